@@ -1,0 +1,112 @@
+//! `seatkeeper demo`: a fresh database with sample data, the service on it, and a call to paste.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Failure, serve};
+use crate::auth;
+use crate::config::{Config, Overrides};
+use crate::contract::{asmx, help};
+use crate::soap::Version;
+use crate::store::sqlite;
+
+#[derive(Args)]
+pub(super) struct DemoArgs {
+    /// Address and port to serve on.
+    #[arg(long, default_value = "127.0.0.1:8086", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Where to make the database; it must not be there yet. [default: a new file in the temporary directory]
+    #[arg(long, value_name = "FILE")]
+    database: Option<PathBuf>,
+}
+
+/// A sample credential. The password is public: it is for trying the service out only.
+const USER_NAME: &str = "agent";
+const PASSWORD: &str = "demo-password";
+const PROVIDER_ENTITY_ID: i32 = 42;
+
+pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
+    let database = match args.database {
+        Some(file) if file.exists() => {
+            return Err(format!("{}: exists already; the demo makes a new file", file.display()).into());
+        }
+        Some(file) => file,
+        None => new_directory()?.join("seatkeeper.db"),
+    };
+    seed(&database)?;
+    let overrides = Overrides { database: Some(database.clone()), listen: Some(args.listen), ..Overrides::default() };
+    serve::serve_and(Config::load(None, overrides)?, |address| {
+        // A closed pipe must not end the demo.
+        let _ = write!(std::io::stdout(), "{}", guide(address, &database));
+    })
+}
+
+fn new_directory() -> std::io::Result<PathBuf> {
+    let directory = std::env::temp_dir().join(format!("seatkeeper-demo-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir(&directory)?;
+    Ok(directory)
+}
+
+fn seed(database: &Path) -> Result<(), Failure> {
+    let connection = sqlite::admin_connection(database, true, auth::hash_password)?;
+    connection.execute_batch(&format!(
+        "BEGIN;
+         INSERT INTO entity (id, parent_id, name) VALUES
+             (1, NULL, 'Northwind Distribution'), ({PROVIDER_ENTITY_ID}, 1, 'Contoso Backup'), (43, 1, 'Fabrikam Hosting');
+         INSERT INTO credential (user_name, password_hash, entity_id, role) VALUES
+             ('{USER_NAME}', hash_password('{PASSWORD}'), 1, 'agent'), ('admin', hash_password('{PASSWORD}'), 1, 'admin');
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total, expires_at) VALUES
+             (1, {PROVIDER_ENTITY_ID}, 'SqlBackup', 100, NULL),
+             (2, {PROVIDER_ENTITY_ID}, 'ExchangeBackup', 2, NULL),
+             (3, 43, 'SkraftDiskImageV5', 10, '2020-01-01T00:00:00Z');
+         COMMIT;"
+    ))?;
+    Ok(())
+}
+
+fn guide(address: SocketAddr, database: &Path) -> String {
+    let url = format!("http://{address}{}", asmx::PATH);
+    let program = std::env::args_os().next().map(PathBuf::from).unwrap_or_else(|| "seatkeeper".into());
+    format!(
+        "
+A fresh database with sample data is served. Stop with Ctrl-C.
+
+  operations   {url}
+  database     {database}
+
+Paste this into another terminal: it takes a seat. Paste it again and you are told why not.
+
+curl -s {url} \\
+  -H 'Content-Type: text/xml; charset=utf-8' -H 'SOAPAction: \"{action}\"' --data-binary @- <<'EOF'
+{envelope}
+EOF
+
+Then read the row:
+
+echo \"SELECT * FROM audit_event;\" | {program} sql --database {database}
+
+",
+        database = database.display(),
+        program = program.display(),
+        action = asmx::CONTRACT.soap_action(&asmx::CONTRACT.operations[0]),
+        envelope = sample_call(),
+    )
+}
+
+/// The sample message of the help page with its placeholders filled in.
+fn sample_call() -> String {
+    let sample = help::sample_request(&asmx::CONTRACT, &asmx::CONTRACT.operations[0], Version::Soap11, asmx::PATH, "");
+    let envelope = sample.split_once("\n\n").map_or(sample.as_str(), |(_, envelope)| envelope);
+    [
+        ("<UserName>string", format!("<UserName>{USER_NAME}")),
+        ("<Password>string", format!("<Password>{PASSWORD}")),
+        ("<Username>string", "<Username>backup01".to_owned()),
+        ("Id>int", format!("Id>{PROVIDER_ENTITY_ID}")),
+        ("SkraftDiskImageV5 or SqlBackup or ExchangeBackup", "SqlBackup".to_owned()),
+    ]
+    .iter()
+    .fold(envelope.to_owned(), |text, (placeholder, value)| text.replace(placeholder, value))
+}

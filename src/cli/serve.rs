@@ -1,0 +1,113 @@
+//! `seatkeeper serve`: put the parts together and run until told to stop.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
+
+use super::Failure;
+use crate::auth::Authenticator;
+use crate::config::{Config, LogFormat, LogLevel};
+use crate::http::{self, App, metrics_router, router};
+use crate::metrics::Metrics;
+use crate::service::Service;
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+
+pub(super) fn serve(config: Config) -> Result<(), Failure> {
+    serve_and(config, |_| ())
+}
+
+/// Serves; once calls are accepted, `started` is told the address.
+pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
+    start_log(config.log_format, config.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let metrics = Arc::new(Metrics::new());
+    let store = Arc::new(SqliteStore::open(&config.database, &config.store, Arc::clone(&metrics))?);
+    let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
+    let service = Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics));
+    let app = App { service, limits: config.limits.clone(), public_url: config.public_url };
+    runtime.block_on(async {
+        let listener = listen(config.listen).await?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = tokio::sync::watch::channel(());
+        let until_stopped = || {
+            let mut stopped = stopped.clone();
+            Box::pin(async move { stopped.changed().await.unwrap_or(()) })
+        };
+        let metrics_server = match config.metrics_listen {
+            Some(address) => {
+                let listener = listen(address).await?;
+                info!(address = %listener.local_addr()?, "serving metrics");
+                let (router, limits) = (metrics_router(Arc::clone(&metrics)), config.limits.clone());
+                Some(tokio::spawn(http::serve(listener, router, limits, Arc::default(), until_stopped())))
+            }
+            None => None,
+        };
+        let signals = Signals::listen()?;
+        info!(%address, database = %config.database.display(), version = env!("CARGO_PKG_VERSION"), "serving");
+        started(address);
+        let server =
+            tokio::spawn(http::serve(listener, router(Arc::new(app)), config.limits, metrics, until_stopped()));
+        signals.wait().await;
+        info!("stopping: no new connections; calls under way are finished");
+        stop.send_replace(());
+        server.await?;
+        if let Some(server) = metrics_server {
+            server.await?;
+        }
+        Ok::<(), Failure>(())
+    })?;
+    drop(runtime);
+    match Arc::try_unwrap(store) {
+        Ok(store) => store.close(),
+        Err(_) => warn!("a call was still at the store when the service stopped"),
+    }
+    info!("stopped");
+    Ok(())
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|e| {
+        format!("cannot listen on {address}: {e}. Is another program there? --listen chooses another port.").into()
+    })
+}
+
+/// SIGINT and SIGTERM: both mean "finish and stop".
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Log lines go to standard error.
+fn start_log(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    match format {
+        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}

@@ -1,0 +1,271 @@
+//! Every setting, with its default and unit. Described once in [`settings!`]: the command line, the environment, the
+//! settings file, `--help` and the example file all follow.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::{auth, http, soap, store};
+
+/// Declares the settings: name, type, environment variable, default as text (`-`: none), description with its unit.
+macro_rules! settings {
+    ($($name:ident: $type:ty = $default:literal, $env:literal, $doc:literal;)*) => {
+        /// What a source (flags and environment, or the file) sets; `None`: it leaves the setting to the next source.
+        #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Overrides {
+            $(
+                #[doc = $doc]
+                #[arg(long, env = $env, value_name = "VALUE", help = concat!($doc, " [default: ", $default, "]"))]
+                pub $name: Option<$type>,
+            )*
+        }
+
+        impl Overrides {
+            /// These where they say something, else those.
+            fn or(self, those: Overrides) -> Overrides {
+                Overrides { $($name: self.$name.or(those.$name),)* }
+            }
+        }
+
+        /// Name, environment variable, default and description of every setting, in order.
+        pub const SETTINGS: &[Setting] = &[
+            $(Setting { name: stringify!($name), env: $env, default: $default, doc: $doc },)*
+        ];
+    };
+}
+
+/// One setting, described.
+#[derive(Debug)]
+pub struct Setting {
+    pub name: &'static str,
+    pub env: &'static str,
+    pub default: &'static str,
+    pub doc: &'static str,
+}
+
+settings! {
+    database: PathBuf = "seatkeeper.db", "SEATKEEPER_DATABASE", "SQLite file; made if there is none";
+    listen: SocketAddr = "127.0.0.1:8086", "SEATKEEPER_LISTEN", "Address and port to serve on";
+    metrics_listen: SocketAddr = "-", "SEATKEEPER_METRICS_LISTEN", "Address and port for /metrics, apart from the service; none: no metrics are served";
+    public_url: String = "-", "SEATKEEPER_PUBLIC_URL", "Scheme, host and port that clients use, such as https://licenses.example.com; none: what they send as Host";
+    enroll: bool = "true", "SEATKEEPER_ENROLL", "Whether an assignment enrolls a user name that is not known";
+    log_format: LogFormat = "human", "SEATKEEPER_LOG_FORMAT", "Log lines: human or json";
+    log_level: LogLevel = "info", "SEATKEEPER_LOG_LEVEL", "Least important log lines shown: error, warn, info, debug or trace";
+    remember_sign_ins_s: u64 = "300", "SEATKEEPER_REMEMBER_SIGN_INS_S", "Seconds a proved password is remembered; 0: not at all";
+    sign_ins_waiting_max: usize = "256", "SEATKEEPER_SIGN_INS_WAITING_MAX", "Password checks that may wait for their turn; one more is refused";
+    queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";
+    group_calls_max: usize = "256", "SEATKEEPER_GROUP_CALLS_MAX", "Calls that share one commit at most";
+    busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database";
+    connections_max: usize = "4096", "SEATKEEPER_CONNECTIONS_MAX", "Open connections; one more is told 503";
+    head_bytes_max: usize = "16384", "SEATKEEPER_HEAD_BYTES_MAX", "Bytes of a request's head";
+    head_timeout_s: u64 = "10", "SEATKEEPER_HEAD_TIMEOUT_S", "Seconds from the first byte of a request until its head is complete";
+    body_bytes_max: usize = "262144", "SEATKEEPER_BODY_BYTES_MAX", "Bytes of a request's body";
+    body_timeout_s: u64 = "30", "SEATKEEPER_BODY_TIMEOUT_S", "Seconds from the end of the head until the body is complete";
+    idle_timeout_s: u64 = "75", "SEATKEEPER_IDLE_TIMEOUT_S", "Seconds a connection may rest between requests";
+    write_timeout_s: u64 = "30", "SEATKEEPER_WRITE_TIMEOUT_S", "Seconds a client may take none of an answer's bytes";
+    shutdown_timeout_s: u64 = "30", "SEATKEEPER_SHUTDOWN_TIMEOUT_S", "Seconds a shutdown waits for calls under way";
+    xml_depth_max: usize = "32", "SEATKEEPER_XML_DEPTH_MAX", "Elements inside each other in a message";
+    xml_attributes_max: usize = "64", "SEATKEEPER_XML_ATTRIBUTES_MAX", "Attributes of one element";
+    xml_namespaces_max: usize = "32", "SEATKEEPER_XML_NAMESPACES_MAX", "Namespace declarations of one element";
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// The settings in force, in the shape their users take.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub database: PathBuf,
+    pub listen: SocketAddr,
+    pub metrics_listen: Option<SocketAddr>,
+    pub public_url: Option<String>,
+    pub log_format: LogFormat,
+    pub log_level: LogLevel,
+    pub auth: auth::Options,
+    pub store: store::sqlite::Options,
+    pub limits: http::Limits,
+}
+
+/// A setting that cannot be used; says which and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl Config {
+    /// Defaults < file < environment < flags; `flags` holds the last two already merged.
+    pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Config, ConfigError> {
+        let file = file.map_or_else(|| Ok(Overrides::default()), read_file)?;
+        Config::check(flags.or(file).or(parse_toml(&defaults_toml(), "the defaults")?))
+    }
+
+    fn check(o: Overrides) -> Result<Config, ConfigError> {
+        let at_least_one = [
+            ("queue_calls_max", o.queue_calls_max),
+            ("group_calls_max", o.group_calls_max),
+            ("connections_max", o.connections_max),
+            ("body_bytes_max", o.body_bytes_max),
+            ("xml_depth_max", o.xml_depth_max),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == Some(0)) {
+            return Err(ConfigError(format!("{name} must be 1 or more")));
+        }
+        // hyper reads a head in pieces of this size at the least.
+        if o.head_bytes_max.is_some_and(|n| n < 8192) {
+            return Err(ConfigError("head_bytes_max must be 8192 or more".to_owned()));
+        }
+        if let Some(url) = &o.public_url {
+            let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+            if host.is_empty() || host.contains(['/', '?', '#', ' ']) {
+                return Err(ConfigError(format!(
+                    "public_url '{url}' must be scheme, host and port only, such as https://licenses.example.com"
+                )));
+            }
+        }
+        let set = |name: &str| ConfigError(format!("{name} is not set"));
+        let seconds = |name: &str, value: Option<u64>| value.map(Duration::from_secs).ok_or_else(|| set(name));
+        let number = |name: &str, value: Option<usize>| value.ok_or_else(|| set(name));
+        Ok(Config {
+            auth: auth::Options {
+                remember: seconds("remember_sign_ins_s", o.remember_sign_ins_s)?,
+                waiting_max: number("sign_ins_waiting_max", o.sign_ins_waiting_max)?,
+                ..auth::Options::default()
+            },
+            store: store::sqlite::Options {
+                queue_calls_max: number("queue_calls_max", o.queue_calls_max)?,
+                group_calls_max: number("group_calls_max", o.group_calls_max)?,
+                busy_timeout: Duration::from_millis(o.busy_timeout_ms.ok_or_else(|| set("busy_timeout_ms"))?),
+                enroll: o.enroll.ok_or_else(|| set("enroll"))?,
+            },
+            limits: http::Limits {
+                head_bytes_max: number("head_bytes_max", o.head_bytes_max)?,
+                head_timeout: seconds("head_timeout_s", o.head_timeout_s)?,
+                idle_timeout: seconds("idle_timeout_s", o.idle_timeout_s)?,
+                body_bytes_max: number("body_bytes_max", o.body_bytes_max)?,
+                body_timeout: seconds("body_timeout_s", o.body_timeout_s)?,
+                write_timeout: seconds("write_timeout_s", o.write_timeout_s)?,
+                connections_max: number("connections_max", o.connections_max)?,
+                shutdown_timeout: seconds("shutdown_timeout_s", o.shutdown_timeout_s)?,
+                xml: soap::envelope::Limits {
+                    depth_max: number("xml_depth_max", o.xml_depth_max)?,
+                    attributes_max: number("xml_attributes_max", o.xml_attributes_max)?,
+                    namespaces_max: number("xml_namespaces_max", o.xml_namespaces_max)?,
+                    ..soap::envelope::Limits::default()
+                },
+            },
+            database: o.database.ok_or_else(|| set("database"))?,
+            listen: o.listen.ok_or_else(|| set("listen"))?,
+            metrics_listen: o.metrics_listen,
+            public_url: o.public_url,
+            log_format: o.log_format.ok_or_else(|| set("log_format"))?,
+            log_level: o.log_level.ok_or_else(|| set("log_level"))?,
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<Overrides, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
+    parse_toml(&text, &path.display().to_string())
+}
+
+fn parse_toml(text: &str, source: &str) -> Result<Overrides, ConfigError> {
+    toml::from_str(text).map_err(|e| ConfigError(format!("{source}: {e}")))
+}
+
+/// The example settings file: every setting with its default, commented out.
+pub fn example_file() -> String {
+    let mut out = String::from(
+        "# Settings of `seatkeeper serve --config FILE`. What stands here as a comment is the default.\n\
+         # An environment variable beats this file, and a flag beats both.\n",
+    );
+    for setting in SETTINGS {
+        let default = if setting.default == "-" { "\"...\"".to_owned() } else { toml_value(setting.default) };
+        out += &format!("\n# {}\n# (environment: {})\n#{} = {default}\n", setting.doc, setting.env, setting.name);
+    }
+    out
+}
+
+fn defaults_toml() -> String {
+    SETTINGS.iter().filter(|s| s.default != "-").map(|s| format!("{} = {}\n", s.name, toml_value(s.default))).collect()
+}
+
+fn toml_value(text: &str) -> String {
+    let bare = text.parse::<u64>().is_ok() || text.parse::<bool>().is_ok();
+    if bare { text.to_owned() } else { format!("\"{text}\"") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_file_is_the_one_in_the_repository_and_can_be_used() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/seatkeeper.toml");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(path.parent().expect("parent")).expect("deploy/");
+            std::fs::write(&path, example_file()).expect("write");
+        }
+        assert_eq!(std::fs::read_to_string(&path).expect("deploy/seatkeeper.toml"), example_file());
+        Config::load(Some(&path), Overrides::default()).expect("as it stands");
+
+        // With every default switched on it says the same as without a file.
+        let on: String = example_file()
+            .lines()
+            .filter_map(|l| l.strip_prefix('#'))
+            .filter(|l| !l.starts_with(' ') && !l.contains("\"...\""))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        assert_eq!(on, defaults_toml());
+    }
+
+    #[test]
+    fn defaults_of_the_file_and_of_the_parts_are_the_same() {
+        let config = Config::load(None, Overrides::default()).expect("defaults");
+        assert_eq!(format!("{:?}", config.limits), format!("{:?}", http::Limits::default()));
+        assert_eq!(format!("{:?}", config.auth), format!("{:?}", auth::Options::default()));
+        assert_eq!(format!("{:?}", config.store), format!("{:?}", store::sqlite::Options::default()));
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_the_file_beats_the_defaults() {
+        let dir = std::env::temp_dir().join(format!("seatkeeper-config-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("dir");
+        let path = dir.join("a.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:1\"\nbody_bytes_max = 7\n").expect("write");
+        let flags = Overrides { listen: Some("127.0.0.1:2".parse().expect("address")), ..Overrides::default() };
+        let config = Config::load(Some(&path), flags).expect("load");
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.limits.body_bytes_max, 7);
+        assert_eq!(config.limits.xml.depth_max, 32);
+
+        for (text, complaint) in [
+            ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
+            ("listen = \"nowhere\"", "listen"),
+            ("queue_calls_max = 0", "queue_calls_max must be 1 or more"),
+            ("public_url = \"licenses.example.com\"", "public_url"),
+            ("public_url = \"https://a.example/path\"", "public_url"),
+        ] {
+            std::fs::write(&path, text).expect("write");
+            let error = Config::load(Some(&path), Overrides::default()).expect_err(text).to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
+        std::fs::remove_dir_all(&dir).expect("clean up");
+    }
+}

@@ -1,0 +1,106 @@
+//! The one error of the edge: what a caller is told ([`Kind`] and message) and what only the log learns (the cause).
+
+use std::fmt;
+
+use crate::seats::Refusal;
+
+/// What callers can branch on. Numbers and names of 0, 1, 2, 3, 52 and 53 are the vendor's; 1001 and up are ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    UnexpectedError,
+    InvalidInputParameters,
+    InvalidSoapCredentials,
+    AlreadyExists,
+    ObjectEntityMismatch,
+    NoLicensePool,
+    LicenseExpired,
+    NoFreeSeat,
+    NotAssigned,
+    AccessDenied,
+}
+
+impl Kind {
+    /// The number in `Result/Result`.
+    pub const fn result(self) -> i32 {
+        match self {
+            Self::UnexpectedError => 1,
+            Self::InvalidInputParameters => 2,
+            Self::InvalidSoapCredentials => 3,
+            Self::AlreadyExists => 52,
+            Self::ObjectEntityMismatch => 53,
+            Self::NoLicensePool => 1001,
+            Self::LicenseExpired => 1002,
+            Self::NoFreeSeat => 1003,
+            Self::NotAssigned => 1004,
+            Self::AccessDenied => 1005,
+        }
+    }
+
+    /// The name in `Result/Code`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnexpectedError => "UnexpectedError",
+            Self::InvalidInputParameters => "InvalidInputParameters",
+            Self::InvalidSoapCredentials => "InvalidSoapCredentials",
+            Self::AlreadyExists => "AlreadyExists",
+            Self::ObjectEntityMismatch => "ObjectEntityMismatch",
+            Self::NoLicensePool => "NoLicensePool",
+            Self::LicenseExpired => "LicenseExpired",
+            Self::NoFreeSeat => "NoFreeSeat",
+            Self::NotAssigned => "NotAssigned",
+            Self::AccessDenied => "AccessDenied",
+        }
+    }
+}
+
+impl From<&Refusal> for Kind {
+    fn from(refusal: &Refusal) -> Kind {
+        match refusal {
+            Refusal::CallerUnknown => Kind::InvalidSoapCredentials,
+            Refusal::RoleTooLow { .. } => Kind::AccessDenied,
+            Refusal::Field { .. } => Kind::InvalidInputParameters,
+            Refusal::ProviderUnknown { .. }
+            | Refusal::ProviderInactive { .. }
+            | Refusal::AccountUnavailable { .. }
+            | Refusal::AccountNotEnrolled { .. } => Kind::ObjectEntityMismatch,
+            Refusal::AlreadyAssigned { .. } => Kind::AlreadyExists,
+            Refusal::NoPool { .. } => Kind::NoLicensePool,
+            Refusal::PoolExpired { .. } => Kind::LicenseExpired,
+            Refusal::NoFreeSeat { .. } => Kind::NoFreeSeat,
+            Refusal::NotAssigned { .. } => Kind::NotAssigned,
+        }
+    }
+}
+
+/// Why a call did not do what it was asked to. `Display` is the sentence for the caller.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: Kind,
+    message: String,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// The service could not do its work; nothing was changed. `message` is for the caller, `cause` for the log only.
+    pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error { kind: Kind::UnexpectedError, message: message.into(), cause: Some(cause.into()) }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error { kind: Kind::from(&refusal), message: refusal.to_string(), cause: None }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}

@@ -1,0 +1,158 @@
+//! HTTP: every route, and [`serve`], which both the program and the tests call.
+
+mod connection;
+mod pages;
+mod soap;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::get;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::contract::asmx;
+use crate::metrics::Metrics;
+use crate::service::{CallContext, Service};
+use crate::soap::envelope;
+
+pub use connection::{Shutdown, serve};
+
+/// Bounds on what one client can make the service hold or wait for. Every one is a setting; see `seatkeeper serve --help`.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of the request line and headers.
+    pub head_bytes_max: usize,
+    /// From the first byte of a request until its head is complete.
+    pub head_timeout: Duration,
+    /// How long a connection may rest between requests.
+    pub idle_timeout: Duration,
+    pub body_bytes_max: usize,
+    /// From the end of the head until the body is complete.
+    pub body_timeout: Duration,
+    /// How long a client may take none of the bytes of an answer.
+    pub write_timeout: Duration,
+    /// Open connections; one more is told 503 and closed.
+    pub connections_max: usize,
+    /// How long a shutdown waits for calls under way.
+    pub shutdown_timeout: Duration,
+    pub xml: envelope::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            head_bytes_max: 16 * 1024,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_bytes_max: 256 * 1024,
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            connections_max: 4096,
+            shutdown_timeout: Duration::from_secs(30),
+            xml: envelope::Limits::default(),
+        }
+    }
+}
+
+/// What the routes share.
+pub struct App {
+    pub service: Service,
+    pub limits: Limits,
+    /// Scheme, host and port clients reach us at, where that is not what they send as Host; no trailing slash.
+    pub public_url: Option<String>,
+}
+
+/// The routes. Paths are matched in lower case: [`dispatch`] folds what the client typed.
+pub fn router(app: Arc<App>) -> Router {
+    let asmx = asmx::PATH.to_ascii_lowercase();
+    Router::new()
+        .route(&asmx, get(pages::asmx).post(soap::asmx))
+        .route("/", get(|| async { Redirect::temporary(asmx::PATH) }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing at this address.\n") })
+        .with_state(app)
+}
+
+/// The routes of the metrics listener.
+pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
+    let render = move || async move {
+        const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
+    };
+    Router::new().route("/metrics", get(render))
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app.service.ready().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+        }
+    }
+}
+
+/// The path as the client typed it, for addresses we tell it.
+#[derive(Clone)]
+struct TypedPath(Arc<str>);
+
+/// Hands a request to the routes: matches paths without regard to case, gives it its context, and turns a panic into an
+/// answer instead of a cut connection.
+async fn dispatch(router: Router, request: Request<hyper::body::Incoming>, peer: SocketAddr) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let context = CallContext {
+        id: Uuid::new_v4(),
+        now: jiff::Timestamp::now(),
+        instant: Instant::now(),
+        peer: canonical(peer.ip()),
+    };
+    let request_id = context.id;
+    parts.extensions.insert(TypedPath(parts.uri.path().into()));
+    parts.extensions.insert(context);
+    if let Some(folded) = lower_case_path(&parts.uri) {
+        parts.uri = folded;
+    }
+    let request = Request::from_parts(parts, Body::new(body));
+    let answer = connection::catch_panic(router.oneshot(request)).await;
+    let mut response = match answer {
+        Some(Ok(response)) => response,
+        Some(Err(never)) => match never {},
+        None => {
+            tracing::error!(%request_id, "a request panicked");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    };
+    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}
+
+/// An IPv4 client that came in over an IPv6 socket is still that IPv4 client.
+fn canonical(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(peer, |v4: Ipv4Addr| IpAddr::V4(v4)),
+        IpAddr::V4(_) => peer,
+    }
+}
+
+fn lower_case_path(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    if !path.bytes().any(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
+    let query = uri.query().map_or_else(String::new, |q| format!("?{q}"));
+    format!("{}{query}", path.to_ascii_lowercase()).parse().ok()
+}
+
+/// The address a connection came in on: what to tell a client that sent no Host.
+#[derive(Clone)]
+struct LocalAddr(String);

@@ -1,0 +1,40 @@
+//! Seatkeeper: license seats over SOAP.
+//!
+//! The parts, from the inside out, and how they meet:
+//!
+//! * [`seats`]: the rules. Facts in, decision out; no I/O, no clock.
+//! * [`error`]: what a caller can be told, and the numbers of the codes.
+//! * [`store`]: what is kept, as one short trait, and SQLite behind it. One method is one transaction: it reads the
+//!   facts, asks the rules, writes what they decided, commits, and only then answers.
+//! * [`auth`]: passwords, checked off the async threads and remembered for a short time.
+//! * [`service`]: the use cases, one function per operation: who calls, ask the store, what happened.
+//! * [`soap`]: envelopes and faults of SOAP 1.1 and 1.2. Knows no operation.
+//! * [`contract`]: the operations, each described once; WSDL, pages, samples and dispatch follow from the description.
+//! * [`http`]: every route on one screen; the accept loop and its timeouts.
+//! * [`config`], [`cli`]: settings and subcommands; `main` calls [`cli::run`] and exits.
+//!
+//! | module | may use, of this crate |
+//! |---|---|
+//! | `seats`, `metrics` | nothing |
+//! | `error` | `seats` |
+//! | `soap` | `error` |
+//! | `auth`, `store` | `error`, `seats`, `metrics` |
+//! | `service` | those, `auth`, `store` |
+//! | `contract` | those, `service`, `soap` |
+//! | `http`, then `config`, `cli`, `main` | everything above |
+//!
+//! A test reads the `use` lines and holds this table. axum appears only in `http`, quick-xml only in `soap`, rusqlite
+//! only in `store::sqlite` and the command line's SQL shell.
+#![forbid(unsafe_code)]
+
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod contract;
+pub mod error;
+pub mod http;
+pub mod metrics;
+pub mod seats;
+pub mod service;
+pub mod soap;
+pub mod store;

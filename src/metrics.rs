@@ -1,0 +1,95 @@
+//! The named counters and histograms an operator watches. Served in OpenMetrics text on their own listener.
+
+use std::fmt::Write as _;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Which operation ended how: `code` is the `Code` of the answer ("Success", "NoFreeSeat", …) or "Fault".
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    pub operation: &'static str,
+    pub code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    pub outcome: &'static str,
+}
+
+/// Everything measured. Cheap to update from any thread; made once and shared.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Calls by operation and code.
+    pub calls: Family<CallLabels, Counter>,
+    /// How credentials were checked: `remembered`, `verified`, `wrong`, `throttled`, `busy`.
+    pub sign_ins: Family<OutcomeLabels, Counter>,
+    /// Calls that shared one commit.
+    pub group_calls: Histogram,
+    /// From the beginning of a group's transaction until its commit is durable.
+    pub commit_seconds: Histogram,
+    /// Calls refused because the store's queue was full.
+    pub queue_refused: Counter,
+    /// Groups that failed as a whole: nothing of them was changed.
+    pub groups_failed: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("seatkeeper"),
+            calls: Family::default(),
+            sign_ins: Family::default(),
+            group_calls: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 14)),
+            queue_refused: Counter::default(),
+            groups_failed: Counter::default(),
+            connections: Gauge::default(),
+        };
+        let r = &mut metrics.registry;
+        r.register("calls", "Calls answered, by operation and code", metrics.calls.clone());
+        r.register("sign_ins", "Credential checks, by outcome", metrics.sign_ins.clone());
+        r.register("store_group_calls", "Calls that shared one commit", metrics.group_calls.clone());
+        r.register_with_unit(
+            "store_commit",
+            "Time from the beginning of a group until its commit was durable",
+            Unit::Seconds,
+            metrics.commit_seconds.clone(),
+        );
+        r.register("store_queue_refused", "Calls refused because the queue was full", metrics.queue_refused.clone());
+        r.register("store_groups_failed", "Groups of calls that failed as a whole", metrics.groups_failed.clone());
+        r.register("connections", "Open connections", metrics.connections.clone());
+        metrics
+    }
+
+    pub fn count_call(&self, operation: &'static str, code: &'static str) {
+        self.calls.get_or_create(&CallLabels { operation, code }).inc();
+    }
+
+    pub fn count_sign_in(&self, outcome: &'static str) {
+        self.sign_ins.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// All of it in OpenMetrics text format (`application/openmetrics-text; version=1.0.0; charset=utf-8`).
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        if text::encode(&mut out, &self.registry).is_err() {
+            // Writing to a String does not fail; a scraper takes what there is.
+            let _ = out.write_str("# EOF\n");
+        }
+        out
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}

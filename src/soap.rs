@@ -1,0 +1,63 @@
+//! SOAP 1.1 and 1.2, messages only: bytes to [`envelope::Envelope`] and back, faults, an XML writer. Knows no operation.
+//!
+//! [`Version`] holds all that differs between the two; everything else is one path.
+
+pub mod encoding;
+pub mod envelope;
+pub mod fault;
+pub mod xml;
+
+/// Namespace of `xsi:nil` and `xsi:type`.
+pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+/// Namespace of the XML Schema types.
+pub const XSD: &str = "http://www.w3.org/2001/XMLSchema";
+
+/// SOAP 1.1 or 1.2. An answer uses the version of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    Soap11,
+    Soap12,
+}
+
+impl Version {
+    pub const ALL: [Version; 2] = [Version::Soap11, Version::Soap12];
+
+    /// The version whose envelope has this namespace (SOAP 1.1 §4.1.2, SOAP 1.2 part 1 §5.1).
+    pub fn of_namespace(namespace: &str) -> Option<Version> {
+        Version::ALL.into_iter().find(|v| v.namespace() == namespace)
+    }
+
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Version::Soap11 => "http://schemas.xmlsoap.org/soap/envelope/",
+            Version::Soap12 => "http://www.w3.org/2003/05/soap-envelope",
+        }
+    }
+
+    /// SOAP 1.1 §6, SOAP 1.2 part 2 §7.1.4.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Version::Soap11 => "text/xml",
+            Version::Soap12 => "application/soap+xml",
+        }
+    }
+
+    /// The attribute that says whom a header block is for (SOAP 1.1 §4.2.2, SOAP 1.2 part 1 §5.2.2).
+    pub const fn role_attribute(self) -> &'static str {
+        match self {
+            Version::Soap11 => "actor",
+            Version::Soap12 => "role",
+        }
+    }
+
+    /// The roles that mean us, besides none at all: the next node, and for 1.2 the ultimate receiver.
+    pub const fn our_roles(self) -> &'static [&'static str] {
+        match self {
+            Version::Soap11 => &["http://schemas.xmlsoap.org/soap/actor/next"],
+            Version::Soap12 => &[
+                "http://www.w3.org/2003/05/soap-envelope/role/next",
+                "http://www.w3.org/2003/05/soap-envelope/role/ultimateReceiver",
+            ],
+        }
+    }
+}

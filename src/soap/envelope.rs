@@ -1,0 +1,300 @@
+//! Reading an envelope: well-formed XML with namespaces, in bounds, as SOAP lays it out.
+//!
+//! quick-xml splits the text into events and resolves namespaces; what it leaves to its users is checked here: one root
+//! and nothing behind it, names, characters, undeclared prefixes, repeated attributes, depth, counts. A document type
+//! declaration is refused before anything is built (SOAP 1.1 §3), so no entity is ever defined, and only the five
+//! predefined ones and character references are resolved. Processing instructions are passed over: SOAP forbids them,
+//! but the service that clients know takes them.
+
+use std::borrow::Cow;
+
+use quick_xml::XmlVersion;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::{PrefixDeclaration, ResolveResult};
+use quick_xml::reader::NsReader;
+
+use super::{Version, XSI, xml::is_xml_char};
+
+/// Bounds on what is built from a message.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Elements inside each other.
+    pub depth_max: usize,
+    /// Attributes of one element, namespace declarations not counted.
+    pub attributes_max: usize,
+    /// Namespace declarations of one element.
+    pub namespaces_max: usize,
+    /// Header blocks of one message.
+    pub header_blocks_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { depth_max: 32, attributes_max: 64, namespaces_max: 32, header_blocks_max: 64 }
+    }
+}
+
+/// A message as SOAP sees it.
+#[derive(Debug)]
+pub struct Envelope {
+    pub version: Version,
+    /// The children of Header, if it stands before Body.
+    pub header_blocks: Vec<Element>,
+    /// The first child of Body; `None`: the Body is empty.
+    pub body: Option<Element>,
+}
+
+/// An element of a message.
+#[derive(Debug, Default)]
+pub struct Element {
+    pub namespace: String,
+    pub name: String,
+    pub attributes: Vec<Attribute>,
+    pub children: Vec<Element>,
+    /// All text directly inside, references resolved, CDATA included.
+    pub text: String,
+    /// Where it ends: byte offset just behind its end tag. See [`position`].
+    pub end: usize,
+}
+
+#[derive(Debug)]
+pub struct Attribute {
+    pub namespace: String,
+    pub name: String,
+    pub value: String,
+}
+
+impl Element {
+    pub fn is(&self, namespace: &str, name: &str) -> bool {
+        self.name == name && self.namespace == namespace
+    }
+
+    pub fn attribute(&self, namespace: &str, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|a| a.name == name && a.namespace == namespace).map(|a| a.value.as_str())
+    }
+
+    /// Whether `xsi:nil` says there is no value.
+    pub fn is_nil(&self) -> bool {
+        self.attribute(XSI, "nil").is_some_and(is_true)
+    }
+
+    /// Whether the sender insists that this header block is understood, and by us (SOAP 1.1 §4.2.3, SOAP 1.2 part 1
+    /// §5.2.3). A block for another role is none of our business (SOAP 1.1 §4.2.2).
+    pub fn must_be_understood(&self, version: Version) -> bool {
+        let namespace = version.namespace();
+        let for_us = match self.attribute(namespace, version.role_attribute()).map(str::trim) {
+            None | Some("") => true,
+            Some(role) => version.our_roles().contains(&role),
+        };
+        for_us && self.attribute(namespace, "mustUnderstand").is_some_and(is_true)
+    }
+}
+
+/// xs:boolean.
+fn is_true(value: &str) -> bool {
+    matches!(value.trim(), "1" | "true")
+}
+
+/// Why a body is not an envelope.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Not well-formed XML 1.0, or it has a document type declaration.
+    #[error("not well-formed XML: {0}")]
+    Malformed(String),
+    /// More of something than is taken.
+    #[error("the message has {0}")]
+    TooMuch(String),
+    /// The root is not an Envelope of SOAP 1.1 or 1.2.
+    #[error("the root element is not a SOAP envelope; its namespace is '{namespace}'")]
+    VersionMismatch { namespace: String },
+    #[error("the envelope has no Body")]
+    NoBody { version: Version },
+}
+
+/// Reads a message.
+pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
+    let root = parse(text, limits)?;
+    let version = Version::of_namespace(&root.namespace)
+        .filter(|_| root.name == "Envelope")
+        .ok_or(ReadError::VersionMismatch { namespace: root.namespace })?;
+
+    let mut header_blocks = Vec::new();
+    for child in root.children {
+        // A Header behind the Body is never reached, as in the service clients know.
+        if child.is(version.namespace(), "Body") {
+            return Ok(Envelope { version, header_blocks, body: child.children.into_iter().next() });
+        }
+        if child.is(version.namespace(), "Header") && header_blocks.is_empty() {
+            header_blocks = child.children;
+            if header_blocks.len() > limits.header_blocks_max {
+                return Err(ReadError::TooMuch(format!("more than {} header blocks", limits.header_blocks_max)));
+            }
+        }
+    }
+    Err(ReadError::NoBody { version })
+}
+
+fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
+    if let Some(c) = text.chars().find(|c| !is_xml_char(*c)) {
+        return Err(malformed(format!("character U+{:04X}", c as u32)));
+    }
+    let mut reader = NsReader::from_str(text);
+    let config = reader.config_mut();
+    config.expand_empty_elements = true;
+    config.check_comments = true;
+    let mut open: Vec<Element> = Vec::new();
+    let mut root = None;
+    loop {
+        let before = reader.buffer_position();
+        let event = reader.read_event().map_err(malformed)?;
+        match event {
+            Event::Start(start) => {
+                if root.is_some() {
+                    return Err(malformed("a second root element"));
+                }
+                if open.len() == limits.depth_max {
+                    return Err(ReadError::TooMuch(format!("elements nested deeper than {}", limits.depth_max)));
+                }
+                open.push(element(&reader, &start, limits)?);
+            }
+            Event::End(_) => {
+                let mut done = open.pop().ok_or_else(|| malformed("an end tag without its start tag"))?;
+                done.end = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+                match open.last_mut() {
+                    Some(parent) => parent.children.push(done),
+                    None => root = Some(done),
+                }
+            }
+            Event::Text(piece) => {
+                let piece = piece.xml10_content();
+                if piece.contains("]]>") {
+                    return Err(malformed("']]>' in text"));
+                }
+                add_text(&mut open, &piece)?;
+            }
+            Event::CData(piece) => match open.last_mut() {
+                Some(element) => element.text.push_str(&piece.xml10_content()),
+                None => return Err(malformed("CDATA outside the root element")),
+            },
+            Event::GeneralRef(reference) => {
+                let c = reference.resolve_char_ref().map_err(malformed)?;
+                let resolved: Cow<'_, str> = match c {
+                    Some(c) if is_xml_char(c) => c.to_string().into(),
+                    Some(c) => return Err(malformed(format!("a reference to character U+{:04X}", c as u32))),
+                    None => resolve_predefined_entity(&reference)
+                        .ok_or_else(|| malformed(format!("entity '{}' is not defined", &*reference)))?
+                        .into(),
+                };
+                match open.last_mut() {
+                    Some(element) => element.text.push_str(&resolved),
+                    None => return Err(malformed("a reference outside the root element")),
+                }
+            }
+            Event::Decl(declaration) => {
+                if before != 0 {
+                    return Err(malformed("an XML declaration that is not at the beginning"));
+                }
+                let version = declaration.version().map_err(malformed)?;
+                if version != "1.0" {
+                    return Err(malformed(format!("XML version {version}")));
+                }
+            }
+            Event::PI(instruction) => {
+                if instruction.target().eq_ignore_ascii_case("xml") {
+                    return Err(malformed("an XML declaration that is not at the beginning"));
+                }
+            }
+            Event::DocType(_) => return Err(malformed("a document type declaration")),
+            Event::Comment(_) => {}
+            Event::Empty(_) => return Err(malformed("an unexpected empty element")),
+            Event::Eof => break,
+        }
+    }
+    if !open.is_empty() {
+        return Err(malformed("the root element is not closed"));
+    }
+    root.ok_or_else(|| malformed("no root element"))
+}
+
+fn element(reader: &NsReader<&[u8]>, start: &BytesStart<'_>, limits: &Limits) -> Result<Element, ReadError> {
+    check_name(start.name().as_ref())?;
+    let mut element = Element {
+        namespace: namespace(reader.resolver().resolve_element(start.name()).0)?,
+        name: start.local_name().as_ref().to_owned(),
+        ..Element::default()
+    };
+    let mut namespaces = 0;
+    for attribute in start.attributes() {
+        let attribute = attribute.map_err(malformed)?;
+        if attribute.value.contains('<') {
+            return Err(malformed("'<' in an attribute value"));
+        }
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(malformed)?;
+        if let Some(c) = value.chars().find(|c| !is_xml_char(*c)) {
+            return Err(malformed(format!("a reference to character U+{:04X}", c as u32)));
+        }
+        check_name(attribute.key.as_ref())?;
+        if let Some(declaration) = attribute.key.as_namespace_binding() {
+            namespaces += 1;
+            if matches!(declaration, PrefixDeclaration::Named(_)) && value.is_empty() {
+                return Err(malformed("a prefix bound to no namespace"));
+            }
+        } else {
+            let (resolved, local) = reader.resolver().resolve_attribute(attribute.key);
+            let (namespace, name) = (namespace(resolved)?, local.as_ref().to_owned());
+            if element.attribute(&namespace, &name).is_some() {
+                return Err(malformed(format!("attribute '{name}' twice")));
+            }
+            element.attributes.push(Attribute { namespace, name, value: value.into_owned() });
+        }
+        if element.attributes.len() > limits.attributes_max {
+            return Err(ReadError::TooMuch(format!("more than {} attributes on one element", limits.attributes_max)));
+        }
+        if namespaces > limits.namespaces_max {
+            let max = limits.namespaces_max;
+            return Err(ReadError::TooMuch(format!("more than {max} namespace declarations on one element")));
+        }
+    }
+    Ok(element)
+}
+
+fn namespace(resolved: ResolveResult<'_>) -> Result<String, ReadError> {
+    match resolved {
+        ResolveResult::Bound(namespace) => Ok(namespace.into_inner().to_owned()),
+        ResolveResult::Unbound => Ok(String::new()),
+        ResolveResult::Unknown(prefix) => Err(malformed(format!("prefix '{prefix:?}' is not declared"))),
+    }
+}
+
+fn add_text(open: &mut [Element], piece: &str) -> Result<(), ReadError> {
+    match open.last_mut() {
+        Some(element) => element.text.push_str(piece),
+        None if piece.trim_matches([' ', '\t', '\r', '\n']).is_empty() => {}
+        None => return Err(malformed("text outside the root element")),
+    }
+    Ok(())
+}
+
+/// A qualified name (Namespaces in XML 1.0 §4). Beyond ASCII the check is generous: nothing here depends on it.
+fn check_name(name: &str) -> Result<(), ReadError> {
+    let is_start = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    let is_part = |c: char| is_start(c) || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let is_ncname = |n: &str| n.starts_with(is_start) && n.chars().all(is_part);
+    match name.split_once(':') {
+        None if is_ncname(name) => Ok(()),
+        Some((prefix, local)) if is_ncname(prefix) && is_ncname(local) => Ok(()),
+        _ => Err(malformed(format!("'{name}' is not a name"))),
+    }
+}
+
+fn malformed(reason: impl ToString) -> ReadError {
+    ReadError::Malformed(reason.to_string())
+}
+
+/// Line and column of a byte offset, both from 1.
+pub fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}

@@ -1,0 +1,153 @@
+//! The store on one SQLite file, with group commit.
+//!
+//! One writer thread owns the one connection that writes. It takes whatever calls are queued, runs each inside its own
+//! savepoint of one transaction, commits once, and only then answers all of them: the cost of making a change durable
+//! is shared by every call that came in while the previous commit ran. Readers are separate read-only connections.
+//! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
+
+mod assign;
+mod check;
+mod open;
+mod writer;
+
+pub use check::{Violation, check};
+pub use open::{HashPassword, OpenError, SCHEMA, SCHEMA_VERSION, admin_connection};
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::{Call, Credential, Reply, Store, StoreError};
+use crate::metrics::Metrics;
+use crate::seats::{AssignRequest, LicenseType, Refusal, SeatId};
+use writer::Writer;
+
+/// How the store is run. See `seatkeeper serve --help` for what each limit means to an operator.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Calls that may wait for the writer; one more is refused.
+    pub queue_calls_max: usize,
+    /// Calls that share one commit at most.
+    pub group_calls_max: usize,
+    /// How long to wait for another program that holds the write lock.
+    pub busy_timeout: Duration,
+    /// Whether an assignment may enroll a user name that is not known.
+    pub enroll: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { queue_calls_max: 4096, group_calls_max: 256, busy_timeout: Duration::from_secs(5), enroll: true }
+    }
+}
+
+/// See the module.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Arc<Readers>,
+    enroll: bool,
+}
+
+impl SqliteStore {
+    /// Opens the database, makes it if there is none, migrates an older one. Refuses a file that is not ours, is newer
+    /// than this program, or whose schema was tampered with.
+    pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
+        let connection = open::writer(path, options.busy_timeout)?;
+        let readers = Arc::new(Readers::new(path, options.busy_timeout)?);
+        let writer = Writer::start(connection, options, metrics)?;
+        Ok(SqliteStore { writer, readers, enroll: options.enroll })
+    }
+
+    /// Waits until every call that was accepted is answered, and closes the file.
+    pub fn close(self) {
+        self.writer.close();
+    }
+
+    /// Runs a read on a connection of its own, off the async threads.
+    fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Reply<'_, T> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || readers.with(query))
+                .await
+                .map_err(|_| StoreError::Failed("a read panicked".to_owned()))?
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>> {
+        let user_name = user_name.to_owned();
+        self.read(move |connection| {
+            connection
+                .prepare_cached("SELECT user_name, password_hash FROM credential WHERE user_name = ?1 AND active = 1")?
+                .query_row([user_name], |row| {
+                    Ok(Credential {
+                        user_name: row.get::<_, String>(0)?.into(),
+                        password_hash: row.get::<_, String>(1)?.into(),
+                    })
+                })
+                .optional()
+        })
+    }
+
+    fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>> {
+        let enroll = self.enroll;
+        self.writer.run(move |connection| assign::assign(connection, &call, &request, enroll))
+    }
+
+    fn release(&self, call: Call, username: String, license_type: LicenseType) -> Reply<'_, Result<SeatId, Refusal>> {
+        self.writer.run(move |connection| assign::release(connection, &call, &username, license_type))
+    }
+
+    fn ready(&self) -> Reply<'_, ()> {
+        if self.writer.is_closed() {
+            return Box::pin(std::future::ready(Err(StoreError::Closed)));
+        }
+        self.read(|connection| connection.query_row("SELECT count(*) FROM pool_resize", [], |_| Ok(())))
+    }
+}
+
+/// Read-only connections, made on demand and kept for the next reader.
+struct Readers {
+    path: std::path::PathBuf,
+    busy_timeout: Duration,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// Connections kept when nobody reads; more than the machine's cores would only hold memory.
+const IDLE_READERS_MAX: usize = 4;
+
+impl Readers {
+    fn new(path: &Path, busy_timeout: Duration) -> Result<Readers, OpenError> {
+        let first = open::reader(path, busy_timeout)?;
+        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(vec![first]) })
+    }
+
+    fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let pooled = idle().pop();
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => open::reader(&self.path, self.busy_timeout).map_err(|e| StoreError::Failed(e.to_string()))?,
+        };
+        let value = query(&connection).map_err(store_error)?;
+        let mut idle = idle();
+        if idle.len() < IDLE_READERS_MAX {
+            idle.push(connection);
+        }
+        Ok(value)
+    }
+}
+
+/// What an SQLite error means to a caller.
+fn store_error(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => StoreError::Locked,
+        _ => StoreError::Failed(error.to_string()),
+    }
+}

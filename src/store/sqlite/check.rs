@@ -1,0 +1,132 @@
+//! `seatkeeper check`: every invariant of the database, asked as a query that must return nothing.
+
+use rusqlite::Connection;
+
+use super::open::{SCHEMA, object_names};
+/// One broken promise, and the row that breaks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: &'static str,
+    pub row: String,
+}
+
+/// Rows named for one invariant at most: enough to see what happened.
+const ROWS_MAX: usize = 20;
+
+/// Each query returns one line of text per row that breaks the invariant of that name.
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "a pool has as many seats as its seats_total",
+        "SELECT 'pool ' || id || ' has ' || n || ' seats, seats_total is ' || seats_total
+           FROM (SELECT id, seats_total, (SELECT count(*) FROM seat WHERE pool_id = license_pool.id) AS n FROM license_pool)
+          WHERE n <> seats_total",
+    ),
+    (
+        "a seat belongs to a pool of its type",
+        "SELECT 'seat ' || seat_no || ' of pool ' || pool_id FROM seat LEFT JOIN license_pool ON license_pool.id = pool_id
+          WHERE license_pool.license_type IS NOT seat.license_type",
+    ),
+    (
+        "a taken seat is held by an account that exists",
+        "SELECT 'seat ' || seat_no || ' of pool ' || pool_id || ': account ' || account_id FROM seat
+          WHERE account_id IS NOT NULL AND account_id NOT IN (SELECT id FROM account)",
+    ),
+    (
+        "an account holds one seat of a type at most",
+        "SELECT 'account ' || account_id || ': ' || count(*) || ' of ' || license_type FROM seat
+          WHERE account_id IS NOT NULL GROUP BY account_id, license_type HAVING count(*) > 1",
+    ),
+    (
+        "pools, accounts and credentials belong to entities that exist",
+        "SELECT 'pool ' || id FROM license_pool WHERE entity_id NOT IN (SELECT id FROM entity)
+          UNION ALL SELECT 'account ' || id FROM account WHERE entity_id NOT IN (SELECT id FROM entity)
+          UNION ALL SELECT 'credential ' || user_name FROM credential WHERE entity_id NOT IN (SELECT id FROM entity)",
+    ),
+    (
+        "every entity is below a root, in no circle",
+        "SELECT 'entity ' || id FROM entity WHERE id NOT IN (
+            WITH RECURSIVE below (id) AS (
+                SELECT id FROM entity WHERE parent_id IS NULL
+                UNION SELECT entity.id FROM entity JOIN below ON entity.parent_id = below.id)
+            SELECT id FROM below)",
+    ),
+    (
+        "the newest event of a seat says who holds it",
+        "SELECT 'seat ' || seat_no || ' of pool ' || pool_id || ': held by ' || coalesce(account_id, 'nobody')
+                || ', the audit says ' || coalesce(said, 'nobody')
+           FROM (SELECT pool_id, seat_no, account_id,
+                        (SELECT CASE action WHEN 'assign' THEN account_id END FROM audit_event AS e
+                          WHERE e.pool_id = seat.pool_id AND e.seat_no = seat.seat_no AND e.action IN ('assign', 'release')
+                          ORDER BY id DESC LIMIT 1) AS said
+                   FROM seat)
+          WHERE said IS NOT account_id",
+    ),
+    (
+        "the newest event of a pool says how many of its seats are in use",
+        "SELECT 'pool ' || id || ': ' || n || ' in use, the audit says ' || coalesce(said, 'nothing')
+           FROM (SELECT id, (SELECT count(*) FROM seat WHERE pool_id = license_pool.id AND account_id IS NOT NULL) AS n,
+                        (SELECT seats_in_use FROM audit_event WHERE pool_id = license_pool.id ORDER BY audit_event.id DESC LIMIT 1) AS said
+                   FROM license_pool)
+          WHERE said IS NOT n",
+    ),
+    (
+        "audit events are numbered without gaps",
+        "SELECT count(*) || ' events, the last is number ' || max(id) FROM audit_event HAVING max(id) <> count(*)",
+    ),
+    ("no pool is left in the middle of a change", "SELECT 'pool ' || pool_id FROM pool_resize"),
+];
+
+/// All that is wrong with the database; empty if nothing is. Reads every row, changes none.
+///
+/// `check_hash` says why a password hash could not be verified.
+pub fn check(connection: &Connection, check_hash: fn(&str) -> Result<(), String>) -> rusqlite::Result<Vec<Violation>> {
+    let mut found = Vec::new();
+    let mut add = |invariant, rows: Vec<String>| {
+        found.extend(rows.into_iter().map(|row| Violation { invariant, row }));
+    };
+    add("the schema is the one this program made", schema_differences(connection)?);
+    add(
+        "the file is sound (PRAGMA integrity_check)",
+        texts(connection, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")?,
+    );
+    for (invariant, query) in INVARIANTS {
+        add(invariant, texts(connection, query)?);
+    }
+    add("credentials have a password hash that can be verified", unusable_hashes(connection, check_hash)?);
+    Ok(found)
+}
+
+/// What of our tables, indexes and triggers is missing or altered. Additions of others are not our business.
+pub(super) fn schema_differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(SCHEMA)?;
+    let found = object_names(connection)?;
+    Ok(object_names(&fresh)?
+        .into_iter()
+        .filter_map(|(name, sql)| match found.get(&name) {
+            None => Some(format!("'{name}' is missing")),
+            Some(other) if *other != sql => Some(format!("'{name}' is not as in schema.sql")),
+            Some(_) => None,
+        })
+        .collect())
+}
+
+fn unusable_hashes(
+    connection: &Connection,
+    check_hash: fn(&str) -> Result<(), String>,
+) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT user_name, password_hash FROM credential")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (user_name, hash) = row?;
+        if let Err(reason) = check_hash(&hash) {
+            found.push(format!("credential '{user_name}': {reason}"));
+        }
+    }
+    Ok(found)
+}
+
+fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(query)?.query_map([], |row| row.get(0))?.take(ROWS_MAX).collect()
+}

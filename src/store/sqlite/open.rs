@@ -1,0 +1,275 @@
+//! Opening a database file: make it, migrate it, refuse it; the settings every connection has.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::{Connection, OpenFlags};
+
+/// The tables, as an administrator reads them.
+pub const SCHEMA: &str = include_str!("../../../schema.sql");
+/// The version `schema.sql` makes.
+pub const SCHEMA_VERSION: i32 = 1;
+/// `MIGRATIONS[n - 1]` leads from version n to n + 1. When the schema changes, the step is added here and `schema.sql`
+/// becomes what the steps lead to; a test holds the two together.
+const MIGRATIONS: &[&str] = &[];
+
+/// "SEAQ": `PRAGMA application_id` of our files.
+const APPLICATION_ID: i32 = 1_397_048_145;
+/// The first SQLite whose WAL is safe with concurrent writers.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// Why a database was not opened. The text says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{}: there is no such database", .0.display())]
+    Missing(PathBuf),
+    #[error("{}: this is not a Seatkeeper database, and it is not empty. Name another file.", .0.display())]
+    Foreign(PathBuf),
+    #[error(
+        "{}: its schema has version {found}, this program knows up to {known}. Run a newer seatkeeper, or restore a backup made before the upgrade.",
+        .path.display()
+    )]
+    Newer { path: PathBuf, found: i32, known: i32 },
+    #[error("{}: the schema was changed: {what}. Run 'seatkeeper check' for all of it; restore a backup or undo the change.", .path.display())]
+    Tampered { path: PathBuf, what: String },
+    #[error("{}: {source}", .path.display())]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+    #[error("{0}")]
+    Setting(String),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// The one connection that writes. Makes or migrates the database.
+pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    let connection = admin(path, busy_timeout, true)?;
+    if let Some(what) = super::check::schema_differences(&connection).map_err(|e| sqlite(path, e))?.into_iter().next() {
+        return Err(OpenError::Tampered { path: path.to_owned(), what });
+    }
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
+    configure(&connection, path, busy_timeout, 512)?;
+    connection.pragma_update(None, "query_only", true).map_err(|e| sqlite(path, e))?;
+    Ok(connection)
+}
+
+/// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
+pub type HashPassword = fn(&str) -> Result<String, String>;
+
+/// A connection for SQL written by hand: it has the function `hash_password('…')`, and refuses what would take the
+/// guards away (dropping our tables and triggers, switching checks off). `create`: make the database if there is none.
+pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) -> Result<Connection, OpenError> {
+    let mut connection = admin(path, Duration::from_secs(5), create)?;
+    prepare_for_hand_written_sql(&mut connection, hash_password).map_err(|e| sqlite(path, e))?;
+    Ok(connection)
+}
+
+fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(OpenError::Setting(format!(
+            "SQLite {} is linked; 3.51.3 or later is needed (earlier ones can lose writes in WAL mode)",
+            rusqlite::version()
+        )));
+    }
+    if !path.exists() {
+        if !create {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        create_private_file(path)?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
+    configure(&connection, path, busy_timeout, 8192)?;
+    migrate(&connection, path, SCHEMA, MIGRATIONS)?;
+    // After the schema is there: the first change of a WAL file should not be the switch to WAL itself.
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|e| sqlite(path, e))?;
+    if mode != "wal" {
+        return Err(OpenError::Setting(format!(
+            "{}: WAL mode is not possible here (journal_mode is '{mode}'). Put the file on a local file system.",
+            path.display()
+        )));
+    }
+    Ok(connection)
+}
+
+/// The file holds password hashes: only its owner reads it. The WAL files inherit this.
+fn create_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
+
+/// The settings every connection has, read back because SQLite ignores a PRAGMA it does not know.
+fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache_kib: i64) -> Result<(), OpenError> {
+    let failed = |e| sqlite(path, e);
+    connection.busy_timeout(busy_timeout).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(failed)?;
+    let settings: [(&str, i64); 4] =
+        [("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0), ("cache_size", -cache_kib)];
+    for (name, value) in settings {
+        connection.pragma_update(None, name, value).map_err(failed)?;
+        let found: i64 = connection.pragma_query_value(None, name, |row| row.get(0)).map_err(failed)?;
+        if found != value {
+            return Err(OpenError::Setting(format!("{}: PRAGMA {name} stays {found}", path.display())));
+        }
+    }
+    Ok(())
+}
+
+/// Brings the file to the newest version in one transaction, so that a crash leaves the old version or the new one.
+fn migrate(connection: &Connection, path: &Path, schema: &str, migrations: &[&str]) -> Result<(), OpenError> {
+    let newest = i32::try_from(migrations.len()).unwrap_or(i32::MAX - 1) + 1;
+    let failed = |e| sqlite(path, e);
+    let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
+    if version().map_err(failed)? == newest && is_ours(connection).map_err(failed)? {
+        return Ok(());
+    }
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    // Again, now that nobody else can be at it.
+    let found = version().map_err(failed)?;
+    let result = if found > newest {
+        Err(OpenError::Newer { path: path.to_owned(), found, known: newest })
+    } else if found == 0 && is_empty(connection).map_err(failed)? {
+        connection.execute_batch(schema).map_err(failed)
+    } else if found >= 1 && is_ours(connection).map_err(failed)? {
+        migrations[(found - 1) as usize..]
+            .iter()
+            .try_for_each(|step| connection.execute_batch(step))
+            .and_then(|()| connection.pragma_update(None, "user_version", newest))
+            .map_err(failed)
+    } else {
+        Err(OpenError::Foreign(path.to_owned()))
+    };
+    connection.execute_batch(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).map_err(failed)?;
+    result
+}
+
+fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? == APPLICATION_ID)
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}
+
+fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
+    OpenError::Sqlite { path: path.to_owned(), source }
+}
+
+fn prepare_for_hand_written_sql(connection: &mut Connection, hash_password: HashPassword) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("hash_password", 1, flags, move |context| {
+        let password: String = context.get(0)?;
+        hash_password(&password).map_err(|e| rusqlite::Error::UserFunctionError(e.into()))
+    })?;
+    let ours = object_names(connection)?;
+    connection.authorizer(Some(move |context: AuthContext<'_>| {
+        let refused = match context.action {
+            AuthAction::DropTable { table_name } => ours.contains_key(table_name),
+            AuthAction::AlterTable { table_name, .. } => ours.contains_key(table_name),
+            AuthAction::DropTrigger { trigger_name, .. } => ours.contains_key(trigger_name),
+            AuthAction::DropIndex { index_name, .. } => ours.contains_key(index_name),
+            // A trigger of somebody's own on our tables could undo what ours guard.
+            AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
+                ours.contains_key(table_name)
+            }
+            AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
+                GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str())
+            }
+            _ => false,
+        };
+        if refused { Authorization::Deny } else { Authorization::Allow }
+    }))
+}
+
+/// Settings that SQL by hand may read but not write: each would switch off a guard or the durability of the file.
+const GUARDING_PRAGMAS: [&str; 7] = [
+    "ignore_check_constraints",
+    "writable_schema",
+    "journal_mode",
+    "synchronous",
+    "user_version",
+    "application_id",
+    "trusted_schema",
+];
+
+/// Name and SQL of every table, index and trigger that is not SQLite's own.
+pub(super) fn object_names(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    connection
+        .prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(connection: &Connection) -> i32 {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version")
+    }
+
+    const V1: &str = "PRAGMA application_id = 1397048145; PRAGMA user_version = 1; CREATE TABLE a (x INTEGER);";
+    const V3: &str = "PRAGMA application_id = 1397048145; PRAGMA user_version = 3;
+                      CREATE TABLE a (x INTEGER); CREATE TABLE b (x INTEGER); CREATE TABLE c (x INTEGER);";
+    const STEPS: &[&str] = &["CREATE TABLE b (x INTEGER)", "CREATE TABLE c (x INTEGER)"];
+
+    #[test]
+    fn an_older_file_is_migrated_and_a_new_one_is_made_the_same() {
+        let path = Path::new("memory");
+        let old = Connection::open_in_memory().expect("open");
+        migrate(&old, path, V1, &[]).expect("make version 1");
+        migrate(&old, path, V3, STEPS).expect("migrate");
+        let new = Connection::open_in_memory().expect("open");
+        migrate(&new, path, V3, STEPS).expect("make version 3");
+        assert_eq!((version(&old), version(&new)), (3, 3));
+        assert_eq!(object_names(&old).expect("old"), object_names(&new).expect("new"));
+    }
+
+    #[test]
+    fn a_failing_migration_leaves_the_old_version() {
+        let path = Path::new("memory");
+        let old = Connection::open_in_memory().expect("open");
+        migrate(&old, path, V1, &[]).expect("make version 1");
+        let broken = &["CREATE TABLE b (x INTEGER)", "CREATE TABLE a (x INTEGER)"];
+        migrate(&old, path, V3, broken).expect_err("the second step fails");
+        assert_eq!(version(&old), 1);
+        assert_eq!(object_names(&old).expect("objects").len(), 1);
+        assert!(old.is_autocommit());
+    }
+
+    #[test]
+    fn a_newer_file_and_a_foreign_one_are_refused() {
+        let path = Path::new("memory");
+        let newer = Connection::open_in_memory().expect("open");
+        newer.execute_batch(V3).expect("version 3");
+        assert!(matches!(migrate(&newer, path, V1, &[]), Err(OpenError::Newer { found: 3, known: 1, .. })));
+        let foreign = Connection::open_in_memory().expect("open");
+        foreign.execute_batch("CREATE TABLE somebody_elses (x)").expect("foreign");
+        assert!(matches!(migrate(&foreign, path, SCHEMA, MIGRATIONS), Err(OpenError::Foreign(_))));
+        assert!(foreign.is_autocommit());
+    }
+
+    #[test]
+    fn schema_sql_makes_the_version_this_program_knows() {
+        let connection = Connection::open_in_memory().expect("open");
+        connection.execute_batch(SCHEMA).expect("schema");
+        assert_eq!(version(&connection), SCHEMA_VERSION);
+        assert_eq!(MIGRATIONS.len() as i32 + 1, SCHEMA_VERSION);
+        assert!(is_ours(&connection).expect("id"));
+    }
+}
