@@ -118,8 +118,8 @@ fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(failed)?;
-    let settings: [(&str, i64); 4] =
-        [("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0), ("cache_size", -cache_kib)];
+    let settings: [(&str, i64); 5] =
+        [("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0), ("cache_size", -cache_kib), ("temp_store", 2)];
     for (name, value) in settings {
         connection.pragma_update(None, name, value).map_err(failed)?;
         let found: i64 = connection.pragma_query_value(None, name, |row| row.get(0)).map_err(failed)?;
