@@ -1,6 +1,6 @@
 //! Credentials: whether a password is the one whose argon2id hash is stored.
 //!
-//! * A verification costs about 25 ms and 19 MiB. It runs off the async threads, at most one per core at a time, behind
+//! * A verification costs about 25 ms and 19 MiB. It runs off the async threads, on half the cores at a time at most, behind
 //!   a bounded queue; what does not fit is refused at once.
 //! * An unknown user name costs the same work as a wrong password.
 //! * Agents sign in on every call, so a proof that succeeded is remembered for a short time, under a hash of user name
@@ -54,7 +54,8 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             remember: Duration::from_secs(300),
-            verifications_max: std::thread::available_parallelism().map_or(1, usize::from),
+            // Half the cores: the rest is for calls that are signed in already.
+            verifications_max: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             waiting_max: 256,
             failures_max: 10,
             failure_interval: Duration::from_secs(6),

@@ -88,7 +88,7 @@ fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
-    configure(&connection, path, busy_timeout, 8192)?;
+    configure(&connection, path, busy_timeout, 4096)?;
     migrate(&connection, path, SCHEMA, MIGRATIONS)?;
     // After the schema is there: the first change of a WAL file should not be the switch to WAL itself.
     let mode: String = connection

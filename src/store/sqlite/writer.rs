@@ -1,8 +1,9 @@
 //! The writer thread: group commit.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -11,11 +12,15 @@ use super::{OpenError, Options, store_error};
 use crate::metrics::Metrics;
 use crate::store::{Reply, StoreError};
 
-/// The handle on the writer thread.
+/// The handle on the connection that writes, and on its thread.
 pub(super) struct Writer {
+    connection: Arc<Mutex<Connection>>,
     /// Taken away to close: the thread ends when the queue is empty and nobody can add to it.
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
     thread: JoinHandle<()>,
+    /// Calls that wait or run.
+    calls: AtomicUsize,
+    busy_timeout: Duration,
     metrics: Arc<Metrics>,
 }
 
@@ -23,34 +28,68 @@ impl Writer {
     pub(super) fn start(connection: Connection, options: &Options, metrics: Arc<Metrics>) -> Result<Writer, OpenError> {
         let (sender, receiver) = mpsc::channel(options.queue_calls_max);
         let group_calls_max = options.group_calls_max;
+        let connection = Arc::new(Mutex::new(connection));
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
-            let metrics = Arc::clone(&metrics);
+            let (connection, metrics) = (Arc::clone(&connection), Arc::clone(&metrics));
             move || write_groups(&connection, receiver, group_calls_max, &metrics)
         })?;
-        Ok(Writer { queue: Mutex::new(Some(sender)), thread, metrics })
+        Ok(Writer { connection, queue: Mutex::new(Some(sender)), thread, calls: AtomicUsize::new(0), busy_timeout: options.busy_timeout, metrics })
     }
 
-    /// Queues `work` and answers when it is durable. If the caller goes away before its turn, it is not run at all.
+    /// Runs `work` and answers when it is durable. If the caller goes away before its turn, it is not run at all.
+    ///
+    /// A call that is alone is run where it is, which saves two changes of thread; as soon as there are more they meet
+    /// in the queue and share commits.
     pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Reply<'static, T> {
-        let (reply, answer) = oneshot::channel();
-        let queued = match self.sender() {
-            None => Err(StoreError::Closed),
-            Some(queue) => {
-                queue.try_send(Box::new(Pending { work: Some(work), value: None, reply })).map_err(|e| match e {
-                    mpsc::error::TrySendError::Full(_) => {
-                        self.metrics.queue_refused.inc();
-                        StoreError::QueueFull
-                    }
-                    mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-                })
-            }
-        };
+    ) -> Reply<'_, T> {
         Box::pin(async move {
-            queued?;
-            answer.await.unwrap_or(Err(StoreError::Closed))
+            let _counted = Counted(&self.calls);
+            let (reply, mut answer) = oneshot::channel();
+            let job = Box::new(Pending { work: Some(work), value: None, reply });
+            let alone = self.calls.fetch_add(1, Ordering::Relaxed) == 0;
+            let job = if alone { self.run_here(job)? } else { Some(job as Box<dyn Job>) };
+            match job {
+                None => answer.try_recv().unwrap_or(Err(StoreError::Closed)),
+                Some(job) => {
+                    self.enqueue(job)?;
+                    answer.await.unwrap_or(Err(StoreError::Closed))
+                }
+            }
+        })
+    }
+
+    /// Runs a call on the calling thread if the connection can be had without waiting; else gives the call back.
+    ///
+    /// It blocks an async thread for as long as a commit takes, a few hundred microseconds. Waiting for other programs
+    /// is left to the writer thread.
+    fn run_here(&self, job: Box<dyn Job>) -> Result<Option<Box<dyn Job>>, StoreError> {
+        if self.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        let Ok(connection) = self.connection.try_lock() else { return Ok(Some(job)) };
+        connection.busy_timeout(Duration::ZERO).map_err(store_error)?;
+        let begun = execute(&connection, BEGIN);
+        connection.busy_timeout(self.busy_timeout).map_err(store_error)?;
+        match begun {
+            Ok(()) => {
+                write_group(&connection, &mut vec![job], &self.metrics);
+                Ok(None)
+            }
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(Some(job)),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let queue = self.sender().ok_or(StoreError::Closed)?;
+        queue.try_send(job).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => {
+                self.metrics.queue_refused.inc();
+                StoreError::QueueFull
+            }
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })
     }
 
@@ -68,6 +107,14 @@ impl Writer {
 
     fn sender(&self) -> Option<mpsc::Sender<Box<dyn Job>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -106,7 +153,7 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Pend
 }
 
 fn write_groups(
-    connection: &Connection,
+    connection: &Mutex<Connection>,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     group_calls_max: usize,
     metrics: &Metrics,
@@ -117,28 +164,33 @@ fn write_groups(
         if group.is_empty() {
             continue;
         }
-        let begun = Instant::now();
-        metrics.group_calls.observe(group.len() as f64);
-        write_group(connection, &mut group, metrics);
-        metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        match execute(&connection, BEGIN) {
+            Ok(()) => write_group(&connection, &mut group, metrics),
+            Err(error) => fail(&connection, &mut group, &store_error(error), metrics),
+        }
     }
 }
 
-/// Runs the calls of one group in one transaction and answers them after the commit.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Runs the calls of one group in the transaction that was begun, commits, and only then answers them.
 fn write_group(connection: &Connection, group: &mut Vec<Box<dyn Job>>, metrics: &Metrics) {
-    let failure = match run_all(connection, group) {
-        Ok(done) => match execute(connection, "COMMIT") {
-            Ok(()) => {
-                for (job, outcome) in group.drain(..).zip(done) {
-                    job.answer(outcome);
-                }
-                return;
-            }
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => StoreError::Locked,
-            Err(error) => StoreError::CommitFailed(error.to_string()),
-        },
-        Err(error) => store_error(error),
-    };
+    let begun = Instant::now();
+    metrics.group_calls.observe(group.len() as f64);
+    let committed = run_all(connection, group).map_err(store_error).and_then(|outcomes| {
+        execute(connection, "COMMIT").map_err(|e| StoreError::CommitFailed(e.to_string()))?;
+        Ok(outcomes)
+    });
+    metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+    match committed {
+        Ok(outcomes) => group.drain(..).zip(outcomes).for_each(|(job, outcome)| job.answer(outcome)),
+        Err(failure) => fail(connection, group, &failure, metrics),
+    }
+}
+
+/// Undoes the whole group and tells its callers.
+fn fail(connection: &Connection, group: &mut Vec<Box<dyn Job>>, failure: &StoreError, metrics: &Metrics) {
     if !connection.is_autocommit()
         && let Err(error) = execute(connection, "ROLLBACK")
     {
@@ -146,31 +198,28 @@ fn write_group(connection: &Connection, group: &mut Vec<Box<dyn Job>>, metrics: 
     }
     metrics.groups_failed.inc();
     tracing::error!(error = %failure, calls = group.len(), "a group of calls failed; nothing was changed");
-    for job in group.drain(..) {
-        job.answer(Err(failure.clone()));
-    }
+    group.drain(..).for_each(|job| job.answer(Err(failure.clone())));
 }
 
 /// Runs each call in its own savepoint. An error of the transaction itself ends the group; an error of one call undoes
 /// that call only.
 fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Result<Vec<Result<(), StoreError>>> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    let mut done = Vec::with_capacity(group.len());
+    let mut outcomes = Vec::with_capacity(group.len());
     for job in group {
         execute(connection, "SAVEPOINT call")?;
         match job.run(connection) {
-            Ok(()) => done.push(Ok(())),
+            Ok(()) => outcomes.push(Ok(())),
             // A full disk and the like roll the whole transaction back, the earlier calls of the group with it.
             Err(error) if connection.is_autocommit() => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "a call failed in the store; it was undone");
                 execute(connection, "ROLLBACK TO call")?;
-                done.push(Err(store_error(error)));
+                outcomes.push(Err(store_error(error)));
             }
         }
         execute(connection, "RELEASE call")?;
     }
-    Ok(done)
+    Ok(outcomes)
 }
 
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
