@@ -239,10 +239,7 @@ mod tests {
             rows.expect("plan")
         };
         let open_pools = plan(OPEN_POOLS);
-        assert!(
-            open_pools.iter().any(|l| l == "SEARCH seat USING INDEX seat_free (pool_id=?)"),
-            "{open_pools:?}"
-        );
+        assert!(open_pools.iter().any(|l| l == "SEARCH seat USING INDEX seat_free (pool_id=?)"), "{open_pools:?}");
         for line in open_pools {
             assert!(!line.starts_with("SCAN") && !line.contains("TEMP B-TREE"), "{line}");
         }

@@ -33,7 +33,14 @@ impl Writer {
             let (connection, metrics) = (Arc::clone(&connection), Arc::clone(&metrics));
             move || write_groups(&connection, receiver, group_calls_max, &metrics)
         })?;
-        Ok(Writer { connection, queue: Mutex::new(Some(sender)), thread, calls: AtomicUsize::new(0), busy_timeout: options.busy_timeout, metrics })
+        Ok(Writer {
+            connection,
+            queue: Mutex::new(Some(sender)),
+            thread,
+            calls: AtomicUsize::new(0),
+            busy_timeout: options.busy_timeout,
+            metrics,
+        })
     }
 
     /// Runs `work` and answers when it is durable. If the caller goes away before its turn, it is not run at all.

@@ -1,0 +1,70 @@
+//! The bare limit of the store: the transactions of AssignLicense, with no HTTP, no XML and no sign-in around them.
+//!
+//! `store-limit --database FILE --concurrency N --seconds S` takes seats of SqlBackup for new users under entity 42,
+//! acting as the credential of the file, N calls at a time, and prints one line of JSON.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use seatkeeper::metrics::Metrics;
+use seatkeeper::seats::{AssignRequest, LicenseType};
+use seatkeeper::store::sqlite::{Options, SqliteStore};
+use seatkeeper::store::{Actor, Call, Credential, Store as _};
+use uuid::Uuid;
+
+const USER_NAME: &str = "bench";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let option = |name: &str| arguments.iter().position(|a| a == name).and_then(|at| arguments.get(at + 1));
+    let database = PathBuf::from(option("--database").ok_or("--database FILE is missing")?);
+    let concurrency: usize = option("--concurrency").map_or(Ok(1), |n| n.parse())?;
+    let seconds: u64 = option("--seconds").map_or(Ok(5), |n| n.parse())?;
+
+    let store = Arc::new(SqliteStore::open(&database, &Options::default(), Arc::new(Metrics::new()))?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let begun = Instant::now();
+    let mut latencies = runtime.block_on(async {
+        let credential = store.credential(USER_NAME).await?.ok_or("the database has no credential 'bench'")?;
+        let until = begun + Duration::from_secs(seconds);
+        let next = Arc::new(AtomicU64::new(0));
+        let workers: Vec<_> = (0..concurrency)
+            .map(|_| tokio::spawn(take_seats(Arc::clone(&store), credential.clone(), Arc::clone(&next), until)))
+            .collect();
+        let mut latencies = Vec::new();
+        for worker in workers {
+            latencies.extend(worker.await?);
+        }
+        Ok::<_, Box<dyn std::error::Error>>(latencies)
+    })?;
+    let elapsed = begun.elapsed().as_secs_f64();
+    latencies.sort_unstable();
+    let percentile = |p: usize| latencies.get((latencies.len() * p / 100).min(latencies.len().saturating_sub(1)));
+    println!(
+        "{{\"per_second\":{:.0},\"p50_us\":{},\"p99_us\":{}}}",
+        latencies.len() as f64 / elapsed,
+        percentile(50).ok_or("no call was answered")?,
+        percentile(99).ok_or("no call was answered")?,
+    );
+    Ok(())
+}
+
+/// Takes seats one after the other; the microseconds each took.
+async fn take_seats(store: Arc<SqliteStore>, credential: Credential, next: Arc<AtomicU64>, until: Instant) -> Vec<u64> {
+    let mut latencies = Vec::new();
+    while Instant::now() < until {
+        let call =
+            Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::Credential(credential.clone()) };
+        let request = AssignRequest {
+            username: Some(format!("limit-{:012}", next.fetch_add(1, Ordering::Relaxed))),
+            provider_entity_id: Some(42),
+            license_type: Some(LicenseType::SqlBackup),
+        };
+        let begun = Instant::now();
+        store.assign(call, request).await.expect("the store works").expect("a seat is free");
+        latencies.push(begun.elapsed().as_micros() as u64);
+    }
+    latencies
+}

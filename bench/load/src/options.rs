@@ -1,0 +1,99 @@
+//! The command line.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Printed for `--help` and after a mistake.
+pub const HELP: &str = "\
+Takes license seats over SOAP 1.1, each for a new user, and tells how fast they came.
+
+Usage: seatkeeper-load --addr HOST:PORT --user NAME --password PASSWORD --entity ID [OPTIONS]
+
+  --addr HOST:PORT   the server
+  --user NAME        the credential, sent in AuthHeader
+  --password TEXT
+  --entity ID        LicenseProviderEntityId
+  --type TYPE        LicenseType [SqlBackup]
+  --connections N    connections, each with one request under way at a time [1]
+  --seconds S        how long new requests are sent [5]
+  --prefix P         user names begin with this [load-]
+  --pid PID          also tell the memory of this process (the server) at the end
+  --allow-other      exit with 0 also if other answers than Success came
+  --json             print one line of JSON
+  --help
+
+Exit status: 0 if every answer was Success, 1 if not, 2 if the command line is wrong.
+";
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Options {
+    /// `HOST:PORT`; the `Host` header too.
+    pub addr: String,
+    pub connections: usize,
+    pub time: Duration,
+    pub user: String,
+    pub password: String,
+    pub entity: u32,
+    pub license_type: String,
+    pub prefix: String,
+    pub pid: Option<u32>,
+    pub allow_other: bool,
+    pub json: bool,
+}
+
+impl Options {
+    /// Reads the arguments after the program's name. `None` if help is asked for.
+    pub fn from_args(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let (mut addr, mut user, mut password, mut entity, mut pid) = (None, None, None, None, None);
+        let mut connections = 1_usize;
+        let mut seconds = 5.0_f64;
+        let mut license_type = "SqlBackup".to_owned();
+        let mut prefix = "load-".to_owned();
+        let (mut allow_other, mut json) = (false, false);
+
+        let mut args = args;
+        while let Some(name) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{name} needs a value"));
+            match name.as_str() {
+                "--addr" => addr = Some(value()?),
+                "--connections" => connections = number(&name, &value()?)?,
+                "--seconds" => seconds = number(&name, &value()?)?,
+                "--user" => user = Some(value()?),
+                "--password" => password = Some(value()?),
+                "--entity" => entity = Some(number(&name, &value()?)?),
+                "--type" => license_type = value()?,
+                "--prefix" => prefix = value()?,
+                "--pid" => pid = Some(number(&name, &value()?)?),
+                "--allow-other" => allow_other = true,
+                "--json" => json = true,
+                "--help" | "-h" => return Ok(None),
+                _ => return Err(format!("unknown option {name}")),
+            }
+        }
+        if !(1..=10_000).contains(&connections) {
+            return Err("--connections must be between 1 and 10000".to_owned());
+        }
+        // Also refuses NaN. An hour keeps the list of latencies, which stays in memory, within reason.
+        if !(0.1..=3600.0).contains(&seconds) {
+            return Err("--seconds must be between 0.1 and 3600".to_owned());
+        }
+        Ok(Some(Self {
+            addr: addr.ok_or("--addr is missing")?,
+            connections,
+            time: Duration::from_secs_f64(seconds),
+            user: user.ok_or("--user is missing")?,
+            password: password.ok_or("--password is missing")?,
+            entity: entity.ok_or("--entity is missing")?,
+            license_type,
+            prefix,
+            pid,
+            allow_other,
+            json,
+        }))
+    }
+}
+
+fn number<T: FromStr>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{name}: {value} is not a number it can take"))
+}

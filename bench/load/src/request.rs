@@ -1,0 +1,89 @@
+//! The request, rendered once.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::options::Options;
+
+/// Enough for any run this program can do; a fixed width keeps Content-Length the same for all requests.
+const DIGITS: usize = 10;
+
+/// HTTP head and SOAP 1.1 envelope of an AssignLicense, with a user name that ends in a number.
+#[derive(Clone)]
+pub struct Request {
+    bytes: Vec<u8>,
+    /// Where the number stands.
+    digits_at: usize,
+}
+
+impl Request {
+    /// User names are the prefix, an id of this run and a number, so that a second run against the same database finds
+    /// none of its names taken.
+    pub fn new(options: &Options) -> Self {
+        let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let before = format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+             <soap:Envelope xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+             xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
+             xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\"><soap:Header>\
+             <AuthHeader xmlns=\"sosonlinebackup.com\"><UserName>{user}</UserName><Password>{password}</Password>\
+             </AuthHeader></soap:Header><soap:Body><AssignLicense xmlns=\"sosonlinebackup.com\"><request>\
+             <Username>{prefix}{millis:x}-",
+            user = escape(&options.user),
+            password = escape(&options.password),
+            prefix = escape(&options.prefix),
+        );
+        let after = format!(
+            "</Username><LicenseProviderEntityId>{entity}</LicenseProviderEntityId>\
+             <LicenseType>{license_type}</LicenseType></request></AssignLicense></soap:Body></soap:Envelope>",
+            entity = options.entity,
+            license_type = escape(&options.license_type),
+        );
+        let head = format!(
+            "POST /WebApi/AccountManagementService/LicenseManagementService.asmx HTTP/1.1\r\n\
+             Host: {addr}\r\n\
+             Content-Type: text/xml; charset=utf-8\r\n\
+             SOAPAction: \"sosonlinebackup.com/AssignLicense\"\r\n\
+             Content-Length: {length}\r\n\r\n",
+            addr = options.addr,
+            length = before.len() + DIGITS + after.len(),
+        );
+        let digits_at = head.len() + before.len();
+        let bytes = [head.as_bytes(), before.as_bytes(), &[b'0'; DIGITS], after.as_bytes()].concat();
+        Self { bytes, digits_at }
+    }
+
+    /// Writes `number` over the digits of the user name.
+    pub fn set_number(&mut self, mut number: u64) {
+        for digit in self.bytes[self.digits_at..][..DIGITS].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    }
+
+    /// What goes on the wire.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_number_changes_and_the_length_is_true() {
+        let args = "--addr 127.0.0.1:1 --user bench --password a&b --entity 42".split(' ').map(str::to_owned);
+        let options = Options::from_args(args).expect("valid").expect("no help");
+        let mut request = Request::new(&options);
+        request.set_number(90_210);
+        let text = String::from_utf8(request.bytes().to_vec()).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        assert!(body.contains("-0000090210</Username>"));
+        assert!(body.contains("<Password>a&amp;b</Password>"));
+    }
+}

@@ -1,0 +1,351 @@
+//! A service on port 0 with a database of its own, callers, and what they get back. Everything is cleaned up on drop.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, mpsc};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use seatkeeper::auth::{self, Authenticator};
+use seatkeeper::contract::asmx;
+use seatkeeper::http::{self, App, Limits};
+use seatkeeper::metrics::Metrics;
+use seatkeeper::service::Service;
+use seatkeeper::store::Store;
+use seatkeeper::store::sqlite::{self, SqliteStore};
+
+/// The password of every sample credential.
+pub const PASSWORD: &str = "S3cret!pass";
+/// Its hash, made once: a hash costs 25 ms and more in a debug build.
+pub static PASSWORD_HASH: LazyLock<String> = LazyLock::new(|| auth::hash_password(PASSWORD).expect("hash"));
+
+/// Where the service is.
+pub const PATH: &str = asmx::PATH;
+
+/// Entities 1 > 42 > 420 and 1 > 43, and 9 beside them; credentials `agent`, `reader`, `admin` at 1, `contoso` at 42,
+/// `gone` (inactive); pools of 42: 1 SqlBackup with 3 seats; of 43: 2 ExchangeBackup, expired; accounts none.
+pub fn sample_data() -> String {
+    let hash = &*PASSWORD_HASH;
+    format!(
+        "INSERT INTO entity (id, parent_id, name) VALUES (1, NULL, 'Northwind'), (42, 1, 'Contoso'), (43, 1, 'Fabrikam'),
+             (420, 42, 'Contoso West'), (9, NULL, 'Somebody else');
+         INSERT INTO entity (id, parent_id, name, active) VALUES (44, 1, 'Closed', 0);
+         INSERT INTO credential (user_name, password_hash, entity_id, role, active) VALUES
+             ('agent', '{hash}', 1, 'agent', 1), ('reader', '{hash}', 1, 'reader', 1), ('admin', '{hash}', 1, 'admin', 1),
+             ('contoso', '{hash}', 42, 'agent', 1), ('gone', '{hash}', 1, 'agent', 0);
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total, expires_at) VALUES
+             (1, 42, 'SqlBackup', 3, NULL), (2, 43, 'ExchangeBackup', 5, '2020-01-01T00:00:00Z');"
+    )
+}
+
+/// A directory that is removed on drop.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> TempDir {
+        let path = std::env::temp_dir().join(format!("seatkeeper-test-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path).expect("temporary directory");
+        TempDir(path)
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How a service under test differs from the default.
+pub struct Options {
+    pub limits: Limits,
+    pub store: sqlite::Options,
+    pub auth: auth::Options,
+    pub public_url: Option<String>,
+    pub seed: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            limits: Limits { shutdown_timeout: Duration::from_secs(2), ..Limits::default() },
+            store: sqlite::Options::default(),
+            auth: auth::Options::default(),
+            public_url: None,
+            seed: sample_data(),
+        }
+    }
+}
+
+/// A running service. Dropping it stops it.
+pub struct Server {
+    pub address: SocketAddr,
+    pub metrics: Arc<Metrics>,
+    directory: TempDir,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    pub fn start() -> Server {
+        Server::with(Options::default())
+    }
+
+    pub fn with(options: Options) -> Server {
+        let directory = TempDir::new();
+        let database = directory.join("seats.db");
+        sql(&database, &options.seed).expect("seed");
+        let metrics = Arc::new(Metrics::new());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (started, address) = mpsc::channel();
+        let thread = std::thread::spawn({
+            let metrics = Arc::clone(&metrics);
+            move || run(&database, options, metrics, started, stopped)
+        });
+        let address = address.recv().expect("the service starts");
+        Server { address, metrics, directory, stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.directory.join("seats.db")
+    }
+
+    /// Runs SQL as an administrator does while the service runs.
+    pub fn sql(&self, script: &str) {
+        sql(&self.database(), script).expect("sql");
+    }
+
+    /// The first column of the first row.
+    pub fn query<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
+        connection(&self.database()).query_row(query, [], |row| row.get(0)).expect("query")
+    }
+
+    /// Sends bytes on a connection of their own, and reads until the service closes it or the answer is complete.
+    pub fn send(&self, request: &[u8]) -> Answer {
+        self.connect().send(request)
+    }
+
+    pub fn connect(&self) -> Client {
+        Client(connect(self.address))
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).as_bytes())
+    }
+
+    /// AssignLicense over SOAP 1.1 by `agent`.
+    pub fn assign(&self, username: &str, entity: i32, license_type: &str) -> Answer {
+        self.post11(&assign_envelope("agent", PASSWORD, username, entity, license_type))
+    }
+
+    /// POST as a SOAP 1.1 client does.
+    pub fn post11(&self, envelope: &str) -> Answer {
+        self.send(&post11(envelope))
+    }
+
+    /// What `seatkeeper check` finds.
+    pub fn violations(&self) -> Vec<sqlite::Violation> {
+        sqlite::check(&connection(&self.database()), auth::check_hash).expect("check")
+    }
+
+    /// Stops the service as SIGTERM does and waits until it has closed the database.
+    pub fn stop(mut self) -> TempDir {
+        self.finish();
+        std::mem::replace(&mut self.directory, TempDir(PathBuf::new()))
+    }
+
+    fn finish(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn run(
+    database: &Path,
+    options: Options,
+    metrics: Arc<Metrics>,
+    started: mpsc::Sender<SocketAddr>,
+    stopped: tokio::sync::oneshot::Receiver<()>,
+) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    let store = Arc::new(SqliteStore::open(database, &options.store, Arc::clone(&metrics)).expect("store"));
+    let authenticator = Authenticator::new(options.auth, Arc::clone(&metrics)).expect("randomness");
+    let service = Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics));
+    let app = Arc::new(App { service, limits: options.limits.clone(), public_url: options.public_url });
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        started.send(listener.local_addr().expect("address")).expect("the test waits");
+        let shutdown = Box::pin(async { stopped.await.unwrap_or(()) });
+        http::serve(listener, http::router(app), options.limits, metrics, shutdown).await;
+    });
+    drop(runtime);
+    if let Ok(store) = Arc::try_unwrap(store) {
+        store.close();
+    }
+}
+
+/// Runs a script on a database file, made if there is none, the way `seatkeeper sql` does.
+pub fn sql(database: &Path, script: &str) -> rusqlite::Result<()> {
+    connection(database).execute_batch(script)
+}
+
+pub fn connection(database: &Path) -> Connection {
+    sqlite::admin_connection(database, true, auth::hash_password).expect("open")
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connect");
+    stream.set_nodelay(true).expect("nodelay");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
+    stream
+}
+
+/// A connection that is kept.
+pub struct Client(pub TcpStream);
+
+impl Client {
+    pub fn to(address: SocketAddr) -> Client {
+        Client(connect(address))
+    }
+
+    pub fn send(&mut self, request: &[u8]) -> Answer {
+        // The service may answer and close before it has read everything.
+        let _ = self.0.write_all(request);
+        self.receive()
+    }
+
+    /// One answer, as its Content-Length says.
+    pub fn receive(&mut self) -> Answer {
+        self.try_receive().expect("an answer")
+    }
+
+    /// `None`: the connection was closed before an answer was complete.
+    pub fn try_receive(&mut self) -> Option<Answer> {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            if let Some(answer) = Answer::complete(&bytes) {
+                return Some(answer);
+            }
+            match self.0.read(&mut buffer) {
+                Ok(n) if n > 0 => bytes.extend_from_slice(&buffer[..n]),
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    fn complete(bytes: &[u8]) -> Option<Answer> {
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let status = head.get(9..12)?.parse().ok()?;
+        let rest = &bytes[end + 4..];
+        if status == 100 {
+            return Answer::complete(rest);
+        }
+        let length = header(&head, "content-length").map_or(0, |v| v.parse().expect("a length"));
+        (rest.len() >= length).then(|| Answer {
+            status,
+            head: head.clone(),
+            body: String::from_utf8_lossy(&rest[..length]).into_owned(),
+        })
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+
+    /// The text of the first element of this name, entities resolved.
+    pub fn element(&self, name: &str) -> Option<String> {
+        let (_, rest) = self.body.split_once(&format!("<{name}>"))?;
+        let (text, _) = rest.split_once(&format!("</{name}>"))?;
+        Some(text.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
+    }
+
+    /// `Code` of the result object.
+    pub fn code(&self) -> String {
+        self.element("Code").unwrap_or_else(|| panic!("no Code in {self:?}"))
+    }
+
+    pub fn message(&self) -> String {
+        self.element("Message").unwrap_or_default()
+    }
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().skip(1).find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// A SOAP 1.1 AssignLicense request as the vendor's page shows it.
+pub fn assign_envelope(user: &str, password: &str, username: &str, entity: i32, license_type: &str) -> String {
+    envelope11(
+        &auth_header(user, password),
+        &format!(
+            "<AssignLicense xmlns=\"sosonlinebackup.com\"><request><Username>{username}</Username>\
+             <LicenseProviderEntityId>{entity}</LicenseProviderEntityId><LicenseType>{license_type}</LicenseType>\
+             </request></AssignLicense>"
+        ),
+    )
+}
+
+pub fn auth_header(user: &str, password: &str) -> String {
+    format!(
+        "<AuthHeader xmlns=\"sosonlinebackup.com\"><UserName>{user}</UserName><Password>{password}</Password></AuthHeader>"
+    )
+}
+
+pub fn envelope11(header: &str, body: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<soap:Envelope xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+         xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\">\
+         <soap:Header>{header}</soap:Header><soap:Body>{body}</soap:Body></soap:Envelope>"
+    )
+}
+
+/// The same message as SOAP 1.2.
+pub fn to_soap12(envelope: &str) -> String {
+    envelope.replace("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope")
+}
+
+pub const ACTION: &str = "SOAPAction: \"sosonlinebackup.com/AssignLicense\"\r\n";
+
+pub fn post11(envelope: &str) -> Vec<u8> {
+    post(&format!("Content-Type: text/xml; charset=utf-8\r\n{ACTION}"), envelope.as_bytes())
+}
+
+pub fn post12(envelope: &str) -> Vec<u8> {
+    post("Content-Type: application/soap+xml; charset=utf-8\r\n", envelope.as_bytes())
+}
+
+/// A POST with these header lines, each ending in CR LF.
+pub fn post(headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut request =
+        format!("POST {PATH} HTTP/1.1\r\nHost: test.example\r\n{headers}Content-Length: {}\r\n\r\n", body.len())
+            .into_bytes();
+    request.extend_from_slice(body);
+    request
+}

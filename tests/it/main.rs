@@ -1,0 +1,4 @@
+//! The tests at the wire and against real stores, one binary. `harness` makes them short.
+
+mod assign;
+mod harness;
