@@ -324,3 +324,6 @@ fn until(expires_at: Option<Timestamp>) -> String {
 fn not_started(starts_at: Option<Timestamp>) -> String {
     starts_at.map_or_else(String::new, |at| format!(" that has started; the next one starts at {at}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! The rules as tables, and against a model that is too simple to be wrong.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::Kind;
+
+const NOW: &str = "2026-06-15T12:00:00Z";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+/// One line of a table: `fact=value` words that change a call that would succeed, and what is expected then.
+///
+/// | word | meaning |
+/// |---|---|
+/// | `caller=` | `none` or a role |
+/// | `user=`, `entity=`, `type=` | fields of the request; `-` is missing, `''` is empty |
+/// | `provider=`, `account=` | `none`, `ok`, `inactive`, `outside` |
+/// | `held=` | the held seat's pool is `valid`, `endless` or `expired` |
+/// | `pools=` | comma-separated `ID:START..END:FREE` with `-` for null; `FREE` is the free seat number or `full` |
+/// | `enroll=` | `no`: unknown users are not enrolled |
+fn decide(words: &str) -> Result<Assignment, Refusal> {
+    let mut request = AssignRequest {
+        username: Some("bob".to_owned()),
+        provider_entity_id: Some(42),
+        license_type: Some(LicenseType::SqlBackup),
+    };
+    let mut facts = Facts {
+        caller: Some(Role::Agent),
+        provider: Some(Provider { active: true, in_subtree: true }),
+        account: None,
+        held: None,
+        pools: pools("1:-..-:7"),
+    };
+    let mut enroll = true;
+    for word in words.split_whitespace() {
+        let (key, value) = word.split_once('=').expect("key=value");
+        let (active, in_subtree) = (value != "inactive", value != "outside");
+        match key {
+            "caller" => facts.caller = value.parse().ok(),
+            "user" => request.username = given(value),
+            "entity" => request.provider_entity_id = given(value).map(|v| v.parse().expect("a number")),
+            "type" => request.license_type = given(value).map(|v| v.parse().expect("a type")),
+            "provider" => facts.provider = (value != "none").then_some(Provider { active, in_subtree }),
+            "account" => facts.account = (value != "none").then_some(Account { id: 5, active, in_subtree }),
+            "held" => {
+                let expires_at = match value {
+                    "valid" => Some(at("2026-06-15T12:00:01Z")),
+                    "expired" => Some(at(NOW)),
+                    _ => None,
+                };
+                facts.account = Some(Account { id: 5, active: true, in_subtree: true });
+                facts.held = Some(Held { seat: SeatId { pool_id: 9, seat_no: 90 }, expires_at });
+            }
+            "pools" => facts.pools = pools(value),
+            "enroll" => enroll = value != "no",
+            other => panic!("unknown word {other}"),
+        }
+    }
+    assign(&request, &facts, enroll, at(NOW))
+}
+
+fn given(value: &str) -> Option<String> {
+    match value {
+        "-" => None,
+        "''" => Some(String::new()),
+        "long" => Some("x".repeat(NAME_CHARS_MAX + 1)),
+        "longest" => Some("ü".repeat(NAME_CHARS_MAX)),
+        "bell" => Some("b\u{7}b".to_owned()),
+        "blank" => Some(" \u{a0}".to_owned()),
+        value => Some(value.to_owned()),
+    }
+}
+
+fn pools(text: &str) -> Vec<Pool> {
+    let time = |t: &str| (t != "-").then(|| at(&format!("{t}T00:00:00Z")));
+    text.split(',')
+        .filter(|p| !p.is_empty() && *p != "none")
+        .map(|pool| {
+            let mut parts = pool.split(':');
+            let mut part = || parts.next().expect("ID:START..END:FREE");
+            let (id, (start, end), free) = (part(), part().split_once("..").expect("START..END"), part());
+            Pool {
+                id: id.parse().expect("an id"),
+                seats_total: 100,
+                starts_at: time(start),
+                expires_at: time(end),
+                free_seat_no: free.parse().ok(),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn refusals_come_in_their_order() {
+    // Each row breaks one more rule than the one below it; the first broken rule is the answer.
+    let broken = [
+        ("caller=none", Kind::InvalidSoapCredentials),
+        ("caller=reader", Kind::AccessDenied),
+        ("user=-", Kind::InvalidInputParameters),
+        ("provider=none", Kind::ObjectEntityMismatch),
+        ("account=inactive", Kind::ObjectEntityMismatch),
+        ("held=valid", Kind::AlreadyExists),
+        ("pools=none", Kind::NoLicensePool),
+    ];
+    for from in 0..broken.len() {
+        // `held=` implies an account, so it is applied before `account=` can break it.
+        let words: Vec<&str> = broken[from..].iter().rev().map(|(words, _)| *words).collect();
+        let refusal = decide(&words.join(" ")).expect_err("refused");
+        assert_eq!(Kind::from(&refusal), broken[from].1, "{words:?}: {refusal}");
+    }
+}
+
+#[test]
+fn what_is_refused_and_what_is_said() {
+    for (words, kind, says) in [
+        ("caller=none", Kind::InvalidSoapCredentials, "The user name or password in AuthHeader is not valid"),
+        ("caller=reader", Kind::AccessDenied, "role 'reader'"),
+        ("user=-", Kind::InvalidInputParameters, "Username is missing"),
+        ("user=''", Kind::InvalidInputParameters, "Username is empty"),
+        ("user=blank", Kind::InvalidInputParameters, "Username is empty"),
+        ("user=long", Kind::InvalidInputParameters, "Username is longer than 128 characters"),
+        ("user=bell", Kind::InvalidInputParameters, "Username contains a control character"),
+        ("entity=-", Kind::InvalidInputParameters, "LicenseProviderEntityId is missing"),
+        ("entity=0", Kind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
+        ("entity=-7", Kind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
+        ("type=-", Kind::InvalidInputParameters, "LicenseType is missing"),
+        ("provider=none", Kind::ObjectEntityMismatch, "42 does not exist or is not among"),
+        ("provider=outside", Kind::ObjectEntityMismatch, "42 does not exist or is not among"),
+        ("provider=inactive", Kind::ObjectEntityMismatch, "42 is not active"),
+        ("account=inactive", Kind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
+        ("account=outside", Kind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
+        ("enroll=no", Kind::ObjectEntityMismatch, "'bob' is not known"),
+        ("held=valid", Kind::AlreadyExists, "(seat 90 of pool 9, valid until 2026-06-15T12:00:01Z)"),
+        ("held=endless", Kind::AlreadyExists, "(seat 90 of pool 9)"),
+        ("pools=none", Kind::NoLicensePool, "has no SqlBackup license pool."),
+        ("pools=1:2026-07-01..-:7", Kind::NoLicensePool, "the next one starts at 2026-07-01T00:00:00Z"),
+        ("pools=1:-..2026-06-15:7", Kind::LicenseExpired, "expired at 2026-06-15T00:00:00Z"),
+        ("pools=1:-..2025-01-01:7,2:-..2026-01-01:7", Kind::LicenseExpired, "expired at 2026-01-01T00:00:00Z"),
+        ("pools=1:-..2025-01-01:7,2:2027-01-01..-:7", Kind::LicenseExpired, "expired at 2025-01-01T00:00:00Z"),
+        ("pools=1:-..-:full", Kind::NoFreeSeat, "All 100 SqlBackup seats of provider entity 42 are in use (1 pool)"),
+        ("pools=1:-..-:full,2:-..-:full,3:-..2026-01-01:7", Kind::NoFreeSeat, "All 200 SqlBackup seats"),
+        ("held=expired pools=1:-..-:full", Kind::NoFreeSeat, "All 100"),
+    ] {
+        let refusal = decide(words).expect_err(words);
+        assert_eq!(Kind::from(&refusal), kind, "{words}");
+        assert!(refusal.to_string().contains(says), "{words}: {refusal}");
+    }
+}
+
+#[test]
+fn which_seat_is_taken() {
+    let seat = |pool_id, seat_no| SeatId { pool_id, seat_no };
+    for (words, expected) in [
+        ("", Assignment { seat: seat(1, 7), account_id: None, give_up: None }),
+        ("user=longest", Assignment { seat: seat(1, 7), account_id: None, give_up: None }),
+        ("caller=admin account=ok", Assignment { seat: seat(1, 7), account_id: Some(5), give_up: None }),
+        ("account=ok enroll=no", Assignment { seat: seat(1, 7), account_id: Some(5), give_up: None }),
+        ("held=expired", Assignment { seat: seat(1, 7), account_id: Some(5), give_up: Some(seat(9, 90)) }),
+        // The pool that expires first, then the one without end, then the older one.
+        (
+            "pools=1:-..-:1,2:-..2027-01-01:2,3:-..2026-12-01:3",
+            Assignment { seat: seat(3, 3), account_id: None, give_up: None },
+        ),
+        (
+            "pools=1:-..-:1,3:-..2026-12-01:full,2:-..2027-01-01:2",
+            Assignment { seat: seat(2, 2), account_id: None, give_up: None },
+        ),
+        ("pools=8:-..-:1,5:-..-:2,6:-..-:full", Assignment { seat: seat(5, 2), account_id: None, give_up: None }),
+        ("pools=1:2026-06-15..-:1", Assignment { seat: seat(1, 1), account_id: None, give_up: None }),
+        ("pools=1:2026-07-01..2026-08-01:1,2:-..-:2", Assignment { seat: seat(2, 2), account_id: None, give_up: None }),
+    ] {
+        assert_eq!(decide(words), Ok(expected), "{words}");
+    }
+}
+
+#[test]
+fn a_release_gives_back_what_is_held() {
+    let held = Held { seat: SeatId { pool_id: 1, seat_no: 2 }, expires_at: None };
+    assert_eq!(release("bob", LicenseType::SqlBackup, Some(held)), Ok(held.seat));
+    let refusal = release("bob", LicenseType::SqlBackup, None).expect_err("nothing held");
+    assert_eq!(Kind::from(&refusal), Kind::NotAssigned);
+    assert_eq!(
+        Kind::from(&release(" ", LicenseType::SqlBackup, None).expect_err("no name")),
+        Kind::InvalidInputParameters
+    );
+}
+
+/// The model: pools are lists of holders, and everything is found by looking at all of it.
+#[derive(Debug, Clone)]
+struct Model {
+    now: i64,
+    pools: Vec<ModelPool>,
+}
+
+#[derive(Debug, Clone)]
+struct ModelPool {
+    id: i64,
+    entity: i32,
+    license_type: LicenseType,
+    opens: i64,
+    closes: i64,
+    seats: Vec<Option<u8>>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Assign { user: u8, entity: i32, license_type: LicenseType },
+    Release { user: u8, license_type: LicenseType },
+    Wait { seconds: i64 },
+}
+
+impl Model {
+    fn facts(&self, user: u8, entity: i32, license_type: LicenseType) -> Facts {
+        let time = |t: i64| Timestamp::from_second(t).expect("in range");
+        Facts {
+            caller: Some(Role::Agent),
+            provider: Some(Provider { active: true, in_subtree: true }),
+            account: Some(Account { id: i64::from(user), active: true, in_subtree: true }),
+            held: self.held(user, license_type),
+            pools: self
+                .pools
+                .iter()
+                .filter(|p| p.entity == entity && p.license_type == license_type)
+                .map(|p| Pool {
+                    id: p.id,
+                    seats_total: p.seats.len() as i64,
+                    starts_at: Some(time(p.opens)),
+                    expires_at: Some(time(p.closes)),
+                    free_seat_no: p.seats.iter().position(Option::is_none).map(|at| at as i64),
+                })
+                .collect(),
+        }
+    }
+
+    fn held(&self, user: u8, license_type: LicenseType) -> Option<Held> {
+        let pool = self.pools.iter().find(|p| p.license_type == license_type && p.seats.contains(&Some(user)))?;
+        let seat_no = pool.seats.iter().position(|s| *s == Some(user))? as i64;
+        let expires_at = Some(Timestamp::from_second(pool.closes).expect("in range"));
+        Some(Held { seat: SeatId { pool_id: pool.id, seat_no }, expires_at })
+    }
+
+    fn seat(&mut self, seat: SeatId) -> &mut Option<u8> {
+        let pool = self.pools.iter_mut().find(|p| p.id == seat.pool_id).expect("a pool of the model");
+        &mut pool.seats[seat.seat_no as usize]
+    }
+
+    /// What must come out, found the long way.
+    fn expected(&self, user: u8, entity: i32, license_type: LicenseType) -> Result<(), Kind> {
+        let of_type = |p: &&ModelPool| p.license_type == license_type;
+        if self.pools.iter().filter(of_type).any(|p| p.closes > self.now && p.seats.contains(&Some(user))) {
+            return Err(Kind::AlreadyExists);
+        }
+        let pools: Vec<_> = self.pools.iter().filter(of_type).filter(|p| p.entity == entity).collect();
+        let open: Vec<_> = pools.iter().filter(|p| p.opens <= self.now && self.now < p.closes).collect();
+        if open.is_empty() {
+            let expired = pools.iter().any(|p| p.closes <= self.now);
+            return Err(if expired { Kind::LicenseExpired } else { Kind::NoLicensePool });
+        }
+        if open.iter().all(|p| p.seats.iter().all(Option::is_some)) { Err(Kind::NoFreeSeat) } else { Ok(()) }
+    }
+
+    fn run(&mut self, step: &Step) {
+        match *step {
+            Step::Wait { seconds } => self.now += seconds,
+            Step::Release { user, license_type } => {
+                let held = self.held(user, license_type);
+                match release("bob", license_type, held) {
+                    Ok(seat) => assert_eq!(self.seat(seat).take(), Some(user)),
+                    Err(refusal) => {
+                        assert_eq!(Kind::from(&refusal), Kind::NotAssigned);
+                        assert!(held.is_none());
+                    }
+                }
+            }
+            Step::Assign { user, entity, license_type } => {
+                let request = AssignRequest {
+                    username: Some("bob".to_owned()),
+                    provider_entity_id: Some(entity),
+                    license_type: Some(license_type),
+                };
+                let facts = self.facts(user, entity, license_type);
+                let now = Timestamp::from_second(self.now).expect("in range");
+                let decision = assign(&request, &facts, true, now);
+                assert_eq!(decision.as_ref().map(drop).map_err(Kind::from), self.expected(user, entity, license_type));
+                let Ok(assignment) = decision else { return };
+                if let Some(seat) = assignment.give_up {
+                    assert_eq!(self.seat(seat).take(), Some(user), "gives up its own seat");
+                }
+                let now = self.now;
+                let open_until = |p: &ModelPool| p.opens <= now && now < p.closes;
+                let earliest = self
+                    .pools
+                    .iter()
+                    .filter(|p| p.entity == entity && p.license_type == license_type && open_until(p))
+                    .filter(|p| p.seats.contains(&None))
+                    .map(|p| p.closes)
+                    .min();
+                let taken = self.pools.iter().find(|p| p.id == assignment.seat.pool_id).expect("a pool of the model");
+                assert!(open_until(taken) && taken.entity == entity && taken.license_type == license_type);
+                assert_eq!(Some(taken.closes), earliest, "drawn from the pool that expires first");
+                assert_eq!(self.seat(assignment.seat).replace(user), None, "the seat was free");
+            }
+        }
+        self.check();
+    }
+
+    /// Nobody holds two seats of a type.
+    fn check(&self) {
+        let mut holders = BTreeMap::new();
+        for pool in &self.pools {
+            for user in pool.seats.iter().flatten() {
+                let seats: &mut u32 = holders.entry((*user, pool.license_type.name())).or_default();
+                *seats += 1;
+                assert_eq!(*seats, 1, "user {user} holds two of {}", pool.license_type);
+            }
+        }
+    }
+}
+
+fn license_type() -> impl Strategy<Value = LicenseType> {
+    (0..2usize).prop_map(|i| LicenseType::ALL[i])
+}
+
+fn pool() -> impl Strategy<Value = ModelPool> {
+    (1..3i32, license_type(), 0..40i64, 1..60i64, 0..4usize).prop_map(|(entity, license_type, opens, lasts, seats)| {
+        ModelPool { id: 0, entity, license_type, opens, closes: opens + lasts, seats: vec![None; seats] }
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..8u8, 1..3i32, license_type()).prop_map(|(user, entity, license_type)| Step::Assign { user, entity, license_type }),
+        2 => (0..8u8, license_type()).prop_map(|(user, license_type)| Step::Release { user, license_type }),
+        1 => (0..10i64).prop_map(|seconds| Step::Wait { seconds }),
+    ]
+}
+
+/// Steps of one run; 200 runs make the ten thousand operations of the suite. `PROPTEST_CASES=20000` makes a million.
+const STEPS: usize = 50;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn decisions_agree_with_a_simple_model(
+        pools in prop::collection::vec(pool(), 0..6),
+        steps in prop::collection::vec(step(), STEPS),
+    ) {
+        let pools = pools.into_iter().zip(1..).map(|(pool, id)| ModelPool { id, ..pool }).collect();
+        let mut model = Model { now: 0, pools };
+        for step in &steps {
+            model.run(step);
+        }
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+}
