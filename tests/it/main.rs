@@ -1,4 +1,5 @@
 //! The tests at the wire and against real stores, one binary. `harness` makes them short.
 
 mod assign;
+mod captures;
 mod harness;

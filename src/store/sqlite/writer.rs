@@ -232,3 +232,114 @@ fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Res
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    fn writer(options: &Options) -> Writer {
+        let connection = Connection::open_in_memory().expect("open");
+        connection.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").expect("table");
+        Writer::start(connection, options, Arc::new(Metrics::new())).expect("start")
+    }
+
+    fn insert(x: i64) -> impl FnOnce(&Connection) -> rusqlite::Result<usize> + Send + 'static {
+        move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x])
+    }
+
+    fn values(writer: &Writer) -> Vec<i64> {
+        let connection = writer.connection.lock().expect("lock");
+        let mut statement = connection.prepare("SELECT x FROM t ORDER BY x").expect("prepare");
+        statement.query_map([], |row| row.get(0)).expect("query").collect::<Result<_, _>>().expect("rows")
+    }
+
+    /// Runs the futures until each waits for the writer, which cannot begin while the connection is held here.
+    async fn queue<T>(calls: &mut [Reply<'_, T>]) {
+        for call in calls {
+            std::future::poll_fn(|cx| {
+                assert!(call.as_mut().poll(cx).is_pending(), "the call waits");
+                Poll::Ready(())
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_is_undone_alone_and_the_rest_of_its_group_is_kept() {
+        let writer = writer(&Options::default());
+        let held = writer.connection.lock().expect("lock");
+        let twice = |connection: &Connection| {
+            connection.execute("INSERT INTO t VALUES (50)", [])?;
+            connection.execute("INSERT INTO t VALUES (1)", [])
+        };
+        let mut calls = vec![writer.run(insert(1)), writer.run(twice), writer.run(insert(2))];
+        queue(&mut calls).await;
+        drop(held);
+        let mut answers = Vec::new();
+        for call in calls {
+            answers.push(call.await);
+        }
+        assert!(matches!(answers[..], [Ok(1), Err(StoreError::Failed(_)), Ok(1)]), "{answers:?}");
+        assert_eq!(values(&writer), [1, 2]);
+        writer.close();
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_into_the_queue_is_refused_and_the_rest_is_served() {
+        let writer = writer(&Options { queue_calls_max: 2, group_calls_max: 1, ..Options::default() });
+        let held = writer.connection.lock().expect("lock");
+        let mut calls = vec![writer.run(insert(1))];
+        queue(&mut calls).await;
+        // The thread has taken the first call out of the queue or is about to; fill it until one is refused.
+        let mut refused = 0;
+        for x in 2..=4 {
+            let mut call = writer.run(insert(x));
+            match std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+                Poll::Ready(answer) => {
+                    assert!(matches!(answer, Err(StoreError::QueueFull)), "{answer:?}");
+                    refused += 1;
+                }
+                Poll::Pending => calls.push(call),
+            }
+        }
+        assert!(refused >= 1);
+        drop(held);
+        for call in calls {
+            assert!(matches!(call.await, Ok(1)));
+        }
+        assert_eq!(values(&writer).len(), 4 - refused);
+        writer.close();
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_caller_went_away_before_its_turn_is_not_run() {
+        let writer = writer(&Options { group_calls_max: 1, ..Options::default() });
+        let held = writer.connection.lock().expect("lock");
+        let mut calls = vec![writer.run(insert(1)), writer.run(insert(2)), writer.run(insert(3))];
+        queue(&mut calls).await;
+        // The last: the thread may have taken the first already.
+        drop(calls.pop());
+        drop(held);
+        for call in calls {
+            call.await.expect("served");
+        }
+        let connection = writer.connection.lock().expect("lock");
+        drop(connection);
+        assert_eq!(values(&writer), [1, 2]);
+        writer.close();
+    }
+
+    #[tokio::test]
+    async fn closing_answers_what_was_queued() {
+        let writer = writer(&Options::default());
+        let held = writer.connection.lock().expect("lock");
+        let (reply, answer) = oneshot::channel();
+        let job = Pending { work: Some(insert(7)), value: None, reply };
+        writer.enqueue(Box::new(job)).expect("queued");
+        drop(held);
+        writer.close();
+        assert!(matches!(answer.await, Ok(Ok(1))));
+    }
+}
