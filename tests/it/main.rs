@@ -2,4 +2,6 @@
 
 mod assign;
 mod captures;
+mod credentials;
+mod documents;
 mod harness;

@@ -1,0 +1,203 @@
+//! The documents the service hands out: WSDL, discovery, pages, and the samples on them. The fixed copies in the
+//! repository are rewritten with UPDATE_GOLDEN=1 and reviewed as diffs.
+
+use std::path::Path;
+
+use seatkeeper::contract::asmx::CONTRACT;
+use seatkeeper::contract::{help, wsdl};
+use seatkeeper::soap::Version;
+
+use crate::harness::*;
+
+const ADDRESS: &str =
+    "https://secure-sandbox.sosonlinebackup.com/WebApi/AccountManagementService/LicenseManagementService.asmx";
+
+fn golden(file: &str, found: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, found).expect("write");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{file}: {e}"));
+    assert!(found == expected, "{file} is not what is rendered; UPDATE_GOLDEN=1 rewrites it\n{found}");
+}
+
+#[test]
+fn the_wsdl_in_the_repository_is_the_one_that_is_served() {
+    golden("wsdl/LicenseManagementService.wsdl", &wsdl::render(&CONTRACT, ADDRESS));
+}
+
+#[test]
+fn the_wsdl_has_what_generated_clients_depend_on() {
+    let document = wsdl::render(&CONTRACT, ADDRESS);
+    let mut rest = document.as_str();
+    // In this order.
+    for part in [
+        "targetNamespace=\"sosonlinebackup.com\"",
+        "<s:schema elementFormDefault=\"qualified\" targetNamespace=\"sosonlinebackup.com\">",
+        "<s:element name=\"AssignLicense\">",
+        "<s:element minOccurs=\"0\" maxOccurs=\"1\" name=\"request\" type=\"tns:AssignLicenseRequest\" />",
+        "<s:element minOccurs=\"0\" maxOccurs=\"1\" name=\"Username\" type=\"s:string\" />",
+        "<s:element minOccurs=\"1\" maxOccurs=\"1\" name=\"LicenseProviderEntityId\" type=\"s:int\" />",
+        "<s:element minOccurs=\"1\" maxOccurs=\"1\" name=\"LicenseType\" type=\"tns:LicenseType\" />",
+        "<s:simpleType name=\"LicenseType\">",
+        "<s:enumeration value=\"SkraftDiskImageV5\" />",
+        "<s:enumeration value=\"SqlBackup\" />",
+        "<s:enumeration value=\"ExchangeBackup\" />",
+        "<s:element name=\"AssignLicenseResponse\">",
+        "<s:element minOccurs=\"1\" maxOccurs=\"1\" name=\"Result\" type=\"s:int\" />",
+        "<s:element minOccurs=\"0\" maxOccurs=\"1\" name=\"Code\" type=\"s:string\" />",
+        "<s:element minOccurs=\"0\" maxOccurs=\"1\" name=\"Message\" type=\"s:string\" />",
+        "<s:element name=\"AuthHeader\" type=\"tns:AuthHeader\" />",
+        "<s:anyAttribute />",
+        "<wsdl:message name=\"AssignLicenseSoapIn\">",
+        "<wsdl:part name=\"parameters\" element=\"tns:AssignLicense\" />",
+        "<wsdl:message name=\"AssignLicenseSoapOut\">",
+        "<wsdl:message name=\"AssignLicenseAuthHeader\">",
+        "<wsdl:part name=\"AuthHeader\" element=\"tns:AuthHeader\" />",
+        "<wsdl:portType name=\"LicenseManagementServiceSoap\">",
+        "Attaches license to user. User should not have already been assigned to the same type of license",
+        "<wsdl:binding name=\"LicenseManagementServiceSoap\" type=\"tns:LicenseManagementServiceSoap\">",
+        "<soap:operation soapAction=\"sosonlinebackup.com/AssignLicense\" style=\"document\" />",
+        "<soap:header message=\"tns:AssignLicenseAuthHeader\" part=\"AuthHeader\" use=\"literal\" />",
+        "<wsdl:binding name=\"LicenseManagementServiceSoap12\" type=\"tns:LicenseManagementServiceSoap\">",
+        "<soap12:header message=\"tns:AssignLicenseAuthHeader\" part=\"AuthHeader\" use=\"literal\" />",
+        "<wsdl:service name=\"LicenseManagementService\">",
+        "<wsdl:port name=\"LicenseManagementServiceSoap\" binding=\"tns:LicenseManagementServiceSoap\">",
+        "<soap:address location=\"https://secure-sandbox.sosonlinebackup.com/",
+        "<wsdl:port name=\"LicenseManagementServiceSoap12\" binding=\"tns:LicenseManagementServiceSoap12\">",
+        "<soap12:address location=",
+    ] {
+        let at = rest.find(part).unwrap_or_else(|| panic!("no {part} behind the one before it"));
+        rest = &rest[at + part.len()..];
+    }
+}
+
+#[test]
+fn the_samples_are_those_of_the_vendors_page() {
+    let operation = CONTRACT.operation("AssignLicense").expect("AssignLicense");
+    let mut samples = String::new();
+    for version in Version::ALL {
+        samples += &help::sample_request(&CONTRACT, operation, version, PATH, "secure-sandbox.sosonlinebackup.com");
+        samples += "\n";
+        samples += &help::sample_response(&CONTRACT, operation, version);
+        samples += "\n\n";
+    }
+    golden("tests/golden/samples.txt", &samples);
+}
+
+/// The vendor's sample request with nothing but its placeholders filled in, and the vendor's sample response: ours has
+/// the same elements in the same order and namespaces, with the result object where the sample shows it empty.
+#[test]
+fn the_vendors_sample_request_gets_the_vendors_sample_response() {
+    let server = Server::start();
+    let operation = CONTRACT.operation("AssignLicense").expect("AssignLicense");
+    for (version, username) in [(Version::Soap11, "sample11"), (Version::Soap12, "sample12")] {
+        let sample = help::sample_request(&CONTRACT, operation, version, PATH, "secure-sandbox.sosonlinebackup.com");
+        let (head, envelope) = sample.split_once("\n\n").expect("head and envelope");
+        let envelope = envelope
+            .replace("<UserName>string", "<UserName>agent")
+            .replace("<Password>string", &format!("<Password>{PASSWORD}"))
+            .replace("<Username>string", &format!("<Username>{username}"))
+            .replace(">int<", ">42<")
+            .replace("SkraftDiskImageV5 or SqlBackup or ExchangeBackup", "SqlBackup");
+        let head = head.replace("length", &envelope.len().to_string()).replace('\n', "\r\n");
+        let answer = server.send(format!("{head}\r\n\r\n{envelope}").as_bytes());
+
+        let sample = help::sample_response(&CONTRACT, operation, version);
+        let (sample_head, sample_envelope) = sample.split_once("\n\n").expect("head and envelope");
+        assert!(sample_head.starts_with("HTTP/1.1 200 OK\n") && answer.head.starts_with("HTTP/1.1 200 OK\r\n"));
+        let content_type = sample_head.lines().find_map(|l| l.strip_prefix("Content-Type: "));
+        assert_eq!(answer.header("content-type"), content_type);
+        // The real service writes no white space, and `soap:` for both versions, declared first.
+        let expected = sample_envelope
+            .lines()
+            .map(str::trim)
+            .collect::<String>()
+            .replace("soap12", "soap")
+            .replace("<Result />", "<Result><Result>0</Result><Code>Success</Code><Message /></Result>");
+        let soap = format!(" xmlns:soap=\"{}\"", version.namespace());
+        let expected = expected.replacen(&soap, "", 1).replacen("<soap:Envelope", &format!("<soap:Envelope{soap}"), 1);
+        assert_eq!(answer.body, expected);
+    }
+}
+
+#[test]
+fn pages() {
+    let server = Server::start();
+    for (query, holds) in [
+        (
+            "",
+            vec![
+                "The following operations are supported.",
+                "href=\"LicenseManagementService.asmx?WSDL\"",
+                "?op=AssignLicense\">AssignLicense</a>",
+                "Attaches license to user.",
+                "rel=\"alternate\" type=\"text/xml\" href=\"LicenseManagementService.asmx?disco\"",
+            ],
+        ),
+        (
+            "?op=AssignLicense",
+            vec![
+                "for a complete list of operations.",
+                "<h2>AssignLicense</h2>",
+                "The test form is only available for requests from the local machine.",
+                "The following is a sample SOAP 1.1 request and response.",
+                "The following is a sample SOAP 1.2 request and response.",
+                "SOAPAction: &quot;sosonlinebackup.com/AssignLicense&quot;",
+                "SkraftDiskImageV5 or SqlBackup or ExchangeBackup",
+                "&lt;Result /&gt;",
+            ],
+        ),
+        ("?op=Nope", vec!["Method Not Found", "Method 'Nope' was not found in service LicenseManagementService."]),
+        ("?op=%3Cscript%3E", vec!["Method '%3Cscript%3E' was not found"]),
+    ] {
+        let page = server.get(&format!("{PATH}{query}"));
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{query}");
+        assert!(page.header("content-security-policy").is_some_and(|p| p.starts_with("default-src 'none'")), "{query}");
+        assert!(!page.body.contains("<script") && !page.body.contains("style="), "nothing inline: {query}");
+        for part in holds {
+            assert!(page.body.contains(part), "{query}: no {part} in {}", page.body);
+        }
+    }
+    let style = server.get(&format!("{PATH}?style"));
+    assert_eq!(style.header("content-type"), Some("text/css; charset=utf-8"));
+    let root = server.get("/");
+    assert_eq!((root.status, root.header("location")), (307, Some(PATH)));
+}
+
+#[test]
+fn addresses_are_what_the_client_used() {
+    let server = Server::start();
+    let typed = PATH.replace("WebApi", "webapi");
+    let wsdl = |host: &str| {
+        let host = if host.is_empty() { String::new() } else { format!("Host: {host}\r\n") };
+        let version = if host.is_empty() { "1.0" } else { "1.1" };
+        server.send(format!("GET {typed}?wSdL HTTP/{version}\r\n{host}\r\n").as_bytes())
+    };
+    let answer = wsdl("licenses.example:8443");
+    assert_eq!(answer.header("content-type"), Some("text/xml; charset=utf-8"));
+    for port in ["soap", "soap12"] {
+        let location = format!("<{port}:address location=\"http://licenses.example:8443{typed}\" />");
+        assert!(answer.body.contains(&location), "{}", answer.body);
+    }
+    assert!(
+        wsdl("").body.contains(&format!("location=\"http://{}{typed}\"", server.address)),
+        "no Host: our own address"
+    );
+    assert!(wsdl("a\"><b").body.contains("http://a&quot;&gt;&lt;b/"), "whatever it is, it stays a value");
+    let disco = server.get(&format!("{typed}?DISCO"));
+    assert!(disco.body.contains(&format!("docRef=\"http://{}{typed}\"", server.address)), "{}", disco.body);
+
+    let public =
+        Server::with(Options { public_url: Some("https://licenses.example".to_owned()), ..Options::default() });
+    let answer = public.get(&format!("{PATH}?wsdl"));
+    assert!(answer.body.contains(&format!("location=\"https://licenses.example{PATH}\"")));
+    assert!(public.get(&format!("{PATH}?op=AssignLicense")).body.contains("Host: licenses.example\n"));
+}
+
+#[test]
+fn health() {
+    let server = Server::start();
+    assert_eq!(server.get("/healthz").body, "ok\n");
+    assert_eq!(server.get("/readyz").body, "ready\n");
+}
