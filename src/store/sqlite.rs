@@ -62,6 +62,8 @@ impl SqliteStore {
 
     /// Waits until every call that was accepted is answered, and closes the file.
     pub fn close(self) {
+        // The writer's connection goes last: only one that may write can fold the WAL back into the file.
+        drop(self.readers);
         self.writer.close();
     }
 

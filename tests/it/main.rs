@@ -2,6 +2,8 @@
 
 mod assign;
 mod captures;
+mod cli;
 mod credentials;
 mod documents;
 mod harness;
+mod store;

@@ -1,0 +1,194 @@
+//! What happens when the database cannot do its work: a defined answer, nothing lost, nothing half done.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use seatkeeper::store::sqlite;
+
+use crate::harness::*;
+
+/// A service that waits this long for other programs.
+fn with_busy_timeout(busy_timeout: Duration) -> Server {
+    Server::with(Options {
+        store: sqlite::Options { busy_timeout, ..sqlite::Options::default() },
+        ..Options::default()
+    })
+}
+
+#[test]
+fn a_database_locked_for_too_long_is_told_and_changes_nothing() {
+    let server = with_busy_timeout(Duration::from_millis(100));
+    assert_eq!(server.assign("a1", 42, "SqlBackup").code(), "Success");
+    let other = connection(&server.database());
+    other.execute_batch("BEGIN IMMEDIATE").expect("lock");
+    let answer = server.assign("a2", 42, "SqlBackup");
+    assert_eq!((answer.status, answer.code().as_str()), (200, "UnexpectedError"));
+    assert!(answer.body.contains("<Result>1</Result>"));
+    assert!(answer.message().contains("in use by another program. Nothing was changed"), "{}", answer.message());
+    assert_eq!(server.get("/readyz").status, 200, "reading goes on");
+    other.execute_batch("COMMIT").expect("unlock");
+    assert_eq!(server.assign("a2", 42, "SqlBackup").code(), "Success");
+    assert_eq!(server.query::<i64>("SELECT count(*) FROM seat WHERE account_id IS NOT NULL"), 2);
+}
+
+#[test]
+fn a_short_lock_is_waited_for() {
+    let server = with_busy_timeout(Duration::from_secs(30));
+    assert_eq!(server.assign("a1", 42, "SqlBackup").code(), "Success");
+    let other = connection(&server.database());
+    other.execute_batch("BEGIN IMMEDIATE").expect("lock");
+    let mut waiting = server.connect();
+    std::io::Write::write_all(&mut waiting.0, &post11(&assign_envelope("agent", PASSWORD, "a2", 42, "SqlBackup")))
+        .expect("send");
+    // Another call is answered meanwhile, so the one above has been begun.
+    assert_eq!(server.get("/healthz").status, 200);
+    other.execute_batch("INSERT INTO account (username, entity_id) VALUES ('by-hand', 42); COMMIT").expect("unlock");
+    assert_eq!(waiting.receive().code(), "Success");
+}
+
+#[test]
+fn calls_that_wait_together_share_a_commit() {
+    let server = with_busy_timeout(Duration::from_secs(30));
+    server.sql("UPDATE license_pool SET seats_total = 100 WHERE id = 1");
+    assert_eq!(server.assign("first", 42, "SqlBackup").code(), "Success");
+    let groups = || -> (u64, u64) {
+        let metrics = server.metrics.render();
+        let value = |name: &str| -> u64 {
+            let line = metrics.lines().find_map(|l| l.strip_prefix(name)).expect("a metric");
+            line.trim().parse::<f64>().expect("a number") as u64
+        };
+        (value("seatkeeper_store_group_calls_sum "), value("seatkeeper_store_group_calls_count "))
+    };
+    let (calls_before, groups_before) = groups();
+    let other = connection(&server.database());
+    other.execute_batch("BEGIN IMMEDIATE").expect("lock");
+    let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let username = format!("user{number}");
+        let call = post11(&assign_envelope("agent", PASSWORD, &username, 42, "SqlBackup"));
+        std::io::Write::write_all(&mut client.0, &call).expect("send");
+    }
+    other.execute_batch("COMMIT").expect("unlock");
+    for client in &mut clients {
+        assert_eq!(client.receive().code(), "Success");
+    }
+    let (calls, groups) = groups();
+    assert_eq!(calls - calls_before, 20);
+    assert!(groups - groups_before < 20, "{} groups", groups - groups_before);
+    assert_eq!(server.violations(), []);
+}
+
+#[test]
+fn the_seat_in_an_expired_pool_is_given_up_for_the_new_one() {
+    let server = Server::start();
+    server.sql("UPDATE license_pool SET expires_at = '2099-01-01T00:00:00Z' WHERE id = 1");
+    assert_eq!(server.assign("bob", 42, "SqlBackup").code(), "Success");
+    server.sql(
+        "UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 1;
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (7, 42, 'SqlBackup', 1);",
+    );
+    assert_eq!(server.assign("bob", 42, "SqlBackup").code(), "Success");
+    let held: String = server.query("SELECT group_concat(pool_id) FROM seat WHERE account_id IS NOT NULL");
+    assert_eq!(held, "7");
+    let events: String = server.query(
+        "SELECT group_concat(action || ' ' || pool_id || ' ' || (request_id = (SELECT request_id FROM audit_event ORDER BY id DESC LIMIT 1)), ', ')
+           FROM audit_event WHERE actor = 'agent' ORDER BY id",
+    );
+    assert_eq!(events, "assign 1 0, release 1 1, assign 7 1", "both under the id of one call");
+    assert_eq!(server.assign("amy", 42, "SqlBackup").code(), "NoFreeSeat");
+    assert_eq!(server.assign("eve", 43, "ExchangeBackup").code(), "LicenseExpired");
+    assert_eq!(server.assign("eve", 43, "SqlBackup").code(), "NoLicensePool");
+    assert_eq!(server.violations(), []);
+}
+
+#[test]
+fn unknown_users_are_refused_where_they_are_not_enrolled() {
+    let server = Server::with(Options {
+        store: sqlite::Options { enroll: false, ..sqlite::Options::default() },
+        ..Options::default()
+    });
+    server.sql("INSERT INTO account (username, entity_id) VALUES ('known', 42)");
+    assert_eq!(server.assign("unknown", 42, "SqlBackup").code(), "ObjectEntityMismatch");
+    assert_eq!(server.assign("Known", 42, "SqlBackup").code(), "Success");
+    assert_eq!(server.query::<i64>("SELECT count(*) FROM account"), 1);
+}
+
+#[test]
+fn a_stop_finishes_what_was_accepted() {
+    let server = Server::start();
+    let mut client = server.connect();
+    assert_eq!(client.send(&post11(&assign_envelope("agent", PASSWORD, "a1", 42, "SqlBackup"))).code(), "Success");
+    let directory = server.stop();
+    let left: Vec<String> = std::fs::read_dir(directory.join("."))
+        .expect("directory")
+        .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(left, ["seats.db"], "the last connection has written the WAL back");
+    assert_eq!(sqlite::check(&connection(&directory.join("seats.db")), |_| Ok(())).expect("check"), []);
+}
+
+/// The program with a limit on the size of the files it writes: what a full disk looks like from inside. Bash ignores the
+/// signal that comes with it, and so the program inherits that; a write beyond the limit then fails.
+fn serve_with_file_limit(database: &std::path::Path, kib: u32) -> (Child, std::net::SocketAddr) {
+    let mut child = Command::new("bash")
+        .arg("-c")
+        .arg("trap '' XFSZ; ulimit -f \"$0\"; exec \"$1\" serve --listen 127.0.0.1:0 --log-format json --database \"$2\"")
+        .arg(kib.to_string())
+        .arg(env!("CARGO_BIN_EXE_seatkeeper"))
+        .arg(database)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("bash");
+    let log = std::io::BufReader::new(child.stderr.take().expect("stderr"));
+    let mut lines = std::io::BufRead::lines(log);
+    let address = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| Some(line.split_once("\"address\":\"")?.1.split_once('"')?.0.parse().expect("an address")))
+        .expect("the service starts");
+    // The pipe must not fill up.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    (child, address)
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing() {
+    let directory = TempDir::new();
+    let database = directory.join("seats.db");
+    sql(&database, &sample_data()).expect("seed");
+    sql(&database, "UPDATE license_pool SET seats_total = 20000 WHERE id = 1; PRAGMA wal_checkpoint(TRUNCATE)")
+        .expect("grow");
+    let size_kib = std::fs::metadata(&database).expect("database").len() / 1024;
+    // `ulimit -f` counts KiB. The database may grow by little, the log not beyond the same size.
+    let (mut child, address) = serve_with_file_limit(&database, size_kib as u32 + 100);
+
+    let mut client = Client::to(address);
+    let mut taken = 0;
+    let refused = loop {
+        let username = format!("user{taken:05}");
+        let answer = client.send(&post11(&assign_envelope("agent", PASSWORD, &username, 42, "SqlBackup")));
+        if answer.code() != "Success" {
+            break answer;
+        }
+        taken += 1;
+        assert!(taken < 19_000, "the disk never filled up");
+    };
+    assert_eq!(refused.code(), "UnexpectedError");
+    assert!(refused.message().contains("The license database failed"), "{}", refused.message());
+    assert!(taken > 0);
+    assert_eq!(
+        Client::to(address).send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").status,
+        200,
+        "the service is alive"
+    );
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+
+    let connection = connection(&database);
+    let held: i64 = connection
+        .query_row("SELECT count(*) FROM seat WHERE account_id IS NOT NULL", [], |row| row.get(0))
+        .expect("count");
+    // The call that was refused may have reached the log before its commit failed; none that was acknowledged is missing.
+    assert!(held == taken || held == taken + 1, "{held} seats held, {taken} acknowledged");
+    assert_eq!(sqlite::check(&connection, |_| Ok(())).expect("check"), []);
+}
