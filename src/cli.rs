@@ -37,7 +37,7 @@ enum Command {
     #[command(
         after_help = "Example:\n  seatkeeper serve --database /var/lib/seatkeeper/seats.db --listen 127.0.0.1:8086"
     )]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Run the service on a fresh database with sample entities, credentials and pools, and print a call to paste.
     #[command(after_help = "Example:\n  seatkeeper demo --listen 127.0.0.1:9000")]
     Demo(demo::DemoArgs),

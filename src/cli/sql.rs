@@ -46,7 +46,7 @@ struct Shell {
 impl Shell {
     /// All of the script or nothing, unless it has transactions of its own.
     fn run_whole(&self, script: &str) -> Result<(), Failure> {
-        let own_transactions = statements(script).any(|s| starts_with(s, &["BEGIN"]) || starts_with(s, &["PRAGMA"]));
+        let own_transactions = statements(script).any(|s| OUTSIDE.iter().any(|word| starts_with(s, &[word])));
         if !own_transactions {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
         }
@@ -88,7 +88,7 @@ impl Shell {
     }
 
     fn print(&self, statement: &mut Statement<'_>) -> Result<(), PrintError> {
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.raw_query();
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let mut table = vec![names];
@@ -129,6 +129,9 @@ impl Shell {
         }
     }
 }
+
+/// Statements that begin a transaction of their own or cannot run inside one.
+const OUTSIDE: [&str; 6] = ["BEGIN", "SAVEPOINT", "PRAGMA", "VACUUM", "ATTACH", "DETACH"];
 
 enum PrintError {
     Sql(rusqlite::Error),

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn mark_then_charset_then_declaration() {
-        let rows: Vec<(&str, Vec<u8>, Option<&str>, Option<&str>)> = vec![
+        let rows = [
             ("plain", b"<a/>".to_vec(), None, Some("<a/>")),
             ("mark", b"\xEF\xBB\xBF<a/>".to_vec(), None, Some("<a/>")),
             ("mark beats charset", b"\xEF\xBB\xBF<\xC3\xBC/>".to_vec(), Some("iso-8859-1"), Some("<ü/>")),

@@ -87,6 +87,10 @@ fn sql_keeps_a_script_whole_or_not_at_all_unless_told_to_go_on() {
     let own = "BEGIN; INSERT INTO entity (id, name) VALUES (102, 'c'); COMMIT; INSERT INTO entity (id, name) VALUES (102, 'c');";
     assert!(fails(&["sql", "--database", &database], own).contains("statement 4"));
     assert_eq!(count(), "3\n", "what the script committed itself stays");
+    let copy = directory.join("copy.db");
+    let copy = copy.to_str().expect("a path");
+    ok(&["sql", "--database", &database], &format!("VACUUM INTO '{copy}';"));
+    assert_eq!(ok(&["check", "--database", copy], ""), "ok: every invariant holds\n");
 }
 
 #[test]

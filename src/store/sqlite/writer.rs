@@ -208,9 +208,12 @@ fn fail(connection: &Connection, group: &mut Vec<Box<dyn Job>>, failure: &StoreE
     group.drain(..).for_each(|job| job.answer(Err(failure.clone())));
 }
 
-/// Runs each call in its own savepoint. An error of the transaction itself ends the group; an error of one call undoes
-/// that call only.
+/// Runs each call in its own savepoint, so that an error of one call undoes that call only; a call that is alone needs
+/// none. An error of the transaction itself ends the group.
 fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Result<Vec<Result<(), StoreError>>> {
+    if let [job] = group {
+        return job.run(connection).map(|()| vec![Ok(())]);
+    }
     let mut outcomes = Vec::with_capacity(group.len());
     for job in group {
         execute(connection, "SAVEPOINT call")?;
@@ -235,7 +238,7 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
+    use std::task::{Context, Poll, Waker};
 
     use super::*;
 
@@ -255,14 +258,14 @@ mod tests {
         statement.query_map([], |row| row.get(0)).expect("query").collect::<Result<_, _>>().expect("rows")
     }
 
-    /// Runs the futures until each waits for the writer, which cannot begin while the connection is held here.
-    async fn queue<T>(calls: &mut [Reply<'_, T>]) {
+    fn poll<T>(call: &mut Reply<'_, T>) -> Poll<Result<T, StoreError>> {
+        call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Puts the calls into the queue, while the connection is held by the test.
+    fn queue<T>(calls: &mut [Reply<'_, T>]) {
         for call in calls {
-            std::future::poll_fn(|cx| {
-                assert!(call.as_mut().poll(cx).is_pending(), "the call waits");
-                Poll::Ready(())
-            })
-            .await;
+            assert!(poll(call).is_pending(), "the call waits");
         }
     }
 
@@ -275,7 +278,7 @@ mod tests {
             connection.execute("INSERT INTO t VALUES (1)", [])
         };
         let mut calls = vec![writer.run(insert(1)), writer.run(twice), writer.run(insert(2))];
-        queue(&mut calls).await;
+        queue(&mut calls);
         drop(held);
         let mut answers = Vec::new();
         for call in calls {
@@ -291,12 +294,12 @@ mod tests {
         let writer = writer(&Options { queue_calls_max: 2, group_calls_max: 1, ..Options::default() });
         let held = writer.connection.lock().expect("lock");
         let mut calls = vec![writer.run(insert(1))];
-        queue(&mut calls).await;
+        queue(&mut calls);
         // The thread has taken the first call out of the queue or is about to; fill it until one is refused.
         let mut refused = 0;
         for x in 2..=4 {
             let mut call = writer.run(insert(x));
-            match std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            match poll(&mut call) {
                 Poll::Ready(answer) => {
                     assert!(matches!(answer, Err(StoreError::QueueFull)), "{answer:?}");
                     refused += 1;
@@ -318,7 +321,7 @@ mod tests {
         let writer = writer(&Options { group_calls_max: 1, ..Options::default() });
         let held = writer.connection.lock().expect("lock");
         let mut calls = vec![writer.run(insert(1)), writer.run(insert(2)), writer.run(insert(3))];
-        queue(&mut calls).await;
+        queue(&mut calls);
         // The last: the thread may have taken the first already.
         drop(calls.pop());
         drop(held);
