@@ -147,7 +147,9 @@ CREATE TABLE audit_event (
     username     TEXT,
     -- the pool after this event. The newest event of a pool therefore tells its use without counting rows.
     seats_total  INTEGER NOT NULL,
-    seats_in_use INTEGER NOT NULL
+    seats_in_use INTEGER NOT NULL,
+    -- the most seats that were ever in use at once
+    seats_in_use_max INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX audit_event_by_pool ON audit_event (pool_id);
@@ -242,8 +244,8 @@ CREATE TRIGGER license_pool_inserted AFTER INSERT ON license_pool BEGIN
           FROM (WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < NEW.seats_total) SELECT n FROM number)
          WHERE NEW.seats_total > 0;
     DELETE FROM pool_resize WHERE pool_id = NEW.id;
-    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use)
-        VALUES ('pool-create', 'sql', NEW.id, NEW.seats_total, 0);
+    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
+        VALUES ('pool-create', 'sql', NEW.id, NEW.seats_total, 0, 0);
 END;
 
 CREATE TRIGGER license_pool_update BEFORE UPDATE OF id, entity_id, license_type, seats_total ON license_pool BEGIN
@@ -270,8 +272,8 @@ CREATE TRIGGER license_pool_updated AFTER UPDATE ON license_pool BEGIN
        AND seat_no IN (SELECT seat_no FROM seat WHERE pool_id = NEW.id AND account_id IS NULL
                         ORDER BY seat_no DESC LIMIT max(OLD.seats_total - NEW.seats_total, 0));
     DELETE FROM pool_resize WHERE pool_id = NEW.id;
-    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use)
-        SELECT 'pool-change', 'sql', NEW.id, NEW.seats_total, seats_in_use
+    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
+        SELECT 'pool-change', 'sql', NEW.id, NEW.seats_total, seats_in_use, seats_in_use_max
           FROM audit_event WHERE pool_id = NEW.id ORDER BY id DESC LIMIT 1;
 END;
 
@@ -285,7 +287,8 @@ CREATE TRIGGER license_pool_deleted AFTER DELETE ON license_pool BEGIN
     INSERT INTO pool_resize (pool_id) SELECT OLD.id WHERE OLD.seats_total > 0;
     DELETE FROM seat WHERE pool_id = OLD.id;
     DELETE FROM pool_resize WHERE pool_id = OLD.id;
-    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use) VALUES ('pool-delete', 'sql', OLD.id, 0, 0);
+    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
+        VALUES ('pool-delete', 'sql', OLD.id, 0, 0, 0);
 END;
 
 -- pool_resize: the marker that lets rows of `seat` come and go. It can be set only while a pool's rows differ from
@@ -337,43 +340,48 @@ END;
 
 CREATE TRIGGER seat_assigned AFTER UPDATE OF account_id ON seat
 WHEN OLD.account_id IS NULL AND NEW.account_id IS NOT NULL BEGIN
-    INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, account_id, username, seats_total, seats_in_use)
+    INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
         SELECT 'assign',
                CASE WHEN NEW.last_call IS OLD.last_call THEN 'sql' ELSE substr(NEW.last_call, 38) END,
                CASE WHEN NEW.last_call IS OLD.last_call THEN NULL ELSE substr(NEW.last_call, 1, 36) END,
                NEW.pool_id, NEW.seat_no, NEW.account_id,
-               (SELECT username FROM account WHERE id = NEW.account_id), seats_total, seats_in_use + 1
+               (SELECT username FROM account WHERE id = NEW.account_id), seats_total, seats_in_use + 1, max(seats_in_use + 1, seats_in_use_max)
           FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1;
 END;
 
 CREATE TRIGGER seat_released AFTER UPDATE OF account_id ON seat
 WHEN OLD.account_id IS NOT NULL AND NEW.account_id IS NULL BEGIN
-    INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, account_id, username, seats_total, seats_in_use)
+    INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
         SELECT 'release',
                CASE WHEN NEW.last_call IS OLD.last_call THEN 'sql' ELSE substr(NEW.last_call, 38) END,
                CASE WHEN NEW.last_call IS OLD.last_call THEN NULL ELSE substr(NEW.last_call, 1, 36) END,
                NEW.pool_id, NEW.seat_no, OLD.account_id,
-               (SELECT username FROM account WHERE id = OLD.account_id), seats_total, seats_in_use - 1
+               (SELECT username FROM account WHERE id = OLD.account_id), seats_total, seats_in_use - 1, seats_in_use_max
           FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1;
 END;
 
 CREATE TRIGGER seat_changed AFTER UPDATE OF product_key, license_data ON seat
 WHEN NEW.product_key IS NOT OLD.product_key OR NEW.license_data IS NOT OLD.license_data BEGIN
-    INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use)
+    INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
         SELECT 'seat-change', 'sql', NEW.pool_id, NEW.seat_no, NEW.account_id,
-               (SELECT username FROM account WHERE id = NEW.account_id), seats_total, seats_in_use
+               (SELECT username FROM account WHERE id = NEW.account_id), seats_total, seats_in_use, seats_in_use_max
           FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1;
 END;
 
 -- audit_event --------------------------------------------------------------------------------------------------
 
--- An event can be written only if it says what is so and what no earlier event said, so that one made up by hand
--- is refused and the numbers of the newest event of a pool stay exact.
+-- An assign or release can be written only if it says what is so and what no earlier event said, and no event may
+-- bring in other numbers than the ones that follow from the event before: so the newest event of a pool stays exact.
 CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event BEGIN
     SELECT RAISE(ABORT, 'audit events are written by the database itself')
      WHERE NEW.seats_in_use <> coalesce((SELECT seats_in_use FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 0)
                              + CASE NEW.action WHEN 'assign' THEN 1 WHEN 'release' THEN -1 ELSE 0 END
+        OR NEW.seats_in_use_max <> CASE WHEN NEW.action IN ('pool-create', 'pool-delete') THEN 0
+               ELSE max(NEW.seats_in_use, coalesce((SELECT seats_in_use_max FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 0)) END
         OR NEW.seats_total <> coalesce((SELECT seats_total FROM license_pool WHERE id = NEW.pool_id), 0)
+        OR (NEW.action = 'pool-create' AND 'pool-delete'
+                IS NOT coalesce((SELECT action FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 'pool-delete'))
+        OR (NEW.action = 'pool-delete' AND EXISTS (SELECT 1 FROM license_pool WHERE id = NEW.pool_id))
         OR (NEW.action IN ('assign', 'release')
             AND ((SELECT account_id FROM seat WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no)
                      IS NOT CASE NEW.action WHEN 'assign' THEN NEW.account_id END
