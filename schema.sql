@@ -119,8 +119,8 @@ CREATE TABLE seat (
     -- where each seat has its own
     product_key  TEXT,
     license_data BLOB,
-    -- kept by the service: "<request id> <actor>" of the last call that changed the row. SQL by hand leaves it
-    -- as it is, which is how the audit tells a call from a correction.
+    -- kept by the service: "<request id> <actor>" of the last call that changed the row ("+" between them if it
+    -- changed the row twice). SQL by hand leaves it as it is, which is how the audit tells a call from a correction.
     last_call    TEXT,
     PRIMARY KEY (pool_id, seat_no)
 ) STRICT, WITHOUT ROWID;

@@ -16,7 +16,7 @@ use crate::auth;
 use crate::config::{Config, Overrides};
 use crate::error::{Error, Kind};
 use crate::metrics::Metrics;
-use crate::seats::LicenseType;
+use crate::seats::{Holding, LicenseType};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{Actor, Call, Store as _};
 
@@ -144,11 +144,9 @@ fn release(args: ReleaseArgs) -> Result<(), Failure> {
     }
     let store = SqliteStore::open(&args.database.database, &sqlite::Options::default(), Arc::new(Metrics::new()))?;
     let call = Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::CommandLine };
-    let released = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(store.release(
-        call,
-        args.username.clone(),
-        args.license_type,
-    ))?;
+    let holding = Holding { username: Some(args.username.clone()), license_type: Some(args.license_type) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let released = runtime.block_on(store.release(call, holding))?;
     store.close();
     let seat = released.map_err(|refusal| {
         let kind = Kind::from(&refusal);

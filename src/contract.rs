@@ -10,8 +10,13 @@ pub mod wsdl;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::service::{AuthHeader, CallContext, Service};
+use crate::store::Holder;
 use message::Record;
 
 /// One service of document/literal operations that share a namespace and the AuthHeader block.
@@ -47,10 +52,36 @@ pub struct Operation {
     pub run: Run,
 }
 
-/// Does the operation's work; `None`: the message held no request. Refusals are part of the record.
-pub type Run = for<'a> fn(&'a Service, &'a CallContext, Option<AuthHeader>, Option<Record>) -> Answer<'a>;
+/// Does the operation's work. Refusals are part of the answer.
+pub type Run = fn(Invocation) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Record> + Send + 'a>>;
+/// A call of an operation.
+pub struct Invocation {
+    pub service: Arc<Service>,
+    pub context: CallContext,
+    pub auth_header: Option<AuthHeader>,
+    /// `None`: the message held no request.
+    pub request: Option<Record>,
+}
+
+/// What is written into `<name>Result`.
+pub enum Answer {
+    Whole(Record),
+    /// Too many rows to hold at once: one field is an array that is written as its rows come.
+    Streamed(Streamed),
+}
+
+/// See [`Answer::Streamed`].
+pub struct Streamed {
+    /// The array; the first field of the type.
+    pub array: &'static str,
+    /// What has come already.
+    pub first: Vec<Holder>,
+    pub pages: mpsc::Receiver<Vec<Holder>>,
+    pub to_record: fn(Holder) -> Record,
+    /// The other fields, known when the last page has come.
+    pub rest: JoinHandle<Record>,
+}
 
 /// A sequence of elements.
 pub struct ComplexType {
@@ -63,21 +94,26 @@ pub struct Field {
     pub kind: Kind,
 }
 
-/// What an element holds. Which of them must be there follows .NET's rule: values of reference types (string, class)
-/// may be left out, those of value types (int, enumeration) may not.
+/// What an element holds. Which of them must be there follows .NET's rule: values of reference types (string, class,
+/// array) may be left out, those of value types (int, bool, enumeration) may not; a value that can be null is nillable.
 #[derive(Clone, Copy)]
 pub enum Kind {
     String,
     Int,
+    Boolean,
+    Base64,
+    /// A time or null; `xsi:nil` then.
+    NullableDateTime,
     Enumeration(&'static Enumeration),
     Complex(&'static ComplexType),
+    Array(&'static Array),
 }
 
 impl Kind {
     pub const fn min_occurs(self) -> &'static str {
         match self {
-            Kind::String | Kind::Complex(_) => "0",
-            Kind::Int | Kind::Enumeration(_) => "1",
+            Kind::String | Kind::Base64 | Kind::Complex(_) | Kind::Array(_) => "0",
+            Kind::Int | Kind::Boolean | Kind::NullableDateTime | Kind::Enumeration(_) => "1",
         }
     }
 }
@@ -86,4 +122,10 @@ impl Kind {
 pub struct Enumeration {
     pub name: &'static str,
     pub values: &'static [&'static str],
+}
+
+/// Any number of one type, each in an element of the type's name.
+pub struct Array {
+    pub name: &'static str,
+    pub item: &'static ComplexType,
 }

@@ -58,8 +58,8 @@ impl From<&Refusal> for Kind {
         match refusal {
             Refusal::CallerUnknown => Kind::InvalidSoapCredentials,
             Refusal::RoleTooLow { .. } => Kind::AccessDenied,
-            Refusal::Field { .. } => Kind::InvalidInputParameters,
-            Refusal::ProviderUnknown { .. }
+            Refusal::Field { .. } | Refusal::TooMany { .. } => Kind::InvalidInputParameters,
+            Refusal::EntityUnknown { .. }
             | Refusal::ProviderInactive { .. }
             | Refusal::AccountUnavailable { .. }
             | Refusal::AccountNotEnrolled { .. } => Kind::ObjectEntityMismatch,
@@ -84,6 +84,13 @@ impl Error {
     /// The service could not do its work; nothing was changed. `message` is for the caller, `cause` for the log only.
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error { kind: Kind::UnexpectedError, message: message.into(), cause: Some(cause.into()) }
+    }
+}
+
+impl Error {
+    /// The same error, with a word on what it is about in front.
+    pub fn about(self, what: &str) -> Error {
+        Error { message: format!("{what}: {}", self.message), ..self }
     }
 }
 

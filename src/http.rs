@@ -3,6 +3,7 @@
 mod connection;
 mod pages;
 mod soap;
+mod streamed;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl Default for Limits {
 
 /// What the routes share.
 pub struct App {
-    pub service: Service,
+    pub service: Arc<Service>,
     pub limits: Limits,
     /// Scheme, host and port clients reach us at, where that is not what they send as Host; no trailing slash.
     pub public_url: Option<String>,

@@ -4,10 +4,14 @@
 //! [`assign`] or [`release`], writes what was decided and commits. The rules are written here once for every store;
 //! the constraints of `schema.sql` guard the same promises a second time.
 
+mod refusal;
+
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+
+pub use refusal::{FieldFault, Refusal};
 
 /// Longest user name that is taken, in characters. The schema holds the same number.
 pub const NAME_CHARS_MAX: usize = 128;
@@ -170,38 +174,13 @@ pub struct Assignment {
 ///
 /// `enroll`: whether a user name that is not known may be enrolled.
 pub fn assign(request: &AssignRequest, facts: &Facts, enroll: bool, now: Timestamp) -> Result<Assignment, Refusal> {
-    let role = facts.caller.ok_or(Refusal::CallerUnknown)?;
-    if role < Role::Agent {
-        return Err(Refusal::RoleTooLow { role });
-    }
-
+    check_role(facts.caller, Role::Agent)?;
     let username = check_name("Username", request.username.as_deref())?;
-    let provider_entity_id = match request.provider_entity_id {
-        None => return Err(Refusal::field("LicenseProviderEntityId", FieldFault::Missing)),
-        Some(id) if id < 1 => return Err(Refusal::field("LicenseProviderEntityId", FieldFault::NotPositive)),
-        Some(id) => id,
-    };
+    let provider_entity_id = check_entity_id("LicenseProviderEntityId", request.provider_entity_id)?;
     let license_type = request.license_type.ok_or(Refusal::field("LicenseType", FieldFault::Missing))?;
-
-    match facts.provider {
-        Some(provider) if provider.in_subtree && provider.active => {}
-        Some(provider) if provider.in_subtree => return Err(Refusal::ProviderInactive { provider_entity_id }),
-        // One answer for both, so that nobody learns which entities others have.
-        _ => return Err(Refusal::ProviderUnknown { provider_entity_id }),
-    }
-    match facts.account {
-        Some(account) if account.in_subtree && account.active => {}
-        Some(_) => return Err(Refusal::AccountUnavailable { username: username.to_owned() }),
-        None if !enroll => return Err(Refusal::AccountNotEnrolled { username: username.to_owned() }),
-        None => {}
-    }
-
-    let give_up = match facts.held {
-        Some(held) if !has_expired(held.expires_at, now) => {
-            return Err(Refusal::AlreadyAssigned { username: username.to_owned(), license_type, held });
-        }
-        held => held.map(|held| held.seat),
-    };
+    check_provider(facts.provider, provider_entity_id)?;
+    check_account(facts.account, username, enroll)?;
+    let give_up = check_held(facts.held, username, license_type, now)?;
 
     let open = || facts.pools.iter().filter(|p| p.has_started(now) && !p.has_expired(now));
     if open().next().is_none() {
@@ -232,10 +211,156 @@ fn no_open_pool(provider_entity_id: i32, license_type: LicenseType, pools: &[Poo
     }
 }
 
-/// Decides a release: the seat to give back.
-pub fn release(username: &str, license_type: LicenseType, held: Option<Held>) -> Result<SeatId, Refusal> {
-    let username = check_name("Username", Some(username))?;
-    held.map(|held| held.seat).ok_or_else(|| Refusal::NotAssigned { username: username.to_owned(), license_type })
+/// Assignments in one call at most: all of them share one transaction, in which nobody else can write.
+pub const ASSIGNMENTS_MAX: usize = 1000;
+
+/// Decides whether a call may assign this many licenses, before any of them is looked at.
+pub fn assign_all(caller: Option<Role>, items: usize) -> Result<(), Refusal> {
+    check_role(caller, Role::Agent)?;
+    match items {
+        0 => Err(Refusal::field("Items", FieldFault::Missing)),
+        1..=ASSIGNMENTS_MAX => Ok(()),
+        found => Err(Refusal::TooMany { field: "Items", found, max: ASSIGNMENTS_MAX }),
+    }
+}
+
+/// A user and a type: what details are asked of, and what is released.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holding {
+    pub username: Option<String>,
+    pub license_type: Option<LicenseType>,
+}
+
+/// What the store knows about a holding, read in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct HoldingFacts {
+    pub caller: Option<Role>,
+    pub account: Option<Account>,
+    pub held: Option<Held>,
+}
+
+/// Finds the seat that a user holds, for a caller of at least this role: to look at it ([`Role::Reader`]) or to release
+/// it ([`Role::Admin`]). A seat whose pool has expired is still held.
+///
+/// A user that is unknown, belongs to others, or holds none, gets one answer, so that nobody learns who others' users are.
+pub fn find(holding: &Holding, facts: &HoldingFacts, role: Role) -> Result<SeatId, Refusal> {
+    check_role(facts.caller, role)?;
+    let username = check_name("Username", holding.username.as_deref())?;
+    let license_type = holding.license_type.ok_or(Refusal::field("LicenseType", FieldFault::Missing))?;
+    facts
+        .account
+        .filter(|account| account.in_subtree)
+        .and(facts.held)
+        .map(|held| held.seat)
+        .ok_or_else(|| Refusal::NotAssigned { username: username.to_owned(), license_type })
+}
+
+/// A seat that is to change hands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transfer {
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub license_type: Option<LicenseType>,
+}
+
+/// What the store knows about a transfer, read in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct TransferFacts {
+    pub caller: Option<Role>,
+    pub from: Option<Account>,
+    /// The seat that changes hands, and the entity that owns its pool.
+    pub held: Option<(Held, i32, Provider)>,
+    pub to: Option<Account>,
+    /// What the new holder has already.
+    pub to_held: Option<Held>,
+}
+
+/// Decides a transfer: the seat stays the same and gets another holder, in one step. What the new holder needs is what
+/// an assignment from that pool would need.
+pub fn transfer(
+    transfer: &Transfer,
+    facts: &TransferFacts,
+    enroll: bool,
+    now: Timestamp,
+) -> Result<Assignment, Refusal> {
+    check_role(facts.caller, Role::Admin)?;
+    let from = check_name("FromUsername", transfer.from.as_deref())?;
+    let to = check_name("ToUsername", transfer.to.as_deref())?;
+    let license_type = transfer.license_type.ok_or(Refusal::field("LicenseType", FieldFault::Missing))?;
+    let (held, provider_entity_id, provider) = facts
+        .from
+        .filter(|account| account.in_subtree)
+        .and(facts.held)
+        .ok_or_else(|| Refusal::NotAssigned { username: from.to_owned(), license_type })?;
+    check_provider(Some(provider), provider_entity_id)?;
+    check_account(facts.to, to, enroll)?;
+    let give_up = check_held(facts.to_held, to, license_type, now)?;
+    if let Some(expired_at) = held.expires_at.filter(|at| *at <= now) {
+        return Err(Refusal::PoolExpired { provider_entity_id, license_type, expired_at });
+    }
+    Ok(Assignment { seat: held.seat, account_id: facts.to.map(|a| a.id), give_up })
+}
+
+/// Whether a caller may look at an entity: its pools, or who holds its seats.
+pub fn look(
+    caller: Option<Role>,
+    field: &'static str,
+    entity_id: Option<i32>,
+    entity: Option<Provider>,
+) -> Result<i32, Refusal> {
+    check_role(caller, Role::Reader)?;
+    let entity_id = check_entity_id(field, entity_id)?;
+    match entity {
+        // One that is not active can still be looked at.
+        Some(entity) if entity.in_subtree => Ok(entity_id),
+        _ => Err(Refusal::EntityUnknown { field, entity_id }),
+    }
+}
+
+fn check_role(caller: Option<Role>, least: Role) -> Result<(), Refusal> {
+    let role = caller.ok_or(Refusal::CallerUnknown)?;
+    if role < least { Err(Refusal::RoleTooLow { role, least }) } else { Ok(()) }
+}
+
+fn check_entity_id(field: &'static str, id: Option<i32>) -> Result<i32, Refusal> {
+    match id {
+        None => Err(Refusal::field(field, FieldFault::Missing)),
+        Some(id) if id < 1 => Err(Refusal::field(field, FieldFault::NotPositive)),
+        Some(id) => Ok(id),
+    }
+}
+
+fn check_provider(provider: Option<Provider>, provider_entity_id: i32) -> Result<(), Refusal> {
+    match provider {
+        Some(provider) if provider.in_subtree && provider.active => Ok(()),
+        Some(provider) if provider.in_subtree => Err(Refusal::ProviderInactive { provider_entity_id }),
+        // One answer for both, so that nobody learns which entities others have.
+        _ => Err(Refusal::EntityUnknown { field: "LicenseProviderEntityId", entity_id: provider_entity_id }),
+    }
+}
+
+fn check_account(account: Option<Account>, username: &str, enroll: bool) -> Result<(), Refusal> {
+    match account {
+        Some(account) if account.in_subtree && account.active => Ok(()),
+        Some(_) => Err(Refusal::AccountUnavailable { username: username.to_owned() }),
+        None if !enroll => Err(Refusal::AccountNotEnrolled { username: username.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// The seat of an expired pool that is given up for a new one.
+fn check_held(
+    held: Option<Held>,
+    username: &str,
+    license_type: LicenseType,
+    now: Timestamp,
+) -> Result<Option<SeatId>, Refusal> {
+    match held {
+        Some(held) if !has_expired(held.expires_at, now) => {
+            Err(Refusal::AlreadyAssigned { username: username.to_owned(), license_type, held })
+        }
+        held => Ok(held.map(|held| held.seat)),
+    }
 }
 
 fn check_name<'a>(field: &'static str, value: Option<&'a str>) -> Result<&'a str, Refusal> {
@@ -247,82 +372,6 @@ fn check_name<'a>(field: &'static str, value: Option<&'a str>) -> Result<&'a str
         Some(v) => return Ok(v),
     };
     Err(Refusal::field(field, fault))
-}
-
-/// What is wrong with one field of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldFault {
-    Missing,
-    Empty,
-    TooLong,
-    ControlCharacter,
-    NotPositive,
-}
-
-/// Why a call was refused. Its text tells the caller what was found and what would make the call succeed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// User unknown, password wrong, credential inactive: one text for all of them.
-    #[error(
-        "The user name or password in AuthHeader is not valid. Send the UserName and Password of an active credential."
-    )]
-    CallerUnknown,
-    #[error("The role '{}' of this credential may not do this. Use a credential with a higher role, or have an administrator raise this one.", .role.name())]
-    RoleTooLow { role: Role },
-    #[error("{}", field_text(.field, *.fault))]
-    Field { field: &'static str, fault: FieldFault },
-    #[error(
-        "Provider entity {provider_entity_id} does not exist or is not among the entities of this credential. Check LicenseProviderEntityId."
-    )]
-    ProviderUnknown { provider_entity_id: i32 },
-    #[error("Provider entity {provider_entity_id} is not active. An administrator can activate it.")]
-    ProviderInactive { provider_entity_id: i32 },
-    #[error(
-        "User '{username}' is not active or does not belong to the entities of this credential. Use another user, or have an administrator activate this one."
-    )]
-    AccountUnavailable { username: String },
-    #[error(
-        "User '{username}' is not known, and this service does not enroll users by itself. An administrator adds it to the accounts."
-    )]
-    AccountNotEnrolled { username: String },
-    #[error("User '{username}' already holds a {license_type} license (seat {} of pool {}{}). No second one is needed; release it to assign it anew.", .held.seat.seat_no, .held.seat.pool_id, until(.held.expires_at))]
-    AlreadyAssigned { username: String, license_type: LicenseType, held: Held },
-    #[error("Provider entity {provider_entity_id} has no {license_type} license pool{}. An administrator adds one.", not_started(*.starts_at))]
-    NoPool { provider_entity_id: i32, license_type: LicenseType, starts_at: Option<Timestamp> },
-    #[error(
-        "The {license_type} licenses of provider entity {provider_entity_id} expired at {expired_at}. Renew them, or use another provider entity."
-    )]
-    PoolExpired { provider_entity_id: i32, license_type: LicenseType, expired_at: Timestamp },
-    #[error("All {seats_total} {license_type} seats of provider entity {provider_entity_id} are in use ({pools} {}). Release a seat or add seats to a pool.", if *.pools == 1 { "pool" } else { "pools" })]
-    NoFreeSeat { provider_entity_id: i32, license_type: LicenseType, seats_total: i64, pools: usize },
-    #[error("User '{username}' holds no {license_type} license, so there is none to release.")]
-    NotAssigned { username: String, license_type: LicenseType },
-}
-
-impl Refusal {
-    fn field(field: &'static str, fault: FieldFault) -> Refusal {
-        Refusal::Field { field, fault }
-    }
-}
-
-fn field_text(field: &str, fault: FieldFault) -> String {
-    match fault {
-        FieldFault::Missing => {
-            format!("{field} is missing. Send it inside the request element, in the service's namespace.")
-        }
-        FieldFault::Empty => format!("{field} is empty. Send a value."),
-        FieldFault::TooLong => format!("{field} is longer than {NAME_CHARS_MAX} characters. Send a shorter one."),
-        FieldFault::ControlCharacter => format!("{field} contains a control character. Send it without."),
-        FieldFault::NotPositive => format!("{field} must be 1 or more. Send the number of a provider entity."),
-    }
-}
-
-fn until(expires_at: Option<Timestamp>) -> String {
-    expires_at.map_or_else(String::new, |at| format!(", valid until {at}"))
-}
-
-fn not_started(starts_at: Option<Timestamp>) -> String {
-    starts_at.map_or_else(String::new, |at| format!(" that has started; the next one starts at {at}"))
 }
 
 #[cfg(test)]

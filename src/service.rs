@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Authenticator, Claim, Password};
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::seats::{AssignRequest, Refusal, SeatId};
-use crate::store::{Actor, Call, Credential, Store, StoreError};
+use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
+use crate::store::{Actor, Call, Credential, Details, Holder, HoldersRequest, PoolUse, Reply, Store, StoreError};
 
 /// One call as it came in. Clock and randomness are read once, at the edge, and handed down.
 #[derive(Debug, Clone)]
@@ -50,17 +51,91 @@ impl Service {
         auth_header: Option<AuthHeader>,
         request: AssignRequest,
     ) -> Result<SeatId, Error> {
+        self.as_caller(context, auth_header, |call| self.store.assign(call, request.clone())).await
+    }
+
+    /// Attaches licenses to many users; a result for each, in order. `dry_run`: what would come of it.
+    pub async fn assign_licenses(
+        &self,
+        context: &CallContext,
+        auth_header: Option<AuthHeader>,
+        requests: Vec<AssignRequest>,
+        dry_run: bool,
+    ) -> Result<Vec<Result<SeatId, Refusal>>, Error> {
+        self.as_caller(context, auth_header, |call| self.store.assign_all(call, requests.clone(), dry_run)).await
+    }
+
+    /// Takes a license back from a user.
+    pub async fn unassign_license(
+        &self,
+        context: &CallContext,
+        auth_header: Option<AuthHeader>,
+        holding: Holding,
+    ) -> Result<SeatId, Error> {
+        self.as_caller(context, auth_header, |call| self.store.release(call, holding.clone())).await
+    }
+
+    /// Gives the license of one user to another, in one step.
+    pub async fn transfer_license(
+        &self,
+        context: &CallContext,
+        auth_header: Option<AuthHeader>,
+        transfer: Transfer,
+    ) -> Result<SeatId, Error> {
+        self.as_caller(context, auth_header, |call| self.store.transfer(call, transfer.clone())).await
+    }
+
+    /// What comes with a license that a user holds.
+    pub async fn license_details(
+        &self,
+        context: &CallContext,
+        auth_header: Option<AuthHeader>,
+        holding: Holding,
+    ) -> Result<Details, Error> {
+        self.as_caller(context, auth_header, |call| self.store.details(call, holding.clone())).await
+    }
+
+    /// The pools of an entity and how full they are.
+    pub async fn license_pools(
+        &self,
+        context: &CallContext,
+        auth_header: Option<AuthHeader>,
+        entity_id: Option<i32>,
+    ) -> Result<Vec<PoolUse>, Error> {
+        self.as_caller(context, auth_header, |call| self.store.pools(call, entity_id)).await
+    }
+
+    /// Everybody who holds a license, page by page through `pages`; answers when the last page is sent.
+    pub async fn license_holders(
+        &self,
+        context: &CallContext,
+        auth_header: Option<AuthHeader>,
+        request: HoldersRequest,
+        pages: mpsc::Sender<Vec<Holder>>,
+    ) -> Result<(), Error> {
+        self.as_caller(context, auth_header, |call| self.store.holders(call, request.clone(), pages.clone())).await
+    }
+
+    /// Runs a call of the store as whoever the AuthHeader names.
+    ///
+    /// The store reads the credential again in the call's transaction. If its hash changed after the proof was
+    /// remembered, the password is checked against the new one, once.
+    async fn as_caller<'a, T>(
+        &'a self,
+        context: &CallContext,
+        auth_header: Option<AuthHeader>,
+        run: impl Fn(Call) -> Reply<'a, Result<T, Refusal>>,
+    ) -> Result<T, Error> {
         let claim = claim(context, auth_header)?;
-        // The store reads the credential again in the transaction. If its hash changed after the proof was remembered,
-        // the password is checked against the new one, once.
+        let call = |proved| Call { id: context.id, now: context.now, actor: Actor::Credential(proved) };
         if let Some(proved) = self.remembered(&claim, context) {
-            match self.store.assign(call(context, proved), request.clone()).await.map_err(store_failed)? {
+            match run(call(proved)).await.map_err(store_failed)? {
                 Err(Refusal::CallerUnknown) => self.authenticator.forget(&claim),
                 answer => return answer.map_err(Error::from),
             }
         }
         let proved = self.sign_in(&claim, context).await?;
-        self.store.assign(call(context, proved), request).await.map_err(store_failed)?.map_err(Error::from)
+        run(call(proved)).await.map_err(store_failed)?.map_err(Error::from)
     }
 
     /// Whether calls can be served right now.
@@ -102,10 +177,6 @@ fn claim(context: &CallContext, auth_header: Option<AuthHeader>) -> Result<Claim
         }
         _ => Err(Refusal::CallerUnknown.into()),
     }
-}
-
-fn call(context: &CallContext, proved: Credential) -> Call {
-    Call { id: context.id, now: context.now, actor: Actor::Credential(proved) }
 }
 
 /// What a caller is told when the store did not do its work. Details are for the log.

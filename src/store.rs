@@ -12,9 +12,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::seats::{AssignRequest, LicenseType, Refusal, SeatId};
+use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId, Transfer};
 
 /// The answer of a store, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -26,11 +27,73 @@ pub trait Store: Send + Sync {
     /// Takes a seat for the user of the request, or says why not.
     fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>>;
 
-    /// Gives back the seat of this type that the user holds.
-    fn release(&self, call: Call, username: String, license_type: LicenseType) -> Reply<'_, Result<SeatId, Refusal>>;
+    /// Takes a seat for each request, one after the other, and says of each what came of it. `dry_run`: what would come
+    /// of it; nothing is changed.
+    fn assign_all(
+        &self,
+        call: Call,
+        requests: Vec<AssignRequest>,
+        dry_run: bool,
+    ) -> Reply<'_, Result<Vec<Result<SeatId, Refusal>>, Refusal>>;
+
+    /// Gives back the seat that a user holds.
+    fn release(&self, call: Call, holding: Holding) -> Reply<'_, Result<SeatId, Refusal>>;
+
+    /// Gives the seat of one user to another, in one step.
+    fn transfer(&self, call: Call, transfer: Transfer) -> Reply<'_, Result<SeatId, Refusal>>;
+
+    /// What the holder of a seat gets.
+    fn details(&self, call: Call, holding: Holding) -> Reply<'_, Result<Details, Refusal>>;
+
+    /// The pools of an entity and how full they are.
+    fn pools(&self, call: Call, entity_id: Option<i32>) -> Reply<'_, Result<Vec<PoolUse>, Refusal>>;
+
+    /// Sends everybody who holds a seat, page by page, all of one moment; answers when the last page is sent. At most a
+    /// few pages are in memory at a time. Dropping the receiver ends it.
+    fn holders(
+        &self,
+        call: Call,
+        request: HoldersRequest,
+        pages: mpsc::Sender<Vec<Holder>>,
+    ) -> Reply<'_, Result<(), Refusal>>;
 
     /// Whether calls can be served right now.
     fn ready(&self) -> Reply<'_, ()>;
+}
+
+/// What the holder of a seat gets: the seat's own, or else the pool's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    pub product_key: Option<String>,
+    pub license_data: Option<Vec<u8>>,
+}
+
+/// One pool and how full it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolUse {
+    pub id: i64,
+    pub license_type: LicenseType,
+    pub seats_total: i32,
+    pub seats_in_use: i32,
+    /// The most that were ever in use at once.
+    pub seats_in_use_max: i32,
+    pub starts_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Whose holders are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct HoldersRequest {
+    pub entity_id: Option<i32>,
+    /// Only accounts of the entity itself and of the entities directly below it, not of the whole subtree.
+    pub child_accounts_only: bool,
+}
+
+/// Somebody who holds a seat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub username: String,
+    pub license_type: LicenseType,
 }
 
 /// A row of `credential`, as far as a sign-in needs it.

@@ -1,13 +1,19 @@
-//! LicenseManagementService as the vendor's clients know it: the one description of each of its operations.
+//! LicenseManagementService as the vendor's clients know it: the one description of each of its operations, and behind
+//! the vendor's three, in the same form, those that are ours.
 
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use super::message::{Record, Value};
-use super::{Answer, ComplexType, Contract, Enumeration, Field, Kind, Operation};
+use super::{Answer, Array, ComplexType, Contract, Enumeration, Field, Invocation, Kind, Operation, Streamed};
 use crate::auth::Password;
 use crate::error::{Error, Kind as ErrorKind};
-use crate::seats::{AssignRequest, LicenseType};
-use crate::service::{AuthHeader, CallContext, Service};
+use crate::metrics::Metrics;
+use crate::seats::{AssignRequest, Holding, LicenseType, Transfer};
+use crate::service::{AuthHeader, CallContext};
+use crate::store::{Holder, HoldersRequest, PoolUse};
 
 /// The path of the service, as the vendor spells it.
 pub const PATH: &str = "/WebApi/AccountManagementService/LicenseManagementService.asmx";
@@ -15,24 +21,172 @@ pub const PATH: &str = "/WebApi/AccountManagementService/LicenseManagementServic
 pub static CONTRACT: Contract =
     Contract { service: "LicenseManagementService", namespace: "sosonlinebackup.com", operations: OPERATIONS };
 
-static OPERATIONS: &[Operation] = &[Operation {
-    name: "AssignLicense",
-    documentation: "Attaches license to user. User should not have already been assigned to the same type of license",
-    input: &ComplexType {
-        name: "AssignLicenseRequest",
-        fields: &[
-            Field { name: "Username", kind: Kind::String },
-            Field { name: "LicenseProviderEntityId", kind: Kind::Int },
-            Field { name: "LicenseType", kind: Kind::Enumeration(&LICENSE_TYPE) },
-        ],
+static OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "AssignLicense",
+        documentation: "Attaches license to user. User should not have already been assigned to the same type of license",
+        input: &ComplexType { name: "AssignLicenseRequest", fields: ASSIGN_FIELDS },
+        output: &ASSIGN_LICENSE_RESULT,
+        response: "AssignLicenseResponse",
+        result: "AssignLicenseResult",
+        run: |call| Box::pin(assign_license(call)),
     },
-    output: &ASSIGN_LICENSE_RESULT,
-    response: "AssignLicenseResponse",
-    result: "AssignLicenseResult",
-    run: assign_license,
-}];
+    Operation {
+        name: "GetAssignedLicenseDetails",
+        documentation: "Returns detailed info about specific license, assigned to user",
+        input: &ComplexType { name: "GetAssignedLicenseDetailsRequest", fields: HOLDING_FIELDS },
+        output: &GET_ASSIGNED_LICENSE_DETAILS_RESULT,
+        response: "GetAssignedLicenseDetailsResponse",
+        result: "GetAssignedLicenseDetailsResult",
+        run: |call| Box::pin(get_assigned_license_details(call)),
+    },
+    Operation {
+        name: "GetAssignedLicensesSummary",
+        documentation: "Returns info about licenses distribution among users, taking into account their relations to Company/Partner",
+        input: &ComplexType {
+            name: "GetAssignedLicensesSummaryRequest",
+            fields: &[ENTITY_ID, Field { name: "ChildAccountsOnly", kind: Kind::Boolean }],
+        },
+        output: &GET_ASSIGNED_LICENSES_SUMMARY_RESULT,
+        response: "GetAssignedLicensesSummaryResponse",
+        result: "GetAssignedLicensesSummaryResult",
+        run: |call| Box::pin(get_assigned_licenses_summary(call)),
+    },
+    Operation {
+        name: "UnassignLicense",
+        documentation: "Takes a license back from user. Needs the role admin. (Seatkeeper)",
+        input: &ComplexType { name: "UnassignLicenseRequest", fields: HOLDING_FIELDS },
+        output: &UNASSIGN_LICENSE_RESULT,
+        response: "UnassignLicenseResponse",
+        result: "UnassignLicenseResult",
+        run: |call| Box::pin(unassign_license(call)),
+    },
+    Operation {
+        name: "TransferLicense",
+        documentation: "Gives the license of one user to another in one step: the seat is never free in between. Needs the role admin. (Seatkeeper)",
+        input: &ComplexType {
+            name: "TransferLicenseRequest",
+            fields: &[
+                Field { name: "FromUsername", kind: Kind::String },
+                Field { name: "ToUsername", kind: Kind::String },
+                LICENSE_TYPE_FIELD,
+            ],
+        },
+        output: &TRANSFER_LICENSE_RESULT,
+        response: "TransferLicenseResponse",
+        result: "TransferLicenseResult",
+        run: |call| Box::pin(transfer_license(call)),
+    },
+    Operation {
+        name: "GetLicensePools",
+        documentation: "Returns the license pools of an entity: seats in total, in use, free, the most ever in use, and the dates between which they can be assigned. (Seatkeeper)",
+        input: &ComplexType { name: "GetLicensePoolsRequest", fields: &[ENTITY_ID] },
+        output: &GET_LICENSE_POOLS_RESULT,
+        response: "GetLicensePoolsResponse",
+        result: "GetLicensePoolsResult",
+        run: |call| Box::pin(get_license_pools(call)),
+    },
+    Operation {
+        name: "AssignLicenses",
+        documentation: "Attaches licenses to many users, one after the other, with a result for each; those that are refused do not undo the others. With DryRun nothing is changed, and the results are what the call would give. (Seatkeeper)",
+        input: &ComplexType {
+            name: "AssignLicensesRequest",
+            fields: &[
+                Field {
+                    name: "Items",
+                    kind: Kind::Array(&Array {
+                        name: "ArrayOfAssignLicensesItem",
+                        item: &ComplexType { name: "AssignLicensesItem", fields: ASSIGN_FIELDS },
+                    }),
+                },
+                Field { name: "DryRun", kind: Kind::Boolean },
+            ],
+        },
+        output: &ASSIGN_LICENSES_RESULT,
+        response: "AssignLicensesResponse",
+        result: "AssignLicensesResult",
+        run: |call| Box::pin(assign_licenses(call)),
+    },
+];
 
 static ASSIGN_LICENSE_RESULT: ComplexType = ComplexType { name: "AssignLicenseResult", fields: &[RESULT_FIELD] };
+static UNASSIGN_LICENSE_RESULT: ComplexType = ComplexType { name: "UnassignLicenseResult", fields: &[RESULT_FIELD] };
+static TRANSFER_LICENSE_RESULT: ComplexType = ComplexType { name: "TransferLicenseResult", fields: &[RESULT_FIELD] };
+
+static GET_ASSIGNED_LICENSE_DETAILS_RESULT: ComplexType = ComplexType {
+    name: "GetAssignedLicenseDetailsResult",
+    fields: &[
+        Field { name: "ProductKey", kind: Kind::String },
+        Field { name: "LicenseData", kind: Kind::Base64 },
+        RESULT_FIELD,
+    ],
+};
+
+static GET_ASSIGNED_LICENSES_SUMMARY_RESULT: ComplexType = ComplexType {
+    name: "GetAssignedLicensesSummaryResult",
+    fields: &[
+        Field {
+            name: "UsersLicenses",
+            kind: Kind::Array(&Array { name: "ArrayOfUserLicenseSummary", item: &USER_LICENSE_SUMMARY }),
+        },
+        RESULT_FIELD,
+    ],
+};
+
+static USER_LICENSE_SUMMARY: ComplexType =
+    ComplexType { name: "UserLicenseSummary", fields: &[USERNAME, LICENSE_TYPE_FIELD] };
+
+static GET_LICENSE_POOLS_RESULT: ComplexType = ComplexType {
+    name: "GetLicensePoolsResult",
+    fields: &[
+        Field { name: "Pools", kind: Kind::Array(&Array { name: "ArrayOfLicensePool", item: &LICENSE_POOL }) },
+        RESULT_FIELD,
+    ],
+};
+
+static LICENSE_POOL: ComplexType = ComplexType {
+    name: "LicensePool",
+    fields: &[
+        Field { name: "PoolId", kind: Kind::String },
+        LICENSE_TYPE_FIELD,
+        Field { name: "SeatsTotal", kind: Kind::Int },
+        Field { name: "SeatsInUse", kind: Kind::Int },
+        Field { name: "SeatsFree", kind: Kind::Int },
+        Field { name: "SeatsInUseMax", kind: Kind::Int },
+        Field { name: "StartsAt", kind: Kind::NullableDateTime },
+        Field { name: "ExpiresAt", kind: Kind::NullableDateTime },
+    ],
+};
+
+static ASSIGN_LICENSES_RESULT: ComplexType = ComplexType {
+    name: "AssignLicensesResult",
+    fields: &[
+        Field {
+            name: "Results",
+            kind: Kind::Array(&Array { name: "ArrayOfAssignLicensesItemResult", item: &ASSIGN_LICENSES_ITEM_RESULT }),
+        },
+        RESULT_FIELD,
+    ],
+};
+
+static ASSIGN_LICENSES_ITEM_RESULT: ComplexType =
+    ComplexType { name: "AssignLicensesItemResult", fields: &[USERNAME, RESULT_FIELD] };
+
+const ASSIGN_FIELDS: &[Field] =
+    &[USERNAME, Field { name: "LicenseProviderEntityId", kind: Kind::Int }, LICENSE_TYPE_FIELD];
+
+const HOLDING_FIELDS: &[Field] = &[USERNAME, LICENSE_TYPE_FIELD];
+
+const USERNAME: Field = Field { name: "Username", kind: Kind::String };
+
+const ENTITY_ID: Field = Field { name: "EntityId", kind: Kind::Int };
+
+const LICENSE_TYPE_FIELD: Field = Field { name: "LicenseType", kind: Kind::Enumeration(&LICENSE_TYPE) };
+
+static LICENSE_TYPE: Enumeration = Enumeration {
+    name: "LicenseType",
+    values: &[LicenseType::ALL[0].name(), LicenseType::ALL[1].name(), LicenseType::ALL[2].name()],
+};
 
 const RESULT_FIELD: Field = Field { name: "Result", kind: Kind::Complex(&RESULT) };
 
@@ -46,11 +200,6 @@ static RESULT: ComplexType = ComplexType {
     ],
 };
 
-static LICENSE_TYPE: Enumeration = Enumeration {
-    name: "LicenseType",
-    values: &[LicenseType::ALL[0].name(), LicenseType::ALL[1].name(), LicenseType::ALL[2].name()],
-};
-
 /// The header block every operation declares.
 pub static AUTH_HEADER: ComplexType = ComplexType {
     name: "AuthHeader",
@@ -62,42 +211,191 @@ pub fn auth_header(mut block: Record) -> AuthHeader {
     AuthHeader { user_name: block.take_string("UserName"), password: block.take_string("Password").map(Password::new) }
 }
 
-fn assign_license<'a>(
-    service: &'a Service,
-    context: &'a CallContext,
-    auth_header: Option<AuthHeader>,
-    request: Option<Record>,
-) -> Answer<'a> {
-    Box::pin(async move {
-        let request = request.map_or_else(AssignRequest::default, |mut r| AssignRequest {
-            username: r.take_string("Username"),
-            provider_entity_id: r.take_int("LicenseProviderEntityId"),
-            license_type: r.take_enumeration("LicenseType").and_then(|name| name.parse().ok()),
-        });
-        let outcome = service.assign_license(context, auth_header, request).await;
-        let result = result("AssignLicense", service, context, outcome.map(drop));
-        Record::new(&ASSIGN_LICENSE_RESULT).with("Result", Value::Record(result))
+async fn assign_license(call: Invocation) -> Answer {
+    let request = call.request.map_or_else(AssignRequest::default, assign_request);
+    let outcome = call.service.assign_license(&call.context, call.auth_header, request).await;
+    let result = result("AssignLicense", &call.service.metrics, &call.context, outcome.err());
+    Answer::Whole(Record::new(&ASSIGN_LICENSE_RESULT).with("Result", result))
+}
+
+async fn get_assigned_license_details(call: Invocation) -> Answer {
+    let outcome = call.service.license_details(&call.context, call.auth_header, holding(call.request)).await;
+    let (details, refused) = split(outcome);
+    let (key, data) = details.map_or((None, None), |d| (d.product_key, d.license_data));
+    let result = result("GetAssignedLicenseDetails", &call.service.metrics, &call.context, refused);
+    let record = Record::new(&GET_ASSIGNED_LICENSE_DETAILS_RESULT)
+        .with_some("ProductKey", key.map(Value::String))
+        .with_some("LicenseData", data.map(Value::Base64));
+    Answer::Whole(record.with("Result", result))
+}
+
+async fn get_assigned_licenses_summary(call: Invocation) -> Answer {
+    let mut request = call.request;
+    let request = HoldersRequest {
+        entity_id: request.as_mut().and_then(|r| r.take_int("EntityId")),
+        child_accounts_only: request.as_mut().and_then(|r| r.take_boolean("ChildAccountsOnly")).unwrap_or(false),
+    };
+    let (sender, mut pages) = mpsc::channel(2);
+    let finished = tokio::spawn(async move {
+        let outcome = call.service.license_holders(&call.context, call.auth_header, request, sender).await;
+        let refused = outcome.is_err();
+        (refused, result("GetAssignedLicensesSummary", &call.service.metrics, &call.context, outcome.err()))
+    });
+    let to_record = |holder: Holder| {
+        Record::new(&USER_LICENSE_SUMMARY)
+            .with("Username", Value::String(holder.username))
+            .with("LicenseType", Value::Enumeration(holder.license_type.name()))
+    };
+    let finished = async move { finished.await.expect("the use case does not panic and is not aborted") };
+    let rest = |(_, result)| Record::new(&GET_ASSIGNED_LICENSES_SUMMARY_RESULT).with("Result", result);
+
+    let mut first = pages.recv().await.unwrap_or_default();
+    match pages.recv().await {
+        Some(second) => {
+            first.extend(second);
+            Answer::Streamed(Streamed {
+                array: "UsersLicenses",
+                first,
+                pages,
+                to_record,
+                rest: tokio::spawn(async move { rest(finished.await) }),
+            })
+        }
+        None => {
+            let (refused, result) = finished.await;
+            let holders = (!refused).then(|| Value::Array(first.into_iter().map(to_record).collect()));
+            Answer::Whole(rest((refused, result)).with_some("UsersLicenses", holders))
+        }
+    }
+}
+
+async fn unassign_license(call: Invocation) -> Answer {
+    let outcome = call.service.unassign_license(&call.context, call.auth_header, holding(call.request)).await;
+    let result = result("UnassignLicense", &call.service.metrics, &call.context, outcome.err());
+    Answer::Whole(Record::new(&UNASSIGN_LICENSE_RESULT).with("Result", result))
+}
+
+async fn transfer_license(call: Invocation) -> Answer {
+    let transfer = call.request.map_or_else(Transfer::default, |mut r| Transfer {
+        from: r.take_string("FromUsername"),
+        to: r.take_string("ToUsername"),
+        license_type: license_type(&mut r),
+    });
+    let outcome = call.service.transfer_license(&call.context, call.auth_header, transfer).await;
+    let result = result("TransferLicense", &call.service.metrics, &call.context, outcome.err());
+    Answer::Whole(Record::new(&TRANSFER_LICENSE_RESULT).with("Result", result))
+}
+
+async fn get_license_pools(call: Invocation) -> Answer {
+    let entity_id = call.request.and_then(|mut r| r.take_int("EntityId"));
+    let (pools, refused) = split(call.service.license_pools(&call.context, call.auth_header, entity_id).await);
+    let pools = pools.map(|pools| Value::Array(pools.into_iter().map(pool).collect()));
+    let result = result("GetLicensePools", &call.service.metrics, &call.context, refused);
+    Answer::Whole(Record::new(&GET_LICENSE_POOLS_RESULT).with_some("Pools", pools).with("Result", result))
+}
+
+fn pool(pool: PoolUse) -> Record {
+    Record::new(&LICENSE_POOL)
+        .with("PoolId", Value::String(pool.id.to_string()))
+        .with("LicenseType", Value::Enumeration(pool.license_type.name()))
+        .with("SeatsTotal", Value::Int(pool.seats_total))
+        .with("SeatsInUse", Value::Int(pool.seats_in_use))
+        .with("SeatsFree", Value::Int(pool.seats_total - pool.seats_in_use))
+        .with("SeatsInUseMax", Value::Int(pool.seats_in_use_max))
+        .with("StartsAt", Value::NullableDateTime(pool.starts_at))
+        .with("ExpiresAt", Value::NullableDateTime(pool.expires_at))
+}
+
+async fn assign_licenses(call: Invocation) -> Answer {
+    let mut request = call.request;
+    let items = request.as_mut().and_then(|r| r.take_array("Items")).unwrap_or_default();
+    let dry_run = request.as_mut().and_then(|r| r.take_boolean("DryRun")).unwrap_or(false);
+    let items: Vec<AssignRequest> = items.into_iter().map(assign_request).collect();
+    let usernames: Vec<Option<String>> = items.iter().map(|item| item.username.clone()).collect();
+    let outcome = call.service.assign_licenses(&call.context, call.auth_header, items, dry_run).await;
+
+    let (results, mut refused) = split(outcome);
+    let results = results.map(|results| {
+        let total = results.len();
+        let refusals = results.iter().filter(|r| r.is_err()).count();
+        let mut items = Vec::with_capacity(total);
+        for (index, (username, outcome)) in usernames.into_iter().zip(results).enumerate() {
+            let item = match outcome {
+                Ok(_) => result_record(0, "Success", String::new()),
+                Err(refusal) => {
+                    let error = Error::from(refusal);
+                    let item = result_record(error.kind.result(), error.kind.code(), told(&call.context, &error));
+                    // The whole call is no success unless every item is.
+                    refused.get_or_insert_with(|| {
+                        error.about(&format!("item {} of {total}, {refusals} refused", index + 1))
+                    });
+                    item
+                }
+            };
+            items.push(
+                Record::new(&ASSIGN_LICENSES_ITEM_RESULT)
+                    .with_some("Username", username.map(Value::String))
+                    .with("Result", item),
+            );
+        }
+        Value::Array(items)
+    });
+    let result = result("AssignLicenses", &call.service.metrics, &call.context, refused);
+    Answer::Whole(Record::new(&ASSIGN_LICENSES_RESULT).with_some("Results", results).with("Result", result))
+}
+
+fn assign_request(mut record: Record) -> AssignRequest {
+    AssignRequest {
+        username: record.take_string("Username"),
+        provider_entity_id: record.take_int("LicenseProviderEntityId"),
+        license_type: license_type(&mut record),
+    }
+}
+
+fn holding(record: Option<Record>) -> Holding {
+    record.map_or_else(Holding::default, |mut r| Holding {
+        username: r.take_string("Username"),
+        license_type: license_type(&mut r),
     })
 }
 
+fn license_type(record: &mut Record) -> Option<LicenseType> {
+    record.take_enumeration("LicenseType").and_then(|name| name.parse().ok())
+}
+
+fn split<T>(outcome: Result<T, Error>) -> (Option<T>, Option<Error>) {
+    match outcome {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(error)),
+    }
+}
+
 /// The vendor's result object. A refusal is logged here, under the id the caller is told.
-fn result(operation: &'static str, service: &Service, context: &CallContext, outcome: Result<(), Error>) -> Record {
-    let (number, code, message) = match outcome {
-        Ok(()) => (0, "Success", String::new()),
-        Err(refused) => {
-            let (id, code) = (context.id, refused.kind.code());
-            match std::error::Error::source(&refused) {
-                Some(cause) if refused.kind == ErrorKind::UnexpectedError => {
-                    error!(error_id = %id, operation, code, %cause, "{refused}");
-                }
-                _ => info!(error_id = %id, operation, code, "{refused}"),
-            }
-            (refused.kind.result(), code, format!("Err-{id}; {refused}"))
-        }
+fn result(operation: &'static str, metrics: &Arc<Metrics>, context: &CallContext, refused: Option<Error>) -> Value {
+    let Some(refused) = refused else {
+        metrics.count_call(operation, "Success");
+        return result_record(0, "Success", String::new());
     };
-    service.metrics.count_call(operation, code);
-    Record::new(&RESULT)
+    let (id, code) = (context.id, refused.kind.code());
+    match std::error::Error::source(&refused) {
+        Some(cause) if refused.kind == ErrorKind::UnexpectedError => {
+            error!(error_id = %id, operation, code, %cause, "{refused}");
+        }
+        _ => info!(error_id = %id, operation, code, "{refused}"),
+    }
+    metrics.count_call(operation, code);
+    result_record(refused.kind.result(), code, told(context, &refused))
+}
+
+/// What `Message` says: the id finds the log line.
+fn told(context: &CallContext, refused: &Error) -> String {
+    format!("Err-{}; {refused}", context.id)
+}
+
+fn result_record(number: i32, code: &str, message: String) -> Value {
+    let record = Record::new(&RESULT)
         .with("Result", Value::Int(number))
         .with("Code", Value::String(code.to_owned()))
-        .with("Message", Value::String(message))
+        .with("Message", Value::String(message));
+    Value::Record(record)
 }

@@ -101,9 +101,11 @@ pub fn sample_response(contract: &Contract, operation: &Operation, version: Vers
     // .NET's sample writer does not go into the type of `Result`, and the vendor's page shows it empty.
     for field in operation.output.fields {
         match field.kind {
-            Kind::Complex(_) => w.leaf(field.name, ""),
-            kind => w.leaf(field.name, &placeholder(kind)),
-        };
+            Kind::Complex(_) => {
+                w.leaf(field.name, "");
+            }
+            kind => sample_field(&mut w, field.name, kind),
+        }
     }
     format!(
         "HTTP/1.1 200 OK\nContent-Type: {}; charset=utf-8\nContent-Length: length\n\n{}",
@@ -114,25 +116,33 @@ pub fn sample_response(contract: &Contract, operation: &Operation, version: Vers
 
 fn sample_fields(w: &mut Writer, of: &ComplexType) {
     for field in of.fields {
-        match field.kind {
-            Kind::Complex(inner) => {
-                w.open(field.name);
-                sample_fields(w, inner);
-                w.close();
-            }
-            kind => {
-                w.leaf(field.name, &placeholder(kind));
-            }
-        }
+        sample_field(w, field.name, field.kind);
     }
 }
 
-fn placeholder(kind: Kind) -> String {
+fn sample_field(w: &mut Writer, name: &'static str, kind: Kind) {
     match kind {
-        Kind::String => "string".to_owned(),
-        Kind::Int => "int".to_owned(),
-        Kind::Enumeration(of) => of.values.join(" or "),
-        Kind::Complex(_) => String::new(),
+        Kind::Complex(inner) => {
+            w.open(name);
+            sample_fields(w, inner);
+            w.close();
+        }
+        // Two, so that it is seen to be many.
+        Kind::Array(of) => {
+            w.open(name);
+            for _ in 0..2 {
+                w.open(of.item.name);
+                sample_fields(w, of.item);
+                w.close();
+            }
+            w.close();
+        }
+        Kind::String => _ = w.leaf(name, "string"),
+        Kind::Int => _ = w.leaf(name, "int"),
+        Kind::Boolean => _ = w.leaf(name, "boolean"),
+        Kind::Base64 => _ = w.leaf(name, "base64Binary"),
+        Kind::NullableDateTime => _ = w.leaf(name, "dateTime"),
+        Kind::Enumeration(of) => _ = w.leaf(name, &of.values.join(" or ")),
     }
 }
 

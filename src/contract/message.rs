@@ -1,5 +1,9 @@
 //! Records: the contents of a message by its described type, and their way from and to XML.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
+
 use crate::contract::{ComplexType, Enumeration, Kind};
 use crate::soap::envelope::Element;
 use crate::soap::xml::Writer;
@@ -13,8 +17,12 @@ pub struct Record {
 pub enum Value {
     String(String),
     Int(i32),
+    Boolean(bool),
+    Base64(Vec<u8>),
+    NullableDateTime(Option<Timestamp>),
     Enumeration(&'static str),
     Record(Record),
+    Array(Vec<Record>),
 }
 
 impl Record {
@@ -22,9 +30,14 @@ impl Record {
         Record { of, values: of.fields.iter().map(|_| None).collect() }
     }
 
-    pub fn with(mut self, field: &str, value: Value) -> Record {
+    pub fn with(self, field: &str, value: Value) -> Record {
+        self.with_some(field, Some(value))
+    }
+
+    /// `None`: the field is left out.
+    pub fn with_some(mut self, field: &str, value: Option<Value>) -> Record {
         let at = self.index(field);
-        self.values[at] = Some(value);
+        self.values[at] = value;
         self
     }
 
@@ -38,6 +51,20 @@ impl Record {
     pub fn take_int(&mut self, field: &str) -> Option<i32> {
         match self.take(field) {
             Some(Value::Int(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub fn take_boolean(&mut self, field: &str) -> Option<bool> {
+        match self.take(field) {
+            Some(Value::Boolean(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub fn take_array(&mut self, field: &str) -> Option<Vec<Record>> {
+        match self.take(field) {
+            Some(Value::Array(items)) => Some(items),
             _ => None,
         }
     }
@@ -62,25 +89,40 @@ impl Record {
     /// Writes the fields that are there as children of the open element. Absent ones are left out.
     pub fn write(&self, w: &mut Writer) {
         for (field, value) in self.of.fields.iter().zip(&self.values) {
-            match value {
-                None => {}
-                Some(Value::String(text)) => {
-                    w.leaf(field.name, text);
-                }
-                Some(Value::Int(number)) => {
-                    w.leaf(field.name, &number.to_string());
-                }
-                Some(Value::Enumeration(name)) => {
-                    w.leaf(field.name, name);
-                }
-                Some(Value::Record(record)) => {
-                    w.open(field.name);
-                    record.write(w);
-                    w.close();
-                }
+            if let Some(value) = value {
+                write_value(w, field.name, value);
             }
         }
     }
+
+    /// Writes this record as one item of an array.
+    pub fn write_item(&self, w: &mut Writer) {
+        w.open(self.of.name);
+        self.write(w);
+        w.close();
+    }
+}
+
+fn write_value(w: &mut Writer, name: &'static str, value: &Value) {
+    match value {
+        Value::String(text) => w.leaf(name, text),
+        Value::Int(number) => w.leaf(name, &number.to_string()),
+        Value::Boolean(value) => w.leaf(name, if *value { "true" } else { "false" }),
+        Value::Base64(bytes) => w.leaf(name, &BASE64.encode(bytes)),
+        Value::NullableDateTime(Some(time)) => w.leaf(name, &time.to_string()),
+        Value::NullableDateTime(None) => w.open(name).attribute("xsi:nil", "true").close(),
+        Value::Enumeration(value) => w.leaf(name, value),
+        Value::Record(record) => {
+            w.open(name);
+            record.write(w);
+            w.close()
+        }
+        Value::Array(items) => {
+            w.open(name);
+            items.iter().for_each(|item| item.write_item(w));
+            w.close()
+        }
+    };
 }
 
 /// A value that does not fit its type. Worded as .NET words it.
@@ -105,19 +147,40 @@ pub fn read(element: &Element, of: &'static ComplexType, namespace: &str) -> Res
 }
 
 fn read_value(element: &Element, kind: Kind, namespace: &str) -> Result<Option<Value>, ValueError> {
-    if let Kind::Complex(of) = kind {
-        return if element.is_nil() { Ok(None) } else { Ok(Some(Value::Record(read(element, of, namespace)?))) };
-    }
-    let error = |reason: String| ValueError { reason, at: element.end };
-    if let Some(child) = element.children.first() {
-        return Err(error(format!("Element '{}' was not expected inside '{}'.", child.name, element.name)));
-    }
     match kind {
-        Kind::String if element.is_nil() => Ok(None),
-        Kind::String => Ok(Some(Value::String(element.text.clone()))),
-        Kind::Int => read_int(&element.text).map(|n| Some(Value::Int(n))).map_err(|e| error(e.to_owned())),
-        Kind::Enumeration(of) => read_enumeration(&element.text, of).map(Some).map_err(error),
-        Kind::Complex(_) => Ok(None),
+        Kind::Complex(_) | Kind::Array(_) | Kind::String | Kind::NullableDateTime if element.is_nil() => Ok(None),
+        Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, namespace)?))),
+        Kind::Array(of) => {
+            let items = element.children.iter().filter(|c| c.is(namespace, of.item.name) && !c.is_nil());
+            Ok(Some(Value::Array(items.map(|item| read(item, of.item, namespace)).collect::<Result<_, _>>()?)))
+        }
+        _ => read_simple(element, kind).map(Some).map_err(|reason| ValueError { reason, at: element.end }),
+    }
+}
+
+fn read_simple(element: &Element, kind: Kind) -> Result<Value, String> {
+    if let Some(child) = element.children.first() {
+        return Err(format!("Element '{}' was not expected inside '{}'.", child.name, element.name));
+    }
+    let text = element.text.as_str();
+    match kind {
+        Kind::Int => read_int(text).map(Value::Int).map_err(str::to_owned),
+        Kind::Enumeration(of) => read_enumeration(text, of),
+        Kind::Boolean => match text.trim() {
+            "true" | "1" => Ok(Value::Boolean(true)),
+            "false" | "0" => Ok(Value::Boolean(false)),
+            other => Err(format!("The string '{other}' is not a valid Boolean value.")),
+        },
+        Kind::Base64 => {
+            let digits: String = text.split_ascii_whitespace().collect();
+            let bytes = BASE64.decode(digits);
+            bytes.map(Value::Base64).map_err(|_| "The input is not a valid Base-64 string.".to_owned())
+        }
+        Kind::NullableDateTime => {
+            let time = text.trim().parse().map_err(|_| format!("The string '{text}' is not a valid AllXsd value."))?;
+            Ok(Value::NullableDateTime(Some(time)))
+        }
+        Kind::String | Kind::Complex(_) | Kind::Array(_) => Ok(Value::String(text.to_owned())),
     }
 }
 

@@ -2,7 +2,7 @@
 //! the class names in existing clients depend on names and order.
 
 use super::asmx::AUTH_HEADER;
-use super::{ComplexType, Contract, Enumeration, Field, Kind, Operation};
+use super::{Array, ComplexType, Contract, Enumeration, Field, Kind, Operation};
 use crate::soap::xml::Writer;
 
 const WSDL: &str = "http://schemas.xmlsoap.org/wsdl/";
@@ -183,9 +183,23 @@ fn complex_type(w: &mut Writer, of: &'static ComplexType, written: &mut Vec<&'st
         match field.kind {
             Kind::Complex(inner) => complex_type(w, inner, written),
             Kind::Enumeration(inner) => enumeration(w, inner, written),
-            Kind::String | Kind::Int => {}
+            Kind::Array(inner) => array(w, inner, written),
+            Kind::String | Kind::Int | Kind::Boolean | Kind::Base64 | Kind::NullableDateTime => {}
         }
     }
+}
+
+fn array(w: &mut Writer, of: &'static Array, written: &mut Vec<&'static str>) {
+    if written.contains(&of.name) {
+        return;
+    }
+    written.push(of.name);
+    w.open("s:complexType").attribute("name", of.name).open("s:sequence");
+    w.open("s:element").attribute("minOccurs", "0").attribute("maxOccurs", "unbounded");
+    w.attribute("name", of.item.name).attribute("nillable", "true");
+    w.attribute("type", &format!("tns:{}", of.item.name)).close();
+    w.close().close();
+    complex_type(w, of.item, written);
 }
 
 fn enumeration(w: &mut Writer, of: &'static Enumeration, written: &mut Vec<&'static str>) {
@@ -209,12 +223,20 @@ fn sequence(w: &mut Writer, fields: &[Field]) {
 }
 
 fn field(w: &mut Writer, name: &str, kind: Kind) {
+    let own = |name: &str| format!("tns:{name}");
     let of = match kind {
         Kind::String => "s:string".to_owned(),
         Kind::Int => "s:int".to_owned(),
-        Kind::Enumeration(inner) => format!("tns:{}", inner.name),
-        Kind::Complex(inner) => format!("tns:{}", inner.name),
+        Kind::Boolean => "s:boolean".to_owned(),
+        Kind::Base64 => "s:base64Binary".to_owned(),
+        Kind::NullableDateTime => "s:dateTime".to_owned(),
+        Kind::Enumeration(inner) => own(inner.name),
+        Kind::Complex(inner) => own(inner.name),
+        Kind::Array(inner) => own(inner.name),
     };
-    w.open("s:element").attribute("minOccurs", kind.min_occurs()).attribute("maxOccurs", "1");
-    w.attribute("name", name).attribute("type", &of).close();
+    w.open("s:element").attribute("minOccurs", kind.min_occurs()).attribute("maxOccurs", "1").attribute("name", name);
+    if matches!(kind, Kind::NullableDateTime) {
+        w.attribute("nillable", "true");
+    }
+    w.attribute("type", &of).close();
 }

@@ -10,9 +10,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use super::streamed::StreamedBody;
 use super::{App, Limits};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, auth_header};
-use crate::contract::{Contract, Operation, message};
+use crate::contract::{Answer, Contract, Invocation, Operation, message};
 use crate::service::{AuthHeader, CallContext};
 use crate::soap::Version;
 use crate::soap::encoding;
@@ -50,13 +51,20 @@ async fn answer(
 ) -> Response {
     match prepare(app, content_type, headers, body) {
         Ok(call) => {
-            let record = (call.operation.run)(&app.service, context, call.auth_header, call.request).await;
+            let Call { version, operation, auth_header, request } = call;
+            let (service, context) = (Arc::clone(&app.service), context.clone());
+            let answer = (operation.run)(Invocation { service, context, auth_header, request }).await;
             let mut w = Writer::compact();
-            open_envelope(&mut w, call.version);
-            w.open("soap:Body").open(call.operation.response).attribute("xmlns", CONTRACT.namespace);
-            w.open(call.operation.result);
-            record.write(&mut w);
-            respond(StatusCode::OK, call.version, "private, max-age=0", w.finish())
+            open_envelope(&mut w, version);
+            w.open("soap:Body").open(operation.response).attribute("xmlns", CONTRACT.namespace).open(operation.result);
+            let body = match answer {
+                Answer::Whole(record) => {
+                    record.write(&mut w);
+                    Body::from(w.finish())
+                }
+                Answer::Streamed(streamed) => Body::new(StreamedBody::new(w, streamed)),
+            };
+            respond(StatusCode::OK, version, "private, max-age=0", body)
         }
         Err(refused) => {
             app.service.metrics.count_call("none", "Fault");
@@ -211,7 +219,7 @@ impl Refused {
     fn response(self, typed: Version) -> Response {
         match self {
             Refused::UnsupportedMediaType => unsupported_media_type(),
-            Refused::Malformed(_) => respond(StatusCode::BAD_REQUEST, typed, "private", String::new()),
+            Refused::Malformed(_) => respond(StatusCode::BAD_REQUEST, typed, "private", Body::empty()),
             Refused::Fault(version, fault) => {
                 let cached = if fault.code == FaultCode::MustUnderstand { "private, max-age=0" } else { "private" };
                 respond(StatusCode::INTERNAL_SERVER_ERROR, version, cached, fault.render(version))
@@ -250,12 +258,13 @@ async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits) -> Result<B
     }
 }
 
-fn respond(status: StatusCode, version: Version, cache_control: &'static str, body: String) -> Response {
+fn respond(status: StatusCode, version: Version, cache_control: &'static str, body: impl Into<Body>) -> Response {
     let content_type = match version {
         Version::Soap11 => "text/xml; charset=utf-8",
         Version::Soap12 => "application/soap+xml; charset=utf-8",
     };
-    (status, [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, cache_control)], body).into_response()
+    (status, [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, cache_control)], body.into())
+        .into_response()
 }
 
 fn unsupported_media_type() -> Response {

@@ -119,7 +119,7 @@ fn refusals_come_in_their_order() {
 fn what_is_refused_and_what_is_said() {
     for (words, kind, says) in [
         ("caller=none", Kind::InvalidSoapCredentials, "The user name or password in AuthHeader is not valid"),
-        ("caller=reader", Kind::AccessDenied, "role 'reader'"),
+        ("caller=reader", Kind::AccessDenied, "role 'reader' of this credential may not do this; 'agent' may"),
         ("user=-", Kind::InvalidInputParameters, "Username is missing"),
         ("user=''", Kind::InvalidInputParameters, "Username is empty"),
         ("user=blank", Kind::InvalidInputParameters, "Username is empty"),
@@ -129,8 +129,8 @@ fn what_is_refused_and_what_is_said() {
         ("entity=0", Kind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
         ("entity=-7", Kind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
         ("type=-", Kind::InvalidInputParameters, "LicenseType is missing"),
-        ("provider=none", Kind::ObjectEntityMismatch, "42 does not exist or is not among"),
-        ("provider=outside", Kind::ObjectEntityMismatch, "42 does not exist or is not among"),
+        ("provider=none", Kind::ObjectEntityMismatch, "Entity 42 does not exist or is not among"),
+        ("provider=outside", Kind::ObjectEntityMismatch, "Entity 42 does not exist or is not among"),
         ("provider=inactive", Kind::ObjectEntityMismatch, "42 is not active"),
         ("account=inactive", Kind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
         ("account=outside", Kind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
@@ -179,15 +179,77 @@ fn which_seat_is_taken() {
 }
 
 #[test]
-fn a_release_gives_back_what_is_held() {
-    let held = Held { seat: SeatId { pool_id: 1, seat_no: 2 }, expires_at: None };
-    assert_eq!(release("bob", LicenseType::SqlBackup, Some(held)), Ok(held.seat));
-    let refusal = release("bob", LicenseType::SqlBackup, None).expect_err("nothing held");
-    assert_eq!(Kind::from(&refusal), Kind::NotAssigned);
-    assert_eq!(
-        Kind::from(&release(" ", LicenseType::SqlBackup, None).expect_err("no name")),
-        Kind::InvalidInputParameters
-    );
+fn a_holding_is_found_for_those_who_may() {
+    let seat = SeatId { pool_id: 1, seat_no: 2 };
+    let held = Some(Held { seat, expires_at: Some(at("2020-01-01T00:00:00Z")) });
+    let account = |in_subtree| Some(Account { id: 5, active: false, in_subtree });
+    let bob = Holding { username: Some("bob".to_owned()), license_type: Some(LicenseType::SqlBackup) };
+    let no_name = Holding { username: None, ..bob.clone() };
+    let no_type = Holding { license_type: None, ..bob.clone() };
+    for (holding, caller, account, held, role, expected) in [
+        (&bob, Some(Role::Admin), account(true), held, Role::Admin, Ok(seat)),
+        (&bob, Some(Role::Reader), account(true), held, Role::Reader, Ok(seat)),
+        (&bob, None, account(true), held, Role::Reader, Err(Kind::InvalidSoapCredentials)),
+        (&no_name, Some(Role::Agent), account(true), held, Role::Admin, Err(Kind::AccessDenied)),
+        (&no_name, Some(Role::Admin), None, None, Role::Admin, Err(Kind::InvalidInputParameters)),
+        (&no_type, Some(Role::Admin), None, None, Role::Admin, Err(Kind::InvalidInputParameters)),
+        (&bob, Some(Role::Admin), None, None, Role::Admin, Err(Kind::NotAssigned)),
+        (&bob, Some(Role::Admin), account(false), held, Role::Admin, Err(Kind::NotAssigned)),
+        (&bob, Some(Role::Admin), account(true), None, Role::Admin, Err(Kind::NotAssigned)),
+    ] {
+        let found = find(holding, &HoldingFacts { caller, account, held }, role).map_err(|r| Kind::from(&r));
+        assert_eq!(found, expected, "{holding:?} {caller:?} {account:?} {held:?}");
+    }
+}
+
+#[test]
+fn a_seat_changes_hands_under_the_rules_of_an_assignment() {
+    let seat = SeatId { pool_id: 1, seat_no: 2 };
+    let other = SeatId { pool_id: 8, seat_no: 80 };
+    let held = |expires_at: &str| Held { seat, expires_at: Some(at(expires_at)) };
+    let fine = TransferFacts {
+        caller: Some(Role::Admin),
+        from: Some(Account { id: 5, active: false, in_subtree: true }),
+        held: Some((held("2027-01-01T00:00:00Z"), 42, Provider { active: true, in_subtree: true })),
+        to: Some(Account { id: 6, active: true, in_subtree: true }),
+        to_held: None,
+    };
+    let request = Transfer {
+        from: Some("bob".to_owned()),
+        to: Some("amy".to_owned()),
+        license_type: Some(LicenseType::SqlBackup),
+    };
+    let decide = |facts: &TransferFacts, enroll| {
+        transfer(&request, facts, enroll, at(NOW)).map_err(|refusal| Kind::from(&refusal))
+    };
+    let taken = |account_id, give_up| Ok(Assignment { seat, account_id, give_up });
+    assert_eq!(decide(&fine, true), taken(Some(6), None));
+    assert_eq!(decide(&TransferFacts { to: None, ..fine.clone() }, true), taken(None, None));
+    let expired = Held { seat: other, expires_at: Some(at("2020-01-01T00:00:00Z")) };
+    assert_eq!(decide(&TransferFacts { to_held: Some(expired), ..fine.clone() }, true), taken(Some(6), Some(other)));
+
+    let valid = Held { seat: other, expires_at: None };
+    let theirs = Some(Account { id: 5, active: true, in_subtree: false });
+    let provider = |active, in_subtree| TransferFacts {
+        held: Some((held("2027-01-01T00:00:00Z"), 42, Provider { active, in_subtree })),
+        ..fine.clone()
+    };
+    let ended = Some((held("2026-01-01T00:00:00Z"), 42, Provider { active: true, in_subtree: true }));
+    for (facts, enroll, expected) in [
+        (TransferFacts { caller: None, ..fine.clone() }, true, Kind::InvalidSoapCredentials),
+        (TransferFacts { caller: Some(Role::Agent), ..fine.clone() }, true, Kind::AccessDenied),
+        (TransferFacts { from: None, held: None, ..fine.clone() }, true, Kind::NotAssigned),
+        (TransferFacts { from: theirs, ..fine.clone() }, true, Kind::NotAssigned),
+        (TransferFacts { held: None, ..fine.clone() }, true, Kind::NotAssigned),
+        (provider(true, false), true, Kind::ObjectEntityMismatch),
+        (provider(false, true), true, Kind::ObjectEntityMismatch),
+        (TransferFacts { to: theirs, ..fine.clone() }, true, Kind::ObjectEntityMismatch),
+        (TransferFacts { to: None, ..fine.clone() }, false, Kind::ObjectEntityMismatch),
+        (TransferFacts { to_held: Some(valid), ..fine.clone() }, true, Kind::AlreadyExists),
+        (TransferFacts { held: ended, ..fine.clone() }, true, Kind::LicenseExpired),
+    ] {
+        assert_eq!(decide(&facts, enroll), Err(expected), "{facts:?}");
+    }
 }
 
 /// The model: pools are lists of holders, and everything is found by looking at all of it.
@@ -269,7 +331,10 @@ impl Model {
             Step::Wait { seconds } => self.now += seconds,
             Step::Release { user, license_type } => {
                 let held = self.held(user, license_type);
-                match release("bob", license_type, held) {
+                let holding = Holding { username: Some("bob".to_owned()), license_type: Some(license_type) };
+                let account = Some(Account { id: i64::from(user), active: true, in_subtree: true });
+                let facts = HoldingFacts { caller: Some(Role::Admin), account, held };
+                match find(&holding, &facts, Role::Admin) {
                     Ok(seat) => assert_eq!(self.seat(seat).take(), Some(user)),
                     Err(refusal) => {
                         assert_eq!(Kind::from(&refusal), Kind::NotAssigned);

@@ -79,6 +79,12 @@ impl Writer {
         self.open(name).text(text).close()
     }
 
+    /// What has been written since the last time, so that a long document can leave in pieces.
+    pub fn take(&mut self) -> String {
+        self.close_tag();
+        std::mem::take(&mut self.out)
+    }
+
     /// The document; what is still open is closed.
     pub fn finish(mut self) -> String {
         while !self.open.is_empty() {

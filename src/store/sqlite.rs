@@ -5,8 +5,10 @@
 //! is shared by every call that came in while the previous commit ran. Readers are separate read-only connections.
 //! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
 
-mod assign;
+mod change;
 mod check;
+mod facts;
+mod look;
 mod open;
 mod writer;
 
@@ -17,11 +19,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, mpsc};
 
-use super::{Call, Credential, Reply, Store, StoreError};
+use super::{Call, Credential, Details, Holder, HoldersRequest, PoolUse, Reply, Store, StoreError};
 use crate::metrics::Metrics;
-use crate::seats::{AssignRequest, LicenseType, Refusal, SeatId};
+use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
 use writer::Writer;
 
 /// How the store is run. See `seatkeeper serve --help` for what each limit means to an operator.
@@ -47,8 +50,12 @@ impl Default for Options {
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
+    long_reads: Semaphore,
     enroll: bool,
 }
+
+/// Lists of holders under way at a time; one more is refused.
+const LONG_READS_MAX: usize = 8;
 
 impl SqliteStore {
     /// Opens the database, makes it if there is none, migrates an older one. Refuses a file that is not ours, is newer
@@ -57,7 +64,7 @@ impl SqliteStore {
         let connection = open::writer(path, options.busy_timeout)?;
         let readers = Arc::new(Readers::new(path, options.busy_timeout)?);
         let writer = Writer::start(connection, options, metrics)?;
-        Ok(SqliteStore { writer, readers, enroll: options.enroll })
+        Ok(SqliteStore { writer, readers, long_reads: Semaphore::new(LONG_READS_MAX), enroll: options.enroll })
     }
 
     /// Waits until every call that was accepted is answered, and closes the file.
@@ -67,7 +74,7 @@ impl SqliteStore {
         self.writer.close();
     }
 
-    /// Runs a read on a connection of its own, off the async threads.
+    /// Runs a read in a transaction on a connection of its own, off the async threads.
     fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -84,26 +91,52 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>> {
         let user_name = user_name.to_owned();
-        self.read(move |connection| {
-            connection
-                .prepare_cached("SELECT user_name, password_hash FROM credential WHERE user_name = ?1 AND active = 1")?
-                .query_row([user_name], |row| {
-                    Ok(Credential {
-                        user_name: row.get::<_, String>(0)?.into(),
-                        password_hash: row.get::<_, String>(1)?.into(),
-                    })
-                })
-                .optional()
-        })
+        self.read(move |connection| look::credential(connection, &user_name))
     }
 
     fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>> {
         let enroll = self.enroll;
-        self.writer.run(move |connection| assign::assign(connection, &call, &request, enroll))
+        self.writer.run(move |connection| change::assign(connection, &call, &request, enroll))
     }
 
-    fn release(&self, call: Call, username: String, license_type: LicenseType) -> Reply<'_, Result<SeatId, Refusal>> {
-        self.writer.run(move |connection| assign::release(connection, &call, &username, license_type))
+    fn assign_all(
+        &self,
+        call: Call,
+        requests: Vec<AssignRequest>,
+        dry_run: bool,
+    ) -> Reply<'_, Result<Vec<Result<SeatId, Refusal>>, Refusal>> {
+        let enroll = self.enroll;
+        self.writer.run(move |connection| change::assign_all(connection, &call, &requests, enroll, dry_run))
+    }
+
+    fn release(&self, call: Call, holding: Holding) -> Reply<'_, Result<SeatId, Refusal>> {
+        self.writer.run(move |connection| change::release(connection, &call, &holding))
+    }
+
+    fn transfer(&self, call: Call, transfer: Transfer) -> Reply<'_, Result<SeatId, Refusal>> {
+        let enroll = self.enroll;
+        self.writer.run(move |connection| change::transfer(connection, &call, &transfer, enroll))
+    }
+
+    fn details(&self, call: Call, holding: Holding) -> Reply<'_, Result<Details, Refusal>> {
+        self.read(move |connection| look::details(connection, &call, &holding))
+    }
+
+    fn pools(&self, call: Call, entity_id: Option<i32>) -> Reply<'_, Result<Vec<PoolUse>, Refusal>> {
+        self.read(move |connection| look::pools(connection, &call, entity_id))
+    }
+
+    fn holders(
+        &self,
+        call: Call,
+        request: HoldersRequest,
+        pages: mpsc::Sender<Vec<Holder>>,
+    ) -> Reply<'_, Result<(), Refusal>> {
+        Box::pin(async move {
+            // Slow readers of long lists must not take the connections that sign-ins need.
+            let _place = self.long_reads.try_acquire().map_err(|_| StoreError::QueueFull)?;
+            self.read(move |connection| look::holders(connection, &call, &request, &pages)).await?
+        })
     }
 
     fn ready(&self) -> Reply<'_, ()> {
@@ -137,7 +170,12 @@ impl Readers {
             Some(connection) => connection,
             None => open::reader(&self.path, self.busy_timeout).map_err(|e| StoreError::Failed(e.to_string()))?,
         };
-        let value = query(&connection).map_err(store_error)?;
+        // One transaction, so that all of its reads are of one moment. What failed is not used again.
+        let value = connection
+            .execute_batch("BEGIN")
+            .and_then(|()| query(&connection))
+            .and_then(|value| connection.execute_batch("COMMIT").map(|()| value))
+            .map_err(store_error)?;
         let mut idle = idle();
         if idle.len() < IDLE_READERS_MAX {
             idle.push(connection);

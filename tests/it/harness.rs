@@ -147,6 +147,11 @@ impl Server {
         self.send(&post11(envelope))
     }
 
+    /// Any operation over SOAP 1.1, with these fields of its request.
+    pub fn call(&self, operation: &str, user: &str, fields: &str) -> Answer {
+        self.send(&call11(operation, user, fields))
+    }
+
     /// What `seatkeeper check` finds.
     pub fn violations(&self) -> Vec<sqlite::Violation> {
         sqlite::check(&connection(&self.database()), auth::check_hash).expect("check")
@@ -182,7 +187,7 @@ fn run(
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     let store = Arc::new(SqliteStore::open(database, &options.store, Arc::clone(&metrics)).expect("store"));
     let authenticator = Authenticator::new(options.auth, Arc::clone(&metrics)).expect("randomness");
-    let service = Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics));
+    let service = Arc::new(Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics)));
     let app = Arc::new(App { service, limits: options.limits.clone(), public_url: options.public_url });
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
@@ -264,12 +269,13 @@ impl Answer {
         if status == 100 {
             return Answer::complete(rest);
         }
-        let length = header(&head, "content-length").map_or(0, |v| v.parse().expect("a length"));
-        (rest.len() >= length).then(|| Answer {
-            status,
-            head: head.clone(),
-            body: String::from_utf8_lossy(&rest[..length]).into_owned(),
-        })
+        let body = if header(&head, "transfer-encoding").is_some() {
+            unchunk(rest)?
+        } else {
+            let length = header(&head, "content-length").map_or(0, |v| v.parse().expect("a length"));
+            rest.get(..length)?.to_vec()
+        };
+        Some(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -293,6 +299,21 @@ impl Answer {
     }
 }
 
+/// The body of a chunked answer; `None` while it is not complete.
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|w| w == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
+        let chunk = rest.get(end + 2..end + 2 + size)?;
+        rest = rest.get(end + 4 + size..)?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(chunk);
+    }
+}
+
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().skip(1).find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -310,6 +331,14 @@ pub fn assign_envelope(user: &str, password: &str, username: &str, entity: i32, 
              </request></AssignLicense>"
         ),
     )
+}
+
+/// A call of any operation, as [`Server::call`] sends it.
+pub fn call11(operation: &str, user: &str, fields: &str) -> Vec<u8> {
+    let body = format!("<{operation} xmlns=\"sosonlinebackup.com\"><request>{fields}</request></{operation}>");
+    let action =
+        format!("Content-Type: text/xml; charset=utf-8\r\nSOAPAction: \"sosonlinebackup.com/{operation}\"\r\n");
+    post(&action, envelope11(&auth_header(user, PASSWORD), &body).as_bytes())
 }
 
 pub fn auth_header(user: &str, password: &str) -> String {

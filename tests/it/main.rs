@@ -6,4 +6,5 @@ mod cli;
 mod credentials;
 mod documents;
 mod harness;
+mod operations;
 mod store;

@@ -1,0 +1,81 @@
+//! Why calls are refused, and the sentences that say so.
+
+use jiff::Timestamp;
+
+use super::{Held, LicenseType, NAME_CHARS_MAX, Role};
+
+/// What is wrong with one field of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldFault {
+    Missing,
+    Empty,
+    TooLong,
+    ControlCharacter,
+    NotPositive,
+}
+
+/// Why a call was refused. Its text tells the caller what was found and what would make the call succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// User unknown, password wrong, credential inactive: one text for all of them.
+    #[error(
+        "The user name or password in AuthHeader is not valid. Send the UserName and Password of an active credential."
+    )]
+    CallerUnknown,
+    #[error("The role '{}' of this credential may not do this; '{}' may. Use another credential, or have an administrator raise this one.", .role.name(), .least.name())]
+    RoleTooLow { role: Role, least: Role },
+    #[error("{}", field_text(.field, *.fault))]
+    Field { field: &'static str, fault: FieldFault },
+    #[error("{field} holds {found} items; {max} are taken in one call. Send the rest in another.")]
+    TooMany { field: &'static str, found: usize, max: usize },
+    #[error("Entity {entity_id} does not exist or is not among the entities of this credential. Check {field}.")]
+    EntityUnknown { field: &'static str, entity_id: i32 },
+    #[error("Provider entity {provider_entity_id} is not active. An administrator can activate it.")]
+    ProviderInactive { provider_entity_id: i32 },
+    #[error(
+        "User '{username}' is not active or does not belong to the entities of this credential. Use another user, or have an administrator activate this one."
+    )]
+    AccountUnavailable { username: String },
+    #[error(
+        "User '{username}' is not known, and this service does not enroll users by itself. An administrator adds it to the accounts."
+    )]
+    AccountNotEnrolled { username: String },
+    #[error("User '{username}' already holds a {license_type} license (seat {} of pool {}{}). No second one is needed; release it to assign it anew.", .held.seat.seat_no, .held.seat.pool_id, until(.held.expires_at))]
+    AlreadyAssigned { username: String, license_type: LicenseType, held: Held },
+    #[error("Provider entity {provider_entity_id} has no {license_type} license pool{}. An administrator adds one.", not_started(*.starts_at))]
+    NoPool { provider_entity_id: i32, license_type: LicenseType, starts_at: Option<Timestamp> },
+    #[error(
+        "The {license_type} licenses of provider entity {provider_entity_id} expired at {expired_at}. Renew them, or use another provider entity."
+    )]
+    PoolExpired { provider_entity_id: i32, license_type: LicenseType, expired_at: Timestamp },
+    #[error("All {seats_total} {license_type} seats of provider entity {provider_entity_id} are in use ({pools} {}). Release a seat or add seats to a pool.", if *.pools == 1 { "pool" } else { "pools" })]
+    NoFreeSeat { provider_entity_id: i32, license_type: LicenseType, seats_total: i64, pools: usize },
+    #[error("User '{username}' holds no {license_type} license. Check the user name and the type, or assign one.")]
+    NotAssigned { username: String, license_type: LicenseType },
+}
+
+impl Refusal {
+    pub(super) fn field(field: &'static str, fault: FieldFault) -> Refusal {
+        Refusal::Field { field, fault }
+    }
+}
+
+fn field_text(field: &str, fault: FieldFault) -> String {
+    match fault {
+        FieldFault::Missing => {
+            format!("{field} is missing. Send it inside the request element, in the service's namespace.")
+        }
+        FieldFault::Empty => format!("{field} is empty. Send a value."),
+        FieldFault::TooLong => format!("{field} is longer than {NAME_CHARS_MAX} characters. Send a shorter one."),
+        FieldFault::ControlCharacter => format!("{field} contains a control character. Send it without."),
+        FieldFault::NotPositive => format!("{field} must be 1 or more. Send the number of a provider entity."),
+    }
+}
+
+fn until(expires_at: Option<Timestamp>) -> String {
+    expires_at.map_or_else(String::new, |at| format!(", valid until {at}"))
+}
+
+fn not_started(starts_at: Option<Timestamp>) -> String {
+    starts_at.map_or_else(String::new, |at| format!(" that has started; the next one starts at {at}"))
+}

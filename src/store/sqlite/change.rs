@@ -1,0 +1,176 @@
+//! The calls that change seats: facts in, the rules' decision out. Each runs inside the writer's transaction.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::facts::{Caller, account, caller, held, pools, provider};
+use crate::seats::{
+    self, AssignRequest, Assignment, Facts, Holding, HoldingFacts, Refusal, Role, SeatId, Transfer, TransferFacts,
+};
+use crate::store::Call;
+
+pub(super) fn assign(
+    connection: &Connection,
+    call: &Call,
+    request: &AssignRequest,
+    enroll: bool,
+) -> rusqlite::Result<Result<SeatId, Refusal>> {
+    let caller = caller(connection, &call.actor)?;
+    let facts = facts(connection, caller.as_ref(), request, call.now)?;
+    let assignment = match seats::assign(request, &facts, enroll, call.now) {
+        Ok(assignment) => assignment,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let last_call = last_call(call, caller.as_ref());
+    take(connection, &assignment, request.username.as_deref(), request.provider_entity_id, &last_call)?;
+    Ok(Ok(assignment.seat))
+}
+
+/// Many assignments, one after the other, each with a result of its own: a refusal of one does not undo the others. Each
+/// sees what the ones before it did. `dry_run`: all of it is undone in the end, so the results are what would have been.
+pub(super) fn assign_all(
+    connection: &Connection,
+    call: &Call,
+    requests: &[AssignRequest],
+    enroll: bool,
+    dry_run: bool,
+) -> rusqlite::Result<Result<Vec<Result<SeatId, Refusal>>, Refusal>> {
+    let role = caller(connection, &call.actor)?.map(|caller| caller.role);
+    if let Err(refusal) = seats::assign_all(role, requests.len()) {
+        return Ok(Err(refusal));
+    }
+    connection.execute_batch("SAVEPOINT all_or_none")?;
+    let results: rusqlite::Result<_> =
+        requests.iter().map(|request| assign(connection, call, request, enroll)).collect();
+    connection.execute_batch(if dry_run {
+        "ROLLBACK TO all_or_none; RELEASE all_or_none"
+    } else {
+        "RELEASE all_or_none"
+    })?;
+    results.map(Ok)
+}
+
+pub(super) fn release(
+    connection: &Connection,
+    call: &Call,
+    holding: &Holding,
+) -> rusqlite::Result<Result<SeatId, Refusal>> {
+    let (caller, facts) = holding_facts(connection, call, holding)?;
+    match seats::find(holding, &facts, Role::Admin) {
+        Ok(seat) => {
+            set_holder(connection, seat, None, &last_call(call, caller.as_ref()))?;
+            Ok(Ok(seat))
+        }
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
+/// Gives the seat of one user to another.
+pub(super) fn transfer(
+    connection: &Connection,
+    call: &Call,
+    transfer: &Transfer,
+    enroll: bool,
+) -> rusqlite::Result<Result<SeatId, Refusal>> {
+    let caller = caller(connection, &call.actor)?;
+    let mut facts = TransferFacts::default();
+    let mut pool_entity_id = None;
+    if let Some(caller) = &caller {
+        facts.caller = Some(caller.role);
+        facts.from = account(connection, transfer.from.as_deref(), caller.entity_id)?;
+        facts.to = account(connection, transfer.to.as_deref(), caller.entity_id)?;
+        facts.to_held = held(connection, facts.to, transfer.license_type)?;
+        if let Some(held) = held(connection, facts.from, transfer.license_type)? {
+            let entity_id: i32 = connection
+                .prepare_cached("SELECT entity_id FROM license_pool WHERE id = ?1")?
+                .query_row([held.seat.pool_id], |row| row.get(0))?;
+            let provider = provider(connection, entity_id, caller.entity_id)?;
+            facts.held = provider.map(|provider| (held, entity_id, provider));
+            pool_entity_id = Some(entity_id);
+        }
+    }
+    let assignment = match seats::transfer(transfer, &facts, enroll, call.now) {
+        Ok(assignment) => assignment,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let last_call = last_call(call, caller.as_ref());
+    // The same row changes twice, and the mark must change with it each time.
+    set_holder(connection, assignment.seat, None, &last_call.replacen(' ', "+", 1))?;
+    take(connection, &assignment, transfer.to.as_deref(), pool_entity_id, &last_call)?;
+    Ok(Ok(assignment.seat))
+}
+
+pub(super) fn holding_facts(
+    connection: &Connection,
+    call: &Call,
+    holding: &Holding,
+) -> rusqlite::Result<(Option<Caller>, HoldingFacts)> {
+    let caller = caller(connection, &call.actor)?;
+    let mut facts = HoldingFacts::default();
+    if let Some(caller) = &caller {
+        facts.caller = Some(caller.role);
+        facts.account = account(connection, holding.username.as_deref(), caller.entity_id)?;
+        facts.held = held(connection, facts.account, holding.license_type)?;
+    }
+    Ok((caller, facts))
+}
+
+/// Writes what was decided: gives up the old seat, enrolls the user if need be, takes the new seat.
+fn take(
+    connection: &Connection,
+    assignment: &Assignment,
+    username: Option<&str>,
+    provider_entity_id: Option<i32>,
+    last_call: &str,
+) -> rusqlite::Result<()> {
+    if let Some(seat) = assignment.give_up {
+        set_holder(connection, seat, None, last_call)?;
+    }
+    let account_id = match assignment.account_id {
+        Some(id) => id,
+        None => {
+            connection
+                .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
+                .execute(params![username, provider_entity_id])?;
+            connection.last_insert_rowid()
+        }
+    };
+    set_holder(connection, assignment.seat, Some(account_id), last_call)
+}
+
+/// "<request id> <actor>", from which the audit trigger takes both. It reads them by position; see `seat.last_call`.
+fn last_call(call: &Call, caller: Option<&Caller>) -> String {
+    format!("{} {}", call.id, caller.map_or("", |c| &c.name))
+}
+
+/// Gives the seat to `account_id`, or frees it. The condition makes "a free row is taken" hold by itself.
+fn set_holder(connection: &Connection, seat: SeatId, account_id: Option<i64>, last_call: &str) -> rusqlite::Result<()> {
+    let changed = connection
+        .prepare_cached(
+            "UPDATE seat SET account_id = ?3, last_call = ?4
+              WHERE pool_id = ?1 AND seat_no = ?2 AND (account_id IS NULL) = (?3 IS NOT NULL)",
+        )?
+        .execute(params![seat.pool_id, seat.seat_no, account_id, last_call])?;
+    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+}
+
+fn facts(
+    connection: &Connection,
+    caller: Option<&Caller>,
+    request: &AssignRequest,
+    now: Timestamp,
+) -> rusqlite::Result<Facts> {
+    let mut facts = Facts::default();
+    let Some(caller) = caller else { return Ok(facts) };
+    facts.caller = Some(caller.role);
+
+    facts.account = account(connection, request.username.as_deref(), caller.entity_id)?;
+    facts.held = held(connection, facts.account, request.license_type)?;
+    if let Some(id) = request.provider_entity_id {
+        facts.provider = provider(connection, id, caller.entity_id)?;
+        if let Some(license_type) = request.license_type {
+            facts.pools = pools(connection, id, license_type, now)?;
+        }
+    }
+    Ok(facts)
+}
