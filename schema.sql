@@ -3,12 +3,15 @@
 --
 -- Reading guide
 --   * Columns without a remark "kept by the database" are yours to write. Everything has a default except what only you can know.
---   * Times are UTC text of exactly this form: 2027-01-31T00:00:00Z. It sorts as it reads, so SQL can compare it.
+--   * Times are UTC text of exactly this form: 2027-01-31T00:00:00Z. It sorts as it reads, so SQL can compare it. In
+--     their CHECKs '+0 days' makes SQLite 3.40 notice too that February has no 30th, and >= '0' keeps out years before 0,
+--     which would be written with a minus.
 --   * Names of people and logins compare without regard to ASCII case (NOCASE) and keep the spelling they came with.
 --   * A seat is one row of `seat`. Nothing counts seats but the number of those rows, so more assignments than
 --     seats cannot be written down, whatever a program or a person does.
 --   * The triggers repeat every promise that foreign keys and UNIQUE make, because the sqlite3 shell leaves foreign
 --     keys off, and because INSERT OR REPLACE deletes conflicting rows without asking. They refuse; they never repair.
+--   * Where an id must not change, the trigger is for UPDATE of any column: UPDATE OF id is not fired by SET rowid = ...
 --   * A CONSTRAINT's name is the message you get when it refuses.
 --   * The file stays readable by SQLite 3.38 and later, so that every shell and browser in the field opens it. To write
 --     while the service runs use `seatkeeper sql`: SQLite before 3.51.3 has a bug with concurrent writers in WAL mode.
@@ -36,11 +39,11 @@ CREATE TABLE entity (
     serial_nr         TEXT,
     shop_url          TEXT,
     -- dates shown to license tools; none of them opens or closes a pool (license_pool.expires_at does)
-    next_check_at     TEXT CONSTRAINT "entity.next_check_at must be UTC like 2027-01-31T00:00:00Z" CHECK (next_check_at IS strftime('%Y-%m-%dT%H:%M:%SZ', next_check_at)),
-    maintenance_at    TEXT CONSTRAINT "entity.maintenance_at must be UTC like 2027-01-31T00:00:00Z" CHECK (maintenance_at IS strftime('%Y-%m-%dT%H:%M:%SZ', maintenance_at)),
-    admin_warning_at  TEXT CONSTRAINT "entity.admin_warning_at must be UTC like 2027-01-31T00:00:00Z" CHECK (admin_warning_at IS strftime('%Y-%m-%dT%H:%M:%SZ', admin_warning_at)),
-    expires_at        TEXT CONSTRAINT "entity.expires_at must be UTC like 2027-01-31T00:00:00Z" CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%SZ', expires_at)),
-    grace_at          TEXT CONSTRAINT "entity.grace_at must be UTC like 2027-01-31T00:00:00Z" CHECK (grace_at IS strftime('%Y-%m-%dT%H:%M:%SZ', grace_at))
+    next_check_at     TEXT CONSTRAINT "entity.next_check_at must be UTC like 2027-01-31T00:00:00Z" CHECK (next_check_at IS strftime('%Y-%m-%dT%H:%M:%SZ', next_check_at, '+0 days') AND next_check_at >= '0'),
+    maintenance_at    TEXT CONSTRAINT "entity.maintenance_at must be UTC like 2027-01-31T00:00:00Z" CHECK (maintenance_at IS strftime('%Y-%m-%dT%H:%M:%SZ', maintenance_at, '+0 days') AND maintenance_at >= '0'),
+    admin_warning_at  TEXT CONSTRAINT "entity.admin_warning_at must be UTC like 2027-01-31T00:00:00Z" CHECK (admin_warning_at IS strftime('%Y-%m-%dT%H:%M:%SZ', admin_warning_at, '+0 days') AND admin_warning_at >= '0'),
+    expires_at        TEXT CONSTRAINT "entity.expires_at must be UTC like 2027-01-31T00:00:00Z" CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%SZ', expires_at, '+0 days') AND expires_at >= '0'),
+    grace_at          TEXT CONSTRAINT "entity.grace_at must be UTC like 2027-01-31T00:00:00Z" CHECK (grace_at IS strftime('%Y-%m-%dT%H:%M:%SZ', grace_at, '+0 days') AND grace_at >= '0')
 ) STRICT;
 
 CREATE INDEX entity_by_parent ON entity (parent_id);
@@ -73,7 +76,8 @@ CREATE TABLE account (
               CONSTRAINT "account.id must be positive" CHECK (id > 0),
     username  TEXT NOT NULL COLLATE NOCASE UNIQUE
               CONSTRAINT "account.username must have 1 to 128 characters, none of them a control character"
-              CHECK (length(username) BETWEEN 1 AND 128 AND username NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || ']*'),
+              CHECK (length(username) BETWEEN 1 AND 128 AND instr(username, char(0)) = 0
+                     AND username NOT GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || ']*'),
     entity_id INTEGER NOT NULL REFERENCES entity (id),
     -- 0: new assignments are refused (ObjectEntityMismatch); seats it holds stay until released
     active    INTEGER NOT NULL DEFAULT 1
@@ -95,8 +99,8 @@ CREATE TABLE license_pool (
     seats_total  INTEGER NOT NULL
                  CONSTRAINT "license_pool.seats_total must be between 0 and 10000000" CHECK (seats_total BETWEEN 0 AND 10000000),
     -- seats are given out from starts_at (included) to expires_at (excluded); null means no bound on that side
-    starts_at    TEXT CONSTRAINT "license_pool.starts_at must be UTC like 2027-01-31T00:00:00Z" CHECK (starts_at IS strftime('%Y-%m-%dT%H:%M:%SZ', starts_at)),
-    expires_at   TEXT CONSTRAINT "license_pool.expires_at must be UTC like 2027-01-31T00:00:00Z" CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%SZ', expires_at)),
+    starts_at    TEXT CONSTRAINT "license_pool.starts_at must be UTC like 2027-01-31T00:00:00Z" CHECK (starts_at IS strftime('%Y-%m-%dT%H:%M:%SZ', starts_at, '+0 days') AND starts_at >= '0'),
+    expires_at   TEXT CONSTRAINT "license_pool.expires_at must be UTC like 2027-01-31T00:00:00Z" CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%SZ', expires_at, '+0 days') AND expires_at >= '0'),
     -- what the holder of a seat gets, where the seat has none of its own
     product_key  TEXT,
     license_data BLOB,
@@ -120,7 +124,8 @@ CREATE TABLE seat (
     product_key  TEXT,
     license_data BLOB,
     -- kept by the service: "<request id> <actor>" of the last call that changed the row ("+" between them if it
-    -- changed the row twice). SQL by hand leaves it as it is, which is how the audit tells a call from a correction.
+    -- changed the row twice). SQL by hand leaves it as it is, which is how the audit tells a call from a correction;
+    -- `seatkeeper sql` does not write it.
     last_call    TEXT,
     PRIMARY KEY (pool_id, seat_no)
 ) STRICT, WITHOUT ROWID;
@@ -170,7 +175,7 @@ CREATE TRIGGER entity_insert BEFORE INSERT ON entity BEGIN
      WHERE NEW.parent_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.parent_id);
 END;
 
-CREATE TRIGGER entity_update BEFORE UPDATE OF id, parent_id, owner_name ON entity BEGIN
+CREATE TRIGGER entity_update BEFORE UPDATE ON entity BEGIN
     SELECT RAISE(ABORT, 'the id of an entity cannot change: callers know it') WHERE NEW.id IS NOT OLD.id;
     SELECT RAISE(ABORT, 'owner_name belongs to another entity')
      WHERE EXISTS (SELECT 1 FROM entity WHERE owner_name = NEW.owner_name AND id <> OLD.id);
@@ -196,6 +201,8 @@ END;
 -- credential ---------------------------------------------------------------------------------------------------
 
 CREATE TRIGGER credential_insert BEFORE INSERT ON credential BEGIN
+    SELECT RAISE(ABORT, 'credential exists already (user names compare without regard to case): change it with UPDATE')
+     WHERE EXISTS (SELECT 1 FROM credential WHERE user_name = NEW.user_name);
     SELECT RAISE(ABORT, 'credential.entity_id names no entity: insert the entity first')
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
 END;
@@ -216,7 +223,7 @@ CREATE TRIGGER account_insert BEFORE INSERT ON account BEGIN
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
 END;
 
-CREATE TRIGGER account_update BEFORE UPDATE OF id, username, entity_id ON account BEGIN
+CREATE TRIGGER account_update BEFORE UPDATE ON account BEGIN
     SELECT RAISE(ABORT, 'the id of an account cannot change: seats refer to it') WHERE NEW.id IS NOT OLD.id;
     SELECT RAISE(ABORT, 'another account has this username (in any case)')
      WHERE EXISTS (SELECT 1 FROM account WHERE username = NEW.username AND id <> OLD.id);
@@ -248,7 +255,7 @@ CREATE TRIGGER license_pool_inserted AFTER INSERT ON license_pool BEGIN
         VALUES ('pool-create', 'sql', NEW.id, NEW.seats_total, 0, 0);
 END;
 
-CREATE TRIGGER license_pool_update BEFORE UPDATE OF id, entity_id, license_type, seats_total ON license_pool BEGIN
+CREATE TRIGGER license_pool_update BEFORE UPDATE ON license_pool BEGIN
     SELECT RAISE(ABORT, 'the id of a license pool cannot change: seats refer to it') WHERE NEW.id IS NOT OLD.id;
     SELECT RAISE(ABORT, 'a license pool cannot move to another entity: set its seats_total to 0 and insert a new pool')
      WHERE NEW.entity_id IS NOT OLD.entity_id;
@@ -258,7 +265,7 @@ CREATE TRIGGER license_pool_update BEFORE UPDATE OF id, entity_id, license_type,
     SELECT json_extract('{}', 'seats_total of pool ' || OLD.id || ' cannot be ' || NEW.seats_total || ': '
                               || in_use || ' seats are in use, release ' || (in_use - NEW.seats_total) || ' first')
       FROM (SELECT count(*) AS in_use FROM seat WHERE pool_id = OLD.id AND account_id IS NOT NULL)
-     WHERE NEW.seats_total < OLD.seats_total AND in_use > NEW.seats_total;
+     WHERE NEW.seats_total BETWEEN 0 AND OLD.seats_total AND in_use > NEW.seats_total;
 END;
 
 CREATE TRIGGER license_pool_updated AFTER UPDATE ON license_pool BEGIN
@@ -338,6 +345,14 @@ CREATE TRIGGER seat_holder BEFORE UPDATE OF account_id ON seat WHEN NEW.account_
                       AND (pool_id <> OLD.pool_id OR seat_no <> OLD.seat_no));
 END;
 
+-- The audit takes request id and actor from here. One that cannot be taken apart would make its INSERT fail, and
+-- UPDATE OR IGNORE passes over such a failure: the seat would change hands without an event.
+CREATE TRIGGER seat_call BEFORE UPDATE OF last_call ON seat WHEN NEW.last_call IS NOT OLD.last_call BEGIN
+    SELECT RAISE(ABORT, 'seat.last_call is written by the service, when the seat gets or loses its holder')
+     WHERE NEW.last_call IS NULL OR length(NEW.last_call) < 38 OR substr(NEW.last_call, 37, 1) NOT IN (' ', '+')
+        OR (NEW.account_id IS NULL) = (OLD.account_id IS NULL);
+END;
+
 CREATE TRIGGER seat_assigned AFTER UPDATE OF account_id ON seat
 WHEN OLD.account_id IS NULL AND NEW.account_id IS NOT NULL BEGIN
     INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
@@ -370,23 +385,35 @@ END;
 
 -- audit_event --------------------------------------------------------------------------------------------------
 
--- An assign or release can be written only if it says what is so and what no earlier event said, and no event may
--- bring in other numbers than the ones that follow from the event before: so the newest event of a pool stays exact.
+-- An event can be written only if it says what is so and what no earlier event said, so that one made up by hand
+-- is refused and the numbers of the newest event of a pool stay exact. All that passes by hand is a 'pool-change' or
+-- 'seat-change' with nothing in it but the truth: by 'sql', now.
 CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event BEGIN
     SELECT RAISE(ABORT, 'audit events are written by the database itself')
-     WHERE NEW.seats_in_use <> coalesce((SELECT seats_in_use FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 0)
+     WHERE EXISTS (SELECT 1 FROM audit_event WHERE id = NEW.id)
+        OR NEW.seats_in_use <> coalesce((SELECT seats_in_use FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 0)
                              + CASE NEW.action WHEN 'assign' THEN 1 WHEN 'release' THEN -1 ELSE 0 END
         OR NEW.seats_in_use_max <> CASE WHEN NEW.action IN ('pool-create', 'pool-delete') THEN 0
                ELSE max(NEW.seats_in_use, coalesce((SELECT seats_in_use_max FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 0)) END
         OR NEW.seats_total <> coalesce((SELECT seats_total FROM license_pool WHERE id = NEW.pool_id), 0)
-        OR (NEW.action = 'pool-create' AND 'pool-delete'
-                IS NOT coalesce((SELECT action FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 'pool-delete'))
-        OR (NEW.action = 'pool-delete' AND EXISTS (SELECT 1 FROM license_pool WHERE id = NEW.pool_id))
-        OR (NEW.action IN ('assign', 'release')
-            AND ((SELECT account_id FROM seat WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no)
-                     IS NOT CASE NEW.action WHEN 'assign' THEN NEW.account_id END
-                 OR coalesce((SELECT action FROM audit_event WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no
-                                 AND action IN ('assign', 'release') ORDER BY id DESC LIMIT 1), 'release') = NEW.action));
+        OR CASE WHEN NEW.action IN ('assign', 'release') THEN
+               -- The seat has changed hands since its last event.
+               NEW.account_id IS NULL
+               OR (SELECT account_id FROM seat WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no)
+                      IS NOT CASE NEW.action WHEN 'assign' THEN NEW.account_id END
+               OR coalesce((SELECT action FROM audit_event WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no
+                               AND action IN ('assign', 'release') ORDER BY id DESC LIMIT 1), 'release') = NEW.action
+           ELSE
+               -- The events of a pool begin with its creation and end with its deletion.
+               (NEW.action = 'pool-create') <> (coalesce((SELECT action FROM audit_event WHERE pool_id = NEW.pool_id
+                                                           ORDER BY id DESC LIMIT 1), 'pool-delete') = 'pool-delete')
+               OR (NEW.action = 'pool-delete') = EXISTS (SELECT 1 FROM license_pool WHERE id = NEW.pool_id)
+               OR NEW.actor <> 'sql' OR NEW.request_id IS NOT NULL OR NEW.at <> strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+               OR (NEW.action = 'seat-change') <> (NEW.seat_no IS NOT NULL)
+               OR NEW.seat_no IS NOT (SELECT seat_no FROM seat WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no)
+               OR NEW.account_id IS NOT (SELECT account_id FROM seat WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no)
+               OR NEW.username IS NOT (SELECT username FROM account WHERE id = NEW.account_id)
+           END;
 END;
 
 CREATE TRIGGER audit_event_inserted AFTER INSERT ON audit_event BEGIN
