@@ -126,8 +126,13 @@ const OPEN_POOLS: &str = "
       FROM license_pool
      WHERE entity_id = ?1 AND license_type = ?2 AND (expires_at IS NULL OR expires_at > ?3)";
 
+/// The last day of year 9999, which many a system writes for "never", is later than any [`Timestamp`].
 pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
-    if row.get_ref(index)? == rusqlite::types::ValueRef::Null { Ok(None) } else { parse(row, index).map(Some) }
+    match row.get_ref(index)?.as_str_or_null()? {
+        None => Ok(None),
+        Some(text) if text >= "9999-12-30T22:00:00Z" => Ok(Some(Timestamp::MAX)),
+        Some(_) => parse(row, index).map(Some),
+    }
 }
 
 /// A text column whose CHECK constraint holds it to what `T` can read.
