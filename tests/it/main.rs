@@ -6,5 +6,7 @@ mod cli;
 mod credentials;
 mod documents;
 mod harness;
+mod hostile_sql;
 mod operations;
+mod program;
 mod store;

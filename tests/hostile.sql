@@ -1,0 +1,768 @@
+-- SQL that would break what the database promises. Each paragraph is one attempt, tried on a fresh copy of the data in
+-- it/hostile_sql.rs, by `seatkeeper sql` and by the stock sqlite3 shell. Its comment says what it tries, and
+--
+--   expect: ...   a part of the message that refuses it; "nothing": SQLite passes over it silently and changes nothing
+--   ours: ...     the same for `seatkeeper sql`, where that has a guard of its own in front of the schema's
+--   only: ours    not for the stock shell: what refuses it is not the schema but `seatkeeper sql` itself
+--
+-- Whatever an attempt is told, every row of every table must be as it was.
+
+
+-- A row that is there, replaced: OR REPLACE deletes what is in the way without asking and without a delete trigger.
+
+-- the entity that everything hangs on
+-- expect: entity exists already
+INSERT OR REPLACE INTO entity (id, name) VALUES (1, 'Mine now');
+
+-- the same by the rowid's other name
+-- expect: entity exists already
+REPLACE INTO entity (oid, name) VALUES (42, 'Mine now');
+
+-- an entity in the way by its owner name
+-- expect: owner_name belongs to another entity
+REPLACE INTO entity (id, name, owner_name) VALUES (77, 'Contoso Two', 'CONTOSO');
+
+-- a credential of the same name
+-- expect: credential exists already
+INSERT OR REPLACE INTO credential SELECT user_name, password_hash, entity_id, 'admin', 1 FROM credential WHERE user_name = 'agent';
+
+-- a credential in other letters
+-- expect: credential exists already
+REPLACE INTO credential SELECT 'AGENT', password_hash, entity_id, 'reader', 0 FROM credential WHERE user_name = 'agent';
+
+-- an account by its id
+-- expect: account exists already
+INSERT OR REPLACE INTO account (id, username, entity_id) VALUES (1, 'somebody-else', 42);
+
+-- an account by its name in other letters
+-- expect: account exists already
+REPLACE INTO account (username, entity_id) VALUES ('BACKUP01', 43);
+
+-- a pool in use, to make it larger
+-- expect: license pool exists already
+INSERT OR REPLACE INTO license_pool (id, entity_id, license_type, seats_total) VALUES (1, 42, 'SqlBackup', 500);
+
+-- a pool by the rowid's other name, with another type
+-- expect: license pool exists already
+REPLACE INTO license_pool (_rowid_, entity_id, license_type, seats_total) VALUES (2, 42, 'SqlBackup', 3);
+
+-- a taken seat, with a free one of the same number
+-- expect: seats are made by raising license_pool.seats_total
+INSERT OR REPLACE INTO seat (pool_id, seat_no, license_type) VALUES (1, 1, 'SqlBackup');
+
+-- a taken seat, with one that another account holds
+-- expect: seats are made by raising license_pool.seats_total
+REPLACE INTO seat (pool_id, seat_no, license_type, account_id) VALUES (1, 1, 'SqlBackup', 4);
+
+-- the newest event, which no later one would betray
+-- expect: audit events are written by the database itself
+REPLACE INTO audit_event (id, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    SELECT id, 'pool-change', 'sql', 1, 5, 3, 4 FROM audit_event ORDER BY id DESC LIMIT 1;
+
+-- an old event
+-- expect: audit events are written by the database itself
+INSERT OR REPLACE INTO audit_event (id, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES (1, 'pool-change', 'sql', 1, 5, 3, 4);
+
+-- the marker of a change under way
+-- expect: seats are made and removed by changing license_pool.seats_total
+REPLACE INTO pool_resize (pool_id) VALUES (1);
+
+-- the same with delete triggers on, and foreign keys off where they are on
+-- expect: license pool exists already
+PRAGMA recursive_triggers = ON;
+PRAGMA foreign_keys = OFF;
+REPLACE INTO license_pool (id, entity_id, license_type, seats_total) VALUES (1, 42, 'SqlBackup', 500);
+
+
+-- UPSERT: an INSERT that turns into an UPDATE.
+
+-- an entity to another parent
+-- expect: entity exists already
+INSERT INTO entity (id, name) VALUES (42, 'x') ON CONFLICT (id) DO UPDATE SET parent_id = 4200;
+
+-- a pool to another size
+-- expect: license pool exists already
+INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (1, 42, 'SqlBackup', 0)
+    ON CONFLICT (id) DO UPDATE SET seats_total = excluded.seats_total;
+
+-- a taken seat to another holder
+-- expect: seats are made by raising license_pool.seats_total
+INSERT INTO seat (pool_id, seat_no, license_type, account_id) VALUES (1, 1, 'SqlBackup', 4)
+    ON CONFLICT (pool_id, seat_no) DO UPDATE SET account_id = excluded.account_id;
+
+-- an account to another name
+-- expect: account exists already
+INSERT INTO account (id, username, entity_id) VALUES (1, 'x', 42) ON CONFLICT DO UPDATE SET username = 'x';
+
+
+-- Taking seats that are taken.
+
+-- from the one who holds it
+-- expect: seat is taken by another account: release it first
+UPDATE seat SET account_id = 4 WHERE pool_id = 1 AND seat_no = 1;
+
+-- with OR REPLACE
+-- expect: seat is taken by another account: release it first
+UPDATE OR REPLACE seat SET account_id = 4 WHERE pool_id = 1 AND seat_no = 1;
+
+-- with OR IGNORE
+-- expect: seat is taken by another account: release it first
+UPDATE OR IGNORE seat SET account_id = 4 WHERE pool_id = 1 AND seat_no = 1;
+
+-- two holders changing places
+-- expect: seat is taken by another account: release it first
+UPDATE seat SET account_id = CASE account_id WHEN 1 THEN 2 ELSE 1 END WHERE account_id IN (1, 2) AND pool_id = 1;
+
+-- every seat for one account
+-- expect: seat is taken by another account: release it first
+UPDATE seat SET account_id = 4;
+
+-- every free seat for one account
+-- expect: the account already holds a seat of this type
+UPDATE seat SET account_id = 4 WHERE pool_id = 1 AND account_id IS NULL;
+
+-- the same, hoping that the first is kept
+-- expect: the account already holds a seat of this type
+UPDATE OR FAIL seat SET account_id = 4 WHERE pool_id = 1 AND account_id IS NULL;
+
+-- every account at once
+-- expect: seat is taken by another account: release it first
+UPDATE seat SET account_id = seat_no + 1 WHERE pool_id = 1;
+
+
+-- More seats for an account than it may hold.
+
+-- a second seat of the type in the same pool
+-- expect: the account already holds a seat of this type
+UPDATE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 5;
+
+-- and in another pool
+-- expect: the account already holds a seat of this type
+UPDATE seat SET account_id = 1 WHERE pool_id = 4 AND seat_no = 1;
+
+-- with OR REPLACE, which would delete the first of the two
+-- expect: the account already holds a seat of this type
+UPDATE OR REPLACE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 5;
+
+-- with OR REPLACE, delete triggers on or off
+-- expect: the account already holds a seat of this type
+PRAGMA recursive_triggers = OFF;
+UPDATE OR REPLACE seat SET account_id = 2 WHERE pool_id = 4 AND seat_no = 2;
+
+-- by calling the seat one of another type
+-- expect: the pool, number and type of a seat cannot change
+UPDATE seat SET license_type = 'ExchangeBackup', account_id = 2 WHERE pool_id = 1 AND seat_no = 5;
+
+-- by the same account in other letters
+-- expect: account exists already
+INSERT INTO account (username, entity_id) VALUES ('backup01', 42);
+
+-- by giving another account that name in other letters
+-- expect: another account has this username (in any case)
+UPDATE account SET username = 'bACKUP01' WHERE id = 4;
+
+-- the same with OR REPLACE, which would delete the account
+-- expect: another account has this username (in any case)
+UPDATE OR REPLACE account SET username = 'backup01' WHERE id = 4;
+
+-- an account that does not exist
+-- expect: seat.account_id names no account
+UPDATE seat SET account_id = 999 WHERE pool_id = 1 AND seat_no = 5;
+
+-- an account that could never exist
+-- expect: seat.account_id names no account
+UPDATE seat SET account_id = -1 WHERE pool_id = 1 AND seat_no = 5;
+
+
+-- More seats than were bought.
+
+-- one more by hand
+-- expect: seats are made by raising license_pool.seats_total
+INSERT INTO seat (pool_id, seat_no, license_type) VALUES (1, 6, 'SqlBackup');
+
+-- one that is taken from the start
+-- expect: seats are made by raising license_pool.seats_total
+INSERT INTO seat (pool_id, seat_no, license_type, account_id) VALUES (1, 6, 'SqlBackup', 4);
+
+-- of a pool that does not exist
+-- expect: seats are made by raising license_pool.seats_total
+INSERT INTO seat (pool_id, seat_no, license_type) VALUES (99, 1, 'SqlBackup');
+
+-- by pretending that the pool is being changed
+-- expect: seats are made and removed by changing license_pool.seats_total
+INSERT INTO pool_resize (pool_id) VALUES (1);
+INSERT INTO seat (pool_id, seat_no, license_type) VALUES (1, 6, 'SqlBackup');
+
+-- the same for a pool that does not exist
+-- expect: seats are made and removed by changing license_pool.seats_total
+INSERT OR IGNORE INTO pool_resize (pool_id) VALUES (99);
+INSERT OR IGNORE INTO seat (pool_id, seat_no, license_type) VALUES (99, 1, 'SqlBackup');
+
+-- with a table of that name which the triggers might look into
+-- expect: seats are made by raising license_pool.seats_total
+CREATE TEMP TABLE pool_resize (pool_id INTEGER PRIMARY KEY);
+INSERT INTO temp.pool_resize (pool_id) VALUES (1);
+INSERT INTO main.seat (pool_id, seat_no, license_type) VALUES (1, 6, 'SqlBackup');
+
+-- with a table of another name which the triggers might count instead
+-- expect: seats are made and removed by changing license_pool.seats_total
+CREATE TEMP TABLE license_pool AS SELECT id, seats_total + 1 AS seats_total FROM main.license_pool;
+INSERT INTO main.pool_resize (pool_id) VALUES (1);
+
+-- a marker that no insert brought
+-- expect: nothing
+UPDATE pool_resize SET pool_id = 1;
+DELETE FROM pool_resize;
+
+-- beyond the bound
+-- expect: license_pool.seats_total must be between 0 and 10000000
+UPDATE license_pool SET seats_total = 10000001 WHERE id = 1;
+
+-- a new pool beyond the bound
+-- expect: license_pool.seats_total must be between 0 and 10000000
+INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (42, 'SqlBackup', 10000001);
+
+-- beyond the bound, passed over
+-- expect: nothing
+UPDATE OR IGNORE license_pool SET seats_total = 10000001 WHERE id = 1;
+
+-- a number that is none
+-- expect: cannot store TEXT value in INTEGER column license_pool.seats_total
+UPDATE license_pool SET seats_total = 'unlimited' WHERE id = 3;
+
+-- without a number
+-- expect: NOT NULL constraint failed: license_pool.seats_total
+UPDATE OR REPLACE license_pool SET seats_total = NULL WHERE id = 1;
+
+
+-- Fewer seats than are in use.
+
+-- by one too many
+-- expect: seats_total of pool 1 cannot be 2: 3 seats are in use, release 1 first
+UPDATE license_pool SET seats_total = 2 WHERE id = 1;
+
+-- none at all
+-- expect: seats_total of pool 1 cannot be 0: 3 seats are in use, release 3 first
+UPDATE OR IGNORE license_pool SET seats_total = 0 WHERE id = 1;
+
+-- in two pools, hoping that the first is kept
+-- expect: seats_total of pool 2 cannot be 0: 1 seats are in use, release 1 first
+UPDATE OR FAIL license_pool SET seats_total = CASE id WHEN 1 THEN 4 ELSE 0 END WHERE id <= 2;
+
+-- below zero, with seats in use
+-- expect: license_pool.seats_total must be between 0 and 10000000
+UPDATE license_pool SET seats_total = -1 WHERE id = 1;
+
+-- below zero, with none in use
+-- expect: license_pool.seats_total must be between 0 and 10000000
+UPDATE license_pool SET seats_total = -1 WHERE id = 3;
+
+-- a new pool below zero
+-- expect: license_pool.seats_total must be between 0 and 10000000
+INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (42, 'SqlBackup', -1);
+
+-- a free seat by hand
+-- expect: seats are removed by lowering license_pool.seats_total
+DELETE FROM seat WHERE pool_id = 1 AND seat_no = 5;
+
+-- a taken seat
+-- expect: seats are removed by lowering license_pool.seats_total
+DELETE FROM seat WHERE pool_id = 1 AND seat_no = 1;
+
+-- all seats
+-- expect: seats are removed by lowering license_pool.seats_total
+DELETE FROM seat;
+
+-- a pool in use
+-- expect: pool 1 cannot be deleted: 3 seats are in use, release them first
+DELETE FROM license_pool WHERE id = 1;
+
+-- all pools
+-- expect: seats are in use, release them first
+DELETE FROM license_pool;
+
+
+-- What others refer to, deleted.
+
+-- an account that holds seats
+-- expect: accounts are not deleted, their ids stay in the history
+DELETE FROM account WHERE id = 1;
+
+-- an account that holds none
+-- expect: accounts are not deleted, their ids stay in the history
+DELETE FROM account WHERE id = 5;
+
+-- an entity with others below it
+-- expect: entity still has entities below it
+DELETE FROM entity WHERE id = 42;
+
+-- an entity with pools
+-- expect: entity still owns license pools
+DELETE FROM entity WHERE id = 43;
+
+-- an entity with accounts
+-- expect: entity still has accounts
+DELETE FROM entity WHERE id = 4200;
+
+-- an entity with credentials
+-- expect: entity still has credentials
+DELETE FROM entity WHERE id = 421;
+
+-- all entities, from the bottom
+-- expect: entity still
+DELETE FROM entity WHERE id IN (SELECT id FROM entity ORDER BY id DESC);
+
+
+-- What others refer to, renamed.
+
+-- the id of an entity
+-- expect: the id of an entity cannot change
+UPDATE entity SET id = 99 WHERE id = 42;
+
+-- by the rowid's other names, which UPDATE OF id does not see
+-- expect: the id of an entity cannot change
+UPDATE entity SET rowid = 99 WHERE id = 42;
+
+-- the id of an account
+-- expect: the id of an account cannot change
+UPDATE account SET id = 99 WHERE id = 1;
+
+-- by another name
+-- expect: the id of an account cannot change
+UPDATE account SET _rowid_ = 99 WHERE id = 1;
+
+-- into the place of another
+-- expect: the id of an account cannot change
+UPDATE OR REPLACE account SET id = 2 WHERE id = 1;
+
+-- the id of a pool in use
+-- expect: the id of a license pool cannot change
+UPDATE license_pool SET id = 99 WHERE id = 1;
+
+-- by another name
+-- expect: the id of a license pool cannot change
+UPDATE license_pool SET oid = 99 WHERE id = 3;
+
+-- into the place of another
+-- expect: the id of a license pool cannot change
+UPDATE OR REPLACE license_pool SET id = 2 WHERE id = 1;
+
+-- the owner of a pool
+-- expect: a license pool cannot move to another entity
+UPDATE license_pool SET entity_id = 43 WHERE id = 1;
+
+-- the type of a pool
+-- expect: a license pool cannot change its type
+UPDATE license_pool SET license_type = 'ExchangeBackup' WHERE id = 1;
+
+-- the type of a pool without use, into none of the three
+-- expect: a license pool cannot change its type
+UPDATE OR IGNORE license_pool SET license_type = 'sqlbackup' WHERE id = 3;
+
+-- the type of a seat
+-- expect: the pool, number and type of a seat cannot change
+UPDATE seat SET license_type = 'ExchangeBackup' WHERE pool_id = 1;
+
+-- the number of a seat
+-- expect: the pool, number and type of a seat cannot change
+UPDATE seat SET seat_no = 99 WHERE pool_id = 1 AND seat_no = 5;
+
+-- the number of a seat, into the place of a taken one
+-- expect: the pool, number and type of a seat cannot change
+UPDATE OR REPLACE seat SET seat_no = 1 WHERE pool_id = 1 AND seat_no = 5;
+
+-- the pool of a free seat
+-- expect: the pool, number and type of a seat cannot change
+UPDATE seat SET pool_id = 4, seat_no = 99 WHERE pool_id = 1 AND seat_no = 5;
+
+
+-- Names that stand for nothing, and trees that are none.
+
+-- a pool of nobody
+-- expect: license_pool.entity_id names no entity
+INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (999, 'SqlBackup', 1);
+
+-- an account of nobody
+-- expect: account.entity_id names no entity
+INSERT INTO account (username, entity_id) VALUES ('stray', 999);
+
+-- an account moved to nobody
+-- expect: account.entity_id names no entity
+UPDATE account SET entity_id = 999 WHERE id = 1;
+
+-- a credential of nobody
+-- expect: credential.entity_id names no entity
+INSERT INTO credential SELECT 'stray', password_hash, 999, 'agent', 1 FROM credential WHERE user_name = 'agent';
+
+-- a credential moved to nobody
+-- expect: credential.entity_id names no entity
+UPDATE credential SET entity_id = 999 WHERE user_name = 'agent';
+
+-- two credentials of one name
+-- expect: another credential has this user_name (in any case)
+UPDATE OR REPLACE credential SET user_name = 'AGENT' WHERE user_name = 'operator';
+
+-- an entity below none
+-- expect: parent entity does not exist
+INSERT INTO entity (id, parent_id, name) VALUES (77, 999, 'Orphan');
+
+-- an entity below itself from the start
+-- expect: parent entity does not exist
+INSERT INTO entity (id, parent_id, name) VALUES (77, 77, 'Ouroboros');
+
+-- an entity moved below none
+-- expect: parent entity does not exist
+UPDATE entity SET parent_id = 999 WHERE id = 420;
+
+-- an entity moved below itself
+-- expect: an entity cannot be above itself
+UPDATE entity SET parent_id = 42 WHERE id = 42;
+
+-- a circle of two
+-- expect: an entity cannot be above itself
+UPDATE entity SET parent_id = 420 WHERE id = 42;
+
+-- a circle of four
+-- expect: an entity cannot be above itself
+UPDATE entity SET parent_id = 4200 WHERE id = 1;
+
+-- a circle of two in one statement
+-- expect: an entity cannot be above itself
+UPDATE entity SET parent_id = CASE id WHEN 42 THEN 43 ELSE 42 END WHERE id IN (42, 43);
+
+-- a circle that OR REPLACE or OR IGNORE might close
+-- expect: an entity cannot be above itself
+UPDATE OR IGNORE entity SET parent_id = 4200 WHERE id = 42;
+UPDATE OR REPLACE entity SET parent_id = 4200 WHERE id = 42;
+
+-- two owners of one name
+-- expect: owner_name belongs to another entity
+UPDATE OR REPLACE entity SET owner_name = 'CONTOSO' WHERE id = 43;
+
+
+-- Values that are not of their kind.
+
+-- an id beyond what fits on the wire
+-- expect: entity.id must be between 1 and 2147483647
+INSERT INTO entity (id, name) VALUES (2147483648, 'Too far');
+
+-- an id that is none
+-- expect: entity.id must be between 1 and 2147483647
+INSERT INTO entity (id, name) VALUES (0, 'Nothing');
+
+-- a day without a time
+-- expect: license_pool.expires_at must be UTC like 2027-01-31T00:00:00Z
+UPDATE license_pool SET expires_at = '2027-01-31' WHERE id = 1;
+
+-- a day that February does not have
+-- expect: license_pool.expires_at must be UTC like 2027-01-31T00:00:00Z
+UPDATE license_pool SET expires_at = '2027-02-30T00:00:00Z' WHERE id = 1;
+
+-- an hour that no day has
+-- expect: license_pool.expires_at must be UTC like 2027-01-31T00:00:00Z
+UPDATE license_pool SET expires_at = '2027-01-31T24:00:00Z' WHERE id = 1;
+
+-- a local time
+-- expect: license_pool.starts_at must be UTC like 2027-01-31T00:00:00Z
+UPDATE license_pool SET starts_at = '2027-01-31T00:00:00+02:00' WHERE id = 1;
+
+-- a time that is another one tomorrow
+-- expect: non-deterministic use of strftime() in a CHECK constraint
+UPDATE license_pool SET starts_at = 'now' WHERE id = 1;
+
+-- a time before time, which SQLite writes the same way but which sorts after all others
+-- expect: license_pool.starts_at must be UTC like 2027-01-31T00:00:00Z
+UPDATE license_pool SET starts_at = '-4712-01-01T00:00:00Z' WHERE id = 1;
+
+-- a time with a fraction
+-- expect: entity.expires_at must be UTC like 2027-01-31T00:00:00Z
+UPDATE entity SET expires_at = '2027-01-31T00:00:00.5Z' WHERE id = 42;
+
+-- the end before the beginning
+-- expect: license_pool.starts_at must be before expires_at
+UPDATE license_pool SET starts_at = '2027-01-31T00:00:00Z', expires_at = '2026-01-31T00:00:00Z' WHERE id = 1;
+
+-- a license type that is none
+-- expect: license_pool.license_type must be SkraftDiskImageV5, SqlBackup or ExchangeBackup
+INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (42, 'OracleBackup', 1);
+
+-- a license type in other letters
+-- expect: license_pool.license_type must be SkraftDiskImageV5, SqlBackup or ExchangeBackup
+INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (42, 'SQLBACKUP', 1);
+
+-- a password as it is
+-- expect: credential.password_hash must be an argon2id PHC string
+UPDATE credential SET password_hash = 'S3cret!pass' WHERE user_name = 'agent';
+
+-- a hash of another kind
+-- expect: credential.password_hash must be an argon2id PHC string
+INSERT INTO credential VALUES ('other', '$2b$12$abcdefghijklmnopqrstuv', 42, 'agent', 1);
+
+-- a role that is none
+-- expect: credential.role must be reader, agent or admin
+UPDATE credential SET role = 'root' WHERE user_name = 'agent';
+
+-- a name without letters
+-- expect: account.username must have 1 to 128 characters
+INSERT INTO account (username, entity_id) VALUES ('', 42);
+
+-- a name that is too long
+-- expect: account.username must have 1 to 128 characters
+UPDATE account SET username = hex(zeroblob(65)) WHERE id = 5;
+
+-- a name with a line break, a byte of zero, a control character beyond ASCII
+-- expect: none of them a control character
+INSERT OR IGNORE INTO account (username, entity_id) VALUES ('line' || char(10) || 'break', 42);
+INSERT OR IGNORE INTO account (username, entity_id) VALUES ('zero' || char(0) || 'byte', 42);
+INSERT INTO account (username, entity_id) VALUES ('next' || char(133) || 'line', 42);
+
+-- an owner name in small letters
+-- expect: entity.owner_name must be A-Z and 0-9 only
+UPDATE entity SET owner_name = 'contoso' WHERE id = 43;
+
+
+-- History, made up.
+
+-- an assignment that did not happen
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('assign', 'agent', 1, 5, 4, 'backup04', 5, 4, 4);
+
+-- one without a holder, of a seat that is free
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seat_no, seats_total, seats_in_use, seats_in_use_max) VALUES ('assign', 'agent', 1, 5, 5, 4, 4);
+
+-- one without a seat
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('assign', 'agent', 1, 5, 4, 4);
+
+-- one of a pool that does not exist
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seat_no, seats_total, seats_in_use, seats_in_use_max) VALUES ('assign', 'agent', 99, 1, 0, 1, 1);
+
+-- an assignment a second time
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('assign', 'agent', 1, 1, 1, 'Backup01', 5, 4, 4);
+
+-- an assignment a second time that counts nothing
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('assign', 'agent', 1, 1, 1, 'Backup01', 5, 3, 4);
+
+-- a release that did not happen
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('release', 'agent', 1, 1, 1, 'Backup01', 5, 2, 4);
+
+-- a release a second time
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('release', 'agent', 1, 4, 4, 'backup04', 5, 2, 4);
+
+-- a count that is wrong
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 5, 0, 4);
+
+-- a total that is wrong
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 500, 3, 4);
+
+-- a change by somebody who does not change pools
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'agent', 1, 5, 3, 4);
+
+-- a change at another time
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (at, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('2020-01-01T00:00:00.000Z', 'pool-change', 'sql', 1, 5, 3, 4);
+
+-- a pool that was made already
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-create', 'sql', 1, 5, 3, 0);
+
+-- a pool that was not deleted
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-delete', 'sql', 3, 2, 0, 0);
+
+-- a pool that never was
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-delete', 'sql', 99, 0, 0, 0);
+
+-- a key of a seat that somebody else holds
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('seat-change', 'sql', 1, 1, 4, 'backup04', 5, 3, 4);
+
+-- an action that is none
+-- expect: CHECK constraint failed: action
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('seat-steal', 'sql', 1, 5, 3, 4);
+
+-- a true event with a number too high, which leaves a gap
+-- expect: audit events are numbered without gaps
+INSERT INTO audit_event (id, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    SELECT max(id) + 2, 'pool-change', 'sql', 1, 5, 3, 4 FROM audit_event;
+
+-- a true event before the first
+-- expect: audit events are numbered without gaps
+INSERT INTO audit_event (id, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES (0, 'pool-change', 'sql', 1, 5, 3, 4);
+
+-- who did it
+-- expect: audit events cannot be changed
+UPDATE audit_event SET actor = 'nobody';
+
+-- the order of things
+-- expect: audit events cannot be changed
+UPDATE OR REPLACE audit_event SET rowid = rowid + 100;
+
+-- the newest event
+-- expect: audit events cannot be deleted
+DELETE FROM audit_event WHERE id = (SELECT max(id) FROM audit_event);
+
+-- all of it
+-- expect: audit events cannot be deleted
+DELETE FROM audit_event;
+
+-- a release without its event: its actor would be null, and OR IGNORE passes over what fails in a trigger
+-- expect: seat.last_call is written by the service
+-- ours: not authorized
+UPDATE OR IGNORE seat SET account_id = NULL, last_call = NULL WHERE pool_id = 2 AND seat_no = 1;
+
+-- the same with OR FAIL, which keeps what was done before the failure
+-- expect: seat.last_call is written by the service
+-- ours: not authorized
+UPDATE OR FAIL seat SET account_id = NULL, last_call = NULL WHERE pool_id = 2 AND seat_no = 1;
+
+-- an assignment by an actor without a name
+-- expect: seat.last_call is written by the service
+-- ours: not authorized
+UPDATE seat SET account_id = 4, last_call = 'x' WHERE pool_id = 1 AND seat_no = 5;
+
+-- a call that assigns and releases nothing
+-- expect: seat.last_call is written by the service
+-- ours: not authorized
+UPDATE seat SET last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE pool_id = 1 AND seat_no = 1;
+
+-- a correction by hand under the name of a credential
+-- expect: not authorized
+-- only: ours
+UPDATE seat SET account_id = 4, last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE pool_id = 1 AND seat_no = 5;
+
+
+-- The guards themselves.
+
+-- a trigger
+-- expect: not authorized
+-- only: ours
+DROP TRIGGER seat_holder;
+
+-- a trigger in other letters, by its full name
+-- expect: not authorized
+-- only: ours
+DROP TRIGGER IF EXISTS main.AUDIT_EVENT_DELETE;
+
+-- a table
+-- expect: not authorized
+-- only: ours
+DROP TABLE audit_event;
+
+-- an index
+-- expect: not authorized
+-- only: ours
+DROP INDEX seat_by_holder;
+
+-- a column
+-- expect: not authorized
+-- only: ours
+ALTER TABLE audit_event DROP COLUMN actor;
+
+-- a name
+-- expect: not authorized
+-- only: ours
+ALTER TABLE seat RENAME TO seat_old;
+
+-- a trigger of one's own that undoes what ours do
+-- expect: not authorized
+-- only: ours
+CREATE TRIGGER mine AFTER UPDATE OF account_id ON seat BEGIN UPDATE license_pool SET seats_total = seats_total + 1; END;
+
+-- the same for this session only
+-- expect: not authorized
+-- only: ours
+CREATE TEMP TRIGGER mine BEFORE INSERT ON main.audit_event BEGIN SELECT RAISE(IGNORE); END;
+
+-- an index of one's own, by which OR REPLACE deletes a taken seat
+-- expect: not authorized
+-- only: ours
+CREATE UNIQUE INDEX mine ON seat (product_key) WHERE product_key LIKE 'KEY-%';
+
+-- the same file under another name
+-- expect: not authorized
+-- only: ours
+ATTACH 'seats.db' AS again;
+DROP TRIGGER again.seat_holder;
+UPDATE again.seat SET account_id = 4 WHERE pool_id = 1 AND seat_no = 1;
+
+-- checks switched off
+-- expect: not authorized
+-- only: ours
+PRAGMA ignore_check_constraints = ON;
+UPDATE license_pool SET seats_total = -1 WHERE id = 3;
+
+-- checks switched off in the other spelling
+-- expect: license_pool.seats_total must be between 0 and 10000000
+-- only: ours
+PRAGMA main.IGNORE_CHECK_CONSTRAINTS(1);
+UPDATE license_pool SET seats_total = -1 WHERE id = 3;
+
+-- the schema as a table like any other
+-- expect: not authorized
+-- only: ours
+PRAGMA writable_schema = ON;
+DELETE FROM sqlite_schema WHERE type = 'trigger';
+
+-- the schema without permission
+-- expect: table sqlite_master may not be modified
+DELETE FROM sqlite_schema WHERE type = 'trigger';
+
+-- the mark that tells whose file it is
+-- expect: not authorized
+-- only: ours
+PRAGMA application_id = 0;
+
+-- the mark that tells which schema it has
+-- expect: not authorized
+-- only: ours
+PRAGMA user_version = 2;
+
+-- durability
+-- expect: not authorized
+-- only: ours
+PRAGMA journal_mode = DELETE;
+
+-- every switch at once, then a steal
+-- expect: seat is taken by another account: release it first
+-- only: ours
+PRAGMA recursive_triggers = ON;
+PRAGMA foreign_keys = OFF;
+PRAGMA ignore_check_constraints = ON;
+PRAGMA writable_schema = ON;
+PRAGMA trusted_schema = ON;
+UPDATE OR REPLACE seat SET account_id = 4 WHERE pool_id = 1 AND seat_no = 1;
+
+-- every switch at once, then a pool in use
+-- expect: pool 1 cannot be deleted: 3 seats are in use
+-- only: ours
+PRAGMA recursive_triggers = OFF;
+PRAGMA foreign_keys = OFF;
+PRAGMA ignore_check_constraints = ON;
+PRAGMA writable_schema = ON;
+DELETE FROM license_pool WHERE id = 1;
+
+-- a high-water mark that is too low
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 5, 3, 3);
+
+-- a high-water mark that is too high
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 5, 3, 9);

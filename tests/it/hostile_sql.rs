@@ -1,0 +1,269 @@
+//! What SQL written by hand can do to the database: everything an administrator needs, and nothing that breaks a promise.
+//! The attempts are in `tests/hostile.sql`.
+
+use std::path::Path;
+use std::process::Command;
+
+use rusqlite::Connection;
+
+use crate::harness::*;
+use crate::program::{Done, Serving, run, seatkeeper};
+
+/// Entities 1 > 42 > 420 > 4200, 42 > 421 and 1 > 43. Pools of 42: 1 SqlBackup, 5 seats with a key each, held by the
+/// accounts 1 to 3; 2 ExchangeBackup, 3 seats, one of them taken by a call of the service; 4 SqlBackup, free. Pool 3 of 43
+/// is free.
+fn data() -> String {
+    let hash = &*PASSWORD_HASH;
+    format!(
+        "INSERT INTO entity (id, parent_id, name, owner_name) VALUES
+             (1, NULL, 'Northwind Distribution', 'NORTHWIND'), (42, 1, 'Contoso Backup', 'CONTOSO'),
+             (43, 1, 'Fabrikam Hosting', NULL), (420, 42, 'Contoso West', NULL), (421, 42, 'Contoso East', NULL),
+             (4200, 420, 'Contoso Far West', NULL);
+         INSERT INTO credential (user_name, password_hash, entity_id, role) VALUES
+             ('agent', '{hash}', 1, 'agent'), ('Operator', '{hash}', 421, 'reader');
+         INSERT INTO account (id, username, entity_id, active) VALUES
+             (1, 'Backup01', 42, 1), (2, 'backup02', 42, 1), (3, 'BACKUP03', 4200, 1), (4, 'backup04', 43, 1),
+             (5, 'backup05', 42, 0);
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total, expires_at) VALUES
+             (1, 42, 'SqlBackup', 5, NULL), (2, 42, 'ExchangeBackup', 3, '2099-01-01T00:00:00Z'),
+             (3, 43, 'SkraftDiskImageV5', 2, NULL), (4, 42, 'SqlBackup', 2, NULL);
+         UPDATE seat SET product_key = 'KEY-' || seat_no WHERE pool_id = 1;
+         UPDATE seat SET account_id = seat_no WHERE pool_id = 1 AND seat_no <= 4;
+         UPDATE seat SET account_id = NULL WHERE pool_id = 1 AND seat_no = 4;
+         UPDATE seat SET account_id = 1, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 agent' WHERE pool_id = 2 AND seat_no = 1;"
+    )
+}
+
+/// A database with this data. Our own guard of `last_call` is not in the way here.
+fn seeded(directory: &TempDir, name: &str) -> std::path::PathBuf {
+    let database = directory.join(name);
+    drop(connection(&database));
+    Connection::open(&database).and_then(|c| c.execute_batch(&data())).expect("seed");
+    database
+}
+
+/// One paragraph of the file.
+struct Attempt<'f> {
+    sql: &'f str,
+    expect: &'f str,
+    ours: Option<&'f str>,
+    only_ours: bool,
+}
+
+/// What an attempt says of itself when it should be passed over silently.
+const NOTHING: &str = "nothing";
+
+fn attempts() -> Vec<Attempt<'static>> {
+    let attempts: Vec<_> = include_str!("../hostile.sql").split("\n\n").filter_map(attempt).collect();
+    assert!(attempts.len() >= 40, "only {} attempts", attempts.len());
+    attempts
+}
+
+/// `None`: a comment of the file itself.
+fn attempt(paragraph: &str) -> Option<Attempt<'_>> {
+    let sql = paragraph.lines().find(|l| !l.is_empty() && !l.starts_with("--"))?;
+    let said = |key: &str| paragraph.lines().find_map(|l| l.strip_prefix("-- ")?.strip_prefix(key)?.strip_prefix(": "));
+    Some(Attempt {
+        sql: paragraph,
+        expect: said("expect").unwrap_or_else(|| panic!("no 'expect' above: {sql}")),
+        ours: said("ours"),
+        only_ours: said("only").is_some_and(|who| who == "ours"),
+    })
+}
+
+/// Tries each on a fresh copy of the data; what got through is told all at once.
+fn refuses<'a>(attempts: impl Iterator<Item = (&'a str, &'a str)>, shell: impl Fn(&Path, &str) -> Done) {
+    let directory = TempDir::new();
+    let original = seeded(&directory, "original.db");
+    let before = dump(&original);
+    let database = directory.join("seats.db");
+    let mut got_through = String::new();
+    for (sql, expect) in attempts {
+        std::fs::copy(&original, &database).expect("copy");
+        let done = shell(&database, sql);
+        let told = if expect == NOTHING { done.stderr.is_empty() } else { done.stderr.contains(expect) };
+        let changes = differences(&before, &dump(&database));
+        if !told || !changes.is_empty() {
+            got_through += &format!("{sql}\n{}{}\n", done.stderr, changes.join("\n"));
+        }
+    }
+    assert!(got_through.is_empty(), "{got_through}");
+    still_works(&database);
+}
+
+/// The schema and every row of every table, a line each.
+fn dump(database: &Path) -> Vec<String> {
+    let connection = Connection::open(database).expect("open");
+    let rows = |query: &str| -> Vec<String> {
+        let mut statement = connection.prepare(query).expect(query);
+        let columns = statement.column_count();
+        let line = |row: &rusqlite::Row<'_>| {
+            let cells: rusqlite::Result<Vec<_>> = (0..columns).map(|i| Ok(format!("{:?}", row.get_ref(i)?))).collect();
+            Ok(cells?.join(" "))
+        };
+        statement.query_map([], line).and_then(Iterator::collect).expect(query)
+    };
+    let tables: Vec<String> = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        .expect("tables");
+    let queries = ["PRAGMA application_id", "PRAGMA user_version", "SELECT * FROM sqlite_schema"].map(str::to_owned);
+    let queries = queries.into_iter().chain(tables.iter().map(|table| format!("SELECT * FROM {table}")));
+    queries.flat_map(|query| rows(&query).into_iter().map(move |row| format!("{query}: {row}"))).collect()
+}
+
+fn differences(before: &[String], after: &[String]) -> Vec<String> {
+    let gone = before.iter().filter(|row| !after.contains(row)).map(|row| format!("- {row}"));
+    let new = after.iter().filter(|row| !before.contains(row)).map(|row| format!("+ {row}"));
+    gone.chain(new).collect()
+}
+
+/// Nothing is broken, and the service takes the next free seat.
+fn still_works(database: &Path) {
+    let check = seatkeeper("check", database, &[], "");
+    assert_eq!((check.code, check.stdout.as_str()), (Some(0), "ok: every invariant holds\n"), "{}", check.stderr);
+    let service = Serving::start(database);
+    let call = post11(&assign_envelope("agent", PASSWORD, "newcomer", 42, "SqlBackup"));
+    let answer = Client::to(service.address).send(&call);
+    assert_eq!(answer.code(), "Success", "{}", answer.message());
+}
+
+#[test]
+fn our_own_shell_refuses_every_hostile_statement() {
+    let attempts = attempts();
+    let attempts = attempts.iter().map(|a| (a.sql, a.ours.unwrap_or(a.expect)));
+    refuses(attempts, |database, sql| seatkeeper("sql", database, &["--keep-going"], sql));
+}
+
+#[test]
+fn the_stock_shell_with_foreign_keys_off_refuses_every_hostile_statement() {
+    let directory = TempDir::new();
+    let settings = sqlite3(&directory.join("new.db"), "PRAGMA foreign_keys; PRAGMA recursive_triggers;");
+    assert_eq!(settings.stdout, "0\n0\n", "the stock shell has neither: {}", settings.stderr);
+    let attempts = attempts();
+    refuses(attempts.iter().filter(|a| !a.only_ours).map(|a| (a.sql, a.expect)), sqlite3);
+}
+
+/// The shell of the distribution, without anybody's settings for it.
+fn sqlite3(database: &Path, sql: &str) -> Done {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).map(|directory| directory.join("sqlite3")).find(|file| file.is_file());
+    let shell = installed.expect("install the Debian package sqlite3");
+    run(Command::new(shell).args(["-batch", "-init", "/dev/null"]).arg(database), sql)
+}
+
+/// What an administrator does by hand, one after the other, and the events each leaves.
+const CORRECTIONS: &[(&str, &[&str])] = &[
+    // Seats.
+    (
+        "UPDATE seat SET account_id = NULL WHERE pool_id = 1 AND seat_no = 1",
+        &["release of seat 1 for Backup01: 2 of 5 in pool 1"],
+    ),
+    (
+        "UPDATE seat SET account_id = (SELECT id FROM account WHERE username = 'BACKUP04') WHERE pool_id = 1 AND seat_no = 1",
+        &["assign of seat 1 for backup04: 3 of 5 in pool 1"],
+    ),
+    (
+        "UPDATE seat SET account_id = NULL WHERE account_id = 4;
+         UPDATE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 1",
+        &["release of seat 1 for backup04: 2 of 5 in pool 1", "assign of seat 1 for Backup01: 3 of 5 in pool 1"],
+    ),
+    ("UPDATE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 1", &[]),
+    (
+        "UPDATE seat SET product_key = 'NEW-KEY' WHERE pool_id = 1 AND seat_no = 1",
+        &["seat-change of seat 1 for Backup01: 3 of 5 in pool 1"],
+    ),
+    // A seat that a call of the service took: the release by hand is not that call's.
+    ("UPDATE seat SET account_id = NULL WHERE pool_id = 2", &["release of seat 1 for Backup01: 0 of 3 in pool 2"]),
+    // Pools.
+    ("UPDATE license_pool SET seats_total = 8 WHERE id = 1", &["pool-change: 3 of 8 in pool 1"]),
+    ("UPDATE license_pool SET seats_total = 3 WHERE id = 1", &["pool-change: 3 of 3 in pool 1"]),
+    (
+        "UPDATE license_pool SET starts_at = '2026-01-01T00:00:00Z', expires_at = '9999-12-31T23:59:59Z' WHERE id = 4",
+        &["pool-change: 0 of 2 in pool 4"],
+    ),
+    (
+        "UPDATE license_pool SET product_key = 'POOL-KEY'",
+        &[
+            "pool-change: 3 of 3 in pool 1",
+            "pool-change: 0 of 3 in pool 2",
+            "pool-change: 0 of 2 in pool 3",
+            "pool-change: 0 of 2 in pool 4",
+        ],
+    ),
+    ("DELETE FROM license_pool WHERE id = 3", &["pool-delete: 0 of 0 in pool 3"]),
+    (
+        "INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (3, 42, 'SqlBackup', 1)",
+        &["pool-create: 0 of 1 in pool 3"],
+    ),
+    (
+        "INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (43, 'SqlBackup', 0)",
+        &["pool-create: 0 of 0 in pool 5"],
+    ),
+    // Accounts, entities and credentials: no seat changes, no event.
+    ("UPDATE account SET username = 'BACKUP01' WHERE username = 'backup01'", &[]),
+    ("UPDATE account SET username = 'renamed', active = 0 WHERE id = 2", &[]),
+    ("INSERT INTO account (username, entity_id) VALUES ('by-hand', 420)", &[]),
+    ("UPDATE account SET entity_id = 421 WHERE id = 3", &[]),
+    ("UPDATE entity SET parent_id = 43 WHERE id = 420", &[]),
+    ("UPDATE entity SET active = 0, name = 'Contoso Closed' WHERE id = 421", &[]),
+    ("DELETE FROM entity WHERE id = 4200", &[]),
+    ("UPDATE credential SET user_name = 'OPERATOR', role = 'admin', active = 0 WHERE user_name = 'operator'", &[]),
+    ("DELETE FROM credential WHERE user_name = 'operator'", &[]),
+];
+
+fn allows_corrections(shell: impl Fn(&Path, &str) -> Done) {
+    let directory = TempDir::new();
+    let database = seeded(&directory, "seats.db");
+    for (sql, expected) in CORRECTIONS {
+        let before = events(&database).len();
+        let done = shell(&database, &format!("{sql};"));
+        assert!(done.stderr.is_empty(), "{sql}\n{}", done.stderr);
+        assert_eq!(events(&database)[before..], **expected, "{sql}");
+    }
+    still_works(&database);
+}
+
+/// The events by hand, in words.
+fn events(database: &Path) -> Vec<String> {
+    let connection = Connection::open(database).expect("open");
+    let query = "SELECT action || coalesce(' of seat ' || seat_no || ' for ' || username, '')
+                        || ': ' || seats_in_use || ' of ' || seats_total || ' in pool ' || pool_id
+                   FROM audit_event WHERE actor = 'sql' AND request_id IS NULL ORDER BY id";
+    let mut statement = connection.prepare(query).expect("query");
+    statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("events")
+}
+
+#[test]
+fn our_own_shell_makes_every_correction() {
+    allows_corrections(|database, sql| seatkeeper("sql", database, &[], sql));
+}
+
+#[test]
+fn the_stock_shell_makes_every_correction() {
+    allows_corrections(sqlite3);
+}
+
+/// The example as an administrator copies it, its hash cut short. The check says which credential needs a real one.
+#[test]
+fn the_seeding_example_is_taken_as_it_stands() {
+    let directory = TempDir::new();
+    let database = directory.join("seats.db");
+    let example = "
+        INSERT INTO entity (id, parent_id, name) VALUES (1, NULL, 'Northwind Distribution'), (42, 1, 'Contoso Backup');
+        INSERT INTO credential (user_name, password_hash, entity_id) VALUES ('agent', '$argon2id$v=19$m=19456,t=2,p=1$…', 1);
+        INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (1, 42, 'SqlBackup', 100);
+        UPDATE entity SET owner_name = 'CONTOSO', serial_nr = '1010000014' WHERE id = 42;";
+    let done = seatkeeper("sql", &database, &[], example);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(events(&database), ["pool-create: 0 of 100 in pool 1"]);
+
+    let check = seatkeeper("check", &database, &[], "");
+    assert_eq!((check.code, check.stdout.lines().count()), (Some(1), 1), "{}", check.stdout);
+    assert!(check.stdout.contains("can be verified: credential 'agent': "), "{}", check.stdout);
+
+    let hash = format!("UPDATE credential SET password_hash = hash_password('{PASSWORD}') WHERE user_name = 'agent';");
+    assert_eq!(seatkeeper("sql", &database, &[], &hash).code, Some(0));
+    still_works(&database);
+    assert_eq!(events(&database), ["pool-create: 0 of 100 in pool 1"], "the seat was taken by a call, not by hand");
+}

@@ -1,0 +1,100 @@
+//! The real program: run to its end, or started as a service that can be killed.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// What a program left behind when it ended.
+#[derive(Debug)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `seatkeeper SUBCOMMAND --database DATABASE ARGS` on this standard input.
+pub fn seatkeeper(subcommand: &str, database: &Path, args: &[&str], stdin: &str) -> Done {
+    run(program(subcommand, database).args(args), stdin)
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command, stdin: &str) -> Done {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    // The program may end without having read all of it.
+    let _ = child.stdin.take().expect("is piped").write_all(stdin.as_bytes());
+    let output = child.wait_with_output().expect("the program ends");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Without the environment of whoever runs the tests, where a variable could change a setting, and in the directory of
+/// the database, which is removed in the end.
+fn program(subcommand: &str, database: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    command.env_clear().current_dir(database.parent().expect("a directory"));
+    command.arg(subcommand).arg("--database").arg(database);
+    command
+}
+
+/// `seatkeeper serve` on port 0, in a process of its own. Dropping it kills it.
+pub struct Serving {
+    process: Child,
+    pub address: SocketAddr,
+}
+
+impl Serving {
+    /// Returns when it accepts calls.
+    pub fn start(database: &Path) -> Serving {
+        let mut process = program("serve", database)
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = BufReader::new(process.stderr.take().expect("is piped"));
+        let (told, address) = mpsc::channel();
+        // Reads to the end, so that the service never waits for a reader of its log.
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                match address_in(&line) {
+                    Some(address) => drop(told.send(address)),
+                    None => eprintln!("{line}"),
+                }
+            }
+        });
+        match address.recv_timeout(Duration::from_secs(60)) {
+            Ok(address) => Serving { process, address },
+            Err(_) => {
+                let _ = process.kill();
+                panic!("the service did not start: {:?}", process.wait());
+            }
+        }
+    }
+
+    /// Ends it with SIGKILL, as the kernel does when memory runs out.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it was killed");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Where the service is, if this is the line of its log that says so.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, fields) = line.split_once("\"message\":\"serving\"")?;
+    let (_, address) = fields.split_once("\"address\":\"")?;
+    address.split('"').next()?.parse().ok()
+}
