@@ -187,8 +187,11 @@ fn prepare_for_hand_written_sql(connection: &mut Connection, hash_password: Hash
             AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
                 ours.contains_key(table_name)
             }
-            // So could a unique index: OR REPLACE deletes the rows it conflicts with, and no trigger hears of it.
-            AuthAction::CreateIndex { table_name, .. } => ours.contains_key(table_name),
+            // So could a unique index: OR REPLACE deletes the rows it conflicts with, and no trigger hears of it. (VACUUM
+            // makes indexes too, in a database of its own.)
+            AuthAction::CreateIndex { table_name, .. } => {
+                context.database_name == Some("main") && ours.contains_key(table_name)
+            }
             // It tells the audit which changes were calls of the service.
             AuthAction::Update { table_name: "seat", column_name: "last_call" } => true,
             AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
