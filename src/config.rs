@@ -1,4 +1,4 @@
-//! Every setting, with its default and unit. Described once in [`settings!`]: the command line, the environment, the
+//! Every setting, with its default and unit. Described once in `settings!`: the command line, the environment, the
 //! settings file, `--help` and the example file all follow.
 
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ macro_rules! settings {
         /// What a source (flags and environment, or the file) sets; `None`: it leaves the setting to the next source.
         #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
         #[serde(deny_unknown_fields)]
+        #[expect(rustdoc::bare_urls, reason = "the texts are for --help, which would show the brackets of a link")]
         pub struct Overrides {
             $(
                 #[doc = $doc]

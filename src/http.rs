@@ -70,7 +70,7 @@ pub struct App {
     pub public_url: Option<String>,
 }
 
-/// The routes. Paths are matched in lower case: [`dispatch`] folds what the client typed.
+/// The routes. Paths are matched in lower case: `dispatch` folds what the client typed.
 pub fn router(app: Arc<App>) -> Router {
     let asmx = asmx::PATH.to_ascii_lowercase();
     Router::new()
