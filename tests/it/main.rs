@@ -7,6 +7,7 @@ mod credentials;
 mod documents;
 mod harness;
 mod hostile_sql;
+mod layers;
 mod operations;
 mod program;
 mod store;
