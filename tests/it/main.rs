@@ -3,6 +3,7 @@
 mod assign;
 mod captures;
 mod cli;
+mod clients;
 mod credentials;
 mod documents;
 mod harness;

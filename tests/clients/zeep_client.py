@@ -1,0 +1,87 @@
+"""AssignLicense as a program on zeep calls it, knowing only where the WSDL is.
+
+    zeep_client.py WSDL-URL 1.1|1.2      calls: a JSON object a line on standard input, a JSON object a line in answer
+    zeep_client.py WSDL-URL describe     what zeep makes of the WSDL, as one JSON object
+
+A call has user_name, password, username, provider_entity_id and license_type; one that is null is not sent. An answer
+has result, code and message, or fault (and faultcode) where zeep raised one, or error where zeep refused to send.
+"""
+
+import json
+import sys
+
+import requests
+import zeep
+from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
+
+BINDINGS = {"1.1": Soap11Binding, "1.2": Soap12Binding}
+
+
+def load(url):
+    session = requests.Session()
+    session.trust_env = False  # no proxy stands between a test and its server
+    settings = zeep.Settings(strict=True, xsd_ignore_sequence_order=False)
+    return zeep.Client(url, transport=zeep.Transport(session=session, timeout=60), settings=settings)
+
+
+def ports(client):
+    for service in client.wsdl.services.values():
+        for port in service.ports.values():
+            yield service, port
+
+
+def bind(client, version):
+    for service, port in ports(client):
+        if type(port.binding) is BINDINGS[version]:
+            return client.bind(service.name, port.name)
+    raise SystemExit(f"the WSDL has no port for SOAP {version}")
+
+
+def call(service, given):
+    header = {"UserName": given.get("user_name"), "Password": given.get("password")}
+    fields = [("Username", "username"), ("LicenseProviderEntityId", "provider_entity_id"), ("LicenseType", "license_type")]
+    request = {name: given[key] for name, key in fields if given.get(key) is not None}
+    try:
+        # zeep hands out what is inside elements that can hold one thing only: here the inner Result.
+        result = service.AssignLicense(request=request, _soapheaders={"AuthHeader": header})
+    except zeep.exceptions.Fault as fault:
+        return {"fault": fault.message, "faultcode": fault.code}
+    except zeep.exceptions.ValidationError as error:
+        return {"error": str(error)}
+    return {"result": result.Result, "code": result.Code, "message": result.Message or ""}
+
+
+def describe(client):
+    """Every port, operation, element and type. A signature resolves what it names, or raises."""
+
+    types = client.wsdl.types
+    namespace = next(port.binding.name.namespace for _, port in ports(client))
+
+    def signatures(declared):
+        ours = [item for item in declared if item.qname is not None and item.qname.namespace == namespace]
+        return {item.qname.localname: item.signature(types) for item in ours}
+
+    return {
+        "ports": {port.name: port.binding_options["address"] for _, port in ports(client)},
+        "operations": {
+            f"{port.name}.{name}": [operation.soapaction, operation.input.signature(), operation.output.signature()]
+            for _, port in ports(client)
+            for name, operation in port.binding._operations.items()
+        },
+        "elements": signatures(types.elements),
+        "types": signatures(types.types),
+    }
+
+
+def main():
+    url, mode = sys.argv[1:]
+    client = load(url)
+    if mode == "describe":
+        print(json.dumps(describe(client)))
+        return
+    service = bind(client, mode)
+    for line in sys.stdin:
+        print(json.dumps(call(service, json.loads(line))), flush=True)
+
+
+main()
