@@ -6,6 +6,7 @@
 pub mod asmx;
 pub mod help;
 pub mod message;
+pub mod sample;
 pub mod wsdl;
 
 use std::future::Future;

@@ -9,7 +9,7 @@ use clap::Args;
 use super::{Failure, serve};
 use crate::auth;
 use crate::config::{Config, Overrides};
-use crate::contract::{asmx, help};
+use crate::contract::{asmx, sample};
 use crate::soap::Version;
 use crate::store::sqlite;
 
@@ -98,7 +98,7 @@ echo \"SELECT * FROM audit_event;\" | {program} sql --database {database}
 
 /// The sample message of the help page with its placeholders filled in.
 fn sample_call() -> String {
-    let sample = help::sample_request(&asmx::CONTRACT, &asmx::CONTRACT.operations[0], Version::Soap11, asmx::PATH, "");
+    let sample = sample::request(&asmx::CONTRACT, &asmx::CONTRACT.operations[0], Version::Soap11, asmx::PATH, "");
     let envelope = sample.split_once("\n\n").map_or(sample.as_str(), |(_, envelope)| envelope);
     [
         ("<UserName>string", format!("<UserName>{USER_NAME}")),

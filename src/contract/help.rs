@@ -4,9 +4,8 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::asmx::AUTH_HEADER;
-use super::{ComplexType, Contract, Kind, Operation};
-use crate::soap::xml::Writer;
-use crate::soap::{Version, XSD, XSI};
+use super::{Contract, Field, Kind, Operation, sample};
+use crate::soap::Version;
 
 /// The list of operations. `path`: where the service is, as the reader typed it.
 pub fn overview(contract: &Contract, path: &str) -> String {
@@ -32,8 +31,9 @@ pub fn overview(contract: &Contract, path: &str) -> String {
     )
 }
 
-/// One operation with its sample messages. `host`: what clients send as Host.
-pub fn operation(contract: &Contract, operation: &Operation, path: &str, host: &str) -> String {
+/// One operation with its sample messages. `host`: what clients send as Host. `test`: the test form, for those who may
+/// use it.
+pub fn operation(contract: &Contract, operation: &Operation, path: &str, host: &str, test: Option<Test>) -> String {
     page(
         contract,
         path,
@@ -43,18 +43,111 @@ pub fn operation(contract: &Contract, operation: &Operation, path: &str, host: &
             h2 { (operation.name) }
             p { (operation.documentation) }
             h3 { "Test" }
-            p { "The test form is only available for requests from the local machine." }
+            @match test {
+                None => p { "The test form is only available for requests from the local machine." },
+                Some(_) if !is_simple(operation) => {
+                    p { "The test form is only available for methods with primitive types as parameters." }
+                }
+                Some(test) => (form(operation, path, &test)),
+            }
             @for (name, version) in [("SOAP 1.1", Version::Soap11), ("SOAP 1.2", Version::Soap12)] {
                 h3 { (name) }
                 p {
                     "The following is a sample " (name) " request and response. "
                     "The " span.placeholder { "placeholders" } " shown need to be replaced with actual values."
                 }
-                pre { (sample_request(contract, operation, version, path, host)) }
-                pre { (sample_response(contract, operation, version)) }
+                (message(&sample::request(contract, operation, version, path, host)))
+                (message(&sample::response(contract, operation, version)))
             }
         },
     )
+}
+
+/// The test form: what was filled in, and what came of it.
+#[derive(Default)]
+pub struct Test {
+    /// Values by field name. The password is not repeated.
+    pub values: Vec<(String, String)>,
+    /// The request that was sent and the answer to it.
+    pub exchange: Option<(String, String)>,
+}
+
+impl Test {
+    fn value(&self, name: &str) -> &str {
+        self.values.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// The name of the form's field for the SOAP version.
+pub const VERSION_FIELD: &str = "SOAP";
+
+/// Whether a form can ask for all of the operation's fields.
+pub fn is_simple(operation: &Operation) -> bool {
+    operation.input.fields.iter().all(|f| !matches!(f.kind, Kind::Complex(_) | Kind::Array(_)))
+}
+
+fn form(operation: &Operation, path: &str, test: &Test) -> Markup {
+    html! {
+        p { "Fill in and click 'Invoke': the message is sent to this service as if a client had sent it. Fields left empty are left out." }
+        form method="post" action={ (file_name(path)) "?op=" (operation.name) } {
+            @for field in AUTH_HEADER.fields.iter().chain(operation.input.fields) {
+                label for=(field.name) { (field.name) }
+                (input(field, test.value(field.name)))
+            }
+            label for=(VERSION_FIELD) { "Version" }
+            (select(VERSION_FIELD, &["1.1", "1.2"], test.value(VERSION_FIELD)))
+            button type="submit" { "Invoke" }
+        }
+        @if let Some((request, answer)) = &test.exchange {
+            h4 { "Request" }
+            pre #request { (request) }
+            h4 { "Response" }
+            pre #response { (answer) }
+        }
+    }
+}
+
+fn input(field: &Field, value: &str) -> Markup {
+    let name = field.name;
+    match field.kind {
+        Kind::Enumeration(of) => select(name, of.values, value),
+        Kind::Boolean => select(name, &["false", "true"], value),
+        Kind::Int => html! { input #(name) name=(name) value=(value) inputmode="numeric" autocomplete="off"; },
+        _ if name == "Password" => html! { input #(name) name=(name) type="password" autocomplete="off"; },
+        _ => html! { input #(name) name=(name) value=(value) autocomplete="off"; },
+    }
+}
+
+fn select(name: &str, options: &[&str], chosen: &str) -> Markup {
+    html! {
+        select #(name) name=(name) {
+            @for option in options { option selected[*option == chosen] { (option) } }
+        }
+    }
+}
+
+/// A sample message, its placeholders marked.
+fn message(text: &str) -> Markup {
+    html! {
+        pre {
+            @for line in text.lines() {
+                @match placeholder(line) {
+                    Some((before, value, after)) => { (before) span.placeholder { (value) } (after) },
+                    None => (line),
+                }
+                "\n"
+            }
+        }
+    }
+}
+
+/// What is before, in and after the placeholder of a line.
+fn placeholder(line: &str) -> Option<(&str, &str, &str)> {
+    let (begin, end) = match line.strip_prefix("Content-Length: ") {
+        Some(_) => ("Content-Length: ".len(), line.len()),
+        None => (line.find('>')? + 1, line.rfind("</")?),
+    };
+    (begin < end).then(|| (&line[..begin], &line[begin..end], &line[end..]))
 }
 
 /// The page for an `op` that is not there.
@@ -69,110 +162,6 @@ pub fn unknown_operation(contract: &Contract, name: &str, path: &str) -> String 
             p { "Method '" (name) "' was not found in service " (contract.service) "." }
         },
     )
-}
-
-/// A request as it goes over the wire, head included, with the types' names for values.
-pub fn sample_request(contract: &Contract, operation: &Operation, version: Version, path: &str, host: &str) -> String {
-    let mut w = Writer::indented();
-    let e = Names::of(version);
-    e.open_envelope(&mut w, version);
-    w.open(e.header).open(AUTH_HEADER.name).attribute("xmlns", contract.namespace);
-    sample_fields(&mut w, &AUTH_HEADER);
-    w.close().close();
-    w.open(e.body).open(operation.name).attribute("xmlns", contract.namespace).open("request");
-    sample_fields(&mut w, operation.input);
-    let action = match version {
-        Version::Soap11 => format!("SOAPAction: \"{}\"\n", contract.soap_action(operation)),
-        Version::Soap12 => String::new(),
-    };
-    format!(
-        "POST {path} HTTP/1.1\nHost: {host}\nContent-Type: {}; charset=utf-8\nContent-Length: length\n{action}\n{}",
-        version.media_type(),
-        w.finish()
-    )
-}
-
-/// The answer to [`sample_request`], head included.
-pub fn sample_response(contract: &Contract, operation: &Operation, version: Version) -> String {
-    let mut w = Writer::indented();
-    let e = Names::of(version);
-    e.open_envelope(&mut w, version);
-    w.open(e.body).open(operation.response).attribute("xmlns", contract.namespace).open(operation.result);
-    // .NET's sample writer does not go into the type of `Result`, and the vendor's page shows it empty.
-    for field in operation.output.fields {
-        match field.kind {
-            Kind::Complex(_) => {
-                w.leaf(field.name, "");
-            }
-            kind => sample_field(&mut w, field.name, kind),
-        }
-    }
-    format!(
-        "HTTP/1.1 200 OK\nContent-Type: {}; charset=utf-8\nContent-Length: length\n\n{}",
-        version.media_type(),
-        w.finish()
-    )
-}
-
-fn sample_fields(w: &mut Writer, of: &ComplexType) {
-    for field in of.fields {
-        sample_field(w, field.name, field.kind);
-    }
-}
-
-fn sample_field(w: &mut Writer, name: &'static str, kind: Kind) {
-    match kind {
-        Kind::Complex(inner) => {
-            w.open(name);
-            sample_fields(w, inner);
-            w.close();
-        }
-        // Two, so that it is seen to be many.
-        Kind::Array(of) => {
-            w.open(name);
-            for _ in 0..2 {
-                w.open(of.item.name);
-                sample_fields(w, of.item);
-                w.close();
-            }
-            w.close();
-        }
-        Kind::String => _ = w.leaf(name, "string"),
-        Kind::Int => _ = w.leaf(name, "int"),
-        Kind::Boolean => _ = w.leaf(name, "boolean"),
-        Kind::Base64 => _ = w.leaf(name, "base64Binary"),
-        Kind::NullableDateTime => _ = w.leaf(name, "dateTime"),
-        Kind::Enumeration(of) => _ = w.leaf(name, &of.values.join(" or ")),
-    }
-}
-
-/// The samples' element names: each version has a prefix of its own, unlike in real answers.
-struct Names {
-    prefix: &'static str,
-    envelope: &'static str,
-    header: &'static str,
-    body: &'static str,
-}
-
-impl Names {
-    fn of(version: Version) -> Names {
-        match version {
-            Version::Soap11 => {
-                Names { prefix: "xmlns:soap", envelope: "soap:Envelope", header: "soap:Header", body: "soap:Body" }
-            }
-            Version::Soap12 => Names {
-                prefix: "xmlns:soap12",
-                envelope: "soap12:Envelope",
-                header: "soap12:Header",
-                body: "soap12:Body",
-            },
-        }
-    }
-
-    fn open_envelope(&self, w: &mut Writer, version: Version) {
-        w.open(self.envelope).attribute("xmlns:xsi", XSI).attribute("xmlns:xsd", XSD);
-        w.attribute(self.prefix, version.namespace());
-    }
 }
 
 fn back_link(path: &str) -> Markup {

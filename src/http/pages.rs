@@ -1,40 +1,103 @@
-//! What a browser or a client generator gets with `GET` on the ASMX address.
+//! What a browser or a client generator gets with `GET` on the ASMX address, and the test form.
 
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{ConnectInfo, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
+use http_body_util::{BodyExt as _, Limited};
 
 use super::{App, TypedPath};
 use crate::contract::asmx::CONTRACT;
-use crate::contract::{help, wsdl};
+use crate::contract::help::{self, Test};
+use crate::contract::{sample, wsdl};
+use crate::service::CallContext;
+use crate::soap::Version;
 
 pub(super) async fn asmx(
     State(app): State<Arc<App>>,
     Extension(TypedPath(path)): Extension<TypedPath>,
+    Extension(context): Extension<CallContext>,
     ConnectInfo(local): ConnectInfo<super::LocalAddr>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or(&local.0).to_owned();
-    let base = app.public_url.clone().unwrap_or_else(|| format!("http://{host}"));
-    let query = uri.query().unwrap_or_default();
-    let (key, value) = query.split('&').next().and_then(|p| p.split_once('=')).unwrap_or((query, ""));
+    let base = base(&app, &headers, &local);
+    let (key, value) = query(&uri);
     match key.to_ascii_lowercase().as_str() {
         "wsdl" => xml(wsdl::render(&CONTRACT, &format!("{base}{path}"))),
         "disco" => xml(wsdl::render_disco(&CONTRACT, &format!("{base}{path}"))),
         "style" => ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], help::STYLE).into_response(),
-        "op" => match CONTRACT.operation(value) {
+        "op" => match CONTRACT.operation(&value) {
             Some(operation) => {
-                let host = base.split_once("://").map_or(base.as_str(), |(_, host)| host);
-                html(help::operation(&CONTRACT, operation, &path, host))
+                let test = is_local(&app, &context, &headers).then(Test::default);
+                html(help::operation(&CONTRACT, operation, &path, host_of(&base), test))
             }
-            None => html(help::unknown_operation(&CONTRACT, value, &path)),
+            None => html(help::unknown_operation(&CONTRACT, &value, &path)),
         },
         _ => html(help::overview(&CONTRACT, &path)),
     }
+}
+
+/// The test form, sent. `None`: this is not the form, or not from somebody who may use it.
+pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<Response> {
+    let context = parts.extensions.get::<CallContext>()?;
+    let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
+    let ConnectInfo(local) = parts.extensions.get::<ConnectInfo<super::LocalAddr>>()?;
+    let operation = CONTRACT.operation(&query(&parts.uri).1).filter(|o| help::is_simple(o))?;
+    let base = base(app, &parts.headers, local);
+    // A page of somebody else's must not press the button.
+    let from_elsewhere = parts.headers.get(header::ORIGIN).is_some_and(|origin| origin != base.as_str());
+    if !is_local(app, context, &parts.headers) || from_elsewhere {
+        return None;
+    }
+    let values: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
+    let value = |name: &str| values.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).filter(|v| !v.is_empty());
+    let version = if value(help::VERSION_FIELD).as_deref() == Some("1.2") { Version::Soap12 } else { Version::Soap11 };
+    let envelope = sample::request_envelope(&CONTRACT, operation, version, &|field| value(field.name));
+    let shown = sample::request_envelope(&CONTRACT, operation, version, &|field| match field.name {
+        "Password" => value(field.name).map(|_| "********".to_owned()),
+        name => value(name),
+    });
+    let answer = super::soap::answer_test(app, context, version, &envelope).await;
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, SHOWN_BYTES_MAX).collect().await;
+    let body = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned());
+    let answer = body.unwrap_or_else(|_| format!("(more than {SHOWN_BYTES_MAX} bytes: not shown)"));
+    let test = Test {
+        exchange: Some((shown, format!("HTTP {}\n\n{answer}", head.status))),
+        values: values.into_iter().filter(|(name, _)| name != "Password").collect(),
+    };
+    Some(html(help::operation(&CONTRACT, operation, path, host_of(&base), Some(test))))
+}
+
+/// Longest answer the test form shows.
+const SHOWN_BYTES_MAX: usize = 256 * 1024;
+
+/// Scheme, host and port that the client used.
+fn base(app: &App, headers: &HeaderMap, local: &super::LocalAddr) -> String {
+    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or(&local.0);
+    app.public_url.clone().unwrap_or_else(|| format!("http://{host}"))
+}
+
+fn host_of(base: &str) -> &str {
+    base.split_once("://").map_or(base, |(_, host)| host)
+}
+
+/// The first parameter of the query: name as typed, value decoded.
+fn query(uri: &Uri) -> (&str, String) {
+    let query = uri.query().unwrap_or_default();
+    let name = query.split(['=', '&']).next().unwrap_or_default();
+    let value = form_urlencoded::parse(query.as_bytes()).next().map_or_else(String::new, |(_, v)| v.into_owned());
+    (name, value)
+}
+
+/// Whether somebody at this very machine asks. Behind a proxy everybody seems to, so then nobody is.
+fn is_local(app: &App, context: &CallContext, headers: &HeaderMap) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+    context.peer.is_loopback() && app.public_url.is_none() && !forwarded.iter().any(|name| headers.contains_key(*name))
 }
 
 fn xml(document: String) -> Response {
@@ -48,7 +111,7 @@ const HTML_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
     ),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::streamed::StreamedBody;
-use super::{App, Limits};
+use super::{App, Limits, pages};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, auth_header};
 use crate::contract::{Answer, Contract, Invocation, Operation, message};
 use crate::service::{AuthHeader, CallContext};
@@ -24,7 +24,15 @@ use crate::soap::xml::Writer;
 /// `POST` on the ASMX address.
 pub(super) async fn asmx(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Some(content_type) = ContentType::of(&parts.headers) else { return unsupported_media_type() };
+    let Some(content_type) = ContentType::of(&parts.headers) else {
+        if is_form(&parts.headers)
+            && let Ok(bytes) = read_body(body, &parts.headers, &app.limits).await
+            && let Some(page) = pages::test_form(&app, &parts, &bytes).await
+        {
+            return page;
+        }
+        return unsupported_media_type();
+    };
     let Some(context) = parts.extensions.get::<CallContext>() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -40,6 +48,17 @@ pub(super) async fn asmx(State(app): State<Arc<App>>, request: Request) -> Respo
         "answered"
     );
     response
+}
+
+/// The answer to a message that the test form made.
+pub(super) async fn answer_test(app: &App, context: &CallContext, version: Version, envelope: &str) -> Response {
+    let content_type = ContentType { version, charset: Some("utf-8".to_owned()), action: None };
+    answer(app, context, &content_type, &HeaderMap::new(), envelope.as_bytes()).await
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
 async fn answer(

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use seatkeeper::contract::asmx::CONTRACT;
-use seatkeeper::contract::{help, wsdl};
+use seatkeeper::contract::{sample, wsdl};
 use seatkeeper::soap::Version;
 
 use crate::harness::*;
@@ -77,9 +77,9 @@ fn the_samples_are_those_of_the_vendors_page() {
     let operation = CONTRACT.operation("AssignLicense").expect("AssignLicense");
     let mut samples = String::new();
     for version in Version::ALL {
-        samples += &help::sample_request(&CONTRACT, operation, version, PATH, "secure-sandbox.sosonlinebackup.com");
+        samples += &sample::request(&CONTRACT, operation, version, PATH, "secure-sandbox.sosonlinebackup.com");
         samples += "\n";
-        samples += &help::sample_response(&CONTRACT, operation, version);
+        samples += &sample::response(&CONTRACT, operation, version);
         samples += "\n\n";
     }
     golden("tests/golden/samples.txt", &samples);
@@ -92,7 +92,7 @@ fn the_vendors_sample_request_gets_the_vendors_sample_response() {
     let server = Server::start();
     let operation = CONTRACT.operation("AssignLicense").expect("AssignLicense");
     for (version, username) in [(Version::Soap11, "sample11"), (Version::Soap12, "sample12")] {
-        let sample = help::sample_request(&CONTRACT, operation, version, PATH, "secure-sandbox.sosonlinebackup.com");
+        let sample = sample::request(&CONTRACT, operation, version, PATH, "secure-sandbox.sosonlinebackup.com");
         let (head, envelope) = sample.split_once("\n\n").expect("head and envelope");
         let envelope = envelope
             .replace("<UserName>string", "<UserName>agent")
@@ -103,9 +103,10 @@ fn the_vendors_sample_request_gets_the_vendors_sample_response() {
         let head = head.replace("length", &envelope.len().to_string()).replace('\n', "\r\n");
         let answer = server.send(format!("{head}\r\n\r\n{envelope}").as_bytes());
 
-        let sample = help::sample_response(&CONTRACT, operation, version);
+        let sample = sample::response(&CONTRACT, operation, version);
         let (sample_head, sample_envelope) = sample.split_once("\n\n").expect("head and envelope");
-        assert!(sample_head.starts_with("HTTP/1.1 200 OK\n") && answer.head.starts_with("HTTP/1.1 200 OK\r\n"));
+        assert!(answer.head.starts_with("HTTP/1.1 200 OK\r\n"), "{answer:?}");
+        assert!(sample_head.starts_with("HTTP/1.1 200 OK\n"));
         let content_type = sample_head.lines().find_map(|l| l.strip_prefix("Content-Type: "));
         assert_eq!(answer.header("content-type"), content_type);
         // The real service writes no white space, and `soap:` for both versions, declared first.
@@ -140,16 +141,16 @@ fn pages() {
             vec![
                 "for a complete list of operations.",
                 "<h2>AssignLicense</h2>",
-                "The test form is only available for requests from the local machine.",
+                "<button type=\"submit\">Invoke</button>",
                 "The following is a sample SOAP 1.1 request and response.",
                 "The following is a sample SOAP 1.2 request and response.",
                 "SOAPAction: &quot;sosonlinebackup.com/AssignLicense&quot;",
-                "SkraftDiskImageV5 or SqlBackup or ExchangeBackup",
+                "<span class=\"placeholder\">SkraftDiskImageV5 or SqlBackup or ExchangeBackup</span>",
                 "&lt;Result /&gt;",
             ],
         ),
         ("?op=Nope", vec!["Method Not Found", "Method 'Nope' was not found in service LicenseManagementService."]),
-        ("?op=%3Cscript%3E", vec!["Method '%3Cscript%3E' was not found"]),
+        ("?op=%3Cscript%3E", vec!["Method '&lt;script&gt;' was not found"]),
     ] {
         let page = server.get(&format!("{PATH}{query}"));
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{query}");
@@ -200,4 +201,58 @@ fn health() {
     let server = Server::start();
     assert_eq!(server.get("/healthz").body, "ok\n");
     assert_eq!(server.get("/readyz").body, "ready\n");
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+fn fill_in(server: &Server, headers: &str, body: &str) -> Answer {
+    let request = post(&format!("{FORM}{headers}"), body.as_bytes());
+    let request = String::from_utf8(request).expect("text").replacen(PATH, &format!("{PATH}?op=AssignLicense"), 1);
+    server.send(request.as_bytes())
+}
+
+#[test]
+fn the_test_form_sends_what_was_filled_in() {
+    let server = Server::start();
+    let filled = format!(
+        "UserName=agent&Password={}&Username=b%26b+1&LicenseProviderEntityId=42&LicenseType=SqlBackup&SOAP=1.2",
+        PASSWORD.replace('!', "%21")
+    );
+    let page = fill_in(&server, "Origin: http://test.example\r\n", &filled);
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    for part in [
+        "&lt;Username&gt;b&amp;amp;b 1&lt;/Username&gt;",
+        "http://www.w3.org/2003/05/soap-envelope",
+        "HTTP 200 OK",
+        "&lt;Code&gt;Success&lt;/Code&gt;",
+        "value=\"b&amp;b 1\"",
+        "<option selected>1.2</option>",
+        "&lt;Password&gt;********&lt;/Password&gt;",
+    ] {
+        assert!(page.body.contains(part), "no {part} in {}", page.body);
+    }
+    assert!(!page.body.contains(PASSWORD), "the password is not repeated");
+    assert_eq!(server.query::<String>("SELECT username FROM account"), "b&b 1");
+    let empty = fill_in(&server, "", "");
+    assert!(empty.body.contains("InvalidSoapCredentials"), "{}", empty.body);
+    let wrong = fill_in(&server, "", &filled.replace("=42", "=forty-two"));
+    assert!(wrong.body.contains("Input string was not in a correct format."), "{}", wrong.body);
+}
+
+#[test]
+fn the_test_form_is_for_the_local_machine_only() {
+    let server = Server::start();
+    const SENTENCE: &str = "The test form is only available for requests from the local machine.";
+    let with = |header: &str| {
+        let request = format!("GET {PATH}?op=AssignLicense HTTP/1.1\r\nHost: test.example\r\n{header}\r\n");
+        server.send(request.as_bytes()).body.contains(SENTENCE)
+    };
+    assert!(!with(""));
+    for forwarded in ["X-Forwarded-For: 192.0.2.1\r\n", "Forwarded: for=192.0.2.1\r\n", "Via: 1.1 proxy\r\n"] {
+        assert!(with(forwarded), "{forwarded}");
+        assert_eq!(fill_in(&server, forwarded, "").status, 415, "{forwarded}");
+    }
+    assert_eq!(fill_in(&server, "Origin: http://elsewhere.example\r\n", "").status, 415, "another site's button");
+    let arrays = server.get(&format!("{PATH}?op=AssignLicenses")).body;
+    assert!(arrays.contains("The test form is only available for methods with primitive types as parameters."));
 }
