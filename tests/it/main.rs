@@ -1,6 +1,7 @@
 //! The tests at the wire and against real stores, one binary. `harness` makes them short.
 
 mod assign;
+mod browser;
 mod captures;
 mod cli;
 mod clients;
