@@ -1,12 +1,13 @@
 <?php
 
 /*
- * AssignLicense as a program on PHP's SoapClient calls it, knowing only where the WSDL is.
+ * Calls the service as a program on PHP's SoapClient does, knowing only where the WSDL is.
  *
  *     php soap_client.php WSDL-URL 1.1|1.2    calls: a JSON object a line on standard input, a JSON object a line in answer
  *
- * A call has user_name, password, username, provider_entity_id and license_type; one that is null is not sent. An answer
- * has result, code and message, or fault and faultcode where SoapClient raised one, its own included.
+ * A call has user_name, password, operation and request (a member that is not there is not sent). An answer has result,
+ * code and message, and what else the operation returns; or fault and faultcode where SoapClient raised one, its own
+ * included.
  */
 
 ini_set('display_errors', 'stderr');
@@ -16,6 +17,8 @@ $client = new SoapClient($wsdl, [
     'cache_wsdl' => WSDL_CACHE_NONE,
     'connection_timeout' => 60,
     'exceptions' => true,
+    // An array of one is an array.
+    'features' => SOAP_SINGLE_ELEMENT_ARRAYS,
 ]);
 // SoapClient knows the type of the header block by its name, and that name's namespace is the WSDL's.
 $document = new DOMDocument();
@@ -24,23 +27,23 @@ $namespace = $document->documentElement->getAttribute('targetNamespace');
 
 function call(SoapClient $client, string $namespace, array $given): array
 {
-    $present = fn (array $values): array => array_filter($values, fn ($value): bool => $value !== null);
-    $header = new SoapHeader($namespace, 'AuthHeader', $present([
-        'UserName' => $given['user_name'] ?? null,
-        'Password' => $given['password'] ?? null,
-    ]));
-    $request = $present([
-        'Username' => $given['username'] ?? null,
-        'LicenseProviderEntityId' => $given['provider_entity_id'] ?? null,
-        'LicenseType' => $given['license_type'] ?? null,
+    $header = new SoapHeader($namespace, 'AuthHeader', [
+        'UserName' => $given['user_name'],
+        'Password' => $given['password'],
     ]);
     try {
-        $response = $client->__soapCall('AssignLicense', [['request' => $request]], null, $header);
+        $response = $client->__soapCall($given['operation'], [['request' => $given['request']]], null, $header);
     } catch (SoapFault $fault) {
         return ['fault' => $fault->getMessage(), 'faultcode' => $fault->faultcode];
     }
-    $result = $response->AssignLicenseResult->Result;
-    return ['result' => $result->Result, 'code' => $result->Code, 'message' => $result->Message];
+    $returned = get_object_vars($response->{$given['operation'] . 'Result'});
+    $result = $returned['Result'];
+    unset($returned['Result']);
+    if (isset($returned['LicenseData'])) {
+        // SoapClient hands out bytes, which JSON cannot carry.
+        $returned['LicenseData'] = base64_encode($returned['LicenseData']);
+    }
+    return ['result' => $result->Result, 'code' => $result->Code, 'message' => $result->Message] + $returned;
 }
 
 while (($line = fgets(STDIN)) !== false) {

@@ -1,12 +1,15 @@
-"""AssignLicense as a program on zeep calls it, knowing only where the WSDL is.
+"""Calls the service as a program on zeep does, knowing only where the WSDL is.
 
     zeep_client.py WSDL-URL 1.1|1.2      calls: a JSON object a line on standard input, a JSON object a line in answer
     zeep_client.py WSDL-URL describe     what zeep makes of the WSDL, as one JSON object
 
-A call has user_name, password, username, provider_entity_id and license_type; one that is null is not sent. An answer
-has result, code and message, or fault (and faultcode) where zeep raised one, or error where zeep refused to send.
+A call has user_name, password, operation and request (a member that is not there is not sent). An answer has result,
+code and message, and what else the operation returns; or fault and faultcode where zeep raised one, or error where it
+refused to send.
 """
 
+import base64
+import datetime
 import json
 import sys
 
@@ -38,22 +41,31 @@ def bind(client, version):
 
 
 def call(service, given):
-    header = {"UserName": given.get("user_name"), "Password": given.get("password")}
-    fields = [("Username", "username"), ("LicenseProviderEntityId", "provider_entity_id"), ("LicenseType", "license_type")]
-    request = {name: given[key] for name, key in fields if given.get(key) is not None}
+    header = {"UserName": given["user_name"], "Password": given["password"]}
     try:
-        # zeep hands out what is inside elements that can hold one thing only: here the inner Result.
-        result = service.AssignLicense(request=request, _soapheaders={"AuthHeader": header})
+        answer = service[given["operation"]](request=given["request"], _soapheaders={"AuthHeader": header})
     except zeep.exceptions.Fault as fault:
         return {"fault": fault.message, "faultcode": fault.code}
     except zeep.exceptions.ValidationError as error:
         return {"error": str(error)}
-    return {"result": result.Result, "code": result.Code, "message": result.Message or ""}
+    returned = zeep.helpers.serialize_object(answer, dict)
+    # zeep hands out what is inside an element that can hold one thing only: there the outer Result is gone.
+    result = returned.pop("Result") if isinstance(returned["Result"], dict) else returned
+    answer = {"result": result.pop("Result"), "code": result.pop("Code"), "message": result.pop("Message") or ""}
+    return answer | returned
+
+
+def plain(value):
+    """What JSON has no type for."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    raise TypeError(value)
 
 
 def describe(client):
     """Every port, operation, element and type. A signature resolves what it names, or raises."""
-
     types = client.wsdl.types
     namespace = next(port.binding.name.namespace for _, port in ports(client))
 
@@ -81,7 +93,7 @@ def main():
         return
     service = bind(client, mode)
     for line in sys.stdin:
-        print(json.dumps(call(service, json.loads(line))), flush=True)
+        print(json.dumps(call(service, json.loads(line)), default=plain), flush=True)
 
 
 main()

@@ -5,28 +5,33 @@ use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use seatkeeper::contract::asmx::CONTRACT;
 use serde_json::{Value, json};
 
 use crate::harness::*;
 
 #[test]
 fn zeep_over_soap_11() {
-    every_answer_reaches(Toolkit::Zeep, "1.1", "soap:Client");
+    assigns(Toolkit::Zeep, "1.1", "soap:Client");
+    does_the_rest(Toolkit::Zeep, "1.1");
 }
 
 #[test]
 fn zeep_over_soap_12() {
-    every_answer_reaches(Toolkit::Zeep, "1.2", "soap:Sender");
+    assigns(Toolkit::Zeep, "1.2", "soap:Sender");
+    does_the_rest(Toolkit::Zeep, "1.2");
 }
 
 #[test]
 fn php_over_soap_11() {
-    every_answer_reaches(Toolkit::Php, "1.1", "soap:Client");
+    assigns(Toolkit::Php, "1.1", "soap:Client");
+    does_the_rest(Toolkit::Php, "1.1");
 }
 
 #[test]
 fn php_over_soap_12() {
-    every_answer_reaches(Toolkit::Php, "1.2", "soap:Sender");
+    assigns(Toolkit::Php, "1.2", "soap:Sender");
+    does_the_rest(Toolkit::Php, "1.2");
 }
 
 /// User names as people have them, and as only testers do.
@@ -41,7 +46,7 @@ const NAMES: [&str; 8] = [
     "two  spaces",
 ];
 
-fn every_answer_reaches(toolkit: Toolkit, version: &str, sender: &str) {
+fn assigns(toolkit: Toolkit, version: &str, sender: &str) {
     let server = Server::with(Options {
         seed: sample_data()
             + "INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES
@@ -49,46 +54,38 @@ fn every_answer_reaches(toolkit: Toolkit, version: &str, sender: &str) {
         ..Options::default()
     });
     let mut caller = Caller::start(toolkit, &server, version);
-    let mut call = |given: Value| {
-        let mut whole = json!({ "user_name": "agent", "password": PASSWORD, "username": "backup01",
-            "provider_entity_id": 420, "license_type": "SqlBackup" });
-        whole.as_object_mut().expect("an object").extend(given.as_object().expect("an object").clone());
-        caller.call(&whole)
-    };
-    let seats_of = |name: &str| {
+    let request = |username: &str, license_type: &str| json!({ "Username": username, "LicenseProviderEntityId": 420, "LicenseType": license_type });
+    let mut assign =
+        |username: &str, license_type: &str| caller.call("agent", "AssignLicense", request(username, license_type));
+    let seats_of = |username: &str| {
         let query =
             "SELECT count(*) FROM seat JOIN account ON account.id = account_id WHERE username COLLATE BINARY = ?1";
-        connection(&server.database()).query_row(query, [name], |row| row.get::<_, i64>(0)).expect("query")
+        connection(&server.database()).query_row(query, [username], |row| row.get::<_, i64>(0)).expect("query")
     };
 
-    assert_eq!(call(json!({})), json!({ "result": 0, "code": "Success", "message": "" }));
-    assert_eq!(seats_of("backup01"), 1);
+    for username in NAMES {
+        let success = json!({ "result": 0, "code": "Success", "message": "" });
+        assert_eq!(assign(username, "SqlBackup"), success, "{username}");
+        assert_eq!(seats_of(username), 1, "{username}");
+        let again = format!("User '{username}' already holds a SqlBackup license (seat ");
+        assert_refused(&assign(username, "SqlBackup"), 52, "AlreadyExists", &again);
+        assert_eq!(seats_of(username), 1, "{username}");
+    }
 
-    assert_refused(&call(json!({})), 52, "AlreadyExists", "User 'backup01' already holds a SqlBackup license");
-    assert_eq!(seats_of("backup01"), 1);
-
-    let wrong = call(json!({ "password": "wrong", "username": "nobody" }));
-    assert_refused(&wrong, 3, "InvalidSoapCredentials", "The user name or password in AuthHeader is not valid.");
-    let empty = call(json!({ "license_type": "ExchangeBackup", "username": "nobody" }));
-    assert_refused(&empty, 1003, "NoFreeSeat", "All 0 ExchangeBackup seats of provider entity 420 are in use");
-
+    let none_free = "All 0 ExchangeBackup seats of provider entity 420 are in use";
+    assert_refused(&assign("nobody", "ExchangeBackup"), 1003, "NoFreeSeat", none_free);
     // Neither toolkit checks the value itself: the fault is the service's, in the version that was asked for.
-    let fault = call(json!({ "license_type": "TapeBackup", "username": "nobody" }));
+    let fault = assign("nobody", "TapeBackup");
     assert_eq!(fault["faultcode"], sender, "{fault}");
     let reason = fault["fault"].as_str().expect("a text");
     assert!(reason.ends_with("'TapeBackup' is not a valid value for LicenseType."), "{reason}");
     // Both refuse to leave it out.
-    let unsent = call(json!({ "license_type": null, "username": "nobody" }));
+    let unsent = caller.call("agent", "AssignLicense", json!({ "Username": "nobody", "LicenseProviderEntityId": 420 }));
     let said = unsent["error"].as_str().or(unsent["fault"].as_str()).expect("a refusal");
     assert!(said.contains("LicenseType") && !said.contains("Server was unable"), "{unsent}");
+    let wrong = caller.call_with("agent", "wrong", "AssignLicense", request("nobody", "SqlBackup"));
+    assert_refused(&wrong, 3, "InvalidSoapCredentials", "The user name or password in AuthHeader is not valid.");
     assert_eq!(seats_of("nobody"), 0);
-
-    for name in NAMES {
-        assert_eq!(call(json!({ "username": name }))["code"], "Success", "{name}");
-        assert_eq!(seats_of(name), 1, "{name}");
-        let again = call(json!({ "username": name }));
-        assert_refused(&again, 52, "AlreadyExists", &format!("User '{name}' already holds"));
-    }
 
     let (user_name, password) = ("Büro & <Söhne>", "pässwörd \"&\" <']]>");
     connection(&server.database())
@@ -97,7 +94,7 @@ fn every_answer_reaches(toolkit: Toolkit, version: &str, sender: &str) {
             [user_name, password],
         )
         .expect("a credential");
-    let signed_in = call(json!({ "user_name": user_name, "password": password, "username": "backup02" }));
+    let signed_in = caller.call_with(user_name, password, "AssignLicense", request("backup02", "SqlBackup"));
     assert_eq!(signed_in["code"], "Success", "{signed_in}");
     let actor: String = server.query("SELECT actor FROM audit_event WHERE username = 'backup02'");
     assert_eq!(actor, user_name);
@@ -112,44 +109,112 @@ fn assert_refused(answer: &Value, result: i32, code: &str, message: &str) {
     assert!(said.starts_with("Err-") && said.contains(&format!("; {message}")), "{said}");
 }
 
+/// Bytes, times, nulls, and arrays with many, one and no items, there and back.
+fn does_the_rest(toolkit: Toolkit, version: &str) {
+    let server = Server::start();
+    server.sql(
+        "UPDATE license_pool SET product_key = 'K-<1>&', license_data = x'00FF10' WHERE id = 1;
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total, expires_at)
+             VALUES (3, 42, 'ExchangeBackup', 1, '2099-01-31T00:00:00Z');",
+    );
+    let mut caller = Caller::start(toolkit, &server, version);
+    let mut call = |user: &str, operation: &str, request: Value| {
+        let answer = caller.call(user, operation, request);
+        assert!(answer["code"].is_string(), "{operation}: {answer}");
+        answer
+    };
+    let item =
+        |username: &str| json!({ "Username": username, "LicenseProviderEntityId": 42, "LicenseType": "SqlBackup" });
+    let holding = |username: &str| json!({ "Username": username, "LicenseType": "SqlBackup" });
+
+    let items = json!({ "AssignLicensesItem": [item("a"), item("b"), item("A")] });
+    let many = call("agent", "AssignLicenses", json!({ "Items": items, "DryRun": false }));
+    let results: Vec<_> = list(&many["Results"]["AssignLicensesItemResult"])
+        .iter()
+        .map(|r| (r["Username"].as_str().expect("a name"), r["Result"]["Code"].as_str().expect("a code")))
+        .collect();
+    assert_eq!(results, [("a", "Success"), ("b", "Success"), ("A", "AlreadyExists")]);
+    assert_eq!(many["code"], "AlreadyExists", "not all of them");
+
+    let details = call("reader", "GetAssignedLicenseDetails", holding("a"));
+    assert_eq!((&details["ProductKey"], &details["LicenseData"]), (&json!("K-<1>&"), &json!("AP8Q")));
+
+    assert_eq!(call("admin", "UnassignLicense", holding("b"))["code"], "Success");
+    let transfer = json!({ "FromUsername": "a", "ToUsername": "c", "LicenseType": "SqlBackup" });
+    assert_eq!(call("admin", "TransferLicense", transfer)["code"], "Success");
+
+    let summary = |entity: i32| json!({ "EntityId": entity, "ChildAccountsOnly": false });
+    let one = call("reader", "GetAssignedLicensesSummary", summary(42));
+    assert_eq!(list(&one["UsersLicenses"]["UserLicenseSummary"]), [holding("c")]);
+    let none = call("reader", "GetAssignedLicensesSummary", summary(420));
+    assert_eq!(none["code"], "Success");
+    assert!(list(&none["UsersLicenses"]["UserLicenseSummary"]).is_empty(), "{none}");
+
+    let pools = call("reader", "GetLicensePools", json!({ "EntityId": 42 }));
+    let pool = |id: &str, license_type: &str, [total, in_use, free, max]: [i32; 4], expires_at: Option<&str>| {
+        json!({ "PoolId": id, "LicenseType": license_type, "SeatsTotal": total, "SeatsInUse": in_use, "SeatsFree": free,
+            "SeatsInUseMax": max, "StartsAt": null, "ExpiresAt": expires_at })
+    };
+    assert_eq!(
+        list(&pools["Pools"]["LicensePool"]),
+        [
+            pool("1", "SqlBackup", [3, 1, 2, 2], None),
+            pool("3", "ExchangeBackup", [1, 0, 1, 0], Some("2099-01-31T00:00:00Z")),
+        ]
+    );
+    assert_eq!(server.violations(), []);
+}
+
+/// The toolkits have several ways to say that nothing is in an array.
+fn list(array: &Value) -> &[Value] {
+    array.as_array().map_or(&[], Vec::as_slice)
+}
+
 #[test]
 fn zeep_resolves_all_of_the_wsdl() {
     let server = Server::start();
     let described = run(Toolkit::Zeep.command("zeep_client.py").args([&wsdl_url(&server), "describe"]), "");
     let address = format!("http://{}{PATH}", server.address);
-    let operation = json!([
-        "sosonlinebackup.com/AssignLicense",
-        "request: ns0:AssignLicenseRequest, _soapheaders={AuthHeader: ns0:AuthHeader}",
-        "AssignLicenseResult: ns0:AssignLicenseResult",
-    ]);
-    assert_eq!(
-        described,
-        json!({
-            "ports": { "LicenseManagementServiceSoap": address, "LicenseManagementServiceSoap12": address },
-            "operations": {
-                "LicenseManagementServiceSoap.AssignLicense": operation,
-                "LicenseManagementServiceSoap12.AssignLicense": operation,
-            },
-            "elements": {
-                "AssignLicense": "ns0:AssignLicense(request: ns0:AssignLicenseRequest)",
-                "AssignLicenseResponse": "ns0:AssignLicenseResponse(AssignLicenseResult: ns0:AssignLicenseResult)",
-                "AuthHeader": "ns0:AuthHeader(ns0:AuthHeader)",
-            },
-            "types": {
-                "AssignLicenseRequest": "ns0:AssignLicenseRequest(Username: xsd:string, LicenseProviderEntityId: xsd:int, \
-                                         LicenseType: ns0:LicenseType)",
-                "LicenseType": "ns0:LicenseType",
-                "AssignLicenseResult": "ns0:AssignLicenseResult(Result: ns0:WebServiceResult)",
-                "WebServiceResult": "ns0:WebServiceResult(Result: xsd:int, Code: xsd:string, Message: xsd:string)",
-                "AuthHeader": "ns0:AuthHeader(UserName: xsd:string, Password: xsd:string, _attr_1: {})",
-            },
-        })
-    );
+    let ports = ["LicenseManagementServiceSoap", "LicenseManagementServiceSoap12"];
+    assert_eq!(described["ports"], json!({ ports[0]: address, ports[1]: address }));
+    let mut operations = json!({});
+    let mut elements = json!({ "AuthHeader": "ns0:AuthHeader(ns0:AuthHeader)" });
+    for operation in CONTRACT.operations {
+        let (name, input, output) = (operation.name, operation.input.name, operation.output.name);
+        for port in ports {
+            operations[format!("{port}.{name}")] = json!([
+                format!("sosonlinebackup.com/{name}"),
+                format!("request: ns0:{input}, _soapheaders={{AuthHeader: ns0:AuthHeader}}"),
+                format!("{name}Result: ns0:{output}"),
+            ]);
+        }
+        elements[name] = json!(format!("ns0:{name}(request: ns0:{input})"));
+        elements[operation.response] = json!(format!("ns0:{name}Response({name}Result: ns0:{output})"));
+    }
+    assert_eq!(described["operations"], operations);
+    assert_eq!(described["elements"], elements);
+    // zeep has resolved them all; a few tell whether it understood.
+    for (name, signature) in [
+        ("AuthHeader", "(UserName: xsd:string, Password: xsd:string, _attr_1: {})"),
+        (
+            "AssignLicenseRequest",
+            "(Username: xsd:string, LicenseProviderEntityId: xsd:int, LicenseType: ns0:LicenseType)",
+        ),
+        ("LicenseType", ""),
+        ("WebServiceResult", "(Result: xsd:int, Code: xsd:string, Message: xsd:string)"),
+        ("ArrayOfUserLicenseSummary", "(UserLicenseSummary: ns0:UserLicenseSummary[])"),
+        (
+            "GetAssignedLicenseDetailsResult",
+            "(ProductKey: xsd:string, LicenseData: xsd:base64Binary, Result: ns0:WebServiceResult)",
+        ),
+    ] {
+        assert_eq!(described["types"][name], format!("ns0:{name}{signature}"));
+    }
 }
 
 /// Every code and every kind of fault, in both versions.
 #[test]
-fn every_answer_is_valid_against_the_schema_in_the_wsdl() {
+fn codes_and_faults_are_valid_against_the_schema_in_the_wsdl() {
     let mut options = Options {
         seed: sample_data()
             + "INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (42, 'ExchangeBackup', 0);",
@@ -212,18 +277,9 @@ fn every_answer_is_valid_against_the_schema_in_the_wsdl() {
         assert_eq!(answer.status, 500, "{answer:?}");
         answers.push(answer);
     }
-
-    let wsdl = server.get(&format!("{PATH}?WSDL")).body;
-    let validate = |responses: &[String]| {
-        let input = json!({ "wsdl": wsdl, "responses": responses }).to_string();
-        run(&mut Toolkit::Zeep.command("validate.py"), &input)
-    };
     let bodies: Vec<String> = answers.into_iter().map(|answer| answer.body).collect();
-    let found = validate(&bodies);
-    assert_eq!(found.as_array().map(Vec::len), Some(bodies.len()));
-    for (body, problems) in bodies.iter().zip(found.as_array().expect("a list")) {
-        assert_eq!(*problems, json!([]), "{body}");
-    }
+    assert_valid(&server, &bodies);
+
     // And the check itself sees what is wrong.
     let spoilt = [
         ("<Result>0<", "<Result>none<"),
@@ -234,9 +290,74 @@ fn every_answer_is_valid_against_the_schema_in_the_wsdl() {
         ("<soap:Reason>", "<soap:Node>urn:x</soap:Node><soap:Reason>"),
     ]
     .map(|(from, to)| bodies.iter().find(|body| body.contains(from)).expect("one of them").replace(from, to));
-    for (body, problems) in spoilt.iter().zip(validate(&spoilt).as_array().expect("a list")) {
-        assert_ne!(*problems, json!([]), "{body}");
+    for (body, problems) in spoilt.iter().zip(problems(&server, &spoilt)) {
+        assert_ne!(problems, json!([]), "{body}");
     }
+}
+
+/// Every operation, with success and refused; one answer so long that it is streamed.
+#[test]
+fn every_operation_answers_as_the_schema_in_the_wsdl_says() {
+    let server = Server::start();
+    server.sql(
+        "UPDATE license_pool SET seats_total = 5000, product_key = 'KEY', license_data = x'00FF' WHERE id = 1;
+         WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4000)
+             INSERT INTO account (id, username, entity_id) SELECT n, 'user' || n, 42 FROM n;
+         UPDATE seat SET account_id = seat_no WHERE pool_id = 1 AND seat_no <= 4000;",
+    );
+    let mut asked: Vec<&str> = Vec::new();
+    let mut bodies = Vec::new();
+    let mut streamed = 0;
+    for (operation, user, fields) in [
+        ("AssignLicense", "agent", ITEM),
+        ("GetAssignedLicenseDetails", "reader", "<Username>user1</Username><LicenseType>SqlBackup</LicenseType>"),
+        ("GetAssignedLicensesSummary", "reader", "<EntityId>1</EntityId>"),
+        ("GetAssignedLicensesSummary", "reader", "<EntityId>420</EntityId><ChildAccountsOnly>1</ChildAccountsOnly>"),
+        ("UnassignLicense", "admin", "<Username>user1</Username><LicenseType>SqlBackup</LicenseType>"),
+        (
+            "TransferLicense",
+            "admin",
+            "<FromUsername>user2</FromUsername><ToUsername>user1</ToUsername><LicenseType>SqlBackup</LicenseType>",
+        ),
+        ("GetLicensePools", "reader", "<EntityId>42</EntityId>"),
+        ("GetLicensePools", "reader", "<EntityId>43</EntityId>"),
+        ("AssignLicenses", "agent", &format!("<Items><AssignLicensesItem>{ITEM}</AssignLicensesItem></Items>")),
+    ] {
+        let answer = server.call(operation, user, fields);
+        assert!(answer.body.contains(&format!("<{operation}Result>")), "{operation}: {answer:?}");
+        streamed += usize::from(answer.header("transfer-encoding") == Some("chunked"));
+        bodies.push(answer.body);
+        // Refusals leave out what they cannot tell.
+        let refused = server.call(operation, "nobody", fields);
+        assert_eq!(refused.code(), "InvalidSoapCredentials", "{operation}");
+        bodies.push(refused.body);
+        asked.push(operation);
+    }
+    assert_eq!(streamed, 1);
+    asked.dedup();
+    let operations: Vec<&str> = CONTRACT.operations.iter().map(|operation| operation.name).collect();
+    assert_eq!(asked, operations);
+    assert_valid(&server, &bodies);
+}
+
+const ITEM: &str = "<Username>new</Username><LicenseProviderEntityId>42</LicenseProviderEntityId>\
+                    <LicenseType>SqlBackup</LicenseType>";
+
+#[track_caller]
+fn assert_valid(server: &Server, bodies: &[String]) {
+    let found = problems(server, bodies);
+    assert_eq!(found.len(), bodies.len());
+    for (body, problems) in bodies.iter().zip(found) {
+        assert_eq!(problems, json!([]), "{}", body.chars().take(2000).collect::<String>());
+    }
+}
+
+/// What is wrong with each answer, by the schema in the WSDL that is served.
+fn problems(server: &Server, bodies: &[String]) -> Vec<Value> {
+    let wsdl = server.get(&format!("{PATH}?WSDL")).body;
+    let input = json!({ "wsdl": wsdl, "responses": bodies }).to_string();
+    let found = run(&mut Toolkit::Zeep.command("validate.py"), &input);
+    found.as_array().expect("a list").clone()
 }
 
 #[derive(Clone, Copy)]
@@ -292,7 +413,12 @@ impl Caller {
         Caller { calls: child.stdin.take(), answers, child }
     }
 
-    fn call(&mut self, given: &Value) -> Value {
+    fn call(&mut self, user_name: &str, operation: &str, request: Value) -> Value {
+        self.call_with(user_name, PASSWORD, operation, request)
+    }
+
+    fn call_with(&mut self, user_name: &str, password: &str, operation: &str, request: Value) -> Value {
+        let given = json!({ "user_name": user_name, "password": password, "operation": operation, "request": request });
         // If the program has ended, the answer that is missing tells.
         let _ = writeln!(self.calls.as_mut().expect("not dropped"), "{given}");
         let Some(line) = self.answers.next() else {
