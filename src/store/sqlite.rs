@@ -12,7 +12,7 @@ mod look;
 mod open;
 mod writer;
 
-pub use check::{Violation, check};
+pub use check::{INVARIANTS, Violation, check};
 pub use open::{HashPassword, OpenError, SCHEMA, SCHEMA_VERSION, admin_connection};
 
 use std::path::Path;

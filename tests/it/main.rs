@@ -3,6 +3,7 @@
 mod assign;
 mod browser;
 mod captures;
+mod check;
 mod cli;
 mod clients;
 mod credentials;

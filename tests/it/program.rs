@@ -49,30 +49,33 @@ pub struct Serving {
 impl Serving {
     /// Returns when it accepts calls.
     pub fn start(database: &Path) -> Serving {
-        let mut process = program("serve", database)
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let log = BufReader::new(process.stderr.take().expect("is piped"));
+        Serving::try_start(database).unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
+    }
+
+    /// Returns when it accepts calls, or has ended without.
+    pub fn try_start(database: &Path) -> Result<Serving, Done> {
+        let mut command = program("serve", database);
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
+        let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();
         let (told, address) = mpsc::channel();
         // Reads to the end, so that the service never waits for a reader of its log.
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                match address_in(&line) {
-                    Some(address) => drop(told.send(address)),
-                    None => eprintln!("{line}"),
-                }
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            for line in lines.map_while(Result::ok) {
+                eprintln!("{line}");
+                log += &format!("{line}\n");
+                address_in(&line).map(|address| told.send(address));
             }
+            log
         });
-        match address.recv_timeout(Duration::from_secs(60)) {
-            Ok(address) => Serving { process, address },
-            Err(_) => {
-                let _ = process.kill();
-                panic!("the service did not start: {:?}", process.wait());
-            }
+        if let Ok(address) = address.recv_timeout(START_TIMEOUT) {
+            return Ok(Serving { process, address });
         }
+        // It has ended already, or it hangs.
+        let _ = process.kill();
+        let code = process.wait().expect("it ended").code();
+        Err(Done { code, stdout: String::new(), stderr: log.join().expect("the reader of the log") })
     }
 
     /// Ends it with SIGKILL, as the kernel does when memory runs out.
@@ -91,6 +94,9 @@ impl Drop for Serving {
         self.end();
     }
 }
+
+/// Many times what a start takes on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where the service is, if this is the line of its log that says so.
 fn address_in(line: &str) -> Option<SocketAddr> {

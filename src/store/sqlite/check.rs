@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::open::{SCHEMA, object_names};
+
 /// One broken promise, and the row that breaks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -14,7 +15,7 @@ pub struct Violation {
 const ROWS_MAX: usize = 20;
 
 /// Each query returns one line of text per row that breaks the invariant of that name.
-const INVARIANTS: &[(&str, &str)] = &[
+pub const INVARIANTS: &[(&str, &str)] = &[
     (
         "a pool has as many seats as its seats_total",
         "SELECT 'pool ' || id || ' has ' || n || ' seats, seats_total is ' || seats_total

@@ -1,0 +1,257 @@
+//! `seatkeeper check` names what is broken, and `serve` does not run on what it cannot trust.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rusqlite::Connection;
+use seatkeeper::store::sqlite;
+
+use crate::harness::*;
+use crate::program::{Done, Serving, seatkeeper};
+
+/// Entities 1 > 42 > 420 and 1 > 43. Of 42: account 1, who holds seat 1 of pool 1 (SqlBackup, 3 seats), account 2, and
+/// pool 2 (SqlBackup, 1 seat). Of 43: pool 3, account 3, credential `operator`.
+fn seeded(directory: &TempDir) -> std::path::PathBuf {
+    let database = directory.join("seats.db");
+    let hash = &*PASSWORD_HASH;
+    let data = format!(
+        "INSERT INTO entity (id, parent_id, name) VALUES
+             (1, NULL, 'Northwind'), (42, 1, 'Contoso'), (420, 42, 'Contoso West'), (43, 1, 'Fabrikam');
+         INSERT INTO credential (user_name, password_hash, entity_id) VALUES ('agent', '{hash}', 1), ('operator', '{hash}', 43);
+         INSERT INTO account (id, username, entity_id) VALUES (1, 'backup01', 42), (2, 'backup02', 42), (3, 'backup03', 43);
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES
+             (1, 42, 'SqlBackup', 3), (2, 42, 'SqlBackup', 1), (3, 43, 'SqlBackup', 1);
+         UPDATE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 1;"
+    );
+    sql(&database, &data).expect("seed");
+    database
+}
+
+/// One way to break a promise.
+struct Breach {
+    /// The guards that must be out of the way. Triggers come back afterwards, as they were.
+    without: &'static [&'static str],
+    sql: &'static str,
+    /// The lines of the check, without "broken: ".
+    told: &'static [&'static str],
+}
+
+const BREACHES: &[Breach] = &[
+    Breach {
+        without: &["license_pool_updated"],
+        sql: "UPDATE license_pool SET seats_total = 9 WHERE id = 1",
+        told: &["a pool has as many seats as its seats_total: pool 1 has 3 seats, seats_total is 9"],
+    },
+    Breach {
+        without: &["seat_identity"],
+        sql: "UPDATE seat SET license_type = 'ExchangeBackup' WHERE pool_id = 1 AND seat_no = 2",
+        told: &["a seat belongs to a pool of its type: seat 2 of pool 1"],
+    },
+    Breach {
+        without: &["license_pool_deleted"],
+        sql: "DELETE FROM license_pool WHERE id = 2",
+        told: &["a seat belongs to a pool of its type: seat 1 of pool 2"],
+    },
+    Breach {
+        without: &["account_delete"],
+        sql: "DELETE FROM account WHERE id = 1",
+        told: &["a taken seat is held by an account that exists: seat 1 of pool 1: account 1"],
+    },
+    Breach {
+        without: &["seat_holder", "seat_by_holder"],
+        sql: "UPDATE seat SET account_id = 1 WHERE pool_id = 2",
+        told: &[
+            "the schema is the one this program made: 'seat_by_holder' is missing",
+            "an account holds one seat of a type at most: account 1: 2 of SqlBackup",
+        ],
+    },
+    Breach {
+        without: &["entity_delete"],
+        sql: "DELETE FROM entity WHERE id = 43",
+        told: &[
+            "pools, accounts and credentials belong to entities that exist: pool 3",
+            "pools, accounts and credentials belong to entities that exist: account 3",
+            "pools, accounts and credentials belong to entities that exist: credential operator",
+        ],
+    },
+    Breach {
+        without: &["entity_update"],
+        sql: "UPDATE entity SET parent_id = 420 WHERE id = 42",
+        told: &[
+            "every entity is below a root, in no circle: entity 42",
+            "every entity is below a root, in no circle: entity 420",
+        ],
+    },
+    Breach {
+        without: &["entity_update"],
+        sql: "UPDATE entity SET parent_id = 999 WHERE id = 420",
+        told: &["every entity is below a root, in no circle: entity 420"],
+    },
+    Breach {
+        without: &["seat_released", "seat_assigned"],
+        sql: "UPDATE seat SET account_id = NULL WHERE account_id = 1;
+              UPDATE seat SET account_id = 2 WHERE pool_id = 1 AND seat_no = 1",
+        told: &["the newest event of a seat says who holds it: seat 1 of pool 1: held by 2, the audit says 1"],
+    },
+    Breach {
+        without: &["seat_assigned"],
+        sql: "UPDATE seat SET account_id = 2 WHERE pool_id = 1 AND seat_no = 3",
+        told: &[
+            "the newest event of a seat says who holds it: seat 3 of pool 1: held by 2, the audit says nobody",
+            "the newest event of a pool says how many of its seats are in use: pool 1: 2 in use, the audit says 1",
+        ],
+    },
+    Breach {
+        without: &["audit_event_insert"],
+        sql: "INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use) VALUES ('pool-change', 'sql', 1, 3, 7)",
+        told: &["the newest event of a pool says how many of its seats are in use: pool 1: 1 in use, the audit says 7"],
+    },
+    Breach {
+        without: &["audit_event_delete"],
+        sql: "DELETE FROM audit_event WHERE id = 1",
+        told: &["audit events are numbered without gaps: 3 events, the last is number 4"],
+    },
+    Breach {
+        without: &["pool_resize_insert"],
+        sql: "INSERT INTO pool_resize (pool_id) VALUES (1)",
+        told: &["no pool is left in the middle of a change: pool 1"],
+    },
+    Breach {
+        without: &[],
+        sql: "DROP TRIGGER seat_holder; DROP INDEX seat_free",
+        told: &[
+            "the schema is the one this program made: 'seat_free' is missing",
+            "the schema is the one this program made: 'seat_holder' is missing",
+        ],
+    },
+    Breach {
+        without: &["seat_delete"],
+        sql: "CREATE TRIGGER seat_delete BEFORE DELETE ON seat BEGIN SELECT 1; END",
+        told: &["the schema is the one this program made: 'seat_delete' is not as in schema.sql"],
+    },
+    Breach {
+        without: &[],
+        sql: "PRAGMA ignore_check_constraints = ON; UPDATE entity SET active = 7 WHERE id = 43",
+        told: &["the file is sound (PRAGMA integrity_check): CHECK constraint failed in entity"],
+    },
+    Breach {
+        without: &[],
+        sql: "UPDATE credential SET password_hash = replace(password_hash, 't=2', 't=1') WHERE user_name = 'operator'",
+        told: &[
+            "credentials have a password hash that can be verified: credential 'operator': password_hash has t=1; 2 to 16 is taken",
+        ],
+    },
+];
+
+/// Runs the SQL on a connection that nothing holds back, with some guards out of the way meanwhile.
+fn breach(database: &Path, without: &[&str], sql: &str) -> rusqlite::Result<()> {
+    let connection = Connection::open(database)?;
+    connection.execute_batch("PRAGMA foreign_keys = OFF")?;
+    let mut triggers = Vec::new();
+    for name in without {
+        let guard = "SELECT type, sql FROM sqlite_schema WHERE name = ?1";
+        let (kind, sql): (String, String) =
+            connection.query_row(guard, [name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        connection.execute_batch(&format!("DROP {kind} {name}"))?;
+        // An index cannot come back over rows that it would refuse.
+        if kind == "trigger" {
+            triggers.push((name, sql));
+        }
+    }
+    connection.execute_batch(sql)?;
+    for (name, sql) in triggers {
+        let back = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?.exists([name])?;
+        if !back {
+            connection.execute_batch(&sql)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_check_names_every_row_that_breaks_an_invariant() {
+    for Breach { without, sql, told } in BREACHES {
+        let directory = TempDir::new();
+        let database = seeded(&directory);
+        breach(&database, without, sql).expect(sql);
+        let Done { code, stdout, stderr } = seatkeeper("check", &database, &[], "");
+        let expected: BTreeSet<String> = told.iter().map(|line| format!("broken: {line}")).collect();
+        assert_eq!((code, stdout.lines().map(str::to_owned).collect()), (Some(1), expected), "{sql}\n{stderr}");
+        let rows = told.len();
+        assert_eq!(stderr, format!("error: {}: {rows} rows break an invariant\n", database.display()));
+    }
+}
+
+#[test]
+fn every_invariant_is_broken_by_one_of_these() {
+    for (invariant, _) in sqlite::INVARIANTS {
+        let is_told = |breach: &Breach| breach.told.iter().any(|line| line.starts_with(&format!("{invariant}: ")));
+        assert!(BREACHES.iter().any(is_told), "{invariant}");
+    }
+}
+
+#[test]
+fn a_good_database_is_ok_and_one_that_is_not_there_is_not_made() {
+    let directory = TempDir::new();
+    let check = seatkeeper("check", &seeded(&directory), &[], "");
+    assert_eq!((check.code, check.stdout.as_str()), (Some(0), "ok: every invariant holds\n"), "{}", check.stderr);
+
+    let nowhere = directory.join("nowhere.db");
+    let check = seatkeeper("check", &nowhere, &[], "");
+    assert_eq!(check.code, Some(1));
+    assert_eq!(check.stderr, format!("error: {}: there is no such database\n", nowhere.display()));
+    assert!(!nowhere.exists());
+}
+
+/// `serve` ends with this one line, and leaves the file as it was.
+fn serve_refuses(database: &Path, because: &str) {
+    let before = std::fs::read(database).expect("read");
+    let refused = Serving::try_start(database).err().expect("it does not serve this");
+    assert_eq!(refused.stderr, format!("error: {}: {because}\n", database.display()));
+    assert_eq!(refused.code, Some(1));
+    assert!(before == std::fs::read(database).expect("read"), "the file was changed");
+}
+
+#[test]
+fn serve_refuses_a_database_whose_guards_are_gone() {
+    let directory = TempDir::new();
+    let database = seeded(&directory);
+    breach(&database, &[], "DROP TRIGGER seat_holder").expect("drop");
+    serve_refuses(
+        &database,
+        "the schema was changed: 'seat_holder' is missing. Run 'seatkeeper check' for all of it; \
+         restore a backup or undo the change.",
+    );
+}
+
+#[test]
+fn serve_refuses_a_database_of_a_newer_program() {
+    let directory = TempDir::new();
+    let database = seeded(&directory);
+    let newer = sqlite::SCHEMA_VERSION + 1;
+    breach(&database, &[], &format!("PRAGMA user_version = {newer}")).expect("version");
+    serve_refuses(
+        &database,
+        &format!(
+            "its schema has version {newer}, this program knows up to {}. Run a newer seatkeeper, \
+             or restore a backup made before the upgrade.",
+            sqlite::SCHEMA_VERSION
+        ),
+    );
+}
+
+#[test]
+fn serve_refuses_the_database_of_another_program() {
+    let directory = TempDir::new();
+    let database = directory.join("other.db");
+    breach(&database, &[], "CREATE TABLE somebody_elses (x); INSERT INTO somebody_elses VALUES (1)").expect("make");
+    serve_refuses(&database, "this is not a Seatkeeper database, and it is not empty. Name another file.");
+}
+
+#[test]
+fn serve_refuses_a_file_that_is_no_database() {
+    let directory = TempDir::new();
+    let database = directory.join("notes.txt");
+    std::fs::write(&database, "Licenses: ask Marianne.\n".repeat(100)).expect("write");
+    serve_refuses(&database, "file is not a database");
+}
