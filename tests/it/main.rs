@@ -10,6 +10,7 @@ mod credentials;
 mod documents;
 mod harness;
 mod hostile_sql;
+mod kill;
 mod layers;
 mod operations;
 mod program;

@@ -63,7 +63,9 @@ impl Serving {
         let log = std::thread::spawn(move || {
             let mut log = String::new();
             for line in lines.map_while(Result::ok) {
-                eprintln!("{line}");
+                if !line.contains("\"level\":\"INFO\"") {
+                    eprintln!("{line}");
+                }
                 log += &format!("{line}\n");
                 address_in(&line).map(|address| told.send(address));
             }
