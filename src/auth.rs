@@ -98,7 +98,7 @@ pub struct Authenticator {
     key: Zeroizing<[u8; 32]>,
     remembered: Cache<[u8; 32], Remembered>,
     failures: Cache<(String, IpAddr), Arc<Mutex<Bucket>>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// What an unknown user's password is checked against.
     dummy_hash: Arc<str>,
@@ -125,7 +125,7 @@ impl Authenticator {
             key,
             remembered: Cache::new(REMEMBERED_MAX),
             failures: Cache::new(REMEMBERED_MAX),
-            permits: Semaphore::new(options.verifications_max),
+            permits: Arc::new(Semaphore::new(options.verifications_max)),
             waiting: AtomicUsize::new(0),
             dummy_hash: hash_bytes(&nobody)?.into(),
             options,
@@ -167,7 +167,7 @@ impl Authenticator {
         let digest = self.digest(claim);
 
         let _waiting = Waiting::enter(&self.waiting, self.options.waiting_max).ok_or(AuthError::Busy)?;
-        let _permit = self.permits.acquire().await.map_err(|_| AuthError::Busy)?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| AuthError::Busy)?;
         // While this call waited, others with the same password may have proved it, or guesses may have used up the rest.
         if self.remembered.get(&digest).is_some_and(|r| now < r.until && Some(&r.stored_hash) == stored_hash.as_ref()) {
             return Ok(());
@@ -178,7 +178,12 @@ impl Authenticator {
         let hash = stored_hash.unwrap_or_else(|| Arc::clone(&self.dummy_hash));
         let password = Password(claim.password.0.clone());
         let checked = Arc::clone(&hash);
-        let matches = tokio::task::spawn_blocking(move || matches(&password, &checked)).await.unwrap_or(false);
+        let work = move || {
+            // Given back when the work is done, not when its caller hangs up: nothing stops a check that has begun.
+            let _permit = permit;
+            matches(&password, &checked)
+        };
+        let matches = tokio::task::spawn_blocking(work).await.unwrap_or(false);
         if !(matches && known) {
             lock(&failures).take(now, &self.options);
             return Err(AuthError::Wrong);
@@ -389,6 +394,36 @@ mod tests {
     async fn what_does_not_fit_into_the_queue_is_refused_at_once() {
         let auth = authenticator(Options { waiting_max: 0, ..CHEAP });
         assert_eq!(auth.verify(&claim("bob", "x"), None, Instant::now()).await, Err(AuthError::Busy));
+    }
+
+    #[tokio::test]
+    async fn other_names_do_not_wash_a_slowed_one_away() {
+        let auth = authenticator(Options { waiting_max: 1, ..CHEAP });
+        let now = Instant::now();
+        for _ in 0..3 {
+            auth.verify(&claim("bob", "guess"), None, now).await.expect_err("wrong");
+        }
+        // While one check runs, more claims than failures are kept for are refused for want of a place.
+        let other = claim("slow", "x");
+        let mut running = std::pin::pin!(auth.verify(&other, None, now));
+        assert!(tokio::time::timeout(Duration::from_millis(1), &mut running).await.is_err());
+        for n in 0..2 * REMEMBERED_MAX {
+            assert_eq!(auth.verify(&claim(&n.to_string(), "x"), None, now).await, Err(AuthError::Busy));
+        }
+        running.await.expect_err("wrong");
+        assert!(matches!(auth.verify(&claim("bob", "guess"), None, now).await, Err(AuthError::Throttled { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_check_whose_caller_hung_up_keeps_its_place() {
+        let auth = authenticator(CHEAP);
+        let slow: Arc<str> = hash_password("right").expect("hash").replace("t=2", "t=16").into();
+        for guess in ["1", "2", "3"] {
+            let guess = claim("bob", guess);
+            let verify = auth.verify(&guess, Some(Arc::clone(&slow)), Instant::now());
+            assert!(tokio::time::timeout(Duration::from_millis(1), verify).await.is_err(), "hung up");
+        }
+        assert_eq!(auth.permits.available_permits(), 0, "the first is still being checked, and the others never were");
     }
 
     #[test]
