@@ -5,6 +5,7 @@
 pub mod encoding;
 pub mod envelope;
 pub mod fault;
+mod names;
 pub mod xml;
 
 /// Namespace of `xsi:nil` and `xsi:type`.

@@ -137,7 +137,7 @@ pub struct ValueError {
 /// namespaces are passed over, of a repeated one the first counts, what is missing stays absent.
 pub fn read(element: &Element, of: &'static ComplexType, namespace: &str) -> Result<Record, ValueError> {
     let mut record = Record::new(of);
-    for child in element.children.iter().filter(|c| c.namespace == namespace) {
+    for child in element.children.iter().filter(|c| &*c.namespace == namespace) {
         let Some(at) = of.fields.iter().position(|f| f.name == child.name) else { continue };
         if record.values[at].is_none() {
             record.values[at] = read_value(child, of.fields[at].kind, namespace)?;

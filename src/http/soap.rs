@@ -160,7 +160,7 @@ fn operation(
         });
     }
     let by_body =
-        |body: &Element| if body.namespace == contract.namespace { contract.operation(&body.name) } else { None };
+        |body: &Element| if &*body.namespace == contract.namespace { contract.operation(&body.name) } else { None };
     let action = content_type.action.as_deref();
     action.and_then(by_action).or_else(|| envelope.body.as_ref().and_then(by_body)).ok_or_else(|| {
         Fault::sender(match action {
@@ -180,7 +180,7 @@ fn understand(envelope: &Envelope) -> Result<(), Fault> {
     match unknown {
         None => Ok(()),
         Some(block) => Err(Fault {
-            not_understood: Some((block.namespace.clone(), block.name.clone())),
+            not_understood: Some((block.namespace.to_string(), block.name.clone())),
             ..Fault::new(FaultCode::MustUnderstand, format!("SOAP header {} was not understood.", block.name))
         }),
     }

@@ -1,19 +1,22 @@
 //! Reading an envelope: well-formed XML with namespaces, in bounds, as SOAP lays it out.
 //!
-//! quick-xml splits the text into events and resolves namespaces; what it leaves to its users is checked here: one root
-//! and nothing behind it, names, characters, undeclared prefixes, repeated attributes, depth, counts. A document type
-//! declaration is refused before anything is built (SOAP 1.1 §3), so no entity is ever defined, and only the five
-//! predefined ones and character references are resolved. Processing instructions are passed over: SOAP forbids them,
-//! but the service that clients know takes them.
+//! quick-xml splits the text into events and resolves references; what it leaves to its users is checked here: one root
+//! and nothing behind it, names, characters, attributes, depth, counts. Namespaces are [`names`]'s.
+//! A document type declaration is refused before anything is built (SOAP 1.1 §3), so no entity is ever defined, and only
+//! the five predefined ones and character references are resolved. Processing instructions are passed over: SOAP forbids
+//! them, but the service that clients know takes them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::attributes::Attribute as RawAttribute;
 use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::{PrefixDeclaration, ResolveResult};
-use quick_xml::reader::NsReader;
+use quick_xml::name::QName;
+use quick_xml::reader::Reader;
 
+use super::names::{self, Scope};
 use super::{Version, XSI, xml::is_xml_char};
 
 /// Bounds on what is built from a message.
@@ -25,13 +28,21 @@ pub struct Limits {
     pub attributes_max: usize,
     /// Namespace declarations of one element.
     pub namespaces_max: usize,
+    /// Namespace declarations in scope: each name is looked up among them.
+    pub namespaces_in_scope_max: usize,
     /// Header blocks of one message.
     pub header_blocks_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { depth_max: 32, attributes_max: 64, namespaces_max: 32, header_blocks_max: 64 }
+        Limits {
+            depth_max: 32,
+            attributes_max: 64,
+            namespaces_max: 32,
+            namespaces_in_scope_max: 128,
+            header_blocks_max: 64,
+        }
     }
 }
 
@@ -48,7 +59,7 @@ pub struct Envelope {
 /// An element of a message.
 #[derive(Debug, Default)]
 pub struct Element {
-    pub namespace: String,
+    pub namespace: Arc<str>,
     pub name: String,
     pub attributes: Vec<Attribute>,
     pub children: Vec<Element>,
@@ -60,18 +71,18 @@ pub struct Element {
 
 #[derive(Debug)]
 pub struct Attribute {
-    pub namespace: String,
+    pub namespace: Arc<str>,
     pub name: String,
     pub value: String,
 }
 
 impl Element {
     pub fn is(&self, namespace: &str, name: &str) -> bool {
-        self.name == name && self.namespace == namespace
+        self.name == name && &*self.namespace == namespace
     }
 
     pub fn attribute(&self, namespace: &str, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|a| a.name == name && a.namespace == namespace).map(|a| a.value.as_str())
+        self.attributes.iter().find(|a| a.name == name && &*a.namespace == namespace).map(|a| a.value.as_str())
     }
 
     /// Whether `xsi:nil` says there is no value.
@@ -117,7 +128,7 @@ pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
     let root = parse(text, limits)?;
     let version = Version::of_namespace(&root.namespace)
         .filter(|_| root.name == "Envelope")
-        .ok_or(ReadError::VersionMismatch { namespace: root.namespace })?;
+        .ok_or_else(|| ReadError::VersionMismatch { namespace: root.namespace.to_string() })?;
 
     let mut header_blocks = Vec::new();
     for child in root.children {
@@ -139,10 +150,11 @@ fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
     if let Some(c) = text.chars().find(|c| !is_xml_char(*c)) {
         return Err(malformed(format!("character U+{:04X}", c as u32)));
     }
-    let mut reader = NsReader::from_str(text);
+    let mut reader = Reader::from_str(text);
     let config = reader.config_mut();
     config.expand_empty_elements = true;
     config.check_comments = true;
+    let mut scope = Scope::new();
     let mut open: Vec<Element> = Vec::new();
     let mut root = None;
     loop {
@@ -156,11 +168,12 @@ fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
                 if open.len() == limits.depth_max {
                     return Err(ReadError::TooMuch(format!("elements nested deeper than {}", limits.depth_max)));
                 }
-                open.push(element(&reader, &start, limits)?);
+                open.push(element(&start, open.len(), &mut scope, limits)?);
             }
             Event::End(_) => {
                 let mut done = open.pop().ok_or_else(|| malformed("an end tag without its start tag"))?;
                 done.end = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+                scope.end(open.len());
                 match open.last_mut() {
                     Some(parent) => parent.children.push(done),
                     None => root = Some(done),
@@ -217,75 +230,94 @@ fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
     root.ok_or_else(|| malformed("no root element"))
 }
 
-fn element(reader: &NsReader<&[u8]>, start: &BytesStart<'_>, limits: &Limits) -> Result<Element, ReadError> {
-    check_name(start.name().as_ref())?;
-    let mut element = Element {
-        namespace: namespace(reader.resolver().resolve_element(start.name()).0)?,
-        name: start.local_name().as_ref().to_owned(),
-        ..Element::default()
-    };
-    let mut namespaces = 0;
-    for attribute in start.attributes() {
-        let attribute = attribute.map_err(malformed)?;
-        if attribute.value.contains('<') {
-            return Err(malformed("'<' in an attribute value"));
-        }
-        let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(malformed)?;
-        if let Some(c) = value.chars().find(|c| !is_xml_char(*c)) {
-            return Err(malformed(format!("a reference to character U+{:04X}", c as u32)));
-        }
-        check_name(attribute.key.as_ref())?;
-        if let Some(declaration) = attribute.key.as_namespace_binding() {
-            namespaces += 1;
-            if matches!(declaration, PrefixDeclaration::Named(_)) && value.is_empty() {
-                return Err(malformed("a prefix bound to no namespace"));
-            }
-        } else {
-            let (resolved, local) = reader.resolver().resolve_attribute(attribute.key);
-            let (namespace, name) = (namespace(resolved)?, local.as_ref().to_owned());
-            if element.attribute(&namespace, &name).is_some() {
+fn element(start: &BytesStart<'_>, depth: usize, scope: &mut Scope, limits: &Limits) -> Result<Element, ReadError> {
+    // What the prefixes stand for is known once all attributes are read.
+    let mut attributes: Vec<(&str, &str, String)> = Vec::new();
+    let mut namespaces = Vec::new();
+    let mut rest = start.attributes_raw();
+    while let Some((name, value, after)) = split_attribute(rest)? {
+        rest = after;
+        let (prefix, local) = names::split_qname(name).map_err(malformed)?;
+        let value = attribute_value(value)?.into_owned();
+        if prefix == "xmlns" || name == "xmlns" {
+            let declared = if prefix.is_empty() { "" } else { local };
+            if namespaces.contains(&declared) {
                 return Err(malformed(format!("attribute '{name}' twice")));
             }
-            element.attributes.push(Attribute { namespace, name, value: value.into_owned() });
+            namespaces.push(declared);
+            scope.declare(declared, &value, depth).map_err(malformed)?;
+        } else {
+            attributes.push((prefix, local, value));
         }
-        if element.attributes.len() > limits.attributes_max {
+        if attributes.len() > limits.attributes_max {
             return Err(ReadError::TooMuch(format!("more than {} attributes on one element", limits.attributes_max)));
         }
-        if namespaces > limits.namespaces_max {
+        if namespaces.len() > limits.namespaces_max {
             let max = limits.namespaces_max;
             return Err(ReadError::TooMuch(format!("more than {max} namespace declarations on one element")));
         }
+        if scope.len() > limits.namespaces_in_scope_max {
+            let max = limits.namespaces_in_scope_max;
+            return Err(ReadError::TooMuch(format!("more than {max} namespace declarations in scope")));
+        }
+    }
+
+    let name = start.name();
+    let (prefix, local) = names::split_qname(name.as_ref()).map_err(malformed)?;
+    let namespace = scope.of_element(prefix).map_err(malformed)?;
+    let mut element = Element { namespace, name: local.to_owned(), ..Element::default() };
+    for (prefix, name, value) in attributes {
+        let namespace = scope.of_attribute(prefix).map_err(malformed)?;
+        if element.attribute(&namespace, name).is_some() {
+            return Err(malformed(format!("attribute '{name}' twice")));
+        }
+        element.attributes.push(Attribute { namespace, name: name.to_owned(), value });
     }
     Ok(element)
 }
 
-fn namespace(resolved: ResolveResult<'_>) -> Result<String, ReadError> {
-    match resolved {
-        ResolveResult::Bound(namespace) => Ok(namespace.into_inner().to_owned()),
-        ResolveResult::Unbound => Ok(String::new()),
-        ResolveResult::Unknown(prefix) => Err(malformed(format!("prefix '{prefix:?}' is not declared"))),
+/// XML 1.0 §2.3, production 3.
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Takes the next attribute off the inside of a tag: its name, its raw value, and what is left (XML 1.0 §3.1,
+/// productions 40 and 41). `None`: there was only white space.
+fn split_attribute(inside: &str) -> Result<Option<(&str, &str, &str)>, ReadError> {
+    let found = inside.trim_start_matches(WHITE_SPACE);
+    if found.is_empty() {
+        return Ok(None);
+    }
+    if found.len() == inside.len() {
+        return Err(malformed("no white space before an attribute"));
+    }
+    let (name, value) = found.split_once('=').ok_or_else(|| malformed("an attribute without a value"))?;
+    let value = value.trim_start_matches(WHITE_SPACE);
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let (value, rest) = quote
+        .and_then(|quote| value[1..].split_once(quote))
+        .ok_or_else(|| malformed("an attribute value without its quotes"))?;
+    Ok(Some((name.trim_end_matches(WHITE_SPACE), value, rest)))
+}
+
+/// The value an attribute has, references resolved and white space normalized (XML 1.0 §3.3.3).
+fn attribute_value(raw: &str) -> Result<Cow<'_, str>, ReadError> {
+    if raw.contains('<') {
+        return Err(malformed("'<' in an attribute value"));
+    }
+    let attribute = RawAttribute { key: QName(""), value: raw.into() };
+    let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(malformed)?;
+    match value.chars().find(|c| !is_xml_char(*c)) {
+        None => Ok(value),
+        Some(c) => Err(malformed(format!("a reference to character U+{:04X}", c as u32))),
     }
 }
 
 fn add_text(open: &mut [Element], piece: &str) -> Result<(), ReadError> {
     match open.last_mut() {
         Some(element) => element.text.push_str(piece),
-        None if piece.trim_matches([' ', '\t', '\r', '\n']).is_empty() => {}
+        None if piece.trim_matches(WHITE_SPACE).is_empty() => {}
         None => return Err(malformed("text outside the root element")),
     }
     Ok(())
-}
-
-/// A qualified name (Namespaces in XML 1.0 §4). Beyond ASCII the check is generous: nothing here depends on it.
-fn check_name(name: &str) -> Result<(), ReadError> {
-    let is_start = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
-    let is_part = |c: char| is_start(c) || c.is_ascii_digit() || matches!(c, '-' | '.');
-    let is_ncname = |n: &str| n.starts_with(is_start) && n.chars().all(is_part);
-    match name.split_once(':') {
-        None if is_ncname(name) => Ok(()),
-        Some((prefix, local)) if is_ncname(prefix) && is_ncname(local) => Ok(()),
-        _ => Err(malformed(format!("'{name}' is not a name"))),
-    }
 }
 
 fn malformed(reason: impl ToString) -> ReadError {
