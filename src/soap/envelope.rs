@@ -1,7 +1,7 @@
 //! Reading an envelope: well-formed XML with namespaces, in bounds, as SOAP lays it out.
 //!
 //! quick-xml splits the text into events and resolves references; what it leaves to its users is checked here: one root
-//! and nothing behind it, names, characters, attributes, depth, counts. Namespaces are [`names`]'s.
+//! and nothing behind it, names, characters, attributes, the XML declaration, depth, counts. Namespaces are [`names`]'s.
 //! A document type declaration is refused before anything is built (SOAP 1.1 §3), so no entity is ever defined, and only
 //! the five predefined ones and character references are resolved. Processing instructions are passed over: SOAP forbids
 //! them, but the service that clients know takes them.
@@ -150,6 +150,10 @@ fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
     if let Some(c) = text.chars().find(|c| !is_xml_char(*c)) {
         return Err(malformed(format!("character U+{:04X}", c as u32)));
     }
+    // The byte order mark is off already, and quick-xml would pass over another one.
+    if text.starts_with('\u{FEFF}') {
+        return Err(malformed("text outside the root element"));
+    }
     let mut reader = Reader::from_str(text);
     let config = reader.config_mut();
     config.expand_empty_elements = true;
@@ -208,14 +212,15 @@ fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
                 if before != 0 {
                     return Err(malformed("an XML declaration that is not at the beginning"));
                 }
-                let version = declaration.version().map_err(malformed)?;
-                if version != "1.0" {
-                    return Err(malformed(format!("XML version {version}")));
-                }
+                check_declaration(declaration.strip_prefix("xml").unwrap_or_default())?;
             }
             Event::PI(instruction) => {
-                if instruction.target().eq_ignore_ascii_case("xml") {
+                let target = instruction.target();
+                if target.eq_ignore_ascii_case("xml") {
                     return Err(malformed("an XML declaration that is not at the beginning"));
+                }
+                if !names::is_ncname(target) {
+                    return Err(malformed(format!("'{target}' is not a name")));
                 }
             }
             Event::DocType(_) => return Err(malformed("a document type declaration")),
@@ -309,6 +314,30 @@ fn attribute_value(raw: &str) -> Result<Cow<'_, str>, ReadError> {
         None => Ok(value),
         Some(c) => Err(malformed(format!("a reference to character U+{:04X}", c as u32))),
     }
+}
+
+/// Checks what stands in an XML declaration (XML 1.0 §2.8, production 23).
+fn check_declaration(mut inside: &str) -> Result<(), ReadError> {
+    let mut expected = ["version", "encoding", "standalone"].into_iter();
+    let mut has_version = false;
+    while let Some((name, value, rest)) = split_attribute(inside)? {
+        inside = rest;
+        let is_good = match name {
+            "version" if value != "1.0" => return Err(malformed(format!("XML version {value}"))),
+            "version" => true,
+            "encoding" => {
+                value.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+            }
+            _ => matches!(value, "yes" | "no"),
+        };
+        // Each at most once, and in this order.
+        if !is_good || !expected.any(|e| e == name) {
+            return Err(malformed(format!("'{name}' in the XML declaration")));
+        }
+        has_version |= name == "version";
+    }
+    if has_version { Ok(()) } else { Err(malformed("an XML declaration without a version")) }
 }
 
 fn add_text(open: &mut [Element], piece: &str) -> Result<(), ReadError> {
