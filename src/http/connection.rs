@@ -74,6 +74,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, metric
             .timer(TokioTimer::new())
             .header_read_timeout(limits.idle_timeout)
             .max_header_size(limits.head_bytes_max)
+            // The read buffer grows with the bodies that come and stays that large while the connection rests. hyper
+            // takes no less than 8 KiB.
+            .max_buf_size(limits.head_bytes_max.max(8192))
             .serve_connection(io, service);
         let connection = graceful.watch(connection);
         metrics.connections.inc();

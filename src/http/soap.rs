@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -255,7 +255,7 @@ impl Refused {
     }
 }
 
-async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Bytes, Refused> {
+async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Vec<u8>, Refused> {
     let too_long = || {
         Refused::Unread(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -266,8 +266,19 @@ async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits) -> Result<B
     if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
         return Err(too_long());
     }
-    match tokio::time::timeout(limits.body_timeout, Limited::new(body, limits.body_bytes_max).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    let mut body = Limited::new(body, limits.body_bytes_max);
+    // Into one buffer as it comes: what is kept of a body is then its bytes, however small the chunks it came in.
+    let collect = async {
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await.transpose()? {
+            if let Ok(data) = frame.into_data() {
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok::<_, axum::BoxError>(bytes)
+    };
+    match tokio::time::timeout(limits.body_timeout, collect).await {
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(e)) if e.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(e)) => Err(Refused::Malformed(format!("the body broke off: {e}"))),
         Err(_) => Err(Refused::Unread(
