@@ -1,6 +1,7 @@
 //! SOAP over HTTP, answered as an ASMX service answers: which operation a message is for, and what status and fault a
 //! message gets that cannot be served. The rules are the ones clients know from the vendor's service.
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -87,7 +88,7 @@ async fn answer(
         }
         Err(refused) => {
             app.service.metrics.count_call("none", "Fault");
-            tracing::info!(error_id = %context.id, reason = %refused.reason(), "not a call we can serve");
+            tracing::info!(error_id = %context.id, reason = %ForLog(refused.reason()), "not a call we can serve");
             refused.response(content_type.version)
         }
     }
@@ -255,6 +256,19 @@ impl Refused {
     }
 }
 
+/// What a client wrote, for the log: on one line, so that it cannot pass for another entry, and not without end.
+struct ForLog<'a>(&'a str);
+
+impl fmt::Display for ForLog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CHARS_MAX: usize = 500;
+        for c in self.0.chars().take(CHARS_MAX) {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+        }
+        if self.0.chars().nth(CHARS_MAX).is_some() { f.write_char('…') } else { Ok(()) }
+    }
+}
+
 async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Vec<u8>, Refused> {
     let too_long = || {
         Refused::Unread(
@@ -391,6 +405,18 @@ mod tests {
         ] {
             assert_eq!(of(value), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn what_a_client_wrote_stays_on_one_line_of_the_log() {
+        for (written, logged) in [
+            ("entity 'größe' is not defined", "entity 'größe' is not defined"),
+            ("a\nERROR b\r\t\u{1b}[31m\u{85}", "a\\nERROR b\\r\\t\\u{1b}[31m\\u{85}"),
+        ] {
+            assert_eq!(ForLog(written).to_string(), logged);
+        }
+        assert_eq!(ForLog(&"x".repeat(500)).to_string(), "x".repeat(500));
+        assert_eq!(ForLog(&"x".repeat(300_000)).to_string(), "x".repeat(500) + "…");
     }
 
     #[test]
