@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use tower::ServiceExt as _;
@@ -122,7 +122,10 @@ async fn dispatch(router: Router, request: Request<hyper::body::Incoming>, peer:
         parts.uri = folded;
     }
     let request = Request::from_parts(parts, Body::new(body));
-    let answer = connection::catch_panic(router.oneshot(request)).await;
+    let answer = match misread(&request) {
+        Some(status) => Some(Ok((status, [(header::CONNECTION, "close")]).into_response())),
+        None => connection::catch_panic(router.oneshot(request)).await,
+    };
     let mut response = match answer {
         Some(Ok(response)) => response,
         Some(Err(never)) => match never {},
@@ -135,6 +138,20 @@ async fn dispatch(router: Router, request: Request<hyper::body::Incoming>, peer:
         response.headers_mut().insert("x-request-id", value);
     }
     response
+}
+
+/// The answer to a request that a proxy before us may take for another one than we do: addressed to no host or to several
+/// (RFC 9112 §3.2), or in a transfer coding that is not ours (§6.1). hyper refuses the rest of what is ambiguous.
+fn misread(request: &Request) -> Option<StatusCode> {
+    let values = |name| request.headers().get_all(name).iter();
+    let hosts = values(header::HOST).count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Some(StatusCode::BAD_REQUEST);
+    }
+    let mut codings = values(header::TRANSFER_ENCODING);
+    let (first, more) = (codings.next(), codings.next().is_some());
+    let is_ours = first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    (more || !is_ours).then_some(StatusCode::NOT_IMPLEMENTED)
 }
 
 /// An IPv4 client that came in over an IPv6 socket is still that IPv4 client.
