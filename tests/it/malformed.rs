@@ -1,0 +1,628 @@
+//! What is XML and what is not. Anything that is not well-formed XML 1.0 with namespaces is answered with 400, a
+//! Content-Type and no body, which is how the service clients know tells them so; anything that is well-formed is read,
+//! however unusual it looks. An independent parser, expat, is asked about thousands of damaged messages besides.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use seatkeeper::soap::encoding;
+use seatkeeper::soap::envelope::{self, Limits, ReadError};
+
+use crate::harness::*;
+
+/// A message whose Body holds `inner`.
+fn around(inner: &str) -> String {
+    format!("<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body>{inner}</e:Body></e:Envelope>")
+}
+
+/// Documents that are not well-formed, each with what is wrong about it.
+fn malformed() -> Vec<(&'static str, String)> {
+    let good = around("<a/>");
+    let documents = [
+        ("nothing", String::new()),
+        ("white space", " \r\n\t".to_owned()),
+        ("text", "hello".to_owned()),
+        ("a comment only", "<!-- a -->".to_owned()),
+        ("a declaration only", "<?xml version=\"1.0\"?>".to_owned()),
+        ("JSON", "{\"jsonrpc\": \"2.0\"}".to_owned()),
+        ("a form", "a=b&c=d".to_owned()),
+        ("HTML", "<html><p>a<br></p></html>".to_owned()),
+        ("an unclosed root", good.replace("</e:Envelope>", "")),
+        ("an unclosed tag", good.replace("</e:Envelope>", "</e:Envelope")),
+        ("two roots", format!("{good}{good}")),
+        ("an empty element behind the root", format!("{good}<a/>")),
+        ("text behind the root", format!("{good}x")),
+        ("text before the root", format!("x{good}")),
+        ("a reference behind the root", format!("{good}&#32;")),
+        ("CDATA behind the root", format!("{good}<![CDATA[]]>")),
+        ("no-break space behind the root", format!("{good}\u{A0}")),
+        ("an end tag behind the root", format!("{good}</a>")),
+        ("white space before the declaration", format!(" <?xml version=\"1.0\"?>{good}")),
+        ("a comment before the declaration", format!("<!-- a --><?xml version=\"1.0\"?>{good}")),
+        ("a second declaration", format!("<?xml version=\"1.0\"?><?xml version=\"1.0\"?>{good}")),
+        ("a declaration behind the root", format!("{good}<?xml version=\"1.0\"?>")),
+        ("a second byte order mark", format!("\u{FEFF}\u{FEFF}{good}")),
+    ];
+    let declarations = [
+        ("version 1.1", "<?xml version=\"1.1\"?>"),
+        ("version 2.0", "<?xml version='2.0'?>"),
+        ("no version", "<?xml encoding=\"utf-8\"?>"),
+        ("an empty declaration", "<?xml?>"),
+        ("the encoding first", "<?xml encoding=\"utf-8\" version=\"1.0\"?>"),
+        ("an encoding that is no name", "<?xml version=\"1.0\" encoding=\"utf 8\"?>"),
+        ("standalone=\"maybe\"", "<?xml version=\"1.0\" standalone=\"maybe\"?>"),
+        ("standalone before encoding", "<?xml version=\"1.0\" standalone=\"no\" encoding=\"utf-8\"?>"),
+        ("the version twice", "<?xml version=\"1.0\" version=\"1.0\"?>"),
+        ("something else", "<?xml version=\"1.0\" a=\"b\"?>"),
+        ("no white space", "<?xml version=\"1.0\"encoding=\"utf-8\"?>"),
+        ("no quotes", "<?xml version=1.0?>"),
+        ("upper case", "<?XML version=\"1.0\"?>"),
+        ("an internal subset", "<!DOCTYPE a [<!ELEMENT a ANY>]>"),
+        ("a DTD by name only", "<!DOCTYPE e:Envelope>"),
+        ("an external DTD", "<!DOCTYPE a SYSTEM \"http://127.0.0.1:1/a.dtd\">"),
+        ("a public DTD", "<!DOCTYPE a PUBLIC \"-//A//B\" \"file:///etc/hostname\">"),
+        ("an external entity", "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/hostname\">]>"),
+        ("a parameter entity", "<!DOCTYPE a [<!ENTITY % x SYSTEM \"http://127.0.0.1:1/x\">%x;]>"),
+        ("a DTD in lower case", "<!doctype a>"),
+        ("an entity declaration outside a DTD", "<!ENTITY a \"b\">"),
+    ];
+    let bodies = [
+        ("']]>' in text", "<a>]]></a>"),
+        ("'<' in an attribute value", "<a b=\"<\"/>"),
+        ("'&' alone", "<a>a & b</a>"),
+        ("'&' in an attribute value", "<a b=\"a&b\"/>"),
+        ("NUL", "<a>\u{0}</a>"),
+        ("U+0001", "<a>\u{1}</a>"),
+        ("a form feed between attributes", "<a\u{C}b=\"\"/>"),
+        ("U+001F in an attribute value", "<a b=\"\u{1F}\"/>"),
+        ("escape in a comment", "<!-- \u{1B} -->"),
+        ("U+FFFE", "<a>\u{FFFE}</a>"),
+        ("U+FFFF in CDATA", "<![CDATA[\u{FFFF}]]>"),
+        ("a reference to NUL", "<a>&#0;</a>"),
+        ("a reference to U+0001", "<a>&#1;</a>"),
+        ("a reference to U+000B in an attribute value", "<a b=\"&#xB;\"/>"),
+        ("a reference to U+FFFE", "<a>&#xFFFE;</a>"),
+        ("a reference to a surrogate", "<a>&#xD800;</a>"),
+        ("references to a pair of surrogates", "<a>&#xD83D;&#xDE00;</a>"),
+        ("a reference beyond Unicode", "<a>&#x110000;</a>"),
+        ("a reference beyond 32 bits", "<a>&#99999999999999999999;</a>"),
+        ("a reference with a sign", "<a>&#+65;</a>"),
+        ("a reference with a space", "<a>&# 65;</a>"),
+        ("a reference without digits", "<a>&#;</a>"),
+        ("a hexadecimal reference without digits", "<a>&#x;</a>"),
+        ("a hexadecimal reference with X", "<a>&#X41;</a>"),
+        ("a reference without its semicolon", "<a>&#65</a>"),
+        ("an entity of HTML", "<a>&nbsp;</a>"),
+        ("an entity of HTML in an attribute value", "<a b=\"&eacute;\"/>"),
+        ("a predefined entity in upper case", "<a>&AMP;</a>"),
+        ("an entity without a name", "<a>&;</a>"),
+        ("a name that begins with a digit", "<1a/>"),
+        ("a name that begins with a hyphen", "<-a/>"),
+        ("a name with a sign that is no letter", "<a×/>"),
+        ("a name with bytes that are no character", "<a\u{FFFD}/>"),
+        ("two colons", "<e:b:c/>"),
+        ("a colon first", "<:a/>"),
+        ("a colon last", "<e:/>"),
+        ("an attribute name with two colons", "<a e:b:c=\"\"/>"),
+        ("an attribute name that begins with a digit", "<a 1=\"\"/>"),
+        ("a space before the name", "< a/>"),
+        ("a space in an end tag", "<a></ a>"),
+        ("an attribute on an end tag", "<a></a b=\"\">"),
+        ("a space in '/>'", "<a / >"),
+        ("no name", "<>"),
+        ("mismatched tags", "<a></b>"),
+        ("tags in the wrong order", "<a><b></a></b>"),
+        ("tags that differ in case", "<a></A>"),
+        ("tags that differ in prefix", "<a xmlns:p=\"urn:a\" xmlns:q=\"urn:a\"><p:b></q:b></a>"),
+        ("an undeclared element prefix", "<p:a/>"),
+        ("an undeclared attribute prefix", "<a p:b=\"\"/>"),
+        ("a prefix out of its scope", "<a><b xmlns:p=\"urn:a\"/><p:c/></a>"),
+        ("an undeclared prefix on a declaration", "<a p:xmlns=\"urn:a\"/>"),
+        ("a prefix bound to nothing", "<a xmlns:p=\"\"/>"),
+        ("the xml prefix bound to another namespace", "<a xmlns:xml=\"urn:a\"/>"),
+        ("another prefix bound to xml's namespace", "<a xmlns:p=\"http://www.w3.org/XML/1998/namespace\"/>"),
+        ("xml's namespace as the default", "<a xmlns=\"http://www.w3.org/XML/1998/namespace\"/>"),
+        ("the xmlns prefix declared", "<a xmlns:xmlns=\"urn:a\"/>"),
+        ("another prefix bound to xmlns's namespace", "<a xmlns:p=\"http://www.w3.org/2000/xmlns/\"/>"),
+        ("xmlns's namespace as the default", "<a xmlns=\"http://www.w3.org/2000/xmlns/\"/>"),
+        ("xmlns as an element's prefix", "<xmlns:a/>"),
+        ("a declaration without a prefix", "<a xmlns:=\"urn:a\"/>"),
+        ("an attribute twice", "<a b=\"\" b=\"\"/>"),
+        ("an attribute twice by two prefixes", "<a xmlns:p=\"urn:a\" xmlns:q=\"urn:a\" p:b=\"\" q:b=\"\"/>"),
+        (
+            "an attribute twice by two spellings of a namespace",
+            "<a xmlns:p=\"urn:a\" xmlns:q=\"urn:&#97;\" p:b=\"\" q:b=\"\"/>",
+        ),
+        ("a prefix declared twice", "<a xmlns:p=\"urn:a\" xmlns:p=\"urn:b\"/>"),
+        ("the default namespace declared twice", "<a xmlns=\"urn:a\" xmlns='urn:a'/>"),
+        ("no white space between attributes", "<a b=\"\"c=\"\"/>"),
+        ("an attribute without a value", "<a b/>"),
+        ("an attribute value without quotes", "<a b=c/>"),
+        ("an attribute value with two kinds of quotes", "<a b=\"c'/>"),
+        ("an attribute without a name", "<a =\"\"/>"),
+        ("'--' in a comment", "<!-- a -- b -->"),
+        ("'--->' at the end of a comment", "<!-- a --->"),
+        ("a comment of two hyphens and a bit", "<!-->"),
+        ("an unclosed comment", "<!-- a"),
+        ("an unclosed processing instruction", "<?a b"),
+        ("an unclosed CDATA section", "<![CDATA[a]]"),
+        ("CDATA in lower case", "<![cdata[a]]>"),
+        ("a declaration in the middle", "<?xml version=\"1.0\"?>"),
+        ("a processing instruction named XmL", "<?XmL a?>"),
+        ("a processing instruction without a name", "<? a?>"),
+        ("a processing instruction named 1", "<?1?>"),
+        ("a processing instruction with a colon", "<?a:b c?>"),
+        ("a DTD in the middle", "<!DOCTYPE a>"),
+        ("an element declaration", "<!ELEMENT a ANY>"),
+        ("'<!'", "<!>"),
+    ];
+    let entities: String =
+        (1..10).map(|n| format!("<!ENTITY e{n} \"{}\">", format!("&e{};", n - 1).repeat(10))).collect();
+    let laughs = format!("<!DOCTYPE a [<!ENTITY e0 \"ha\">{entities}]>{}", around("<a>&e9;</a>"));
+    let blowup = format!(
+        "<!DOCTYPE a [<!ENTITY e \"{}\">]>{}",
+        "x".repeat(50_000),
+        around(&format!("<a>{}</a>", "&e;".repeat(50_000)))
+    );
+    documents
+        .into_iter()
+        .chain(declarations.map(|(name, declaration)| (name, format!("{declaration}{good}"))))
+        .chain(bodies.map(|(name, body)| (name, around(body))))
+        .chain([("a billion laughs", laughs), ("quadratic blowup", blowup)])
+        .collect()
+}
+
+#[test]
+fn what_is_not_well_formed_is_told_so_with_400_and_no_body() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for (name, document) in malformed() {
+        let text = encoding::decode(document.as_bytes(), Some("utf-8")).expect("a known charset");
+        let read = envelope::read(&text, &Limits::default());
+        assert!(matches!(read, Err(ReadError::Malformed(_))), "{name}: {read:?}\n{document}");
+
+        for content_type in ["text/xml; charset=utf-8", "application/soap+xml; charset=utf-8"] {
+            let request = post(&format!("Content-Type: {content_type}\r\n{ACTION}"), document.as_bytes());
+            let answer = client.send(&request);
+            let seen = (answer.status, answer.header("content-type"), answer.header("content-length"), &*answer.body);
+            assert_eq!(seen, (400, Some(content_type), Some("0"), ""), "{name}\n{document}");
+        }
+    }
+    // The connection has lived through all of it.
+    assert_eq!(
+        client.send(&post11(&assign_envelope("agent", PASSWORD, "backup01", 42, "SqlBackup"))).code(),
+        "Success"
+    );
+}
+
+/// Ways to write one and the same call, as replacements in the plain one.
+const WELL_FORMED: &[(&str, &[(&str, &str)])] = &[
+    ("as it is", &[]),
+    ("no declaration", &[("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n", "")]),
+    ("white space first, then", &[("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n", "\r\n\t ")]),
+    ("a declaration in single quotes", &[("version=\"1.0\" encoding=\"utf-8\"", "version = '1.0'  standalone='yes' ")]),
+    ("an encoding that the Content-Type overrules", &[("encoding=\"utf-8\"", "encoding=\"iso-8859-1\"")]),
+    ("a byte order mark", &[("<?xml ", "\u{FEFF}<?xml ")]),
+    ("a comment before the root", &[("<soap:Envelope", "<!-- a - b --><soap:Envelope")]),
+    ("a style sheet", &[("<soap:Envelope", "<?xml-stylesheet href=\"a\"?>\n<soap:Envelope")]),
+    ("comment, instruction and white space behind", &[("</soap:Envelope>", "</soap:Envelope>\n<!---->\r\n<?a?> ")]),
+    ("CR LF and tabs between elements", &[("><", ">\r\n\t<")]),
+    ("CR alone between elements", &[("><", ">\r<")]),
+    ("comments everywhere", &[("><", "><!-- <&]]> --><")]),
+    ("instructions everywhere", &[("><", "><?a <&]]> ?><")]),
+    ("CDATA everywhere", &[("><", "><![CDATA[]]><")]),
+    ("a comment in a value", &[("backup01", "back<!-- -->up01")]),
+    ("an instruction in a value", &[("backup01", "back<?a b?>up01")]),
+    ("a value in CDATA", &[("backup01", "<![CDATA[backup01]]>")]),
+    ("a value half in CDATA", &[("backup01", "ba<![CDATA[ckup]]>0<![CDATA[1]]>")]),
+    ("a decimal reference", &[("backup01", "back&#117;p01")]),
+    ("a hexadecimal reference", &[("backup01", "backu&#x000070;01")]),
+    ("references in a row", &[("backup01", "&#98;&#97;&#99;k&#x75;&#x70;01")]),
+    ("a number in references", &[(">42<", ">&#52;2<")]),
+    ("another prefix", &[("soap:", "s:"), ("xmlns:soap", "xmlns:s")]),
+    ("a prefix that is barely a name", &[("soap:", "_é.-9名:"), ("xmlns:soap", "xmlns:_é.-9名")]),
+    ("a prefix that looks like xml", &[("soap:", "XMLNS:"), ("xmlns:soap", "xmlns:XMLNS")]),
+    ("the envelope in the default namespace", &[("soap:", ""), ("xmlns:soap", "xmlns")]),
+    (
+        "our elements by prefix",
+        &[
+            ("<AssignLicense xmlns=", "<v:AssignLicense xmlns:v="),
+            ("</AssignLicense>", "</v:AssignLicense>"),
+            ("<request", "<v:request"),
+            ("</request", "</v:request"),
+            ("<Username", "<v:Username"),
+            ("</Username", "</v:Username"),
+            ("<LicenseProviderEntityId", "<v:LicenseProviderEntityId"),
+            ("</LicenseProviderEntityId", "</v:LicenseProviderEntityId"),
+            ("<LicenseType", "<v:LicenseType"),
+            ("</LicenseType", "</v:LicenseType"),
+        ],
+    ),
+    ("a prefix redeclared inside", &[("<request>", "<request xmlns:soap=\"urn:a\"><soap:Body/>")]),
+    (
+        "a prefix redeclared to the same",
+        &[("<Username>", "<Username xmlns:soap='http://schemas.xmlsoap.org/soap/envelope/'>")],
+    ),
+    ("the default namespace redeclared", &[("<Username>", "<x xmlns=\"urn:a\"><Username>x</Username></x><Username>")]),
+    ("the default namespace taken back", &[("<Username>", "<Username xmlns=\"\">x</Username><Username>")]),
+    ("a reference in a namespace name", &[("\"sosonlinebackup.com\"", "\"sosonline&#98;ackup.com\"")]),
+    ("the xml prefix declared", &[("<request>", "<request xmlns:xml=\"http://www.w3.org/XML/1998/namespace\">")]),
+    ("attributes of the xml prefix", &[("<request>", "<request xml:lang=\"en\" xml:space='preserve'>")]),
+    ("attributes in single quotes", &[("\"", "'")]),
+    ("quotes in attributes", &[("<request>", "<request a='\"' b=\"'\" c=\"&quot;&apos;\">")]),
+    ("'>' in text and attributes", &[("<request>", "<request a=\">\">> ]] ]]&gt; ")]),
+    ("white space in tags", &[("<request>", "<request\r\n a\t=\n\"\"\t>"), ("</request>", "</request\r\n>")]),
+    ("an attribute of two namespaces", &[("<request>", "<request a=\"\" soap:a=\"\" xsi:a=\"\">")]),
+    (
+        "xsi:type",
+        &[
+            ("<Username>", "<Username xsi:type=\"xsd:string\">"),
+            ("<LicenseProviderEntityId>", "<LicenseProviderEntityId xsi:type=\"xsd:int\">"),
+        ],
+    ),
+    (
+        "encodingStyle",
+        &[("<soap:Body>", "<soap:Body soap:encodingStyle=\"http://schemas.xmlsoap.org/soap/encoding/\">")],
+    ),
+    ("xsi:nil=\"false\"", &[("<Username>", "<Username xsi:nil=\"false\">")]),
+    ("unknown elements", &[("<Username>", "<Unknown>1</Unknown><Username>"), ("</request>", "<größe/></request>")]),
+    ("unknown elements in the password's block", &[("<UserName>", "<Other><Password>x</Password></Other><UserName>")]),
+    (
+        "an unknown header block",
+        &[("<soap:Header>", "<soap:Header><a xmlns=\"urn:a\" soap:mustUnderstand=\"0\">b</a>")],
+    ),
+    ("the first of two values", &[("</Username>", "</Username><Username>other</Username>")]),
+    (
+        "the fields in another order",
+        &[("<Username>backup01</Username>", ""), ("</LicenseType>", "</LicenseType><Username>backup01</Username>")],
+    ),
+    (
+        "the credentials in another order",
+        &[("<UserName>agent</UserName>", ""), ("</Password>", "</Password><UserName>agent</UserName>")],
+    ),
+    ("a line break around a number", &[(">42<", ">\r\n 42\t<")]),
+    ("another element behind ours", &[("</soap:Body>", "<other/></soap:Body>")]),
+];
+
+#[test]
+fn what_is_well_formed_is_read_however_it_looks() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let plain = assign_envelope("agent", PASSWORD, "backup01", 42, "SqlBackup");
+    assert_eq!(client.send(&post11(&plain)).code(), "Success");
+    for (name, replacements) in WELL_FORMED {
+        let mut message = plain.clone();
+        for (from, to) in *replacements {
+            assert!(message.contains(from), "{name}: {from} is not in the message");
+            message = message.replace(from, to);
+        }
+        for request in [post11(&message), post12(&to_soap12(&message))] {
+            let answer = client.send(&request);
+            // Only who read all of the message can say this.
+            let expected = "'backup01' already holds a SqlBackup license";
+            assert!(answer.message().contains(expected), "{name}: {answer:?}\n{message}");
+        }
+    }
+}
+
+#[test]
+fn deep_but_not_too_deep_is_read() {
+    let server = Server::start();
+    // Envelope, Header and Body are three of the levels.
+    let deep = format!("{}{}", "<a>".repeat(30), "</a>".repeat(30));
+    let message = assign_envelope("agent", PASSWORD, "backup01", 42, "SqlBackup");
+    let message = message.replace("<soap:Header>", &format!("<soap:Header>{deep}"));
+    assert_eq!(server.post11(&message).code(), "Success");
+}
+
+#[test]
+fn bytes_that_are_no_character_are_read_as_the_replacement_character() {
+    // As .NET reads them. A real password never holds them, and a user name of them is told apart by its name.
+    let server = Server::start();
+    let mut message = assign_envelope("agent", PASSWORD, "backup?", 42, "SqlBackup").into_bytes();
+    let at = message.iter().rposition(|b| *b == b'?').expect("the user name");
+    message[at] = 0xFF;
+    let request = post(&format!("Content-Type: text/xml; charset=utf-8\r\n{ACTION}"), &message);
+    assert_eq!(server.send(&request).code(), "Success");
+    assert_eq!(server.query::<String>("SELECT username FROM account"), "backup\u{FFFD}");
+}
+
+/// Each case comes as its length in four bytes, big-endian, and the case. Answers a line per case: `ok`, or what is wrong.
+const EXPAT: &str = r"
+import sys
+from xml.parsers import expat
+data, at, verdicts = sys.stdin.buffer.read(), 0, []
+while at < len(data):
+    end = at + 4 + int.from_bytes(data[at:at + 4], 'big')
+    try:
+        expat.ParserCreate('utf-8', namespace_separator='').Parse(data[at + 4:end], True)
+        verdicts.append('ok')
+    except expat.ExpatError as error:
+        verdicts.append(str(error))
+    at = end
+print('\n'.join(verdicts))
+";
+
+/// What expat says about each case; `ok`: it is well-formed.
+fn ask_expat(cases: &[String]) -> Vec<String> {
+    let mut expat = Command::new("python3")
+        .args(["-c", EXPAT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test needs python3, whose standard library brings expat, to compare with");
+    let mut stdin = expat.stdin.take().expect("piped");
+    for case in cases {
+        stdin.write_all(&u32::try_from(case.len()).expect("short").to_be_bytes()).expect("write");
+        stdin.write_all(case.as_bytes()).expect("write");
+    }
+    drop(stdin);
+    let mut verdicts = String::new();
+    expat.stdout.take().expect("piped").read_to_string(&mut verdicts).expect("read");
+    assert!(expat.wait().expect("wait").success(), "python3 failed");
+    let verdicts: Vec<String> = verdicts.lines().map(str::to_owned).collect();
+    assert_eq!(verdicts.len(), cases.len());
+    verdicts
+}
+
+/// What the damage is made of, besides single bytes and parts of the message itself.
+const TOKENS: &[&str] = &[
+    "<",
+    ">",
+    "&",
+    "/",
+    "=",
+    "\"",
+    "'",
+    ":",
+    "::",
+    "-",
+    "--",
+    "?",
+    "!",
+    " ",
+    "\n",
+    "\r",
+    "\r\n",
+    "\t",
+    "\u{0}",
+    "\u{1}",
+    "\u{B}",
+    "\u{C}",
+    "\u{7F}",
+    "\u{85}",
+    "\u{A0}",
+    "\u{2028}",
+    "\u{FFFD}",
+    "\u{FFFE}",
+    "é",
+    "名",
+    "×",
+    "·",
+    "]]>",
+    "]]",
+    "&lt;",
+    "&amp;",
+    "&#65;",
+    "&#x41;",
+    "&#X41;",
+    "&#0;",
+    "&#xD800;",
+    "&#xFFFE;",
+    "&#x110000;",
+    "&#99999999999;",
+    "&#;",
+    "&#x;",
+    "&#+1;",
+    "&;",
+    "&nbsp;",
+    "&a b;",
+    "<!--",
+    "-->",
+    "<!---->",
+    "<!-- a -->",
+    "<!-->",
+    "<!--->",
+    "<!----->",
+    "<!-- a--->",
+    "<![CDATA[",
+    "<![CDATA[x]]>",
+    "<![cdata[x]]>",
+    "<![CDATA[]]]]><![CDATA[>]]>",
+    "<?",
+    "?>",
+    "<?a b?>",
+    "<?xml version='1.0'?>",
+    "<?XML a?>",
+    "<?xml?>",
+    "<?xml-x a?>",
+    "<?1?>",
+    "<? a?>",
+    "<?a:b c?>",
+    "<!DOCTYPE a>",
+    "<!doctype a>",
+    "<!ELEMENT a ANY>",
+    "<!>",
+    "<a/>",
+    "<a>",
+    "</a>",
+    "</a >",
+    "</ a>",
+    "< a/>",
+    "<a / >",
+    "<a></a>",
+    "<p:a/>",
+    "<a:a/>",
+    "<xml:a/>",
+    "<xmlns:a/>",
+    "<:a/>",
+    "<a:/>",
+    "<a:b:c/>",
+    "<1a/>",
+    "<-a/>",
+    "<a1/>",
+    "<a.b-c/>",
+    "<_/>",
+    "<é/>",
+    "<×/>",
+    "<名 é='×'/>",
+    "<a·/>",
+    "<·/>",
+    " a='1'",
+    "a='1'",
+    " b=\"2\"",
+    " a",
+    " a=1",
+    " x='1'",
+    " p:x='1'",
+    " b:x='1'",
+    " c:x='5'",
+    " xmlns=''",
+    " xmlns:p=''",
+    " xmlns:p='urn:p'",
+    " xmlns:q='urn:a'",
+    " xmlns:c='urn:&#97;'",
+    " xmlns:xml='urn:x'",
+    " xmlns:xml='http://www.w3.org/XML/1998/namespace'",
+    " xmlns:z='http://www.w3.org/2000/xmlns/'",
+    " xmlns:z='http://www.w3.org/XML/1998/namespace'",
+    " xmlns='http://www.w3.org/XML/1998/namespace'",
+    " xmlns='http://www.w3.org/2000/xmlns/'",
+    " xmlns:xmlns='u'",
+    " xmlns:xmlfoo='u'",
+    " xmlns:='u'",
+    " version='1.0'",
+    " encoding='x y'",
+    " standalone='no'",
+    " standalone='maybe'",
+    "1.0",
+    "xml",
+    "xmlns",
+    "soap:",
+    "</soap:Envelope>",
+];
+
+/// A message with something of everything in it.
+const RICH: &str = "<?xml version='1.0' encoding='UTF-8' standalone='yes' ?><!-- c --><?pi data?>
+<e:Envelope xmlns:e='http://www.w3.org/2003/05/soap-envelope' xmlns:a=\"urn:a\" xmlns:b='urn:b'><e:Body a:x='1' b:x=\"2\" \
+x='3' xml:lang=\"en\"><m xmlns='urn:a'><![CDATA[ <&> ]]>&#65;&#x42;&amp;<n xmlns=\"\" a:y = 'q\"&quot;'/></m></e:Body>\
+<!-- d --></e:Envelope>
+<!-- end --><?end?>";
+
+/// The last place between two characters up to `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) % end.max(1) as u64) as usize
+    }
+
+    /// A place between two characters.
+    fn place(&mut self, text: &str) -> usize {
+        let at = self.below(text.len() + 1);
+        boundary(text, at)
+    }
+
+    /// A place around punctuation, where damage says most.
+    fn edge(&mut self, text: &str) -> usize {
+        let edges: Vec<usize> =
+            text.match_indices(['<', '>', '=', ' ', '"', '\'', '/', '?']).map(|(at, _)| at).collect();
+        if edges.is_empty() { 0 } else { edges[self.below(edges.len())] + self.below(2) }
+    }
+
+    /// A stretch of at most this many bytes.
+    fn stretch(&mut self, text: &str, bytes_max: usize) -> std::ops::Range<usize> {
+        let start = self.place(text);
+        let end = (start + 1 + self.below(bytes_max)).min(text.len());
+        start..boundary(text, end).max(start)
+    }
+
+    fn damage(&mut self, text: &mut String) {
+        match self.below(8) {
+            0 => {
+                let mut bytes = std::mem::take(text).into_bytes();
+                let at = self.below(bytes.len());
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << self.below(8);
+                }
+                // Bytes that are no character never reach the reader.
+                *text = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            1 | 2 => {
+                let at = self.place(text);
+                text.insert_str(at, TOKENS[self.below(TOKENS.len())]);
+            }
+            3 | 4 => {
+                let at = self.edge(text);
+                text.insert_str(at, TOKENS[self.below(TOKENS.len())]);
+            }
+            5 => {
+                let stretch = self.stretch(text, 12);
+                text.replace_range(stretch, "");
+            }
+            6 => {
+                let copy = text[self.stretch(text, 40)].to_owned();
+                let at = self.place(text);
+                text.insert_str(at, &copy);
+            }
+            _ => {
+                let (from, to) = (self.stretch(text, 12), self.stretch(text, 12));
+                let moved = text[from].to_owned();
+                text.replace_range(to, &moved);
+            }
+        }
+    }
+}
+
+/// Where expat takes what we refuse as malformed. The other way round there is nothing to allow.
+fn refused_on_purpose(case: &str, reason: &str) -> bool {
+    // SOAP forbids document type declarations; expat reads them.
+    case.contains("<!DOCTYPE")
+        // XML 1.0 is what we read; expat takes any version number for it.
+        || reason.starts_with("XML version ")
+}
+
+#[test]
+fn expat_agrees_about_thousands_of_damaged_messages() {
+    const SEED: u64 = 20_260_101;
+    const CASES: usize = 6_000;
+    let plain = assign_envelope("agent", "a&lt;b", "backup01", 42, "SqlBackup");
+    let mut random = Random(SEED);
+    let cases: Vec<String> = (0..CASES)
+        .map(|n| {
+            let mut case = if n % 2 == 0 { plain.clone() } else { RICH.to_owned() };
+            for _ in 0..=random.below(3) {
+                random.damage(&mut case);
+            }
+            case
+        })
+        .collect();
+    let mut read = [0; 3];
+    for (n, (case, verdict)) in cases.iter().zip(ask_expat(&cases)).enumerate() {
+        let text = encoding::decode(case.as_bytes(), Some("utf-8")).expect("a known charset");
+        match envelope::read(&text, &Limits::default()) {
+            Err(ReadError::Malformed(reason)) => {
+                read[0] += 1;
+                let agreed = verdict != "ok" || refused_on_purpose(case, &reason);
+                assert!(agreed, "seed {SEED}, case {n}: refused, {reason}; expat reads it\n{case}");
+            }
+            // A limit of ours: reading stopped there.
+            Err(ReadError::TooMuch(_)) => read[1] += 1,
+            Ok(_) | Err(ReadError::VersionMismatch { .. } | ReadError::NoBody { .. }) => {
+                read[2] += 1;
+                assert_eq!(verdict, "ok", "seed {SEED}, case {n}: read, but not well-formed\n{case}");
+            }
+        }
+    }
+    let [malformed, _, well_formed] = read;
+    assert!(malformed > CASES / 4 && well_formed > CASES / 20, "{read:?}: the damage is too much, or too little");
+}
