@@ -45,9 +45,14 @@ impl Browser {
         ]
         .map(|a| format!("\"{a}\""))
         .into();
+        // A window is never narrower than 500 pixels; a phone has to be emulated.
+        let emulated = format!(
+            ",\"mobileEmulation\":{{\"deviceMetrics\":{{\"width\":{width},\"height\":{height},\"pixelRatio\":2}}}}"
+        );
         let body = format!(
-            "{{\"capabilities\":{{\"alwaysMatch\":{{\"goog:chromeOptions\":{{\"args\":[{}]}}}}}}}}",
-            arguments.join(",")
+            "{{\"capabilities\":{{\"alwaysMatch\":{{\"goog:chromeOptions\":{{\"args\":[{}]{}}}}}}}}}",
+            arguments.join(","),
+            if width < 500 { emulated } else { String::new() }
         );
         let opened = browser.request("POST", "/session", &body);
         browser.session = string(&opened, "sessionId").unwrap_or_else(|| panic!("no session: {opened}"));
