@@ -103,7 +103,7 @@ const BREACHES: &[Breach] = &[
     },
     Breach {
         without: &["audit_event_insert"],
-        sql: "INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use) VALUES ('pool-change', 'sql', 1, 3, 7)",
+        sql: "INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 3, 7, 7)",
         told: &["the newest event of a pool says how many of its seats are in use: pool 1: 1 in use, the audit says 7"],
     },
     Breach {
