@@ -51,7 +51,8 @@ CREATE INDEX entity_by_parent ON entity (parent_id);
 -- Who may call. Make a hash with `seatkeeper hash-password`, or in `seatkeeper sql` with hash_password('...').
 CREATE TABLE credential (
     user_name     TEXT NOT NULL COLLATE NOCASE PRIMARY KEY
-                  CONSTRAINT "credential.user_name must have 1 to 128 characters" CHECK (length(user_name) BETWEEN 1 AND 128),
+                  CONSTRAINT "credential.user_name must have 1 to 128 characters" CHECK (length(user_name) BETWEEN 1 AND 128)
+                  CONSTRAINT "credential.user_name cannot be sql or cli: the audit means others by them" CHECK (user_name NOT IN ('sql', 'cli')),
     -- argon2id as a PHC string; at least m=19456,t=2,p=1, or the sign-in is refused. Changing it counts at once.
     password_hash TEXT NOT NULL
                   CONSTRAINT "credential.password_hash must be an argon2id PHC string: make one with seatkeeper hash-password"

@@ -766,3 +766,7 @@ INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seat
 -- a high-water mark that is too high
 -- expect: audit events are written by the database itself
 INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 5, 3, 9);
+
+-- a credential that the audit would take for the command line
+-- expect: credential.user_name cannot be sql or cli
+INSERT INTO credential (user_name, password_hash, entity_id) SELECT 'CLI', password_hash, entity_id FROM credential LIMIT 1;

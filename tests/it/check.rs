@@ -40,7 +40,19 @@ const BREACHES: &[Breach] = &[
     Breach {
         without: &["license_pool_updated"],
         sql: "UPDATE license_pool SET seats_total = 9 WHERE id = 1",
-        told: &["a pool has as many seats as its seats_total: pool 1 has 3 seats, seats_total is 9"],
+        told: &[
+            "a pool has as many seats as its seats_total: pool 1 has 3 seats, seats_total is 9",
+            "the newest event of a pool says how many seats it has: pool 1: 9 seats, the audit says 3",
+        ],
+    },
+    Breach {
+        without: &[],
+        sql: "CREATE TRIGGER mine AFTER UPDATE ON seat BEGIN SELECT 1; END; CREATE UNIQUE INDEX lone ON account (id, active);
+              CREATE INDEX plain ON account (active); CREATE TABLE theirs (x UNIQUE);",
+        told: &[
+            "the schema is the one this program made: 'lone' on 'account' is not ours",
+            "the schema is the one this program made: 'mine' on 'seat' is not ours",
+        ],
     },
     Breach {
         without: &["seat_identity"],

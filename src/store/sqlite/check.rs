@@ -23,6 +23,14 @@ pub const INVARIANTS: &[(&str, &str)] = &[
           WHERE n <> seats_total",
     ),
     (
+        "the newest event of a pool says how many seats it has",
+        "SELECT 'pool ' || id || ': ' || seats_total || ' seats, the audit says ' || coalesce(said, 'nothing')
+           FROM (SELECT id, seats_total,
+                        (SELECT seats_total FROM audit_event WHERE pool_id = license_pool.id ORDER BY audit_event.id DESC LIMIT 1) AS said
+                   FROM license_pool)
+          WHERE said IS NOT seats_total",
+    ),
+    (
         "a seat belongs to a pool of its type",
         "SELECT 'seat ' || seat_no || ' of pool ' || pool_id FROM seat LEFT JOIN license_pool ON license_pool.id = pool_id
           WHERE license_pool.license_type IS NOT seat.license_type",
@@ -97,19 +105,28 @@ pub fn check(connection: &Connection, check_hash: fn(&str) -> Result<(), String>
     Ok(found)
 }
 
-/// What of our tables, indexes and triggers is missing or altered. Additions of others are not our business.
+/// What of our tables, indexes and triggers is missing or altered, and what others have hung on our tables that acts when
+/// rows change. Tables, views and plain indexes of others are not our business.
 pub(super) fn schema_differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let fresh = Connection::open_in_memory()?;
     fresh.execute_batch(SCHEMA)?;
-    let found = object_names(connection)?;
-    Ok(object_names(&fresh)?
+    let (ours, found) = (object_names(&fresh)?, object_names(connection)?);
+    let altered = ours.iter().filter_map(|(name, sql)| match found.get(name) {
+        None => Some(format!("'{name}' is missing")),
+        Some(other) if other != sql => Some(format!("'{name}' is not as in schema.sql")),
+        Some(_) => None,
+    });
+    let mut statement = connection.prepare(
+        "SELECT name, tbl_name FROM sqlite_schema
+          WHERE type = 'trigger' OR (type = 'index' AND upper(sql) LIKE 'CREATE UNIQUE%')",
+    )?;
+    let acting = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let acting: Vec<(String, String)> = acting.collect::<rusqlite::Result<_>>()?;
+    let added = acting
         .into_iter()
-        .filter_map(|(name, sql)| match found.get(&name) {
-            None => Some(format!("'{name}' is missing")),
-            Some(other) if *other != sql => Some(format!("'{name}' is not as in schema.sql")),
-            Some(_) => None,
-        })
-        .collect())
+        .filter(|(name, table)| ours.contains_key(table) && !ours.contains_key(name))
+        .map(|(name, table)| format!("'{name}' on '{table}' is not ours"));
+    Ok(altered.chain(added).collect())
 }
 
 fn unusable_hashes(
