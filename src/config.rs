@@ -53,6 +53,7 @@ settings! {
     listen: SocketAddr = "127.0.0.1:8086", "SEATKEEPER_LISTEN", "Address and port to serve on";
     metrics_listen: SocketAddr = "-", "SEATKEEPER_METRICS_LISTEN", "Address and port for /metrics, apart from the service; none: no metrics are served";
     public_url: String = "-", "SEATKEEPER_PUBLIC_URL", "Scheme, host and port that clients use, such as https://licenses.example.com; none: what they send as Host";
+    trusted_proxies: String = "-", "SEATKEEPER_TRUSTED_PROXIES", "Addresses and networks of proxies whose Forwarded or X-Forwarded-* headers count, such as 127.0.0.1,10.0.0.0/8; none: nobody's";
     enroll: bool = "true", "SEATKEEPER_ENROLL", "Whether an assignment enrolls a user name that is not known";
     log_format: LogFormat = "human", "SEATKEEPER_LOG_FORMAT", "Log lines: human or json";
     log_level: LogLevel = "info", "SEATKEEPER_LOG_LEVEL", "Least important log lines shown: error, warn, info, debug or trace";
@@ -98,6 +99,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
     pub public_url: Option<String>,
+    pub trusted_proxies: http::TrustedProxies,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub auth: auth::Options,
@@ -175,6 +177,11 @@ impl Config {
             listen: o.listen.ok_or_else(|| set("listen"))?,
             metrics_listen: o.metrics_listen,
             public_url: o.public_url,
+            trusted_proxies: o
+                .trusted_proxies
+                .unwrap_or_default()
+                .parse()
+                .map_err(|e| ConfigError(format!("trusted_proxies: {e}")))?,
             log_format: o.log_format.ok_or_else(|| set("log_format"))?,
             log_level: o.log_level.ok_or_else(|| set("log_level"))?,
         })
@@ -262,6 +269,7 @@ mod tests {
             ("queue_calls_max = 0", "queue_calls_max must be 1 or more"),
             ("public_url = \"licenses.example.com\"", "public_url"),
             ("public_url = \"https://a.example/path\"", "public_url"),
+            ("trusted_proxies = \"10.0.0.0/99\"", "trusted_proxies: '10.0.0.0/99' has a bad prefix"),
         ] {
             std::fs::write(&path, text).expect("write");
             let error = Config::load(Some(&path), Overrides::default()).expect_err(text).to_string();

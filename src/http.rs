@@ -1,6 +1,7 @@
 //! HTTP: every route, and [`serve`], which both the program and the tests call.
 
 mod connection;
+mod forwarded;
 mod pages;
 mod soap;
 mod streamed;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
@@ -24,6 +26,7 @@ use crate::service::{CallContext, Service};
 use crate::soap::envelope;
 
 pub use connection::{Shutdown, serve};
+pub use forwarded::TrustedProxies;
 
 /// Bounds on what one client can make the service hold or wait for. Every one is a setting; see `seatkeeper serve --help`.
 #[derive(Debug, Clone)]
@@ -68,6 +71,31 @@ pub struct App {
     pub limits: Limits,
     /// Scheme, host and port clients reach us at, where that is not what they send as Host; no trailing slash.
     pub public_url: Option<String>,
+    /// Whose word on the client and its address counts.
+    pub trusted_proxies: TrustedProxies,
+}
+
+impl App {
+    /// The request's context, with the client's own address where a trusted proxy tells it.
+    fn context(&self, parts: &Parts) -> Option<CallContext> {
+        let mut context = parts.extensions.get::<CallContext>()?.clone();
+        if let Some(client) = self.trusted_proxies.read(context.peer, &parts.headers).client {
+            context.peer = client;
+        }
+        Some(context)
+    }
+
+    /// Scheme, host and port that the client used: as configured, as a trusted proxy says, as the client says.
+    fn base(&self, parts: &Parts) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
+        let peer = parts.extensions.get::<CallContext>().map(|c| c.peer);
+        let said = peer.map(|peer| self.trusted_proxies.read(peer, &parts.headers)).unwrap_or_default();
+        let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let local = || parts.extensions.get::<LocalAddr>().map(|l| l.0.clone()).unwrap_or_default();
+        format!("{}://{}", said.scheme.as_deref().unwrap_or("http"), said.host.or(host).unwrap_or_else(local))
+    }
 }
 
 /// The routes. Paths are matched in lower case: `dispatch` folds what the client typed.

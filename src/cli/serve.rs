@@ -28,7 +28,12 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
     let store = Arc::new(SqliteStore::open(&config.database, &config.store, Arc::clone(&metrics))?);
     let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
     let service = Arc::new(Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics)));
-    let app = App { service, limits: config.limits.clone(), public_url: config.public_url };
+    let app = App {
+        service,
+        limits: config.limits.clone(),
+        public_url: config.public_url,
+        trusted_proxies: config.trusted_proxies,
+    };
     runtime.block_on(async {
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;

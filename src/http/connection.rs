@@ -61,7 +61,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, metric
         let router = router.clone();
         let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             turns.fetch_add(1, Ordering::Relaxed);
-            request.extensions_mut().insert(axum::extract::ConnectInfo(super::LocalAddr(local.clone())));
+            request.extensions_mut().insert(super::LocalAddr(local.clone()));
             let answer = dispatch(router.clone(), request, peer);
             let turns = Arc::clone(&turns);
             async move {

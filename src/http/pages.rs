@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, Limited};
 
@@ -16,41 +15,37 @@ use crate::contract::{sample, wsdl};
 use crate::service::CallContext;
 use crate::soap::Version;
 
-pub(super) async fn asmx(
-    State(app): State<Arc<App>>,
-    Extension(TypedPath(path)): Extension<TypedPath>,
-    Extension(context): Extension<CallContext>,
-    ConnectInfo(local): ConnectInfo<super::LocalAddr>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    let base = base(&app, &headers, &local);
-    let (key, value) = query(&uri);
+pub(super) async fn asmx(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let base = app.base(&parts);
+    let (key, value) = query(&parts.uri);
     match key.to_ascii_lowercase().as_str() {
         "wsdl" => xml(wsdl::render(&CONTRACT, &format!("{base}{path}"))),
         "disco" => xml(wsdl::render_disco(&CONTRACT, &format!("{base}{path}"))),
         "style" => ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], help::STYLE).into_response(),
         "op" => match CONTRACT.operation(&value) {
             Some(operation) => {
-                let test = is_local(&app, &context, &headers).then(Test::default);
-                html(help::operation(&CONTRACT, operation, &path, host_of(&base), test))
+                let test = is_local(&app, &parts).then(Test::default);
+                html(help::operation(&CONTRACT, operation, path, host_of(&base), test))
             }
-            None => html(help::unknown_operation(&CONTRACT, &value, &path)),
+            None => html(help::unknown_operation(&CONTRACT, &value, path)),
         },
-        _ => html(help::overview(&CONTRACT, &path)),
+        _ => html(help::overview(&CONTRACT, path)),
     }
 }
 
 /// The test form, sent. `None`: this is not the form, or not from somebody who may use it.
 pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<Response> {
-    let context = parts.extensions.get::<CallContext>()?;
+    let context = app.context(parts)?;
     let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
-    let ConnectInfo(local) = parts.extensions.get::<ConnectInfo<super::LocalAddr>>()?;
     let operation = CONTRACT.operation(&query(&parts.uri).1).filter(|o| help::is_simple(o))?;
-    let base = base(app, &parts.headers, local);
+    let base = app.base(parts);
     // A page of somebody else's must not press the button.
     let from_elsewhere = parts.headers.get(header::ORIGIN).is_some_and(|origin| origin != base.as_str());
-    if !is_local(app, context, &parts.headers) || from_elsewhere {
+    if !is_local(app, parts) || from_elsewhere {
         return None;
     }
     let values: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
@@ -61,7 +56,7 @@ pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<R
         "Password" => value(field.name).map(|_| "********".to_owned()),
         name => value(name),
     });
-    let answer = super::soap::answer_test(app, context, version, &envelope).await;
+    let answer = super::soap::answer_test(app, &context, version, &envelope).await;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, SHOWN_BYTES_MAX).collect().await;
     let body = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned());
@@ -76,12 +71,6 @@ pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<R
 /// Longest answer the test form shows.
 const SHOWN_BYTES_MAX: usize = 256 * 1024;
 
-/// Scheme, host and port that the client used.
-fn base(app: &App, headers: &HeaderMap, local: &super::LocalAddr) -> String {
-    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or(&local.0);
-    app.public_url.clone().unwrap_or_else(|| format!("http://{host}"))
-}
-
 fn host_of(base: &str) -> &str {
     base.split_once("://").map_or(base, |(_, host)| host)
 }
@@ -95,9 +84,12 @@ fn query(uri: &Uri) -> (&str, String) {
 }
 
 /// Whether somebody at this very machine asks. Behind a proxy everybody seems to, so then nobody is.
-fn is_local(app: &App, context: &CallContext, headers: &HeaderMap) -> bool {
+fn is_local(app: &App, parts: &Parts) -> bool {
     let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
-    context.peer.is_loopback() && app.public_url.is_none() && !forwarded.iter().any(|name| headers.contains_key(*name))
+    let peer = parts.extensions.get::<CallContext>().map(|context| context.peer);
+    peer.is_some_and(|peer| peer.is_loopback())
+        && app.public_url.is_none()
+        && !forwarded.iter().any(|name| parts.headers.contains_key(*name))
 }
 
 fn xml(document: String) -> Response {

@@ -34,12 +34,12 @@ pub(super) async fn asmx(State(app): State<Arc<App>>, request: Request) -> Respo
         }
         return unsupported_media_type();
     };
-    let Some(context) = parts.extensions.get::<CallContext>() else {
+    let Some(context) = app.context(&parts) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let started = Instant::now();
     let response = match read_body(body, &parts.headers, &app.limits).await {
-        Ok(bytes) => answer(&app, context, &content_type, &parts.headers, &bytes).await,
+        Ok(bytes) => answer(&app, &context, &content_type, &parts.headers, &bytes).await,
         Err(refused) => refused.response(content_type.version),
     };
     tracing::debug!(

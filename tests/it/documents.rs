@@ -197,6 +197,20 @@ fn addresses_are_what_the_client_used() {
 }
 
 #[test]
+fn addresses_behind_a_trusted_proxy_are_what_its_client_used() {
+    let ask = |server: &Server, headers: &str| {
+        let request = format!("GET {PATH}?wsdl HTTP/1.1\r\nHost: inside:8086\r\n{headers}\r\n");
+        server.send(request.as_bytes()).body
+    };
+    const HEADERS: &str =
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Host: licenses.example\r\nX-Forwarded-For: 192.0.2.7\r\n";
+    let trusting = Server::with(Options { trusted_proxies: "127.0.0.0/8", ..Options::default() });
+    assert!(ask(&trusting, HEADERS).contains(&format!("location=\"https://licenses.example{PATH}\"")));
+    assert!(ask(&trusting, "").contains(&format!("location=\"http://inside:8086{PATH}\"")));
+    assert!(ask(&Server::start(), HEADERS).contains(&format!("location=\"http://inside:8086{PATH}\"")), "not trusted");
+}
+
+#[test]
 fn health() {
     let server = Server::start();
     assert_eq!(server.get("/healthz").body, "ok\n");

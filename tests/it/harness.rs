@@ -66,6 +66,7 @@ pub struct Options {
     pub store: sqlite::Options,
     pub auth: auth::Options,
     pub public_url: Option<String>,
+    pub trusted_proxies: &'static str,
     pub seed: String,
 }
 
@@ -76,6 +77,7 @@ impl Default for Options {
             store: sqlite::Options::default(),
             auth: auth::Options::default(),
             public_url: None,
+            trusted_proxies: "",
             seed: sample_data(),
         }
     }
@@ -188,7 +190,12 @@ fn run(
     let store = Arc::new(SqliteStore::open(database, &options.store, Arc::clone(&metrics)).expect("store"));
     let authenticator = Authenticator::new(options.auth, Arc::clone(&metrics)).expect("randomness");
     let service = Arc::new(Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics)));
-    let app = Arc::new(App { service, limits: options.limits.clone(), public_url: options.public_url });
+    let app = Arc::new(App {
+        service,
+        limits: options.limits.clone(),
+        public_url: options.public_url,
+        trusted_proxies: options.trusted_proxies.parse().expect("proxies"),
+    });
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         started.send(listener.local_addr().expect("address")).expect("the test waits");

@@ -1,0 +1,165 @@
+//! What a proxy in front says about the client: believed only from proxies we were told to trust.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use axum::http::HeaderMap;
+
+/// Addresses and networks of trusted proxies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<Network>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    prefix_bits: u8,
+}
+
+/// What the nearest trusted proxy says; what it does not say is `None`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Forwarded {
+    /// The nearest address that is no trusted proxy.
+    pub(super) client: Option<IpAddr>,
+    /// `http` or `https`.
+    pub(super) scheme: Option<String>,
+    pub(super) host: Option<String>,
+}
+
+impl TrustedProxies {
+    /// Reads `Forwarded` (RFC 7239) or, without it, the `X-Forwarded-*` headers, if `peer` may be believed.
+    pub(super) fn read(&self, peer: IpAddr, headers: &HeaderMap) -> Forwarded {
+        if !self.contains(peer) {
+            return Forwarded::default();
+        }
+        let (clients, schemes, hosts) = match list(headers, "forwarded") {
+            hops if hops.is_empty() => (
+                list(headers, "x-forwarded-for"),
+                list(headers, "x-forwarded-proto"),
+                list(headers, "x-forwarded-host"),
+            ),
+            hops => {
+                let all = |name: &str| hops.iter().filter_map(|hop| parameter(hop, name)).collect();
+                (all("for"), all("proto"), all("host"))
+            }
+        };
+        // The last entries are the nearest proxy's own words; what is before them came with the request.
+        let client = clients.iter().rev().map_while(|c| address(c)).find(|c| !self.contains(*c));
+        let scheme = schemes.last().map(|s| s.to_ascii_lowercase()).filter(|s| s == "http" || s == "https");
+        let host = hosts.last().filter(|h| !h.is_empty() && !h.contains(['/', '?', '#', ' ', '@'])).cloned();
+        Forwarded { client, scheme, host }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+}
+
+impl Network {
+    fn contains(self, other: IpAddr) -> bool {
+        let same = |a: u128, b: u128, bits: u32| {
+            let ignored = bits - u32::from(self.prefix_bits);
+            a.checked_shr(ignored).unwrap_or(0) == b.checked_shr(ignored).unwrap_or(0)
+        };
+        match (self.address, other) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => same(a.to_bits().into(), b.to_bits().into(), 32),
+            (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
+            _ => false,
+        }
+    }
+}
+
+/// Comma-separated addresses and networks, such as `127.0.0.1, 10.0.0.0/8`.
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let network = |entry: &str| {
+            let (address, bits) = entry.split_once('/').map_or((entry, None), |(a, b)| (a, Some(b)));
+            let address: IpAddr = address.parse().map_err(|_| format!("'{entry}' is not an address or network"))?;
+            let most = if address.is_ipv4() { 32 } else { 128 };
+            let prefix_bits = bits.map_or(Ok(most), str::parse).ok().filter(|bits| *bits <= most);
+            prefix_bits.map(|prefix_bits| Network { address, prefix_bits }).ok_or(format!("'{entry}' has a bad prefix"))
+        };
+        text.split(',')
+            .map(str::trim)
+            .filter(|e| !e.is_empty())
+            .map(network)
+            .collect::<Result<_, _>>()
+            .map(TrustedProxies)
+    }
+}
+
+/// The entries of a header that may come as one list or as several.
+fn list(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).map(|entry| entry.trim().to_owned()).collect()
+}
+
+/// One parameter of an element of `Forwarded`.
+fn parameter(hop: &str, name: &str) -> Option<String> {
+    let pairs = hop.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.map(|(n, v)| (n.trim(), v.trim())).find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+    Some(value.trim_matches('"').to_owned())
+}
+
+/// An address with or without brackets and port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|t| t.split_once(']')).map(|(address, _)| address);
+    let candidate = bare.unwrap_or(text);
+    candidate.parse().ok().or_else(|| candidate.split_once(':')?.0.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(trusted: &str, peer: &str, lines: &[(&'static str, &str)]) -> (String, String, String) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().expect("a header"));
+        }
+        let trusted: TrustedProxies = trusted.parse().expect("proxies");
+        let said = trusted.read(peer.parse().expect("an address"), &headers);
+        let text = |o: Option<String>| o.unwrap_or_else(|| "-".to_owned());
+        (text(said.client.map(|c| c.to_string())), text(said.scheme), text(said.host))
+    }
+
+    fn said(client: &str, scheme: &str, host: &str) -> (String, String, String) {
+        (client.to_owned(), scheme.to_owned(), host.to_owned())
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed_and_only_in_their_own_words() {
+        let x = [
+            ("x-forwarded-for", "6.6.6.6, 192.0.2.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "licenses.example"),
+        ];
+        assert_eq!(read("", "10.0.0.1", &x), said("-", "-", "-"));
+        assert_eq!(read("10.0.0.0/8", "11.0.0.1", &x), said("-", "-", "-"));
+        assert_eq!(read("10.0.0.0/8", "10.0.0.1", &x), said("192.0.2.7", "https", "licenses.example"));
+        assert_eq!(read("10.0.0.1, 192.0.2.0/24", "10.0.0.1", &x), said("6.6.6.6", "https", "licenses.example"));
+        assert_eq!(read("::1", "::1", &[("x-forwarded-for", "evil, 2001:db8::1")]), said("2001:db8::1", "-", "-"));
+        assert_eq!(read("::1", "::1", &[("x-forwarded-for", "1.2.3.4, evil")]), said("-", "-", "-"));
+        assert_eq!(
+            read("::1", "::1", &[("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a/b")]),
+            said("-", "-", "-")
+        );
+        let forwarded = [
+            ("forwarded", "for=6.6.6.6"),
+            ("forwarded", "for=\"[2001:db8::7]:4711\";proto=HTTPS;host=\"a.example:8443\""),
+        ];
+        assert_eq!(read("0.0.0.0/0", "127.0.0.1", &forwarded), said("2001:db8::7", "https", "a.example:8443"));
+        assert_eq!(
+            read("127.0.0.1", "127.0.0.1", &[("x-forwarded-for", "192.0.2.1:5000")]),
+            said("192.0.2.1", "-", "-")
+        );
+    }
+
+    #[test]
+    fn bad_lists_are_named() {
+        for bad in ["somewhere", "10.0.0.0/33", "10.0.0.0/x", "::/129"] {
+            assert!(bad.parse::<TrustedProxies>().expect_err(bad).contains(bad));
+        }
+    }
+}
