@@ -12,6 +12,7 @@ mod harness;
 mod hostile_sql;
 mod kill;
 mod layers;
+mod limits;
 mod malformed;
 mod operations;
 mod program;
