@@ -15,6 +15,8 @@ use seatkeeper::service::Service;
 use seatkeeper::store::Store;
 use seatkeeper::store::sqlite::{self, SqliteStore};
 
+use crate::validator;
+
 /// The password of every sample credential.
 pub const PASSWORD: &str = "S3cret!pass";
 /// Its hash, made once: a hash costs 25 ms and more in a debug build.
@@ -238,7 +240,7 @@ impl Client {
         self.receive()
     }
 
-    /// One answer, as its Content-Length says.
+    /// One answer, as its Content-Length says. A SOAP answer is validated.
     pub fn receive(&mut self) -> Answer {
         self.try_receive().expect("an answer")
     }
@@ -249,6 +251,7 @@ impl Client {
         let mut buffer = [0; 16 * 1024];
         loop {
             if let Some(answer) = Answer::complete(&bytes) {
+                validator::check(&answer);
                 return Some(answer);
             }
             match self.0.read(&mut buffer) {
@@ -282,7 +285,7 @@ impl Answer {
             let length = header(&head, "content-length").map_or(0, |v| v.parse().expect("a length"));
             rest.get(..length)?.to_vec()
         };
-        Some(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
+        Some(Answer { status, head, body: String::from_utf8(body).expect("all we send is UTF-8") })
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -17,3 +17,4 @@ mod malformed;
 mod operations;
 mod program;
 mod store;
+mod validator;

@@ -1,0 +1,78 @@
+//! Holds every SOAP answer that a test gets to the schema in the WSDL and to the rules for envelopes and faults. Python
+//! and lxml do it, so that nothing of ours judges itself: one process, `tests/clients/validate.py`, for all tests.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use seatkeeper::contract::asmx::CONTRACT;
+use seatkeeper::contract::wsdl;
+use serde_json::json;
+
+use crate::harness::Answer;
+
+/// What there is to do about a toolkit that does not work.
+pub const INSTALL: &str = "If something is not installed, run tests/install.";
+
+/// The Python that `tests/install` brings, with lxml and zeep.
+pub fn python() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/venv/bin/python")
+}
+
+/// Fails the test that got a SOAP answer with something wrong in it. Without that Python nothing is checked here; the
+/// tests of `clients` fail then, and say what to do.
+pub fn check(answer: &Answer) {
+    if is_soap(answer) && python().exists() {
+        assert_eq!(problems(answer), [""; 0], "{answer:?}");
+    }
+}
+
+/// What is wrong with an answer.
+pub fn problems(answer: &Answer) -> Vec<String> {
+    static VALIDATOR: LazyLock<Mutex<Validator>> = LazyLock::new(|| Mutex::new(Validator::start()));
+    VALIDATOR.lock().unwrap_or_else(PoisonError::into_inner).problems(answer)
+}
+
+/// An empty answer to what is not XML is typed as SOAP; the documents are XML and no SOAP.
+fn is_soap(answer: &Answer) -> bool {
+    let typed = answer.header("content-type").unwrap_or_default();
+    let document = ["<wsdl:definitions", "<discovery"].iter().any(|root| answer.body.contains(&format!("?>\n{root}")));
+    ["text/xml", "application/soap+xml"].iter().any(|t| typed.starts_with(t)) && !answer.body.is_empty() && !document
+}
+
+struct Validator {
+    child: Child,
+    answers: ChildStdin,
+    found: BufReader<ChildStdout>,
+}
+
+impl Validator {
+    fn start() -> Validator {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/validate.py");
+        let mut child = Command::new(python())
+            .arg(program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", python().display()));
+        let found = BufReader::new(child.stdout.take().expect("piped"));
+        let mut validator = Validator { answers: child.stdin.take().expect("piped"), found, child };
+        validator.tell(&json!(wsdl::render(&CONTRACT, "http://localhost/")));
+        validator
+    }
+
+    fn tell(&mut self, value: &serde_json::Value) {
+        // If the program has ended, the line that is missing tells.
+        let _ = writeln!(self.answers, "{value}");
+    }
+
+    fn problems(&mut self, answer: &Answer) -> Vec<String> {
+        let typed = answer.header("content-type");
+        self.tell(&json!({ "status": answer.status, "content_type": typed, "body": answer.body }));
+        let mut line = String::new();
+        let read = self.found.read_line(&mut line);
+        assert!(read.is_ok_and(|n| n > 0), "the validator has ended: {:?}. {INSTALL}", self.child.wait());
+        serde_json::from_str(&line).expect("a list")
+    }
+}
