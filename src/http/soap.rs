@@ -172,12 +172,20 @@ fn operation(
     })
 }
 
-/// Refuses a message with a header block we are told to understand and do not.
+/// Refuses a message with a header block we are told to understand and do not, or cannot tell whether we must.
 fn understand(envelope: &Envelope) -> Result<(), Fault> {
-    let unknown = envelope
-        .header_blocks
-        .iter()
-        .find(|block| !block.is(CONTRACT.namespace, AUTH_HEADER.name) && block.must_be_understood(envelope.version));
+    let mut unknown = None;
+    for block in &envelope.header_blocks {
+        let mandatory = block.must_be_understood(envelope.version).map_err(|value| {
+            let name = &block.name;
+            Fault::sender(format!(
+                "Server was unable to read request. ---> '{value}' is not a valid value for mustUnderstand of SOAP header {name}."
+            ))
+        })?;
+        if mandatory && unknown.is_none() && !block.is(CONTRACT.namespace, AUTH_HEADER.name) {
+            unknown = Some(block);
+        }
+    }
     match unknown {
         None => Ok(()),
         Some(block) => Err(Fault {

@@ -91,14 +91,20 @@ impl Element {
     }
 
     /// Whether the sender insists that this header block is understood, and by us (SOAP 1.1 §4.2.3, SOAP 1.2 part 1
-    /// §5.2.3). A block for another role is none of our business (SOAP 1.1 §4.2.2).
-    pub fn must_be_understood(&self, version: Version) -> bool {
+    /// §5.2.3). A block for another role is none of our business (SOAP 1.1 §4.2.2). Where the attribute is no boolean,
+    /// its value is the error: what the sender wants cannot be known.
+    pub fn must_be_understood(&self, version: Version) -> Result<bool, &str> {
         let namespace = version.namespace();
         let for_us = match self.attribute(namespace, version.role_attribute()).map(str::trim) {
             None | Some("") => true,
             Some(role) => version.our_roles().contains(&role),
         };
-        for_us && self.attribute(namespace, "mustUnderstand").is_some_and(is_true)
+        match self.attribute(namespace, "mustUnderstand").filter(|_| for_us) {
+            None => Ok(false),
+            Some(value) if is_true(value) => Ok(true),
+            Some(value) if matches!(value.trim(), "0" | "false") => Ok(false),
+            Some(value) => Err(value),
+        }
     }
 }
 
