@@ -6,6 +6,7 @@ mod captures;
 mod check;
 mod cli;
 mod clients;
+mod conformance;
 mod credentials;
 mod documents;
 mod harness;
