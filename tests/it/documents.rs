@@ -27,6 +27,17 @@ fn the_wsdl_in_the_repository_is_the_one_that_is_served() {
 }
 
 #[test]
+fn operations_are_named_as_dot_net_names_them() {
+    for operation in CONTRACT.operations {
+        let name = operation.name;
+        assert_eq!(operation.response, format!("{name}Response"));
+        assert_eq!((operation.result, operation.output.name), (&*format!("{name}Result"), &*format!("{name}Result")));
+        assert_eq!(operation.input.name, format!("{name}Request"));
+        assert_eq!(operation.output.fields.last().map(|f| f.name), Some("Result"), "behind what it is the result of");
+    }
+}
+
+#[test]
 fn the_wsdl_has_what_generated_clients_depend_on() {
     let document = wsdl::render(&CONTRACT, ADDRESS);
     let mut rest = document.as_str();
