@@ -1,8 +1,8 @@
 //! The seat rules: who may take which seat, and why not.
 //!
 //! Pure: facts in, decision out. No I/O, no clock, no async. A store reads the [`Facts`] in one transaction, asks
-//! [`assign`] or [`release`], writes what was decided and commits. The rules are written here once for every store;
-//! the constraints of `schema.sql` guard the same promises a second time.
+//! [`assign`], [`find`] or [`transfer`], writes what was decided and commits. The rules are written here once for every
+//! store; the constraints of `schema.sql` guard the same promises a second time.
 
 mod refusal;
 

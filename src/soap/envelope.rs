@@ -1,7 +1,7 @@
 //! Reading an envelope: well-formed XML with namespaces, in bounds, as SOAP lays it out.
 //!
 //! quick-xml splits the text into events and resolves references; what it leaves to its users is checked here: one root
-//! and nothing behind it, names, characters, attributes, the XML declaration, depth, counts. Namespaces are [`names`]'s.
+//! and nothing behind it, names, characters, attributes, the XML declaration, depth, counts. Namespaces are `names`'s.
 //! A document type declaration is refused before anything is built (SOAP 1.1 §3), so no entity is ever defined, and only
 //! the five predefined ones and character references are resolved. Processing instructions are passed over: SOAP forbids
 //! them, but the service that clients know takes them.
