@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use quick_cache::sync::Cache;
@@ -122,8 +122,6 @@ impl Authenticator {
     pub fn new(options: Options, metrics: Arc<Metrics>) -> Result<Authenticator, String> {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *key).map_err(|e| e.to_string())?;
-        let mut nobody = [0; 32];
-        getrandom::fill(&mut nobody).map_err(|e| e.to_string())?;
         Ok(Authenticator {
             key,
             remembered: Cache::new(REMEMBERED_MAX),
@@ -131,7 +129,7 @@ impl Authenticator {
             permits: Arc::new(Semaphore::new(options.verifications_max)),
             waiting: AtomicUsize::new(0),
             memory: Arc::default(),
-            dummy_hash: hash_bytes(&nobody)?.into(),
+            dummy_hash: hash_of_nothing()?.into(),
             options,
             metrics,
         })
@@ -286,13 +284,28 @@ pub fn hash_password(password: &str) -> Result<String, String> {
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(format!("the password is longer than {PASSWORD_BYTES_MAX} bytes"));
     }
-    hash_bytes(password.as_bytes())
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params_of_new()?);
+    Ok(argon2.hash_password(password.as_bytes()).map_err(|e| e.to_string())?.to_string())
 }
 
-fn hash_bytes(password: &[u8]) -> Result<String, String> {
-    let params = Params::new(MEMORY_KIB_MIN, PASSES_MIN, LANES, None).map_err(|e| e.to_string())?;
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    Ok(argon2.hash_password(password).map_err(|e| e.to_string())?.to_string())
+fn params_of_new() -> Result<Params, String> {
+    Params::new(MEMORY_KIB_MIN, PASSES_MIN, LANES, None).map_err(|e| e.to_string())
+}
+
+/// What looks like a new hash, and is of no password anybody knows. It is drawn, not computed: that would take 19 MiB and
+/// give them back, after which the allocator would keep as much of what others give back.
+fn hash_of_nothing() -> Result<String, String> {
+    let (mut salt, mut output) = ([0; 16], [0; 32]);
+    getrandom::fill(&mut salt).map_err(|e| e.to_string())?;
+    getrandom::fill(&mut output).map_err(|e| e.to_string())?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params_of_new()?).map_err(|e| e.to_string())?,
+        salt: Some(Salt::new(&salt).map_err(|e| e.to_string())?),
+        hash: Some(Output::new(&output).map_err(|e| e.to_string())?),
+    };
+    Ok(hash.to_string())
 }
 
 /// Why a stored hash cannot be used to sign in.
@@ -445,6 +458,7 @@ mod tests {
     fn a_hash_from_the_database_must_be_argon2id_of_a_bearable_cost() {
         let good = hash_password("x").expect("hash");
         check_hash(&good).expect("our own");
+        check_hash(&hash_of_nothing().expect("randomness")).expect("an unknown user's costs what others cost");
         let swap = |from: &str, to: &str| good.replace(from, to);
         for bad in [
             "$argon2id$v=19$m=19456,t=2,p=1$…".to_owned(),
