@@ -24,6 +24,8 @@ use super::{Version, XSI, xml::is_xml_char};
 pub struct Limits {
     /// Elements inside each other.
     pub depth_max: usize,
+    /// Elements of one message. An empty one is 4 bytes of a message and 200 of memory.
+    pub elements_max: usize,
     /// Attributes of one element, namespace declarations not counted.
     pub attributes_max: usize,
     /// Namespace declarations of one element.
@@ -38,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             depth_max: 32,
+            elements_max: 4096,
             attributes_max: 64,
             namespaces_max: 32,
             namespaces_in_scope_max: 128,
@@ -166,6 +169,7 @@ fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
     config.check_comments = true;
     let mut scope = Scope::new();
     let mut open: Vec<Element> = Vec::new();
+    let mut elements = 0;
     let mut root = None;
     loop {
         let before = reader.buffer_position();
@@ -178,6 +182,10 @@ fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
                 if open.len() == limits.depth_max {
                     return Err(ReadError::TooMuch(format!("elements nested deeper than {}", limits.depth_max)));
                 }
+                if elements == limits.elements_max {
+                    return Err(ReadError::TooMuch(format!("more than {} elements", limits.elements_max)));
+                }
+                elements += 1;
                 open.push(element(&start, open.len(), &mut scope, limits)?);
             }
             Event::End(_) => {

@@ -126,7 +126,7 @@ fn a_body_has_as_many_bytes_as_allowed_and_no_more() {
 fn a_message_is_as_rich_as_allowed_and_no_richer() {
     let server = Server::start();
     let numbered = |n: usize, of: fn(usize) -> String| (0..n).map(of).collect::<String>();
-    // Envelope and Body are two levels more, and soap, xsi and xsd three declarations.
+    // Envelope and Body are two levels more, with the header six elements, and soap, xsi and xsd three declarations.
     let nested = |n: usize| format!("{}{}", "<a>".repeat(n), "</a>".repeat(n));
     let attributes = |n| format!("<a{}/>", numbered(n, |i| format!(" a{i}=''")));
     let namespaces = |n| format!("<a{}/>", numbered(n, |i| format!(" xmlns:p{i}='urn:{i}'")));
@@ -138,6 +138,7 @@ fn a_message_is_as_rich_as_allowed_and_no_richer() {
     };
     for (what, at, over) in [
         ("elements nested deeper than 32", nested(30), nested(31)),
+        ("more than 4096 elements", "<a/>".repeat(4090), "<a/>".repeat(4091)),
         ("more than 64 attributes on one element", attributes(64), attributes(65)),
         ("more than 32 namespace declarations on one element", namespaces(32), namespaces(33)),
         ("more than 128 namespace declarations in scope", in_scope(25), in_scope(26)),
