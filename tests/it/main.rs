@@ -9,6 +9,7 @@ mod clients;
 mod conformance;
 mod credentials;
 mod documents;
+mod flood;
 mod harness;
 mod hostile_sql;
 mod kill;
