@@ -111,8 +111,9 @@ fn prepare(app: &App, content_type: &ContentType, headers: &HeaderMap, body: &[u
         return Err(Refused::UnsupportedMediaType);
     }
     let fault = |fault| Refused::Fault(version, fault);
-    let operation = operation(&CONTRACT, content_type, headers, &envelope).map_err(fault)?;
+    // In this order: SOAP 1.2 part 1 §2.6, and R2725 of the WS-I Basic Profile.
     understand(&envelope).map_err(fault)?;
+    let operation = operation(&CONTRACT, content_type, headers, &envelope).map_err(fault)?;
 
     let unreadable = |e: message::ValueError| {
         let (line, column) = envelope::position(&text, e.at);
