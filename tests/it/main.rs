@@ -20,3 +20,4 @@ mod operations;
 mod program;
 mod store;
 mod validator;
+mod wsdl;
