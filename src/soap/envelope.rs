@@ -40,7 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             depth_max: 32,
-            elements_max: 4096,
+            elements_max: 8192,
             attributes_max: 64,
             namespaces_max: 32,
             namespaces_in_scope_max: 128,
