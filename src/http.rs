@@ -102,7 +102,8 @@ impl App {
 pub fn router(app: Arc<App>) -> Router {
     let asmx = asmx::PATH.to_ascii_lowercase();
     Router::new()
-        .route(&asmx, get(pages::asmx).post(soap::asmx))
+        .route(&asmx, get(pages::service).post(soap::asmx))
+        .route(&format!("{asmx}/{{*rest}}"), get(pages::below_asmx).post(pages::below_asmx))
         .route("/", get(|| async { Redirect::temporary(asmx::PATH) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -202,3 +203,42 @@ fn lower_case_path(uri: &Uri) -> Option<Uri> {
 /// The address a connection came in on: what to tell a client that sent no Host.
 #[derive(Clone)]
 struct LocalAddr(String);
+
+/// As .NET decodes URLs and what stands in them: `+` is a space, and what is no escape stays as it is.
+fn percent_decode(value: &str) -> String {
+    let mut out = Vec::with_capacity(value.len());
+    let mut bytes = value.bytes();
+    while let Some(byte) = bytes.next() {
+        let hex = |b: Option<u8>| b.and_then(|b| (b as char).to_digit(16));
+        let mut ahead = bytes.clone();
+        match (byte, hex(ahead.next()), hex(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                bytes = ahead;
+            }
+            (b'+', ..) => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_decoded() {
+        for (value, expected) in [
+            ("a%2Fb", "a/b"),
+            ("a%2fb", "a/b"),
+            ("100%", "100%"),
+            ("%zz", "%zz"),
+            ("a+b", "a b"),
+            ("%", "%"),
+            ("%2", "%2"),
+        ] {
+            assert_eq!(percent_decode(value), expected);
+        }
+    }
+}

@@ -12,7 +12,7 @@ pub fn overview(contract: &Contract, path: &str) -> String {
     let file = file_name(path);
     page(
         contract,
-        path,
+        file,
         contract.service,
         html! {
             p {
@@ -31,15 +31,14 @@ pub fn overview(contract: &Contract, path: &str) -> String {
     )
 }
 
-/// One operation with its sample messages. `host`: what clients send as Host. `test`: the test form, for those who may
-/// use it.
 pub fn operation(contract: &Contract, operation: &Operation, path: &str, host: &str, test: Option<Test>) -> String {
+    let file = file_name(path);
     page(
         contract,
-        path,
+        file,
         operation.name,
         html! {
-            (back_link(path))
+            (back_link(file))
             h2 { (operation.name) }
             p { (operation.documentation) }
             h3 { "Test" }
@@ -48,7 +47,7 @@ pub fn operation(contract: &Contract, operation: &Operation, path: &str, host: &
                 Some(_) if !is_simple(operation) => {
                     p { "The test form is only available for methods with primitive types as parameters." }
                 }
-                Some(test) => (form(operation, path, &test)),
+                Some(test) => (form(operation, file, &test)),
             }
             @for (name, version) in [("SOAP 1.1", Version::Soap11), ("SOAP 1.2", Version::Soap12)] {
                 h3 { (name) }
@@ -86,10 +85,10 @@ pub fn is_simple(operation: &Operation) -> bool {
     operation.input.fields.iter().all(|f| !matches!(f.kind, Kind::Complex(_) | Kind::Array(_)))
 }
 
-fn form(operation: &Operation, path: &str, test: &Test) -> Markup {
+fn form(operation: &Operation, file: &str, test: &Test) -> Markup {
     html! {
         p { "Fill in and click 'Invoke': the message is sent to this service as if a client had sent it. Fields left empty are left out." }
-        form method="post" action={ (file_name(path)) "?op=" (operation.name) } {
+        form method="post" action={ (file) "?op=" (operation.name) } {
             @for field in AUTH_HEADER.fields.iter().chain(operation.input.fields) {
                 label for=(field.name) { (field.name) }
                 (input(field, test.value(field.name)))
@@ -152,20 +151,36 @@ fn placeholder(line: &str) -> Option<(&str, &str, &str)> {
 
 /// The page for an `op` that is not there.
 pub fn unknown_operation(contract: &Contract, name: &str, path: &str) -> String {
+    let file = file_name(path);
     page(
         contract,
-        path,
+        file,
         "Method Not Found",
         html! {
-            (back_link(path))
+            (back_link(file))
             h2 { "Method Not Found" }
             p { "Method '" (name) "' was not found in service " (contract.service) "." }
         },
     )
 }
 
-fn back_link(path: &str) -> Markup {
-    html! { p { "Click " a href=(file_name(path)) { "here" } " for a complete list of operations." } }
+/// The page for an address below the service's: `rest` is what follows it, `shown` the same for people to read.
+pub fn unrecognized_path(contract: &Contract, path: &str, rest: &str, shown: &str) -> String {
+    let file = "../".repeat(rest.matches('/').count()) + file_name(path);
+    page(
+        contract,
+        &file,
+        "Request Format Is Unrecognized",
+        html! {
+            (back_link(&file))
+            h2 { "Request Format Is Unrecognized" }
+            p { "Request format is unrecognized for URL unexpectedly ending in '" (shown) "'." }
+        },
+    )
+}
+
+fn back_link(file: &str) -> Markup {
+    html! { p { "Click " a href=(file) { "here" } " for a complete list of operations." } }
 }
 
 /// The last segment: links stay right behind any prefix a proxy adds.
@@ -176,8 +191,8 @@ fn file_name(path: &str) -> &str {
 /// The style sheet of every page. Served from its own address because the pages allow no inline style.
 pub const STYLE: &str = include_str!("help.css");
 
-fn page(contract: &Contract, path: &str, title: &str, content: Markup) -> String {
-    let file = file_name(path);
+/// `file`: where the service is, from the page's address.
+fn page(contract: &Contract, file: &str, title: &str, content: Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {

@@ -2,27 +2,28 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, Limited};
 
-use super::{App, TypedPath};
-use crate::contract::asmx::CONTRACT;
+use super::{App, TypedPath, percent_decode};
+use crate::contract::asmx::{self, CONTRACT};
 use crate::contract::help::{self, Test};
 use crate::contract::{sample, wsdl};
 use crate::service::CallContext;
 use crate::soap::Version;
 
-pub(super) async fn asmx(State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn service(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let base = app.base(&parts);
     let (key, value) = query(&parts.uri);
-    match key.to_ascii_lowercase().as_str() {
+    match key.as_str() {
         "wsdl" => xml(wsdl::render(&CONTRACT, &format!("{base}{path}"))),
         "disco" => xml(wsdl::render_disco(&CONTRACT, &format!("{base}{path}"))),
         "style" => ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], help::STYLE).into_response(),
@@ -75,12 +76,13 @@ fn host_of(base: &str) -> &str {
     base.split_once("://").map_or(base, |(_, host)| host)
 }
 
-/// The first parameter of the query: name as typed, value decoded.
-fn query(uri: &Uri) -> (&str, String) {
-    let query = uri.query().unwrap_or_default();
-    let name = query.split(['=', '&']).next().unwrap_or_default();
-    let value = form_urlencoded::parse(query.as_bytes()).next().map_or_else(String::new, |(_, v)| v.into_owned());
-    (name, value)
+/// The first parameter of the query that is one of ours: its name in lower case, its value decoded. Parameters of
+/// somebody else's may stand in front.
+fn query(uri: &Uri) -> (String, String) {
+    let pairs = uri.query().unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut pairs = pairs.map(|(name, value)| (name.to_ascii_lowercase(), value));
+    let found = pairs.find(|(name, _)| ["wsdl", "disco", "style", "op"].contains(&name.as_str()));
+    found.map(|(name, value)| (name, readable(value))).unwrap_or_default()
 }
 
 /// Whether somebody at this very machine asks. Behind a proxy everybody seems to, so then nobody is.
@@ -90,6 +92,18 @@ fn is_local(app: &App, parts: &Parts) -> bool {
     peer.is_some_and(|peer| peer.is_loopback())
         && app.public_url.is_none()
         && !forwarded.iter().any(|name| parts.headers.contains_key(*name))
+}
+
+/// An operation by path instead of by message, as .NET has it where GET and POST of forms are turned on: they are off.
+pub(super) async fn below_asmx(Extension(TypedPath(path)): Extension<TypedPath>) -> Response {
+    let (service, rest) = path.split_at_checked(asmx::PATH.len()).unwrap_or((&path, ""));
+    (StatusCode::INTERNAL_SERVER_ERROR, html(help::unrecognized_path(&CONTRACT, service, rest, &readable(rest))))
+        .into_response()
+}
+
+/// Part of a URL, for people to read.
+fn readable(part: &str) -> String {
+    percent_decode(part).replace(char::is_control, "\u{FFFD}")
 }
 
 fn xml(document: String) -> Response {

@@ -1,6 +1,8 @@
 //! What the service that clients know does with a message, case by case, and what we do with it. `C07` and the like name
 //! the captured case. Where we differ on purpose the row says why.
 
+use std::io::{Read as _, Write as _};
+
 use crate::harness::*;
 
 const SOAP11: &str = "text/xml; charset=utf-8";
@@ -712,9 +714,61 @@ fn methods_and_paths() {
     assert_eq!(put.status, 405, "C56");
     assert_eq!(put.header("allow"), Some("GET,HEAD,POST"));
     assert_eq!(server.get("/nowhere").status, 404);
+    for (method, rest, shown) in [
+        ("GET", "/AssignLicense?Username=x", "/AssignLicense"),
+        ("POST", "/AssignLicense", "/AssignLicense"),
+        ("GET", "/js/debug", "/js/debug"),
+        ("GET", "/%3Cscript%3E", "/&lt;script&gt;"),
+    ] {
+        let request = format!("{method} {PATH}{rest} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        let answer = server.send(request.as_bytes());
+        assert_eq!((answer.status, answer.header("content-type")), (500, Some("text/html; charset=utf-8")), "C55");
+        let text = format!("Request format is unrecognized for URL unexpectedly ending in &#39;{shown}&#39;.");
+        assert!(answer.body.replace('\'', "&#39;").contains(&text), "C55: {}", answer.body);
+        let back = "../".repeat(shown.matches('/').count());
+        assert!(answer.body.contains(&format!("href=\"{back}LicenseManagementService.asmx\"")), "{}", answer.body);
+    }
+    // .NET answers 405. A client that asks what GET would bring is told.
+    let head = |target: &str| {
+        let mut stream = server.connect().0;
+        write!(stream, "HEAD {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    };
+    for (target, typed) in [(PATH.to_owned(), "text/html"), (format!("{PATH}?WSDL"), "text/xml")] {
+        let answer = head(&target);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+        assert!(answer.contains(&format!("content-type: {typed}; charset=utf-8\r\n")), "{answer}");
+    }
+    let options = server.send(format!("OPTIONS {PATH} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+    assert_eq!((options.status, options.header("allow")), (405, Some("GET,HEAD,POST")));
     let other_case =
         String::from_utf8(post11(&request("case", FIELDS))).expect("text").replace(PATH, &PATH.to_ascii_uppercase());
     assert_eq!(server.send(other_case.as_bytes()).code(), "Success");
+}
+
+/// Captured as 500 with a Server fault, which is not the server's. The sender is told in the version of its media type.
+#[test]
+fn c78_a_body_over_the_limit() {
+    let server = server();
+    let long = request(&"x".repeat(300 * 1024), FIELDS);
+    let chunks = format!("{:x}\r\n{long}\r\n0\r\n\r\n", long.len());
+    for (typed, fault) in [(SOAP11, "<faultcode>soap:Client<"), (SOAP12, "<soap:Value>soap:Sender<")] {
+        let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: {typed}\r\n{ACTION}");
+        let whole = post(&headers(typed, ACTION), long.as_bytes());
+        let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}").into_bytes();
+        // Nothing of it has to be sent.
+        let announced = format!("{head}Expect: 100-continue\r\nContent-Length: 9999999999\r\n\r\n").into_bytes();
+        for sent in [whole, chunked, announced] {
+            let answer = server.send(&sent);
+            assert_eq!((answer.status, answer.header("content-type")), (413, Some(typed)), "{answer:?}");
+            assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
+            assert!(answer.body.contains(fault), "{answer:?}");
+            assert!(answer.body.contains("Maximum request length exceeded: 262144 bytes are taken."), "{answer:?}");
+        }
+    }
+    assert_eq!(server.query::<i64>("SELECT count(*) FROM account"), 0);
 }
 
 #[test]

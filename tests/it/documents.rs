@@ -162,6 +162,10 @@ fn pages() {
         ),
         ("?op=Nope", vec!["Method Not Found", "Method 'Nope' was not found in service LicenseManagementService."]),
         ("?op=%3Cscript%3E", vec!["Method '&lt;script&gt;' was not found"]),
+        ("?op=a%0d%00b%ff%zz", vec!["Method 'a\u{FFFD}\u{FFFD}b\u{FFFD}%zz' was not found"]),
+        ("?op=Assign%4Cicense", vec!["<h2>AssignLicense</h2>"]),
+        ("?from=mail&OP=AssignLicense", vec!["<h2>AssignLicense</h2>"]),
+        ("?anything", vec!["The following operations are supported."]),
     ] {
         let page = server.get(&format!("{PATH}{query}"));
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{query}");
