@@ -517,6 +517,10 @@ const UNKNOWN: &str = "<t:Unknown xmlns:t=\"urn:t\" soap:mustUnderstand=\"1\"/>"
 /// The profile on what a receiver takes and sends. What is sent is held to the schema of envelopes and faults in every
 /// test; here each rule has its own words.
 const RULES: &[Rule] = &[
+    rule("R0001", "the description is to be had", |site| {
+        let wsdl = site.server.get(&format!("{PATH}?WSDL"));
+        wsdl.status == 200 && wsdl.body.contains("<wsdl:definitions ")
+    }),
     rule("R9980", "an envelope has the structure of SOAP 1.1 §4", |site| {
         site.all().all(|a| {
             let (_, rest) = a.body.split_once("?>").expect("an XML declaration");
@@ -688,7 +692,7 @@ const RULES: &[Rule] = &[
 
 /// Rules that are held nowhere, and why.
 const RULES_LEFT_OUT: &[(&str, &str)] = &[
-    ("R0001 R0002 R0003 R0004 R0005 R0006 R0007", "claims of conformance; none is made"),
+    ("R0002 R0003 R0004 R0005 R0006 R0007", "claims of conformance; none is made"),
     ("R1002 R1003 R1016", "faults that a receiver gets; this service calls nobody"),
     (
         "R1007 R2203 R2207 R2211 R2212 R2214 R2717 R2726 R2729 R2735 R2737 R2755",
