@@ -1,38 +1,43 @@
-//! Real toolkits against the service: zeep (Python) and SoapClient (PHP), which know where the WSDL is and nothing else.
-//! Their programs are in `tests/clients`; `tests/install` brings the toolkits.
+//! Real toolkits against the service, which know where the WSDL is and nothing else: some read it as they run, of some the
+//! code is generated from it first. Their programs are in `tests/clients`; `tests/install` brings the toolkits.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use seatkeeper::contract::asmx::CONTRACT;
+use seatkeeper::contract::{ComplexType, Kind};
 use serde_json::{Value, json};
 
 use crate::harness::*;
 use crate::validator::{self, INSTALL};
 
-#[test]
-fn zeep_over_soap_11() {
-    assigns(Toolkit::Zeep, "1.1", "soap:Client");
-    does_the_rest(Toolkit::Zeep, "1.1");
+macro_rules! calls_everything {
+    ($($test:ident: $toolkit:ident, $version:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            assigns(Toolkit::$toolkit, $version);
+            does_the_rest(Toolkit::$toolkit, $version);
+        })*
+    };
 }
 
-#[test]
-fn zeep_over_soap_12() {
-    assigns(Toolkit::Zeep, "1.2", "soap:Sender");
-    does_the_rest(Toolkit::Zeep, "1.2");
-}
-
-#[test]
-fn php_over_soap_11() {
-    assigns(Toolkit::Php, "1.1", "soap:Client");
-    does_the_rest(Toolkit::Php, "1.1");
-}
-
-#[test]
-fn php_over_soap_12() {
-    assigns(Toolkit::Php, "1.2", "soap:Sender");
-    does_the_rest(Toolkit::Php, "1.2");
+calls_everything! {
+    zeep_over_soap_11: Zeep, "1.1";
+    zeep_over_soap_12: Zeep, "1.2";
+    php_over_soap_11: Php, "1.1";
+    php_over_soap_12: Php, "1.2";
+    node_over_soap_11: Node, "1.1";
+    node_over_soap_12: Node, "1.2";
+    gsoap_over_soap_11: Gsoap, "1.1";
+    gsoap_over_soap_12: Gsoap, "1.2";
+    mono_over_soap_11: Mono, "1.1";
+    mono_over_soap_12: Mono, "1.2";
+    jaxws_over_soap_11: JaxWs, "1.1";
+    jaxws_over_soap_12: JaxWs, "1.2";
 }
 
 /// User names as people have them, and as only testers do.
@@ -47,7 +52,7 @@ const NAMES: [&str; 8] = [
     "two  spaces",
 ];
 
-fn assigns(toolkit: Toolkit, version: &str, sender: &str) {
+fn assigns(toolkit: Toolkit, version: &str) {
     let server = Server::with(Options {
         seed: sample_data()
             + "INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES
@@ -75,15 +80,28 @@ fn assigns(toolkit: Toolkit, version: &str, sender: &str) {
 
     let none_free = "All 0 ExchangeBackup seats of provider entity 420 are in use";
     assert_refused(&assign("nobody", "ExchangeBackup"), 1003, "NoFreeSeat", none_free);
-    // Neither toolkit checks the value itself: the fault is the service's, in the version that was asked for.
-    let fault = assign("nobody", "TapeBackup");
-    assert_eq!(fault["faultcode"], sender, "{fault}");
-    let reason = fault["fault"].as_str().expect("a text");
-    assert!(reason.ends_with("'TapeBackup' is not a valid value for LicenseType."), "{reason}");
-    // Both refuse to leave it out.
-    let unsent = caller.call("agent", "AssignLicense", json!({ "Username": "nobody", "LicenseProviderEntityId": 420 }));
-    let said = unsent["error"].as_str().or(unsent["fault"].as_str()).expect("a refusal");
-    assert!(said.contains("LicenseType") && !said.contains("Server was unable"), "{unsent}");
+    // What is not in the WSDL is sent, or else something else that is answered with a fault.
+    let unknown = assign("nobody", "TapeBackup");
+    let (fault, reason) = match toolkit {
+        Toolkit::Mono => {
+            let said = unknown["error"].as_str().expect("not sent");
+            assert!(said.contains("'99' is not a valid value for Vendor.LicenseType."), "{said}");
+            let fault = caller.call("agent", "NoSuchOperation", request("nobody", "SqlBackup"));
+            (fault, "sosonlinebackup.com/NoSuchOperation")
+        }
+        Toolkit::Gsoap => (unknown, "'99' is not a valid value for LicenseType."),
+        _ => (unknown, "'TapeBackup' is not a valid value for LicenseType."),
+    };
+    let sender = if version == "1.1" { "Client" } else { "Sender" };
+    assert_eq!(fault["faultcode"].as_str().and_then(|code| code.rsplit(':').next()), Some(sender), "{fault}");
+    assert!(fault["fault"].as_str().expect("a text").contains(reason), "{fault}");
+    if matches!(toolkit, Toolkit::Zeep | Toolkit::Php) {
+        // These refuse to leave it out.
+        let unsent =
+            caller.call("agent", "AssignLicense", json!({ "Username": "nobody", "LicenseProviderEntityId": 420 }));
+        let said = unsent["error"].as_str().or(unsent["fault"].as_str()).expect("a refusal");
+        assert!(said.contains("LicenseType") && !said.contains("Server was unable"), "{unsent}");
+    }
     let wrong = caller.call_with("agent", "wrong", "AssignLicense", request("nobody", "SqlBackup"));
     assert_refused(&wrong, 3, "InvalidSoapCredentials", "The user name or password in AuthHeader is not valid.");
     assert_eq!(seats_of("nobody"), 0);
@@ -99,6 +117,17 @@ fn assigns(toolkit: Toolkit, version: &str, sender: &str) {
     assert_eq!(signed_in["code"], "Success", "{signed_in}");
     let actor: String = server.query("SELECT actor FROM audit_event WHERE username = 'backup02'");
     assert_eq!(actor, user_name);
+
+    let summary =
+        caller.call("reader", "GetAssignedLicensesSummary", json!({ "EntityId": 42, "ChildAccountsOnly": true }));
+    let mut listed: Vec<_> = list(&summary["UsersLicenses"]["UserLicenseSummary"])
+        .iter()
+        .map(|user| user["Username"].as_str().expect("a name"))
+        .collect();
+    listed.sort_unstable();
+    let mut names = [&NAMES[..], &["backup02"]].concat();
+    names.sort_unstable();
+    assert_eq!(listed, names);
     assert_eq!(server.violations(), []);
 }
 
@@ -139,6 +168,9 @@ fn does_the_rest(toolkit: Toolkit, version: &str) {
 
     let details = call("reader", "GetAssignedLicenseDetails", holding("a"));
     assert_eq!((&details["ProductKey"], &details["LicenseData"]), (&json!("K-<1>&"), &json!("AP8Q")));
+    let none = call("reader", "GetAssignedLicenseDetails", holding("nobody"));
+    assert_refused(&none, 1004, "NotAssigned", "User 'nobody' holds no SqlBackup license");
+    assert_eq!((&none["ProductKey"], &none["LicenseData"]), (&Value::Null, &Value::Null), "{none}");
 
     assert_eq!(call("admin", "UnassignLicense", holding("b"))["code"], "Success");
     let transfer = json!({ "FromUsername": "a", "ToUsername": "c", "LicenseType": "SqlBackup" });
@@ -174,7 +206,7 @@ fn list(array: &Value) -> &[Value] {
 #[test]
 fn zeep_resolves_all_of_the_wsdl() {
     let server = Server::start();
-    let described = run(Toolkit::Zeep.command("zeep_client.py").args([&wsdl_url(&server), "describe"]), "");
+    let described = run(python("zeep_client.py").args([&wsdl_url(&server), "describe"]), "");
     let address = format!("http://{}{PATH}", server.address);
     let ports = ["LicenseManagementServiceSoap", "LicenseManagementServiceSoap12"];
     assert_eq!(described["ports"], json!({ ports[0]: address, ports[1]: address }));
@@ -365,22 +397,84 @@ const ITEM: &str = "<Username>new</Username><LicenseProviderEntityId>42</License
 enum Toolkit {
     Zeep,
     Php,
+    Node,
+    Gsoap,
+    Mono,
+    JaxWs,
 }
 
 impl Toolkit {
-    /// The toolkit's interpreter with a program of `tests/clients`.
-    fn command(self, program: &str) -> Command {
-        let mut command = match self {
-            Toolkit::Zeep => Command::new(validator::python()),
-            Toolkit::Php => Command::new("php"),
-        };
-        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-        command.arg(programs.join(program)).stdin(Stdio::piped()).stdout(Stdio::piped());
-        command
+    /// Whether its program takes calls as JSON, and as fields else.
+    fn takes_json(self) -> bool {
+        matches!(self, Toolkit::Zeep | Toolkit::Php | Toolkit::Node)
+    }
+
+    /// The program on this toolkit, in `tests/clients`.
+    fn program(self, server: &Server) -> Command {
+        match self {
+            Toolkit::Zeep => python("zeep_client.py"),
+            Toolkit::Php => interpreted("php", "soap_client.php"),
+            Toolkit::Node => {
+                let mut command = interpreted("node", "node_client.js");
+                command.env("NODE_PATH", root().join("target/test-tools/node/node_modules"));
+                command
+            }
+            Toolkit::Gsoap => generated("gsoap", "gsoap_client.cpp", server),
+            Toolkit::Mono => generated("mono", "MonoClient.cs", server),
+            Toolkit::JaxWs => generated("jaxws", "JaxWsClient.java", server),
+        }
     }
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn python(program: &str) -> Command {
+    interpreted(validator::python(), program)
+}
+
+fn interpreted(interpreter: impl AsRef<Path>, program: &str) -> Command {
+    let mut command = Command::new(interpreter.as_ref());
+    command.arg(root().join("tests/clients").join(program));
+    command
+}
+
+/// A program that `tests/clients/build` makes of its source and the WSDL. It is kept for as long as neither they nor the
+/// script change.
+fn generated(toolkit: &str, source: &str, server: &Server) -> Command {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+
+    // The WSDL repeats the Host: with the server's own it would be another one every time.
+    let wsdl = server.send(format!("GET {PATH}?WSDL HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).body;
+    let clients = root().join("tests/clients");
+    let build = clients.join("build");
+    let mut hasher = DefaultHasher::new();
+    (&wsdl, fs::read(&build).expect("the script"), fs::read(clients.join(source)).expect("the source"))
+        .hash(&mut hasher);
+
+    let kept = root().join("target/test-tools/generated").join(format!("{toolkit}-{:016x}", hasher.finish()));
+    if !kept.exists() {
+        let made = kept.with_extension(std::process::id().to_string());
+        let _ = fs::remove_dir_all(&made);
+        fs::create_dir_all(&made).expect("a directory");
+        fs::write(made.join("service.wsdl"), wsdl).expect("the WSDL");
+        let status = Command::new(&build).arg(toolkit).arg(made.join("service.wsdl")).arg(&made).status();
+        let status = status.unwrap_or_else(|e| panic!("{}: {e}", build.display()));
+        assert!(status.success(), "{} {toolkit}: {status}. {INSTALL}", build.display());
+        // Another process may have been faster; what it made is the same.
+        if fs::rename(&made, &kept).is_err() {
+            let _ = fs::remove_dir_all(&made);
+        }
+    }
+    Command::new(kept.join("client"))
+}
+
 fn spawn(command: &mut Command) -> Child {
+    // No proxy stands between a test and its server.
+    command.envs([("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().unwrap_or_else(|e| panic!("{:?}: {e}. {INSTALL}", command.get_program()))
 }
 
@@ -398,17 +492,14 @@ struct Caller {
     child: Child,
     calls: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
+    toolkit: Toolkit,
 }
 
 impl Caller {
     fn start(toolkit: Toolkit, server: &Server, version: &str) -> Caller {
-        let program = match toolkit {
-            Toolkit::Zeep => "zeep_client.py",
-            Toolkit::Php => "soap_client.php",
-        };
-        let mut child = spawn(toolkit.command(program).args([&wsdl_url(server), version]));
+        let mut child = spawn(toolkit.program(server).args([&wsdl_url(server), version]));
         let answers = BufReader::new(child.stdout.take().expect("piped")).lines();
-        Caller { calls: child.stdin.take(), answers, child }
+        Caller { calls: child.stdin.take(), answers, child, toolkit }
     }
 
     fn call(&mut self, user_name: &str, operation: &str, request: Value) -> Value {
@@ -416,7 +507,16 @@ impl Caller {
     }
 
     fn call_with(&mut self, user_name: &str, password: &str, operation: &str, request: Value) -> Value {
-        let given = json!({ "user_name": user_name, "password": password, "operation": operation, "request": request });
+        let given = if self.toolkit.takes_json() {
+            json!({ "user_name": user_name, "password": password, "operation": operation, "request": request })
+                .to_string()
+        } else {
+            // One that the service does not have is called as the first one it has.
+            let known = CONTRACT.operations.iter().find(|o| o.name == operation).unwrap_or(&CONTRACT.operations[0]);
+            let mut fields = [user_name, password, operation].map(str::to_owned).to_vec();
+            add_fields(&mut fields, known.input, &request);
+            fields.join("\t")
+        };
         // If the program has ended, the answer that is missing tells.
         let _ = writeln!(self.calls.as_mut().expect("not dropped"), "{given}");
         let Some(line) = self.answers.next() else {
@@ -435,4 +535,18 @@ impl Drop for Caller {
 
 fn wsdl_url(server: &Server) -> String {
     format!("http://{}{PATH}?WSDL", server.address)
+}
+
+/// The members of a request, those of the items of arrays too, in the order of the WSDL.
+fn add_fields(fields: &mut Vec<String>, of: &ComplexType, request: &Value) {
+    for field in of.fields {
+        let value = &request[field.name];
+        match (field.kind, value) {
+            (Kind::Array(array), _) => {
+                list(&value[array.item.name]).iter().for_each(|item| add_fields(fields, array.item, item));
+            }
+            (_, Value::String(text)) => fields.push(text.clone()),
+            (_, other) => fields.push(other.to_string()),
+        }
+    }
 }
