@@ -1,8 +1,8 @@
 //! The accept loop, and the timeouts of one connection.
 //!
-//! hyper's own header timer runs from the end of the last answer, so it would cut pooled connections of agents between
-//! requests. It serves as the idle timeout here; the head of a request is timed from its first byte by [`Timed`], the
-//! socket's wrapper, which also ends a connection whose client takes none of an answer's bytes.
+//! hyper's one header timer runs from the end of the last answer, so it would cut pooled connections of agents between
+//! requests, and it is set anew for each. [`Timed`], the socket's wrapper, keeps all the times instead: how long a
+//! connection rests, how long the head of a request takes from its first byte, how long a client takes none of an answer.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -71,8 +71,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, metric
             }
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.idle_timeout)
+            .header_read_timeout(None)
             .max_header_size(limits.head_bytes_max)
             // The read buffer grows with the bodies that come and stays that large while the connection rests. hyper
             // takes no less than 8 KiB.
@@ -115,11 +114,16 @@ pub(super) async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
 /// A socket that gives up on a client too slow with a request's head, or not taking an answer.
 struct Timed<S> {
     socket: S,
+    idle_timeout: Duration,
     head_timeout: Duration,
     write_timeout: Duration,
     /// Odd while a request is with the routes, whose body has a timeout of its own; moves on with each.
     turns: Arc<AtomicU32>,
     turn: u32,
+    /// When the last answer was made.
+    idle_since: Instant,
+    /// Set once; when it runs out it is set again if there was a request meanwhile.
+    idle: Option<Pin<Box<Sleep>>>,
     /// When the first byte of the head under way came.
     head_since: Option<Instant>,
     /// Set once a head has to be waited for.
@@ -130,8 +134,32 @@ struct Timed<S> {
 
 impl<S> Timed<S> {
     fn new(socket: S, limits: &Limits, turns: Arc<AtomicU32>) -> Timed<S> {
-        let (head_timeout, write_timeout) = (limits.head_timeout, limits.write_timeout);
-        Timed { socket, head_timeout, write_timeout, turns, turn: 0, head_since: None, head: None, write: None }
+        Timed {
+            socket,
+            idle_timeout: limits.idle_timeout,
+            head_timeout: limits.head_timeout,
+            write_timeout: limits.write_timeout,
+            turns,
+            turn: 0,
+            idle_since: Instant::now(),
+            idle: None,
+            head_since: None,
+            head: None,
+            write: None,
+        }
+    }
+
+    /// Whether the connection has rested for long enough.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = (self.idle_since + self.idle_timeout).into();
+        let timer = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
     }
 
     /// Passes on a write's result; while it is pending, counts the time.
@@ -155,12 +183,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
         let turn = this.turns.load(Ordering::Relaxed);
         if turn != this.turn {
             (this.turn, this.head_since, this.head) = (turn, None, None);
+            this.idle_since = Instant::now();
         }
         if turn % 2 == 1 {
             return result;
         }
         if buf.filled().len() > filled {
             this.head_since.get_or_insert_with(Instant::now);
+        }
+        if result.is_pending() && this.head_since.is_none() {
+            // As if the client had closed it: nothing read.
+            return this.poll_idle(cx).map(Ok);
         }
         // Almost every head comes in one piece and never needs the timer.
         let Some(since) = this.head_since.filter(|_| result.is_pending() || this.head.is_some()) else { return result };
