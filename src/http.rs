@@ -103,6 +103,7 @@ pub fn router(app: Arc<App>) -> Router {
     let asmx = asmx::PATH.to_ascii_lowercase();
     Router::new()
         .route(&asmx, get(pages::service).post(soap::asmx))
+        .route(asmx::PATH, get(pages::service).post(soap::asmx))
         .route(&format!("{asmx}/{{*rest}}"), get(pages::below_asmx).post(pages::below_asmx))
         .route("/", get(|| async { Redirect::temporary(asmx::PATH) }))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -193,7 +194,8 @@ fn canonical(peer: IpAddr) -> IpAddr {
 
 fn lower_case_path(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
-    if !path.bytes().any(|b| b.is_ascii_uppercase()) {
+    // The usual spelling has a route of its own.
+    if path == asmx::PATH || !path.bytes().any(|b| b.is_ascii_uppercase()) {
         return None;
     }
     let query = uri.query().map_or_else(String::new, |q| format!("?{q}"));

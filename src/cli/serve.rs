@@ -23,7 +23,10 @@ pub(super) fn serve(config: Config) -> Result<(), Failure> {
 /// Serves; once calls are accepted, `started` is told the address.
 pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
     start_log(config.log_format, config.log_level);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // At least two: a call that is alone commits on the thread it is on, and others must be taken in meanwhile, or calls
+    // would never meet and share a commit.
+    let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let metrics = Arc::new(Metrics::new());
     let store = Arc::new(SqliteStore::open(&config.database, &config.store, Arc::clone(&metrics))?);
     let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
