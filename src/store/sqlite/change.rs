@@ -39,14 +39,10 @@ pub(super) fn assign_all(
     if let Err(refusal) = seats::assign_all(role, requests.len()) {
         return Ok(Err(refusal));
     }
-    connection.execute_batch("SAVEPOINT all_or_none")?;
+    connection.execute_batch("SAVEPOINT items")?;
     let results: rusqlite::Result<_> =
         requests.iter().map(|request| assign(connection, call, request, enroll)).collect();
-    connection.execute_batch(if dry_run {
-        "ROLLBACK TO all_or_none; RELEASE all_or_none"
-    } else {
-        "RELEASE all_or_none"
-    })?;
+    connection.execute_batch(if dry_run { "ROLLBACK TO items; RELEASE items" } else { "RELEASE items" })?;
     results.map(Ok)
 }
 
