@@ -28,7 +28,7 @@ use crate::soap::envelope;
 pub use connection::{Shutdown, serve};
 pub use forwarded::TrustedProxies;
 
-/// Bounds on what one client can make the service hold or wait for. Every one is a setting; see `seatkeeper serve --help`.
+/// Bounds on what one client can make the service hold or wait for. Most are settings; see `seatkeeper serve --help`.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Bytes of the request line and headers.
@@ -103,7 +103,6 @@ pub fn router(app: Arc<App>) -> Router {
     let asmx = asmx::PATH.to_ascii_lowercase();
     Router::new()
         .route(&asmx, get(pages::service).post(soap::asmx))
-        .route(asmx::PATH, get(pages::service).post(soap::asmx))
         .route(&format!("{asmx}/{{*rest}}"), get(pages::below_asmx).post(pages::below_asmx))
         .route("/", get(|| async { Redirect::temporary(asmx::PATH) }))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -194,8 +193,7 @@ fn canonical(peer: IpAddr) -> IpAddr {
 
 fn lower_case_path(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
-    // The usual spelling has a route of its own.
-    if path == asmx::PATH || !path.bytes().any(|b| b.is_ascii_uppercase()) {
+    if !path.bytes().any(|b| b.is_ascii_uppercase()) {
         return None;
     }
     let query = uri.query().map_or_else(String::new, |q| format!("?{q}"));
