@@ -17,6 +17,7 @@ pub enum Kind {
     NoFreeSeat,
     NotAssigned,
     AccessDenied,
+    LicenseNotAccepted,
 }
 
 impl Kind {
@@ -33,6 +34,7 @@ impl Kind {
             Self::NoFreeSeat => 1003,
             Self::NotAssigned => 1004,
             Self::AccessDenied => 1005,
+            Self::LicenseNotAccepted => 1006,
         }
     }
 
@@ -49,6 +51,7 @@ impl Kind {
             Self::NoFreeSeat => "NoFreeSeat",
             Self::NotAssigned => "NotAssigned",
             Self::AccessDenied => "AccessDenied",
+            Self::LicenseNotAccepted => "LicenseNotAccepted",
         }
     }
 }
@@ -58,16 +61,22 @@ impl From<&Refusal> for Kind {
         match refusal {
             Refusal::CallerUnknown => Kind::InvalidSoapCredentials,
             Refusal::RoleTooLow { .. } => Kind::AccessDenied,
-            Refusal::Field { .. } | Refusal::TooMany { .. } => Kind::InvalidInputParameters,
+            Refusal::Field { .. }
+            | Refusal::TooMany { .. }
+            | Refusal::ModuleUnknown { .. }
+            | Refusal::TooManyOwners { .. } => Kind::InvalidInputParameters,
             Refusal::EntityUnknown { .. }
             | Refusal::ProviderInactive { .. }
             | Refusal::AccountUnavailable { .. }
-            | Refusal::AccountNotEnrolled { .. } => Kind::ObjectEntityMismatch,
+            | Refusal::AccountNotEnrolled { .. }
+            | Refusal::OwnerUnknown { .. }
+            | Refusal::AssociateUnknown { .. } => Kind::ObjectEntityMismatch,
             Refusal::AlreadyAssigned { .. } => Kind::AlreadyExists,
             Refusal::NoPool { .. } => Kind::NoLicensePool,
             Refusal::PoolExpired { .. } => Kind::LicenseExpired,
             Refusal::NoFreeSeat { .. } => Kind::NoFreeSeat,
             Refusal::NotAssigned { .. } => Kind::NotAssigned,
+            Refusal::License { .. } => Kind::LicenseNotAccepted,
         }
     }
 }

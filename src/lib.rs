@@ -3,6 +3,7 @@
 //! The parts, from the inside out, and how they meet:
 //!
 //! * [`seats`]: the rules. Facts in, decision out; no I/O, no clock.
+//! * [`license`]: the rules of what license tools are told of the same pools, and of activating what the issuer offers.
 //! * [`error`]: what a caller can be told, and the numbers of the codes.
 //! * [`store`]: what is kept, as one short trait, and SQLite behind it. One method is one transaction: it reads the
 //!   facts, asks the rules, writes what they decided, commits, and only then answers.
@@ -16,9 +17,9 @@
 //! | module | may use, of this crate |
 //! |---|---|
 //! | `seats`, `metrics` | nothing |
-//! | `error` | `seats` |
+//! | `error`, `license` | `seats` |
 //! | `soap` | `error` |
-//! | `auth`, `store` | `error`, `seats`, `metrics` |
+//! | `auth`, `store` | `error`, `seats`, `license`, `metrics` |
 //! | `service` | those, `auth`, `store` |
 //! | `contract` | those, `service`, `soap` |
 //! | `http`, then `config`, `cli`, `main` | everything above |
@@ -33,6 +34,7 @@ pub mod config;
 pub mod contract;
 pub mod error;
 pub mod http;
+pub mod license;
 pub mod metrics;
 pub mod seats;
 pub mod service;

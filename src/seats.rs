@@ -34,6 +34,25 @@ impl LicenseType {
             Self::ExchangeBackup => "ExchangeBackup",
         }
     }
+
+    /// What license tools call the type: a module name is A-Z and 0-9 only.
+    pub const fn module_name(self) -> &'static str {
+        match self {
+            Self::SkraftDiskImageV5 => "SKRAFTDISKIMAGEV5",
+            Self::SqlBackup => "SQLBACKUP",
+            Self::ExchangeBackup => "EXCHANGEBACKUP",
+        }
+    }
+
+    /// Module names compare without regard to case.
+    pub fn of_module(name: &str) -> Option<LicenseType> {
+        Self::ALL.into_iter().find(|t| t.module_name().eq_ignore_ascii_case(name.trim()))
+    }
+
+    /// Where it stands in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
 }
 
 impl fmt::Display for LicenseType {
@@ -317,7 +336,8 @@ pub fn look(
     }
 }
 
-fn check_role(caller: Option<Role>, least: Role) -> Result<(), Refusal> {
+/// Whether a caller has at least this role.
+pub fn check_role(caller: Option<Role>, least: Role) -> Result<(), Refusal> {
     let role = caller.ok_or(Refusal::CallerUnknown)?;
     if role < least { Err(Refusal::RoleTooLow { role, least }) } else { Ok(()) }
 }

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId, Transfer};
+use crate::license::{Owner, Presented};
+use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, Transfer};
 
 /// The answer of a store, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -57,8 +58,107 @@ pub trait Store: Send + Sync {
         pages: mpsc::Sender<Vec<Holder>>,
     ) -> Reply<'_, Result<(), Refusal>>;
 
+    /// Keeps a ticket for the caller, ends some that have expired, and says who the caller is.
+    fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>>;
+
+    /// Says who the caller is.
+    fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>>;
+
+    /// Lets a ticket that is still valid live until `expires_at`.
+    fn renew_ticket(&self, id: Uuid, now: Timestamp, expires_at: Timestamp) -> Reply<'_, ()>;
+
+    /// The licenses of the module owners among the caller's entities.
+    fn owners(&self, call: Call, request: OwnersRequest) -> Reply<'_, Result<Vec<Owner>, Refusal>>;
+
+    /// Takes a seat of each type for an associate from the owner's pools, where they hold none there: all or nothing.
+    /// Answers with the owner as it is then.
+    fn assign_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>>;
+
+    /// Gives back the seats of these types that an associate holds of the owner's pools. Answers with the owner as it is
+    /// then.
+    fn release_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>>;
+
+    /// Makes entity and pools follow what the issuer grants, all or nothing. `dry_run`: says whether that would be done.
+    fn activate(&self, call: Call, activation: Activation, dry_run: bool) -> Reply<'_, Result<(), Refusal>>;
+
+    /// Forgets a module owner: its pools lose their seats, of which none may be in use, and its name and offer go.
+    fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>>;
+
     /// Whether calls can be served right now.
     fn ready(&self) -> Reply<'_, ()>;
+}
+
+/// A ticket that is to be kept: never the ticket itself.
+#[derive(Debug, Clone)]
+pub struct NewTicket {
+    pub proof: TicketProof,
+    pub expires_at: Timestamp,
+}
+
+/// What shows that somebody holds a ticket.
+#[derive(Clone)]
+pub struct TicketProof {
+    pub id: Uuid,
+    /// SHA-256 of the ticket's secret.
+    pub secret_hash: [u8; 32],
+}
+
+impl std::fmt::Debug for TicketProof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ticket {}", self.id)
+    }
+}
+
+/// Who a caller is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// As the store spells it.
+    pub user_name: String,
+    pub role: Role,
+    /// The account of the same name, if there is one among the caller's entities.
+    pub associate_id: Option<i32>,
+    pub entity_id: i32,
+    pub entity_name: String,
+    /// The license of the caller's own entity, if license tools know it; `held` says what that account holds.
+    pub owner: Option<Owner>,
+}
+
+/// Whose licenses are asked for. One more than [`OWNERS_MAX`] is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnersRequest {
+    pub owners: Owners,
+    /// Whose holdings [`Owner::held`] tells: an account's id.
+    pub associate_id: Option<i32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owners {
+    All,
+    /// The one of this name, in any case; none if the caller may not know it.
+    Named(String),
+    /// Those the associate of the request belongs to: its entity's and those above, and those whose seats it holds. None
+    /// if the caller may not know the associate.
+    OfAssociate,
+}
+
+/// Owners in one answer at most: each is several KiB of a message.
+pub const OWNERS_MAX: usize = 2000;
+
+/// Types of one owner, to be assigned to an associate or released.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModulesRequest {
+    pub associate_id: i32,
+    pub owner_name: String,
+    pub license_types: Vec<LicenseType>,
+}
+
+/// What is to be activated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Activation {
+    /// What the issuer grants an owner, shown by the caller.
+    Presented(Presented),
+    /// All that is offered to this company under this serial number.
+    Serial { company_name: String, serial_nr: String },
 }
 
 /// What the holder of a seat gets: the seat's own, or else the pool's.
@@ -118,6 +218,8 @@ pub enum Actor {
     /// A credential whose password was proved against exactly this hash. The store reads the row again in the call's
     /// own transaction and refuses if the hash has changed since.
     Credential(Credential),
+    /// Whoever signed in and got this ticket, if it is still valid.
+    Ticket(TicketProof),
     /// Somebody at the command line, who can open the database anyway.
     CommandLine,
 }
@@ -126,6 +228,7 @@ impl std::fmt::Debug for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Actor::Credential(credential) => f.write_str(&credential.user_name),
+            Actor::Ticket(proof) => std::fmt::Debug::fmt(proof, f),
             Actor::CommandLine => f.write_str("command line"),
         }
     }

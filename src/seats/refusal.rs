@@ -52,10 +52,21 @@ pub enum Refusal {
     NoFreeSeat { provider_entity_id: i32, license_type: LicenseType, seats_total: i64, pools: usize },
     #[error("User '{username}' holds no {license_type} license. Check the user name and the type, or assign one.")]
     NotAssigned { username: String, license_type: LicenseType },
+    #[error("Owner '{owner_name}' does not exist or is not among the entities of this credential. Check the name.")]
+    OwnerUnknown { owner_name: String },
+    #[error("Associate {id} does not exist or does not belong to the entities of this credential. Check the id.")]
+    AssociateUnknown { id: i32 },
+    #[error("There is no module '{name}'; there are SKRAFTDISKIMAGEV5, SQLBACKUP and EXCHANGEBACKUP.")]
+    ModuleUnknown { name: String },
+    #[error("There are more than {max} owners. Ask for one of them at a time.")]
+    TooManyOwners { max: usize },
+    /// A license that is not accepted as it stands, or not as the pools stand.
+    #[error("{reason}")]
+    License { reason: String },
 }
 
 impl Refusal {
-    pub(super) fn field(field: &'static str, fault: FieldFault) -> Refusal {
+    pub fn field(field: &'static str, fault: FieldFault) -> Refusal {
         Refusal::Field { field, fault }
     }
 }

@@ -5,11 +5,15 @@
 //! is shared by every call that came in while the previous commit ran. Readers are separate read-only connections.
 //! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
 
+mod activate;
 mod change;
 mod check;
 mod facts;
 mod look;
+mod modules;
 mod open;
+mod owner;
+mod ticket;
 mod writer;
 
 pub use check::{INVARIANTS, Violation, check};
@@ -19,10 +23,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc};
+use uuid::Uuid;
 
-use super::{Call, Credential, Details, Holder, HoldersRequest, PoolUse, Reply, Store, StoreError};
+use super::{
+    Activation, Call, Credential, Details, Holder, HoldersRequest, ModulesRequest, NewTicket, OwnersRequest, PoolUse,
+    Principal, Reply, Store, StoreError,
+};
+use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
 use writer::Writer;
@@ -137,6 +147,38 @@ impl Store for SqliteStore {
             let _place = self.long_reads.try_acquire().map_err(|_| StoreError::QueueFull)?;
             self.read(move |connection| look::holders(connection, &call, &request, &pages)).await?
         })
+    }
+
+    fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>> {
+        self.writer.run(move |connection| ticket::issue(connection, &call, &ticket))
+    }
+
+    fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>> {
+        self.read(move |connection| ticket::principal(connection, &call))
+    }
+
+    fn renew_ticket(&self, id: Uuid, now: Timestamp, expires_at: Timestamp) -> Reply<'_, ()> {
+        self.writer.run(move |connection| ticket::renew(connection, id, now, expires_at))
+    }
+
+    fn owners(&self, call: Call, request: OwnersRequest) -> Reply<'_, Result<Vec<Owner>, Refusal>> {
+        self.read(move |connection| owner::owners(connection, &call, &request))
+    }
+
+    fn assign_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>> {
+        self.writer.run(move |connection| modules::assign(connection, &call, &request))
+    }
+
+    fn release_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>> {
+        self.writer.run(move |connection| modules::release(connection, &call, &request))
+    }
+
+    fn activate(&self, call: Call, activation: Activation, dry_run: bool) -> Reply<'_, Result<(), Refusal>> {
+        self.writer.run(move |connection| activate::activate(connection, &call, &activation, dry_run))
+    }
+
+    fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>> {
+        self.writer.run(move |connection| activate::remove(connection, &call, &owner_name))
     }
 
     fn ready(&self) -> Reply<'_, ()> {

@@ -18,8 +18,12 @@ pub(super) struct Caller {
 }
 
 pub(super) fn caller(connection: &Connection, actor: &Actor) -> rusqlite::Result<Option<Caller>> {
-    let Actor::Credential(proved) = actor else {
-        return Ok(Some(Caller { name: COMMAND_LINE.to_owned(), role: Role::Admin, entity_id: None }));
+    let proved = match actor {
+        Actor::Credential(proved) => proved,
+        Actor::Ticket(_) => unimplemented!(),
+        Actor::CommandLine => {
+            return Ok(Some(Caller { name: COMMAND_LINE.to_owned(), role: Role::Admin, entity_id: None }));
+        }
     };
     connection
         .prepare_cached(

@@ -1,0 +1,288 @@
+//! What the license of a module owner says: its numbers, its status, what the issuer offers next, and what becomes of the
+//! pools when that is activated.
+//!
+//! Pure, like the seat rules: a store reads an [`Owner`] in one transaction, asks here, writes what was decided.
+
+use jiff::Timestamp;
+
+use crate::seats::{LicenseType, Refusal};
+
+/// One value for each license type, in the order of [`LicenseType::ALL`].
+pub type PerType<T> = [T; LicenseType::ALL.len()];
+
+/// An entity that license tools know as a module owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub entity_id: i32,
+    /// Whether seats are given out under it.
+    pub active: bool,
+    /// A-Z and 0-9 only.
+    pub name: String,
+    pub description: Option<String>,
+    pub shop_url: Option<String>,
+    /// What is in force.
+    pub current: Terms,
+    /// What the issuer offers instead, as it would be after activation; `None`: nothing new.
+    pub offered: Option<Terms>,
+    /// Seats taken now, of the pools that `current` counts.
+    pub in_use: PerType<i64>,
+    /// Whether the associate that was asked about holds a seat of those pools.
+    pub held: PerType<bool>,
+}
+
+/// What a license grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    pub company_name: String,
+    pub serial_nr: Option<String>,
+    pub dates: Dates,
+    /// Seats of each type, over all pools that have started and not expired.
+    pub seats: PerType<i64>,
+}
+
+/// The dates shown to license tools; `None`: none, or for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dates {
+    /// When to ask the issuer again.
+    pub next_check: Option<Timestamp>,
+    /// End of maintenance.
+    pub maintenance: Option<Timestamp>,
+    /// From when administrators are warned.
+    pub admin_warning: Option<Timestamp>,
+    /// The formal end.
+    pub expires: Option<Timestamp>,
+    /// The real end.
+    pub grace: Option<Timestamp>,
+}
+
+/// The numbers of one module. A negative `new_free`: what is offered cannot be activated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    pub in_use: i64,
+    pub free: i64,
+    pub added: i64,
+    pub new_total: i64,
+    pub new_free: i64,
+    pub total: i64,
+}
+
+/// How a license is, as its issuer sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Ok,
+    NewLicenseAvailable,
+    NewCompanyNameAvailable,
+    NewSerialAvailable,
+    UseCustomMessage,
+    UseCustomMessageAndUrl,
+    ProblemWithLicense,
+}
+
+impl Owner {
+    /// What the issuer grants: its offer, or where there is none what is in force.
+    pub fn issued(&self) -> &Terms {
+        self.offered.as_ref().unwrap_or(&self.current)
+    }
+
+    /// The numbers of a type, with what the issuer grants or without.
+    pub fn numbers(&self, license_type: LicenseType, with_new: bool) -> Numbers {
+        let at = license_type.index();
+        let (total, in_use) = (self.current.seats[at], self.in_use[at]);
+        let new_total = if with_new { self.issued().seats[at] } else { total };
+        Numbers {
+            in_use,
+            free: total - in_use,
+            added: new_total - total,
+            new_total,
+            new_free: new_total - in_use,
+            total,
+        }
+    }
+
+    /// The status, and the sentence that says why; empty where the status says all.
+    pub fn status(&self, now: Timestamp) -> (Status, String) {
+        let new = self.issued();
+        if let Some(obstacle) = self.obstacle(now) {
+            return (Status::ProblemWithLicense, obstacle);
+        }
+        let status = if new.company_name != self.current.company_name {
+            Status::NewCompanyNameAvailable
+        } else if new.serial_nr != self.current.serial_nr {
+            Status::NewSerialAvailable
+        } else if *new != self.current {
+            Status::NewLicenseAvailable
+        } else if let Some(at) = self.current.dates.admin_warning.filter(|at| *at <= now) {
+            return self.warning(at);
+        } else {
+            Status::Ok
+        };
+        (status, String::new())
+    }
+
+    fn warning(&self, since: Timestamp) -> (Status, String) {
+        let end = match (self.current.dates.expires, self.current.dates.grace) {
+            (Some(at), _) => format!("expires at {at}"),
+            (None, Some(at)) => format!("ends at {at}"),
+            (None, None) => format!("needs attention since {since}"),
+        };
+        let text = format!("The license of {} {end}.", self.name);
+        match self.shop_url() {
+            Some(_) => (Status::UseCustomMessageAndUrl, format!("{text} Renew it in the shop.")),
+            None => (Status::UseCustomMessage, format!("{text} Renew it with your supplier.")),
+        }
+    }
+
+    pub fn shop_url(&self) -> Option<&str> {
+        self.shop_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// Why what the issuer grants cannot be activated; `None`: it can.
+    pub fn obstacle(&self, now: Timestamp) -> Option<String> {
+        let new = self.issued();
+        if let Some(at) = new.dates.grace.filter(|at| *at <= now) {
+            return Some(format!("The license of {} ended at {at}. Ask its issuer for a new one.", self.name));
+        }
+        let over = LicenseType::ALL.into_iter().find(|t| self.numbers(*t, true).new_free < 0);
+        if let Some(license_type) = over {
+            let Numbers { in_use, new_total, new_free, .. } = self.numbers(license_type, true);
+            return Some(format!(
+                "{in_use} {license_type} seats of {} are in use and the new license has {new_total}. Release {} first.",
+                self.name, -new_free
+            ));
+        }
+        if !new.dates.are_ordered() {
+            return Some(format!(
+                "The dates of the license of {} are not in order: administrators are warned before it expires, and it expires before it ends. Ask its issuer.",
+                self.name
+            ));
+        }
+        None
+    }
+
+    /// Holds what a caller wants to activate to what the issuer grants: nobody can grant themselves more.
+    pub fn accept(&self, presented: &Presented, now: Timestamp) -> Result<(), Refusal> {
+        if let Some(what) = presented.differs_from(self.issued()) {
+            return Err(Refusal::License {
+                reason: format!(
+                    "This is not the license that the issuer grants {}: {what} differs. Fetch it again, then activate it.",
+                    self.name
+                ),
+            });
+        }
+        self.obstacle(now).map_or(Ok(()), |reason| Err(Refusal::License { reason }))
+    }
+}
+
+impl Dates {
+    fn are_ordered(&self) -> bool {
+        let in_order = |a: Option<Timestamp>, b: Option<Timestamp>| match (a, b) {
+            (Some(a), Some(b)) => a <= b,
+            _ => true,
+        };
+        in_order(self.admin_warning, self.expires)
+            && in_order(self.expires, self.grace)
+            && in_order(self.admin_warning, self.grace)
+    }
+}
+
+/// A license as a caller hands it back to be activated. What is `None` was not sent and is not looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Presented {
+    pub owner_name: Option<String>,
+    pub company_name: Option<String>,
+    pub serial_nr: Option<String>,
+    /// Name and date, as far as they were sent; a date of `None` is no date.
+    pub dates: PresentedDates,
+    /// Name of the module, in upper case, and number.
+    pub modules: Vec<(String, i32)>,
+}
+
+/// See [`Dates`]; the outer `None`: not sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PresentedDates {
+    pub next_check: Option<Option<Timestamp>>,
+    pub maintenance: Option<Option<Timestamp>>,
+    pub admin_warning: Option<Option<Timestamp>>,
+    pub expires: Option<Option<Timestamp>>,
+    pub grace: Option<Option<Timestamp>>,
+}
+
+impl Presented {
+    /// The first member that is not as in `terms`.
+    fn differs_from(&self, terms: &Terms) -> Option<&'static str> {
+        let text = |sent: &Option<String>, granted: &str| sent.as_ref().is_none_or(|sent| sent == granted);
+        let date = |sent: Option<Option<Timestamp>>, granted| sent.is_none_or(|sent| sent == granted);
+        let dates = &terms.dates;
+        let same = [
+            ("CompanyName", text(&self.company_name, &terms.company_name)),
+            ("SerialNr", text(&self.serial_nr, terms.serial_nr.as_deref().unwrap_or_default())),
+            ("NextCheckDate", date(self.dates.next_check, dates.next_check)),
+            ("MaintenanceDate", date(self.dates.maintenance, dates.maintenance)),
+            ("AdminWarningDate", date(self.dates.admin_warning, dates.admin_warning)),
+            ("ExpiryDate", date(self.dates.expires, dates.expires)),
+            ("GraceDate", date(self.dates.grace, dates.grace)),
+            ("ModuleLicenses", self.modules_are_those_of(terms)),
+        ];
+        same.into_iter().find(|(_, same)| !same).map(|(name, _)| name)
+    }
+
+    /// Every module once, with its number; one without seats may be left out.
+    fn modules_are_those_of(&self, terms: &Terms) -> bool {
+        let mut left = terms.seats.map(Some);
+        for (name, number) in &self.modules {
+            let Some(license_type) = LicenseType::of_module(name) else { return false };
+            if left[license_type.index()].take() != Some(i64::from(*number)) {
+                return false;
+            }
+        }
+        left.into_iter().flatten().all(|seats| seats == 0)
+    }
+}
+
+/// A pool of an owner that has started and not expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenPool {
+    pub id: i64,
+    pub seats_total: i64,
+    pub seats_in_use: i64,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What activation does to a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolChange {
+    Resize { pool_id: i64, seats_total: i64 },
+    Create { seats_total: i64 },
+}
+
+/// Seats of one pool at most, as in the schema.
+pub const POOL_SEATS_MAX: i64 = 10_000_000;
+
+/// Makes the pools of one type hold `seats` together. Seats are added to the pool that lasts longest, and taken, free
+/// ones only, from those that expire first. `None`: more are in use.
+pub fn resize(pools: &[OpenPool], seats: i64) -> Option<Vec<PoolChange>> {
+    let mut pools = pools.to_vec();
+    pools.sort_by_key(|p| (p.expires_at.unwrap_or(Timestamp::MAX), std::cmp::Reverse(p.id)));
+    let more = seats - pools.iter().map(|p| p.seats_total).sum::<i64>();
+    if more > 0 {
+        return Some(vec![match pools.last() {
+            Some(last) if last.seats_total + more <= POOL_SEATS_MAX => {
+                PoolChange::Resize { pool_id: last.id, seats_total: last.seats_total + more }
+            }
+            _ => PoolChange::Create { seats_total: more },
+        }]);
+    }
+    let mut less = -more;
+    let mut changes = Vec::new();
+    for pool in pools {
+        let taken_off = less.min(pool.seats_total - pool.seats_in_use);
+        if taken_off > 0 {
+            changes.push(PoolChange::Resize { pool_id: pool.id, seats_total: pool.seats_total - taken_off });
+            less -= taken_off;
+        }
+    }
+    (less == 0).then_some(changes)
+}
+
+#[cfg(test)]
+mod tests;
