@@ -6,8 +6,11 @@
 //! * Agents sign in on every call, so a proof that succeeded is remembered for a short time, under a hash of user name
 //!   and password keyed with a random key of this process, together with the stored hash it was proved against. Whoever
 //!   uses a remembered proof must see that the stored hash is still that one; the store does, in the call's transaction.
+//! * Who signs in for tickets with a remembered proof gets the same ticket again.
 //! * Failures slow down further guesses at the same user name from the same address. Others, and the owner elsewhere,
 //!   are not slowed.
+
+mod ticket;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +26,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::metrics::Metrics;
+pub use ticket::{TICKET_LIFE, Ticket};
 
 /// Memory in KiB, passes and lanes of a new hash, and the least a stored hash may have (OWASP's minimum for argon2id).
 const MEMORY_KIB_MIN: u32 = 19_456;
@@ -70,6 +74,10 @@ impl Password {
     pub fn new(password: String) -> Password {
         Password(Zeroizing::new(password))
     }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// Who somebody claims to be, with the proof they brought.
@@ -97,6 +105,8 @@ pub struct Authenticator {
     options: Options,
     key: Zeroizing<[u8; 32]>,
     remembered: Cache<[u8; 32], Remembered>,
+    /// By the same key as proofs.
+    tickets: Cache<[u8; 32], (Ticket, Instant)>,
     failures: Cache<(String, IpAddr), Arc<Mutex<Bucket>>>,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -125,6 +135,7 @@ impl Authenticator {
         Ok(Authenticator {
             key,
             remembered: Cache::new(REMEMBERED_MAX),
+            tickets: Cache::new(REMEMBERED_MAX),
             failures: Cache::new(REMEMBERED_MAX),
             permits: Arc::new(Semaphore::new(options.verifications_max)),
             waiting: AtomicUsize::new(0),
@@ -203,6 +214,18 @@ impl Authenticator {
     /// Forgets the claim's proof: its stored hash has changed.
     pub fn forget(&self, claim: &Claim) {
         self.remembered.remove(&self.digest(claim));
+    }
+
+    /// The ticket that this claim got a short while ago. The store says whether it is still valid.
+    pub fn ticket(&self, claim: &Claim, now: Instant) -> Option<Ticket> {
+        self.tickets.get(&self.digest(claim)).filter(|(_, until)| now < *until).map(|(ticket, _)| ticket)
+    }
+
+    /// Remembers the ticket of a claim that was proved, for as long as its proof would be.
+    pub fn remember_ticket(&self, claim: &Claim, ticket: Ticket, now: Instant) {
+        if !self.options.remember.is_zero() {
+            self.tickets.insert(self.digest(claim), (ticket, now + self.options.remember));
+        }
     }
 
     fn digest(&self, claim: &Claim) -> [u8; 32] {

@@ -6,6 +6,7 @@
 pub mod asmx;
 pub mod help;
 pub mod message;
+pub mod netserver;
 pub mod sample;
 pub mod wsdl;
 
@@ -15,8 +16,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tracing::{error, info};
 
-use crate::service::{AuthHeader, CallContext, Service};
+use crate::error::{Error, Kind as ErrorKind};
+use crate::metrics::Metrics;
+use crate::service::{CallContext, Identity, Service};
 use crate::store::Holder;
 use message::Record;
 
@@ -60,7 +64,7 @@ pub type Run = fn(Invocation) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 pub struct Invocation {
     pub service: Arc<Service>,
     pub context: CallContext,
-    pub auth_header: Option<AuthHeader>,
+    pub identity: Identity,
     /// `None`: the message held no request.
     pub request: Option<Record>,
 }
@@ -84,6 +88,22 @@ pub struct Streamed {
     pub rest: JoinHandle<Record>,
 }
 
+/// Counts a call, and logs a refusal under the id the caller is told.
+pub fn log_outcome(operation: &'static str, metrics: &Metrics, context: &CallContext, refused: Option<&Error>) {
+    let Some(refused) = refused else {
+        metrics.count_call(operation, "Success");
+        return;
+    };
+    let (id, code) = (context.id, refused.kind.code());
+    match std::error::Error::source(refused) {
+        Some(cause) if refused.kind == ErrorKind::UnexpectedError => {
+            error!(error_id = %id, operation, code, %cause, "{refused}");
+        }
+        _ => info!(error_id = %id, operation, code, "{refused}"),
+    }
+    metrics.count_call(operation, code);
+}
+
 /// A sequence of elements.
 pub struct ComplexType {
     pub name: &'static str,
@@ -105,16 +125,46 @@ pub enum Kind {
     Base64,
     /// A time or null; `xsi:nil` then.
     NullableDateTime,
+    /// A time as text, in the zone and form of the caller it is for.
+    DateTime,
     Enumeration(&'static Enumeration),
     Complex(&'static ComplexType),
     Array(&'static Array),
+    /// Any number of strings, in elements `string` of .NET's own namespace ([`SERIALIZATION_ARRAYS`]).
+    Strings,
+    /// Any number of ints, likewise.
+    Ints,
+    /// Something contracts declare and this service has nothing to say in: null when written, passed over when read.
+    Declared(&'static Declared),
+}
+
+/// Namespace of .NET's arrays of simple types.
+pub const SERIALIZATION_ARRAYS: &str = "http://schemas.microsoft.com/2003/10/Serialization/Arrays";
+
+/// See [`Kind::Declared`].
+pub enum Declared {
+    /// Pairs of a key and a value of this kind, each pair in an element of this name.
+    Dictionary { name: &'static str, pair: &'static str, value: Kind },
+    /// Any of these names, separated by blanks.
+    Flags(Enumeration),
+    /// A structure of another namespace.
+    DsaParameters,
 }
 
 impl Kind {
     pub const fn min_occurs(self) -> &'static str {
         match self {
-            Kind::String | Kind::Base64 | Kind::Complex(_) | Kind::Array(_) => "0",
-            Kind::Int | Kind::Boolean | Kind::NullableDateTime | Kind::Enumeration(_) => "1",
+            Kind::Int | Kind::Boolean | Kind::NullableDateTime | Kind::DateTime | Kind::Enumeration(_) => "1",
+            _ => "0",
+        }
+    }
+
+    /// Whether it is of a reference type of .NET, which can be null.
+    pub const fn is_reference(self) -> bool {
+        match self {
+            Kind::Int | Kind::Boolean | Kind::DateTime | Kind::Enumeration(_) => false,
+            Kind::Declared(declared) => matches!(declared, Declared::Dictionary { .. }),
+            _ => true,
         }
     }
 }

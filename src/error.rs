@@ -18,6 +18,7 @@ pub enum Kind {
     NotAssigned,
     AccessDenied,
     LicenseNotAccepted,
+    NotSupported,
 }
 
 impl Kind {
@@ -35,6 +36,7 @@ impl Kind {
             Self::NotAssigned => 1004,
             Self::AccessDenied => 1005,
             Self::LicenseNotAccepted => 1006,
+            Self::NotSupported => 1007,
         }
     }
 
@@ -52,6 +54,7 @@ impl Kind {
             Self::NotAssigned => "NotAssigned",
             Self::AccessDenied => "AccessDenied",
             Self::LicenseNotAccepted => "LicenseNotAccepted",
+            Self::NotSupported => "NotSupported",
         }
     }
 }
@@ -77,6 +80,7 @@ impl From<&Refusal> for Kind {
             Refusal::NoFreeSeat { .. } => Kind::NoFreeSeat,
             Refusal::NotAssigned { .. } => Kind::NotAssigned,
             Refusal::License { .. } => Kind::LicenseNotAccepted,
+            Refusal::NotSupported => Kind::NotSupported,
         }
     }
 }

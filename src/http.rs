@@ -1,9 +1,11 @@
 //! HTTP: every route, and [`serve`], which both the program and the tests call.
 
+mod asmx;
 mod connection;
 mod forwarded;
+mod message;
+mod netserver;
 mod pages;
-mod soap;
 mod streamed;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,7 +22,8 @@ use axum::routing::get;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::contract::asmx;
+use crate::contract::asmx::PATH as ASMX_PATH;
+use crate::contract::netserver::{LICENSE, SO_PRINCIPAL};
 use crate::metrics::Metrics;
 use crate::service::{CallContext, Service};
 use crate::soap::envelope;
@@ -100,11 +103,18 @@ impl App {
 
 /// The routes. Paths are matched in lower case: `dispatch` folds what the client typed.
 pub fn router(app: Arc<App>) -> Router {
-    let asmx = asmx::PATH.to_ascii_lowercase();
-    Router::new()
-        .route(&asmx, get(pages::service).post(soap::asmx))
-        .route(&format!("{asmx}/{{*rest}}"), get(pages::below_asmx).post(pages::below_asmx))
-        .route("/", get(|| async { Redirect::temporary(asmx::PATH) }))
+    let asmx = ASMX_PATH.to_ascii_lowercase();
+    let mut router = Router::new()
+        .route(&asmx, get(pages::service).post(asmx::call))
+        .route(&format!("{asmx}/{{*rest}}"), get(pages::below_asmx).post(pages::below_asmx));
+    for contract in [&SO_PRINCIPAL, &LICENSE] {
+        let path = contract.path.to_ascii_lowercase();
+        let routes = get(move |app, request| netserver::page(contract, app, request))
+            .post(move |app, request| netserver::call(contract, app, request));
+        router = router.route(&format!("{path}/"), routes.clone()).route(&path, routes);
+    }
+    router
+        .route("/", get(|| async { Redirect::temporary(ASMX_PATH) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing at this address.\n") })

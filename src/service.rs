@@ -5,15 +5,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use quick_cache::sync::Cache;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::auth::{AuthError, Authenticator, Claim, Password};
-use crate::error::Error;
+use crate::auth::{AuthError, Authenticator, Claim, Password, TICKET_LIFE, Ticket};
+use crate::error::{Error, Kind};
+use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
-use crate::store::{Actor, Call, Credential, Details, Holder, HoldersRequest, PoolUse, Reply, Store, StoreError};
+use crate::store::{
+    Activation, Actor, Call, Credential, Details, Holder, HoldersRequest, ModulesRequest, NewTicket, OwnersRequest,
+    PoolUse, Principal, Reply, Store, StoreError, TicketProof,
+};
 
 /// One call as it came in. Clock and randomness are read once, at the edge, and handed down.
 #[derive(Debug, Clone)]
@@ -25,117 +30,282 @@ pub struct CallContext {
     pub peer: IpAddr,
 }
 
-/// The credentials a caller sent; a field is `None` when it was not sent.
-#[derive(Default)]
-pub struct AuthHeader {
-    pub user_name: Option<String>,
-    pub password: Option<Password>,
+/// What a caller sent to say who they are.
+pub enum Identity {
+    /// Nothing, or nothing that could be anybody's.
+    Nobody,
+    Password(Claim),
+    Ticket(TicketProof),
+}
+
+impl Identity {
+    /// A field is `None` when it was not sent.
+    pub fn of_password(user_name: Option<String>, password: Option<Password>, context: &CallContext) -> Identity {
+        match (user_name, password) {
+            (Some(user_name), Some(password)) => Identity::Password(Claim { user_name, password, peer: context.peer }),
+            _ => Identity::Nobody,
+        }
+    }
+
+    pub fn of_ticket(text: &str) -> Identity {
+        Ticket::parse(text).map_or(Identity::Nobody, |ticket| Identity::Ticket(proof(&ticket)))
+    }
+}
+
+fn proof(ticket: &Ticket) -> TicketProof {
+    TicketProof { id: ticket.id, secret_hash: ticket.secret_hash() }
+}
+
+/// Somebody who signed in.
+pub struct SignIn {
+    pub principal: Principal,
+    /// The text of their ticket.
+    pub ticket: String,
 }
 
 /// See the module.
 pub struct Service {
     store: Arc<dyn Store>,
     authenticator: Authenticator,
+    /// When this process last renewed a ticket.
+    tickets_renewed: Cache<Uuid, Timestamp>,
     pub metrics: Arc<Metrics>,
 }
 
+/// A ticket is given its full life again at its first use after this long, which is added to its life: then each use
+/// gives it the full life, and few of them write.
+const TICKET_RENEWAL: SignedDuration = SignedDuration::from_mins(6);
+/// Tickets whose last renewal is known, at most; of others every use is written.
+const TICKETS_RENEWED_MAX: usize = 10_000;
+
 impl Service {
     pub fn new(store: Arc<dyn Store>, authenticator: Authenticator, metrics: Arc<Metrics>) -> Service {
-        Service { store, authenticator, metrics }
+        Service { store, authenticator, tickets_renewed: Cache::new(TICKETS_RENEWED_MAX), metrics }
     }
 
     /// Attaches a license to a user: takes a free seat of the type from a pool of the provider entity.
     pub async fn assign_license(
         &self,
         context: &CallContext,
-        auth_header: Option<AuthHeader>,
+        identity: &Identity,
         request: AssignRequest,
     ) -> Result<SeatId, Error> {
-        self.as_caller(context, auth_header, |call| self.store.assign(call, request.clone())).await
+        self.as_caller(context, identity, |call| self.store.assign(call, request.clone())).await
     }
 
     /// Attaches licenses to many users; a result for each, in order. `dry_run`: what would come of it.
     pub async fn assign_licenses(
         &self,
         context: &CallContext,
-        auth_header: Option<AuthHeader>,
+        identity: &Identity,
         requests: Vec<AssignRequest>,
         dry_run: bool,
     ) -> Result<Vec<Result<SeatId, Refusal>>, Error> {
-        self.as_caller(context, auth_header, |call| self.store.assign_all(call, requests.clone(), dry_run)).await
+        self.as_caller(context, identity, |call| self.store.assign_all(call, requests.clone(), dry_run)).await
     }
 
     /// Takes a license back from a user.
     pub async fn unassign_license(
         &self,
         context: &CallContext,
-        auth_header: Option<AuthHeader>,
+        identity: &Identity,
         holding: Holding,
     ) -> Result<SeatId, Error> {
-        self.as_caller(context, auth_header, |call| self.store.release(call, holding.clone())).await
+        self.as_caller(context, identity, |call| self.store.release(call, holding.clone())).await
     }
 
     /// Gives the license of one user to another, in one step.
     pub async fn transfer_license(
         &self,
         context: &CallContext,
-        auth_header: Option<AuthHeader>,
+        identity: &Identity,
         transfer: Transfer,
     ) -> Result<SeatId, Error> {
-        self.as_caller(context, auth_header, |call| self.store.transfer(call, transfer.clone())).await
+        self.as_caller(context, identity, |call| self.store.transfer(call, transfer.clone())).await
     }
 
     /// What comes with a license that a user holds.
     pub async fn license_details(
         &self,
         context: &CallContext,
-        auth_header: Option<AuthHeader>,
+        identity: &Identity,
         holding: Holding,
     ) -> Result<Details, Error> {
-        self.as_caller(context, auth_header, |call| self.store.details(call, holding.clone())).await
+        self.as_caller(context, identity, |call| self.store.details(call, holding.clone())).await
     }
 
     /// The pools of an entity and how full they are.
     pub async fn license_pools(
         &self,
         context: &CallContext,
-        auth_header: Option<AuthHeader>,
+        identity: &Identity,
         entity_id: Option<i32>,
     ) -> Result<Vec<PoolUse>, Error> {
-        self.as_caller(context, auth_header, |call| self.store.pools(call, entity_id)).await
+        self.as_caller(context, identity, |call| self.store.pools(call, entity_id)).await
     }
 
     /// Everybody who holds a license, page by page through `pages`; answers when the last page is sent.
     pub async fn license_holders(
         &self,
         context: &CallContext,
-        auth_header: Option<AuthHeader>,
+        identity: &Identity,
         request: HoldersRequest,
         pages: mpsc::Sender<Vec<Holder>>,
     ) -> Result<(), Error> {
-        self.as_caller(context, auth_header, |call| self.store.holders(call, request.clone(), pages.clone())).await
+        self.as_caller(context, identity, |call| self.store.holders(call, request.clone(), pages.clone())).await
     }
 
-    /// Runs a call of the store as whoever the AuthHeader names.
-    ///
-    /// The store reads the credential again in the call's transaction. If its hash changed after the proof was
-    /// remembered, the password is checked against the new one, once.
+    /// The licenses of module owners.
+    pub async fn license_owners(
+        &self,
+        context: &CallContext,
+        identity: &Identity,
+        request: OwnersRequest,
+    ) -> Result<Vec<Owner>, Error> {
+        self.as_caller(context, identity, |call| self.store.owners(call, request.clone())).await
+    }
+
+    /// Assigns modules of an owner to an associate, all or none.
+    pub async fn assign_modules(
+        &self,
+        context: &CallContext,
+        identity: &Identity,
+        request: ModulesRequest,
+    ) -> Result<Owner, Error> {
+        self.as_caller(context, identity, |call| self.store.assign_modules(call, request.clone())).await
+    }
+
+    /// Takes modules of an owner from an associate.
+    pub async fn release_modules(
+        &self,
+        context: &CallContext,
+        identity: &Identity,
+        request: ModulesRequest,
+    ) -> Result<Owner, Error> {
+        self.as_caller(context, identity, |call| self.store.release_modules(call, request.clone())).await
+    }
+
+    /// Puts what the issuer grants into force. `dry_run`: says whether that would be done.
+    pub async fn activate_license(
+        &self,
+        context: &CallContext,
+        identity: &Identity,
+        activation: Activation,
+        dry_run: bool,
+    ) -> Result<(), Error> {
+        self.as_caller(context, identity, |call| self.store.activate(call, activation.clone(), dry_run)).await
+    }
+
+    /// Forgets a module owner and its license.
+    pub async fn remove_license(
+        &self,
+        context: &CallContext,
+        identity: &Identity,
+        owner_name: String,
+    ) -> Result<(), Error> {
+        self.as_caller(context, identity, |call| self.store.remove_license(call, owner_name.clone())).await
+    }
+
+    /// Who calls.
+    pub async fn principal(&self, context: &CallContext, identity: &Identity) -> Result<Principal, Error> {
+        self.as_caller(context, identity, |call| self.store.principal(call)).await
+    }
+
+    /// Signs somebody in for a ticket; `None`: they are not who they claim to be. A ticket as user name and an empty
+    /// password will do too.
+    pub async fn sign_in(
+        &self,
+        context: &CallContext,
+        user_name: String,
+        password: Password,
+    ) -> Result<Option<SignIn>, Error> {
+        if password.is_empty() {
+            return self.sign_in_with_ticket(context, &user_name).await;
+        }
+        let claim = Claim { user_name, password, peer: context.peer };
+        // Who signs in again and again gets the same ticket: each new one is a row to be written.
+        if let Some(ticket) = self.authenticator.ticket(&claim, context.instant)
+            && let Some(again) = self.sign_in_with(context, &ticket).await?
+        {
+            return Ok(Some(again));
+        }
+        let ticket = Ticket::generate().map_err(|e| Error::unexpected("There is no randomness.", e))?;
+        let row = NewTicket { proof: proof(&ticket), expires_at: expiry(context.now) };
+        let identity = Identity::Password(claim);
+        let issued = self.as_caller(context, &identity, |call| self.store.issue_ticket(call, row.clone())).await;
+        let principal = if_caller_known(issued)?;
+        Ok(principal.map(|principal| {
+            let text = ticket.text();
+            self.tickets_renewed.insert(ticket.id, context.now);
+            if let Identity::Password(claim) = &identity {
+                self.authenticator.remember_ticket(claim, ticket, context.instant);
+            }
+            SignIn { principal, ticket: text }
+        }))
+    }
+
+    /// Signs in the holder of a ticket: it stays the same.
+    pub async fn sign_in_with_ticket(&self, context: &CallContext, text: &str) -> Result<Option<SignIn>, Error> {
+        match Ticket::parse(text) {
+            Some(ticket) => self.sign_in_with(context, &ticket).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn sign_in_with(&self, context: &CallContext, ticket: &Ticket) -> Result<Option<SignIn>, Error> {
+        let principal = self.principal(context, &Identity::Ticket(proof(ticket))).await;
+        Ok(if_caller_known(principal)?.map(|principal| SignIn { principal, ticket: ticket.text() }))
+    }
+
+    /// Runs a call of the store as whoever the identity shows.
     async fn as_caller<'a, T>(
         &'a self,
         context: &CallContext,
-        auth_header: Option<AuthHeader>,
+        identity: &Identity,
         run: impl Fn(Call) -> Reply<'a, Result<T, Refusal>>,
     ) -> Result<T, Error> {
-        let claim = claim(context, auth_header)?;
+        match identity {
+            Identity::Nobody => Err(Refusal::CallerUnknown.into()),
+            Identity::Password(claim) => self.as_claimed(context, claim, run).await,
+            Identity::Ticket(proof) => {
+                let actor = Actor::Ticket(proof.clone());
+                let answer = run(Call { id: context.id, now: context.now, actor }).await.map_err(store_failed)?;
+                if !matches!(answer, Err(Refusal::CallerUnknown)) {
+                    self.renew(proof.id, context.now).await;
+                }
+                answer.map_err(Error::from)
+            }
+        }
+    }
+
+    /// The store reads the credential again in the call's transaction. If its hash changed after the proof was
+    /// remembered, the password is checked against the new one, once.
+    async fn as_claimed<'a, T>(
+        &'a self,
+        context: &CallContext,
+        claim: &Claim,
+        run: impl Fn(Call) -> Reply<'a, Result<T, Refusal>>,
+    ) -> Result<T, Error> {
         let call = |proved| Call { id: context.id, now: context.now, actor: Actor::Credential(proved) };
-        if let Some(proved) = self.remembered(&claim, context) {
+        if let Some(proved) = self.remembered(claim, context) {
             match run(call(proved)).await.map_err(store_failed)? {
-                Err(Refusal::CallerUnknown) => self.authenticator.forget(&claim),
+                Err(Refusal::CallerUnknown) => self.authenticator.forget(claim),
                 answer => return answer.map_err(Error::from),
             }
         }
-        let proved = self.sign_in(&claim, context).await?;
+        let proved = self.prove(claim, context).await?;
         run(call(proved)).await.map_err(store_failed)?.map_err(Error::from)
+    }
+
+    /// Gives a ticket that was used its full life again. If that fails it lives a few minutes less.
+    async fn renew(&self, id: Uuid, now: Timestamp) {
+        if self.tickets_renewed.get(&id).is_some_and(|at| now.duration_since(at) < TICKET_RENEWAL) {
+            return;
+        }
+        match self.store.renew_ticket(id, now, expiry(now)).await {
+            Ok(()) => self.tickets_renewed.insert(id, now),
+            Err(error) => tracing::warn!(%error, "a ticket was not renewed"),
+        }
     }
 
     /// Whether calls can be served right now.
@@ -149,7 +319,7 @@ impl Service {
     }
 
     /// Proves the claim against the stored credential.
-    async fn sign_in(&self, claim: &Claim, context: &CallContext) -> Result<Credential, Error> {
+    async fn prove(&self, claim: &Claim, context: &CallContext) -> Result<Credential, Error> {
         let stored = self.store.credential(&claim.user_name).await.map_err(store_failed)?;
         let stored_hash = stored.as_ref().map(|credential| Arc::clone(&credential.password_hash));
         match (self.authenticator.verify(claim, stored_hash, context.instant).await, stored) {
@@ -170,12 +340,17 @@ impl Service {
     }
 }
 
-fn claim(context: &CallContext, auth_header: Option<AuthHeader>) -> Result<Claim, Error> {
-    match auth_header {
-        Some(AuthHeader { user_name: Some(user_name), password: Some(password) }) => {
-            Ok(Claim { user_name, password, peer: context.peer })
-        }
-        _ => Err(Refusal::CallerUnknown.into()),
+/// When a ticket that is used now expires.
+fn expiry(now: Timestamp) -> Timestamp {
+    now.saturating_add(TICKET_RENEWAL).and_then(|at| at.saturating_add(TICKET_LIFE)).unwrap_or(Timestamp::MAX)
+}
+
+/// `None`: the caller is not who they claim to be.
+fn if_caller_known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind == Kind::InvalidSoapCredentials => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

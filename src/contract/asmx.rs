@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tracing::{error, info};
 
 use super::message::{Record, Value};
-use super::{Answer, Array, ComplexType, Contract, Enumeration, Field, Invocation, Kind, Operation, Streamed};
+use super::{
+    Answer, Array, ComplexType, Contract, Enumeration, Field, Invocation, Kind, Operation, Streamed, log_outcome,
+};
 use crate::auth::Password;
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Transfer};
-use crate::service::{AuthHeader, CallContext};
+use crate::service::{CallContext, Identity};
 use crate::store::{Holder, HoldersRequest, PoolUse};
 
 /// The path of the service, as the vendor spells it.
@@ -207,19 +208,20 @@ pub static AUTH_HEADER: ComplexType = ComplexType {
 };
 
 /// The credentials in an AuthHeader block.
-pub fn auth_header(mut block: Record) -> AuthHeader {
-    AuthHeader { user_name: block.take_string("UserName"), password: block.take_string("Password").map(Password::new) }
+pub fn identity(mut block: Record, context: &CallContext) -> Identity {
+    let password = block.take_string("Password").map(Password::new);
+    Identity::of_password(block.take_string("UserName"), password, context)
 }
 
 async fn assign_license(call: Invocation) -> Answer {
     let request = call.request.map_or_else(AssignRequest::default, assign_request);
-    let outcome = call.service.assign_license(&call.context, call.auth_header, request).await;
+    let outcome = call.service.assign_license(&call.context, &call.identity, request).await;
     let result = result("AssignLicense", &call.service.metrics, &call.context, outcome.err());
     Answer::Whole(Record::new(&ASSIGN_LICENSE_RESULT).with("Result", result))
 }
 
 async fn get_assigned_license_details(call: Invocation) -> Answer {
-    let outcome = call.service.license_details(&call.context, call.auth_header, holding(call.request)).await;
+    let outcome = call.service.license_details(&call.context, &call.identity, holding(call.request)).await;
     let (details, refused) = split(outcome);
     let (key, data) = details.map_or((None, None), |d| (d.product_key, d.license_data));
     let result = result("GetAssignedLicenseDetails", &call.service.metrics, &call.context, refused);
@@ -237,7 +239,7 @@ async fn get_assigned_licenses_summary(call: Invocation) -> Answer {
     };
     let (sender, mut pages) = mpsc::channel(2);
     let finished = tokio::spawn(async move {
-        let outcome = call.service.license_holders(&call.context, call.auth_header, request, sender).await;
+        let outcome = call.service.license_holders(&call.context, &call.identity, request, sender).await;
         let refused = outcome.is_err();
         (refused, result("GetAssignedLicensesSummary", &call.service.metrics, &call.context, outcome.err()))
     });
@@ -270,7 +272,7 @@ async fn get_assigned_licenses_summary(call: Invocation) -> Answer {
 }
 
 async fn unassign_license(call: Invocation) -> Answer {
-    let outcome = call.service.unassign_license(&call.context, call.auth_header, holding(call.request)).await;
+    let outcome = call.service.unassign_license(&call.context, &call.identity, holding(call.request)).await;
     let result = result("UnassignLicense", &call.service.metrics, &call.context, outcome.err());
     Answer::Whole(Record::new(&UNASSIGN_LICENSE_RESULT).with("Result", result))
 }
@@ -281,14 +283,14 @@ async fn transfer_license(call: Invocation) -> Answer {
         to: r.take_string("ToUsername"),
         license_type: license_type(&mut r),
     });
-    let outcome = call.service.transfer_license(&call.context, call.auth_header, transfer).await;
+    let outcome = call.service.transfer_license(&call.context, &call.identity, transfer).await;
     let result = result("TransferLicense", &call.service.metrics, &call.context, outcome.err());
     Answer::Whole(Record::new(&TRANSFER_LICENSE_RESULT).with("Result", result))
 }
 
 async fn get_license_pools(call: Invocation) -> Answer {
     let entity_id = call.request.and_then(|mut r| r.take_int("EntityId"));
-    let (pools, refused) = split(call.service.license_pools(&call.context, call.auth_header, entity_id).await);
+    let (pools, refused) = split(call.service.license_pools(&call.context, &call.identity, entity_id).await);
     let pools = pools.map(|pools| Value::Array(pools.into_iter().map(pool).collect()));
     let result = result("GetLicensePools", &call.service.metrics, &call.context, refused);
     Answer::Whole(Record::new(&GET_LICENSE_POOLS_RESULT).with_some("Pools", pools).with("Result", result))
@@ -312,7 +314,7 @@ async fn assign_licenses(call: Invocation) -> Answer {
     let dry_run = request.as_mut().and_then(|r| r.take_boolean("DryRun")).unwrap_or(false);
     let items: Vec<AssignRequest> = items.into_iter().map(assign_request).collect();
     let usernames: Vec<Option<String>> = items.iter().map(|item| item.username.clone()).collect();
-    let outcome = call.service.assign_licenses(&call.context, call.auth_header, items, dry_run).await;
+    let outcome = call.service.assign_licenses(&call.context, &call.identity, items, dry_run).await;
 
     let (results, mut refused) = split(outcome);
     let results = results.map(|results| {
@@ -370,21 +372,13 @@ fn split<T>(outcome: Result<T, Error>) -> (Option<T>, Option<Error>) {
     }
 }
 
-/// The vendor's result object. A refusal is logged here, under the id the caller is told.
+/// The vendor's result object.
 fn result(operation: &'static str, metrics: &Arc<Metrics>, context: &CallContext, refused: Option<Error>) -> Value {
-    let Some(refused) = refused else {
-        metrics.count_call(operation, "Success");
-        return result_record(0, "Success", String::new());
-    };
-    let (id, code) = (context.id, refused.kind.code());
-    match std::error::Error::source(&refused) {
-        Some(cause) if refused.kind == ErrorKind::UnexpectedError => {
-            error!(error_id = %id, operation, code, %cause, "{refused}");
-        }
-        _ => info!(error_id = %id, operation, code, "{refused}"),
+    log_outcome(operation, metrics, context, refused.as_ref());
+    match refused {
+        None => result_record(0, "Success", String::new()),
+        Some(refused) => result_record(refused.kind.result(), refused.kind.code(), told(context, &refused)),
     }
-    metrics.count_call(operation, code);
-    result_record(refused.kind.result(), code, told(context, &refused))
 }
 
 /// What `Message` says: the id finds the log line.

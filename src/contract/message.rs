@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
-use crate::contract::{ComplexType, Enumeration, Kind};
+use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
 use crate::soap::envelope::Element;
 use crate::soap::xml::Writer;
 
@@ -20,9 +20,21 @@ pub enum Value {
     Boolean(bool),
     Base64(Vec<u8>),
     NullableDateTime(Option<Timestamp>),
+    DateTime(String),
     Enumeration(&'static str),
     Record(Record),
     Array(Vec<Record>),
+    Strings(Vec<String>),
+    Ints(Vec<i32>),
+}
+
+/// How a value that is not there is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nulls {
+    /// Not at all.
+    LeftOut,
+    /// As an element with `xsi:nil`, where its type can be null.
+    Nil,
 }
 
 impl Record {
@@ -69,6 +81,27 @@ impl Record {
         }
     }
 
+    pub fn take_record(&mut self, field: &str) -> Option<Record> {
+        match self.take(field) {
+            Some(Value::Record(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub fn take_strings(&mut self, field: &str) -> Option<Vec<String>> {
+        match self.take(field) {
+            Some(Value::Strings(values)) => Some(values),
+            _ => None,
+        }
+    }
+
+    pub fn take_date_time(&mut self, field: &str) -> Option<String> {
+        match self.take(field) {
+            Some(Value::DateTime(value)) => Some(value),
+            _ => None,
+        }
+    }
+
     pub fn take_enumeration(&mut self, field: &str) -> Option<&'static str> {
         match self.take(field) {
             Some(Value::Enumeration(value)) => Some(value),
@@ -86,40 +119,62 @@ impl Record {
         at.unwrap_or_else(|| panic!("type {} has no field {field}: a mistake in the contract", self.of.name))
     }
 
-    /// Writes the fields that are there as children of the open element. Absent ones are left out.
-    pub fn write(&self, w: &mut Writer) {
-        for (field, value) in self.of.fields.iter().zip(&self.values) {
-            if let Some(value) = value {
-                write_value(w, field.name, value);
+    pub fn of(&self) -> &'static ComplexType {
+        self.of
+    }
+
+    /// The fields in their order, each with what it holds.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static Field, Option<&Value>)> {
+        self.of.fields.iter().zip(self.values.iter().map(Option::as_ref))
+    }
+
+    /// Writes the fields as children of the open element.
+    pub fn write(&self, w: &mut Writer, nulls: Nulls) {
+        for (field, value) in self.fields() {
+            match value {
+                Some(value) => write_value(w, field.name, value, nulls),
+                None if nulls == Nulls::Nil && field.kind.is_reference() => _ = w.nil(field.name),
+                None => {}
             }
         }
     }
 
     /// Writes this record as one item of an array.
-    pub fn write_item(&self, w: &mut Writer) {
+    pub fn write_item(&self, w: &mut Writer, nulls: Nulls) {
         w.open(self.of.name);
-        self.write(w);
+        self.write(w, nulls);
         w.close();
     }
 }
 
-fn write_value(w: &mut Writer, name: &'static str, value: &Value) {
+fn write_value(w: &mut Writer, name: &'static str, value: &Value, nulls: Nulls) {
     match value {
         Value::String(text) => w.leaf(name, text),
         Value::Int(number) => w.leaf(name, &number.to_string()),
         Value::Boolean(value) => w.leaf(name, if *value { "true" } else { "false" }),
         Value::Base64(bytes) => w.leaf(name, &BASE64.encode(bytes)),
         Value::NullableDateTime(Some(time)) => w.leaf(name, &time.to_string()),
-        Value::NullableDateTime(None) => w.open(name).attribute("xsi:nil", "true").close(),
+        Value::NullableDateTime(None) => w.nil(name),
+        Value::DateTime(text) => w.leaf(name, text),
         Value::Enumeration(value) => w.leaf(name, value),
         Value::Record(record) => {
             w.open(name);
-            record.write(w);
+            record.write(w, nulls);
             w.close()
         }
         Value::Array(items) => {
             w.open(name);
-            items.iter().for_each(|item| item.write_item(w));
+            items.iter().for_each(|item| item.write_item(w, nulls));
+            w.close()
+        }
+        Value::Strings(values) => {
+            w.open(name).attribute("xmlns:a", SERIALIZATION_ARRAYS);
+            values.iter().for_each(|value| _ = w.leaf("a:string", value));
+            w.close()
+        }
+        Value::Ints(values) => {
+            w.open(name).attribute("xmlns:a", SERIALIZATION_ARRAYS);
+            values.iter().for_each(|value| _ = w.leaf("a:int", &value.to_string()));
             w.close()
         }
     };
@@ -148,11 +203,16 @@ pub fn read(element: &Element, of: &'static ComplexType, namespace: &str) -> Res
 
 fn read_value(element: &Element, kind: Kind, namespace: &str) -> Result<Option<Value>, ValueError> {
     match kind {
-        Kind::Complex(_) | Kind::Array(_) | Kind::String | Kind::NullableDateTime if element.is_nil() => Ok(None),
+        Kind::Declared(_) => Ok(None),
+        _ if kind.is_reference() && element.is_nil() => Ok(None),
         Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, namespace)?))),
         Kind::Array(of) => {
             let items = element.children.iter().filter(|c| c.is(namespace, of.item.name) && !c.is_nil());
             Ok(Some(Value::Array(items.map(|item| read(item, of.item, namespace)).collect::<Result<_, _>>()?)))
+        }
+        Kind::Strings => {
+            let items = element.children.iter().filter(|c| c.is(SERIALIZATION_ARRAYS, "string") && !c.is_nil());
+            Ok(Some(Value::Strings(items.map(|item| item.text.clone()).collect())))
         }
         _ => read_simple(element, kind).map(Some).map_err(|reason| ValueError { reason, at: element.end }),
     }
@@ -180,7 +240,8 @@ fn read_simple(element: &Element, kind: Kind) -> Result<Value, String> {
             let time = text.trim().parse().map_err(|_| format!("The string '{text}' is not a valid AllXsd value."))?;
             Ok(Value::NullableDateTime(Some(time)))
         }
-        Kind::String | Kind::Complex(_) | Kind::Array(_) => Ok(Value::String(text.to_owned())),
+        Kind::DateTime => Ok(Value::DateTime(text.trim().to_owned())),
+        _ => Ok(Value::String(text.to_owned())),
     }
 }
 

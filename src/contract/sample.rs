@@ -88,9 +88,9 @@ fn placeholder(field: &Field) -> Option<String> {
         Kind::Int => "int".to_owned(),
         Kind::Boolean => "boolean".to_owned(),
         Kind::Base64 => "base64Binary".to_owned(),
-        Kind::NullableDateTime => "dateTime".to_owned(),
+        Kind::NullableDateTime | Kind::DateTime => "dateTime".to_owned(),
         Kind::Enumeration(of) => of.values.join(" or "),
-        Kind::String | Kind::Complex(_) | Kind::Array(_) => "string".to_owned(),
+        _ => "string".to_owned(),
     })
 }
 

@@ -184,7 +184,7 @@ fn complex_type(w: &mut Writer, of: &'static ComplexType, written: &mut Vec<&'st
             Kind::Complex(inner) => complex_type(w, inner, written),
             Kind::Enumeration(inner) => enumeration(w, inner, written),
             Kind::Array(inner) => array(w, inner, written),
-            Kind::String | Kind::Int | Kind::Boolean | Kind::Base64 | Kind::NullableDateTime => {}
+            _ => {}
         }
     }
 }
@@ -229,10 +229,11 @@ fn field(w: &mut Writer, name: &str, kind: Kind) {
         Kind::Int => "s:int".to_owned(),
         Kind::Boolean => "s:boolean".to_owned(),
         Kind::Base64 => "s:base64Binary".to_owned(),
-        Kind::NullableDateTime => "s:dateTime".to_owned(),
+        Kind::NullableDateTime | Kind::DateTime => "s:dateTime".to_owned(),
         Kind::Enumeration(inner) => own(inner.name),
         Kind::Complex(inner) => own(inner.name),
         Kind::Array(inner) => own(inner.name),
+        Kind::Strings | Kind::Ints | Kind::Declared(_) => unreachable!("only the NetServer contracts have these"),
     };
     w.open("s:element").attribute("minOccurs", kind.min_occurs()).attribute("maxOccurs", "1").attribute("name", name);
     if matches!(kind, Kind::NullableDateTime) {

@@ -26,7 +26,7 @@ pub(super) async fn service(State(app): State<Arc<App>>, request: Request) -> Re
     match key.as_str() {
         "wsdl" => xml(wsdl::render(&CONTRACT, &format!("{base}{path}"))),
         "disco" => xml(wsdl::render_disco(&CONTRACT, &format!("{base}{path}"))),
-        "style" => ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], help::STYLE).into_response(),
+        "style" => style(),
         "op" => match CONTRACT.operation(&value) {
             Some(operation) => {
                 let test = is_local(&app, &parts).then(Test::default);
@@ -57,7 +57,7 @@ pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<R
         "Password" => value(field.name).map(|_| "********".to_owned()),
         name => value(name),
     });
-    let answer = super::soap::answer_test(app, &context, version, &envelope).await;
+    let answer = super::asmx::answer_test(app, &context, version, &envelope).await;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, SHOWN_BYTES_MAX).collect().await;
     let body = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned());
@@ -106,7 +106,11 @@ fn readable(part: &str) -> String {
     percent_decode(part).replace(char::is_control, "\u{FFFD}")
 }
 
-fn xml(document: String) -> Response {
+pub(super) fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], help::STYLE).into_response()
+}
+
+pub(super) fn xml(document: String) -> Response {
     ([(header::CONTENT_TYPE, "text/xml; charset=utf-8"), (header::CACHE_CONTROL, "private, max-age=0")], document)
         .into_response()
 }
@@ -124,6 +128,6 @@ const HTML_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=0")),
 ];
 
-fn html(page: String) -> Response {
+pub(super) fn html(page: String) -> Response {
     (HTML_HEADERS, page).into_response()
 }

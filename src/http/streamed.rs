@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use axum::body::Bytes;
 use hyper::body::{Body, Frame};
 
-use crate::contract::{Streamed, message::Record};
+use crate::contract::Streamed;
+use crate::contract::message::{Nulls, Record};
 use crate::soap::xml::Writer;
 
 pub(super) struct StreamedBody {
@@ -29,7 +30,7 @@ impl StreamedBody {
     pub(super) fn new(mut writer: Writer, mut streamed: Streamed) -> StreamedBody {
         writer.open(streamed.array);
         for holder in std::mem::take(&mut streamed.first) {
-            (streamed.to_record)(holder).write_item(&mut writer);
+            (streamed.to_record)(holder).write_item(&mut writer, Nulls::LeftOut);
         }
         StreamedBody { writer, streamed, stage: Stage::Head }
     }
@@ -54,7 +55,7 @@ impl Body for StreamedBody {
                 Stage::Rows => match ready!(this.streamed.pages.poll_recv(cx)) {
                     Some(page) => {
                         for holder in page {
-                            (this.streamed.to_record)(holder).write_item(&mut this.writer);
+                            (this.streamed.to_record)(holder).write_item(&mut this.writer, Nulls::LeftOut);
                         }
                         return Self::frame(this.writer.take());
                     }
@@ -66,7 +67,7 @@ impl Body for StreamedBody {
                     this.writer.close();
                     // Without a Result at its end the client sees that the list is not whole.
                     let Ok(rest): Result<Record, _> = rest else { return Poll::Ready(None) };
-                    rest.write(&mut this.writer);
+                    rest.write(&mut this.writer, Nulls::LeftOut);
                     let writer = std::mem::replace(&mut this.writer, Writer::compact());
                     return Self::frame(writer.finish());
                 }

@@ -55,6 +55,8 @@ pub struct Envelope {
     pub version: Version,
     /// The children of Header, if it stands before Body.
     pub header_blocks: Vec<Element>,
+    /// Elements between Header and Body that are neither. SOAP knows none there; some clients write header blocks so.
+    pub beside: Vec<Element>,
     /// The first child of Body; `None`: the Body is empty.
     pub body: Option<Element>,
 }
@@ -126,8 +128,8 @@ pub enum ReadError {
     #[error("the message has {0}")]
     TooMuch(String),
     /// The root is not an Envelope of SOAP 1.1 or 1.2.
-    #[error("the root element is not a SOAP envelope; its namespace is '{namespace}'")]
-    VersionMismatch { namespace: String },
+    #[error("the root element is not a SOAP envelope but '{name}' of namespace '{namespace}'")]
+    VersionMismatch { namespace: String, name: String },
     #[error("the envelope has no Body")]
     NoBody { version: Version },
 }
@@ -137,19 +139,21 @@ pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
     let root = parse(text, limits)?;
     let version = Version::of_namespace(&root.namespace)
         .filter(|_| root.name == "Envelope")
-        .ok_or_else(|| ReadError::VersionMismatch { namespace: root.namespace.to_string() })?;
+        .ok_or_else(|| ReadError::VersionMismatch { namespace: root.namespace.to_string(), name: root.name.clone() })?;
 
-    let mut header_blocks = Vec::new();
+    let (mut header_blocks, mut beside) = (Vec::new(), Vec::new());
     for child in root.children {
         // A Header behind the Body is never reached, as in the service clients know.
         if child.is(version.namespace(), "Body") {
-            return Ok(Envelope { version, header_blocks, body: child.children.into_iter().next() });
+            return Ok(Envelope { version, header_blocks, beside, body: child.children.into_iter().next() });
         }
         if child.is(version.namespace(), "Header") && header_blocks.is_empty() {
             header_blocks = child.children;
             if header_blocks.len() > limits.header_blocks_max {
                 return Err(ReadError::TooMuch(format!("more than {} header blocks", limits.header_blocks_max)));
             }
+        } else {
+            beside.push(child);
         }
     }
     Err(ReadError::NoBody { version })

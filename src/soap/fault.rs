@@ -12,7 +12,12 @@ pub enum FaultCode {
     Receiver,
     VersionMismatch,
     MustUnderstand,
+    /// As WCF says that it has no such operation.
+    ActionNotSupported,
 }
+
+/// Namespace of WCF's own fault codes.
+const WCF: &str = "http://schemas.microsoft.com/ws/2005/05/addressing/none";
 
 impl FaultCode {
     const fn name(self, version: Version) -> &'static str {
@@ -23,6 +28,9 @@ impl FaultCode {
             (FaultCode::Receiver, Version::Soap12) => "soap:Receiver",
             (FaultCode::VersionMismatch, _) => "soap:VersionMismatch",
             (FaultCode::MustUnderstand, _) => "soap:MustUnderstand",
+            // SOAP 1.2 has no codes but its own: others are subcodes.
+            (FaultCode::ActionNotSupported, Version::Soap11) => "a:ActionNotSupported",
+            (FaultCode::ActionNotSupported, Version::Soap12) => "soap:Sender",
         }
     }
 }
@@ -56,13 +64,22 @@ impl Fault {
         let has_detail = self.code != FaultCode::MustUnderstand;
         match version {
             Version::Soap11 => {
-                w.leaf("faultcode", code).leaf("faultstring", &self.text);
+                w.open("faultcode");
+                if self.code == FaultCode::ActionNotSupported {
+                    w.attribute("xmlns:a", WCF);
+                }
+                w.text(code).close().leaf("faultstring", &self.text);
                 if has_detail {
                     w.leaf("detail", "");
                 }
             }
             Version::Soap12 => {
-                w.open("soap:Code").leaf("soap:Value", code).close();
+                w.open("soap:Code").leaf("soap:Value", code);
+                if self.code == FaultCode::ActionNotSupported {
+                    w.open("soap:Subcode").open("soap:Value").attribute("xmlns:a", WCF);
+                    w.text("a:ActionNotSupported").close().close();
+                }
+                w.close();
                 w.open("soap:Reason").open("soap:Text").attribute("xml:lang", "en").text(&self.text).close().close();
                 if has_detail {
                     w.leaf("soap:Detail", "");

@@ -79,6 +79,11 @@ impl Writer {
         self.open(name).text(text).close()
     }
 
+    /// An element that says there is no value. Needs the prefix `xsi` declared.
+    pub fn nil(&mut self, name: &'static str) -> &mut Writer {
+        self.open(name).attribute("xsi:nil", "true").close()
+    }
+
     /// What has been written since the last time, so that a long document can leave in pieces.
     pub fn take(&mut self) -> String {
         self.close_tag();

@@ -1,0 +1,460 @@
+//! License.svc: the operations on licenses, and how a license is told: the one way from what the store knows to the
+//! vendor's carriers.
+
+use super::types::{
+    ARRAY_OF_EXTENDED_LICENSE_INFO, ARRAY_OF_LICENSE_OWNER, ARRAY_OF_MODULE_LICENSE_LINK,
+    ARRAY_OF_SELECTABLE_MDO_LIST_ITEM, CHECK_LICENSE_STATUS_RESULT, EXTENDED_LICENSE_INFO, EXTENDED_MODULE_LICENSE,
+    LICENSE_INFO, LICENSE_OWNER, LICENSE_RESULT, MODULE_LICENSE, MODULE_LICENSE_LINK, SELECTABLE_MDO_LIST_ITEM,
+};
+use super::{APPLICATION_TOKEN, CREDENTIALS, Call, Contract, Operation, TIME_ZONE, int, string};
+use crate::contract::message::{Record, Value};
+use crate::contract::{ComplexType, Field, Kind};
+use crate::error::{Error, Kind as ErrorKind};
+use crate::license::{Owner, Presented, PresentedDates, Status, Terms};
+use crate::seats::{LicenseType, Refusal};
+use crate::store::{Activation, ModulesRequest, Owners, OwnersRequest};
+
+pub static LICENSE: Contract = Contract {
+    name: "License",
+    path: "/Remote/Services86/License.svc",
+    header_blocks: &[APPLICATION_TOKEN, CREDENTIALS, TIME_ZONE],
+    operations: OPERATIONS,
+};
+
+/// An operation whose answer holds one `Response`.
+macro_rules! operation {
+    ($name:literal, [$($argument:expr),*] -> $response:expr, $run:ident, $documentation:literal) => {{
+        static OUTPUT: ComplexType = ComplexType {
+            name: concat!($name, "Response"),
+            fields: &[Field { name: "Response", kind: $response }],
+        };
+        Operation {
+            documentation: $documentation,
+            input: &ComplexType { name: $name, fields: &[$($argument),*] },
+            output: &OUTPUT,
+            run: |call| Box::pin(async { Ok(Record::new(&OUTPUT).with_some("Response", $run(call).await?)) }),
+        }
+    }};
+}
+
+/// In the order of the published document.
+static OPERATIONS: &[Operation] = &[
+    operation!("GetLicenseForAllOwnersFromDB", [] -> Kind::Array(&ARRAY_OF_EXTENDED_LICENSE_INFO),
+        get_license_for_all_owners_from_db, "Gets the licenses in force of all owners, with usage."),
+    operation!("GetLicenseFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
+        get_license_from_license_server, "Gets the license of an owner: in force, as its issuer grants it now, and with usage."),
+    operation!("GetModuleLicenseHistoryFromLicenseServer", [LICENSE_INFO_ARGUMENT, MODULE_LICENSE_ARGUMENT] -> Kind::String,
+        not_supported, "Gets a text on the history of a module. Not supported."),
+    operation!("ValidateLicenseInfo", [LICENSE_INFO_ARGUMENT] -> Kind::Complex(&LICENSE_RESULT),
+        validate_license_info, "Says whether a license can be activated as it stands."),
+    operation!("ActivateLicenseInfo", [NEW_LICENSE] -> Kind::Complex(&LICENSE_RESULT),
+        activate_license_info, "Puts what the issuer grants into force: the pools follow it. Needs the role admin."),
+    operation!("GetLicenseStatusFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&CHECK_LICENSE_STATUS_RESULT),
+        get_license_status_from_license_server, "Says how the license of an owner is, according to its issuer."),
+    operation!("GetLicenseFromDB", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
+        get_license_from_db, "Gets the license of an owner that is in force, with usage."),
+    operation!("ChangeSerialNumber", [NEW_COMPANY_NAME, NEW_SERIAL_NUMBER] -> Kind::Complex(&LICENSE_RESULT),
+        change_serial_number, "Activates what the issuer offers to this company under this serial number. Needs the role admin."),
+    operation!("GetUserLicenses", [ASSOCIATE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
+        get_user_licenses, "Gets the modules that a user holds or can be assigned, by owner."),
+    operation!("GetSatelliteLicenses", [SATELLITE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
+        get_satellite_licenses, "Gets the modules of a site, by owner; 0 is the central database, and there are no others."),
+    operation!("RemoveLicenseFromDB", [MODULE_OWNER] -> Kind::Complex(&LICENSE_RESULT),
+        remove_license_from_db, "Forgets an owner and its license, of which no seat may be in use. Needs the role admin."),
+    operation!("GetLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
+        not_supported, "Reads a license file. Not supported."),
+    operation!("GetShopUrl", [OWNER_NAME] -> Kind::String,
+        get_shop_url, "Gets the address of an owner's shop."),
+    operation!("GetUserLicensesMDOList", [] -> Kind::Array(&ARRAY_OF_SELECTABLE_MDO_LIST_ITEM),
+        get_user_licenses_mdo_list, "Gets all user licenses as a tree: the owners, below each its modules."),
+    operation!("GetModuleLicenseFromDB", [OWNER_NAME, MODULE_NAME] -> Kind::Complex(&MODULE_LICENSE),
+        get_module_license_from_db, "Gets one module of an owner."),
+    operation!("AddLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
+        not_supported, "Reads a license file and activates it. Not supported."),
+    operation!("GetThirdPartyLicenseAssignments", [ASSOCIATE_ID, MODULE_OWNER] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
+        get_third_party_license_assignments, "Gets the modules of an owner that a user holds."),
+    operation!("AssignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
+        assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user holds then. Needs the role agent."),
+    operation!("UnassignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
+        unassign_third_party_licenses, "Takes modules of an owner from a user, and gets those that the user still holds. Needs the role admin."),
+];
+
+const OWNER_NAME: Field = Field { name: "OwnerName", kind: Kind::String };
+const MODULE_OWNER: Field = Field { name: "ModuleOwner", kind: Kind::String };
+const MODULE_NAME: Field = Field { name: "ModuleName", kind: Kind::String };
+const MODULE_LICENSE_NAMES: Field = Field { name: "ModuleLicenseNames", kind: Kind::Strings };
+const ASSOCIATE_ID: Field = Field { name: "AssociateId", kind: Kind::Int };
+const SATELLITE_ID: Field = Field { name: "SatelliteId", kind: Kind::Int };
+const NEW_COMPANY_NAME: Field = Field { name: "NewCompanyName", kind: Kind::String };
+const NEW_SERIAL_NUMBER: Field = Field { name: "NewSerialNumber", kind: Kind::String };
+const FILE_CONTENT: Field = Field { name: "FileContent", kind: Kind::String };
+const LICENSE_INFO_ARGUMENT: Field = Field { name: "LicenseInfo", kind: Kind::Complex(&EXTENDED_LICENSE_INFO) };
+const MODULE_LICENSE_ARGUMENT: Field = Field { name: "ModuleLicense", kind: Kind::Complex(&EXTENDED_MODULE_LICENSE) };
+const NEW_LICENSE: Field = Field { name: "NewLicense", kind: Kind::Complex(&EXTENDED_LICENSE_INFO) };
+
+// Reading -----------------------------------------------------------------------------------------------------------
+
+async fn get_license_from_license_server(mut call: Call) -> Result<Option<Value>, Error> {
+    let owner = owner(&mut call, "OwnerName", None).await?;
+    Ok(owner.map(|owner| Value::Record(extended_license_info(&call, &owner, true))))
+}
+
+async fn get_license_from_db(mut call: Call) -> Result<Option<Value>, Error> {
+    let owner = owner(&mut call, "OwnerName", None).await?;
+    Ok(owner.map(|owner| Value::Record(extended_license_info(&call, &owner, false))))
+}
+
+async fn get_license_for_all_owners_from_db(call: Call) -> Result<Option<Value>, Error> {
+    let owners = owners(&call, Owners::All, None).await?;
+    Ok(Some(Value::Array(owners.iter().map(|owner| extended_license_info(&call, owner, false)).collect())))
+}
+
+async fn get_module_license_from_db(mut call: Call) -> Result<Option<Value>, Error> {
+    let module_name = call.required_string("ModuleName").await?;
+    let owner = owner(&mut call, "OwnerName", None).await?;
+    Ok(owner
+        .zip(LicenseType::of_module(&module_name))
+        .map(|(owner, license_type)| Value::Record(module_license(&owner.name, &owner.current, license_type))))
+}
+
+async fn get_license_status_from_license_server(mut call: Call) -> Result<Option<Value>, Error> {
+    let owner_name = call.required_string("OwnerName").await?;
+    let owner = owners(&call, Owners::Named(owner_name.clone()), None).await?.pop();
+    let (status, message, url) = match &owner {
+        Some(owner) => {
+            let (status, message) = owner.status(call.context.now);
+            (status, message, owner.shop_url().filter(|_| status == Status::UseCustomMessageAndUrl))
+        }
+        None => (Status::ProblemWithLicense, Refusal::OwnerUnknown { owner_name }.to_string(), None),
+    };
+    let record = Record::new(&CHECK_LICENSE_STATUS_RESULT)
+        .with("LicenseStatus", Value::Enumeration(status_name(status)))
+        .with("Message", string(message))
+        .with("Url", string(url.unwrap_or_default()));
+    Ok(Some(Value::Record(record)))
+}
+
+async fn get_shop_url(mut call: Call) -> Result<Option<Value>, Error> {
+    let owner = owner(&mut call, "OwnerName", None).await?;
+    Ok(owner.map(|owner| string(owner.shop_url.unwrap_or_default())))
+}
+
+async fn get_user_licenses(mut call: Call) -> Result<Option<Value>, Error> {
+    let associate_id = call.required_id("AssociateId").await?;
+    let owners = owners(&call, Owners::OfAssociate, Some(associate_id)).await?;
+    Ok(Some(license_owners(&owners, |owner| links(owner, |_| true))))
+}
+
+/// Of the site itself it is told what there is; to assign is for users.
+async fn get_satellite_licenses(mut call: Call) -> Result<Option<Value>, Error> {
+    let is_central = call.arguments.take_int("SatelliteId").unwrap_or(0) == 0;
+    let owners = owners(&call, Owners::All, None).await?;
+    let of_site = if is_central { &owners[..] } else { &[] };
+    Ok(Some(license_owners(of_site, |owner| {
+        let has_seats = |link: Record, t: LicenseType| {
+            let assigned = owner.current.seats[t.index()] > 0;
+            link.with("CanAssign", Value::Boolean(false)).with("Assigned", Value::Boolean(assigned))
+        };
+        Value::Array(LicenseType::ALL.into_iter().map(|t| has_seats(link(owner, t), t)).collect())
+    })))
+}
+
+async fn get_user_licenses_mdo_list(call: Call) -> Result<Option<Value>, Error> {
+    let owners = owners(&call, Owners::All, None).await?;
+    let items = (1..).zip(&owners).map(|(rank, owner)| {
+        let modules = LicenseType::ALL.into_iter().map(|license_type| {
+            let tooltip = tooltip(owner, license_type);
+            let id = sort_order(license_type);
+            list_item(&call, id, id, license_type.module_name(), "module", &tooltip, license_type.name())
+        });
+        let description = description(owner);
+        list_item(&call, owner.entity_id, rank, &owner.name, "owner", description, description)
+            .with("ChildItems", Value::Array(modules.collect()))
+    });
+    Ok(Some(Value::Array(items.collect())))
+}
+
+async fn get_third_party_license_assignments(mut call: Call) -> Result<Option<Value>, Error> {
+    let associate_id = call.required_id("AssociateId").await?;
+    let owner = owner(&mut call, "ModuleOwner", Some(associate_id)).await?;
+    Ok(Some(owner.map_or(Value::Array(Vec::new()), |owner| held_links(&owner))))
+}
+
+/// The owner that an argument names, if the caller may know it.
+async fn owner(call: &mut Call, argument: &'static str, associate_id: Option<i32>) -> Result<Option<Owner>, Error> {
+    let owner_name = call.required_string(argument).await?;
+    Ok(owners(call, Owners::Named(owner_name), associate_id).await?.pop())
+}
+
+async fn owners(call: &Call, owners: Owners, associate_id: Option<i32>) -> Result<Vec<Owner>, Error> {
+    call.service.license_owners(&call.context, &call.identity, OwnersRequest { owners, associate_id }).await
+}
+
+// Changing ----------------------------------------------------------------------------------------------------------
+
+async fn assign_third_party_licenses(mut call: Call) -> Result<Option<Value>, Error> {
+    let request = modules_request(&mut call).await?;
+    let owner = call.service.assign_modules(&call.context, &call.identity, request).await?;
+    Ok(Some(held_links(&owner)))
+}
+
+async fn unassign_third_party_licenses(mut call: Call) -> Result<Option<Value>, Error> {
+    let request = modules_request(&mut call).await?;
+    let owner = call.service.release_modules(&call.context, &call.identity, request).await?;
+    Ok(Some(held_links(&owner)))
+}
+
+async fn modules_request(call: &mut Call) -> Result<ModulesRequest, Error> {
+    let associate_id = call.required_id("AssociateId").await?;
+    let owner_name = call.required_string("ModuleOwner").await?;
+    let names = call.arguments.take_strings("ModuleLicenseNames").filter(|names| !names.is_empty());
+    let mut license_types = Vec::new();
+    for name in call.required("ModuleLicenseNames", names).await? {
+        match LicenseType::of_module(&name) {
+            Some(license_type) => license_types.push(license_type),
+            None => return Err(call.refuse(Refusal::ModuleUnknown { name: shortened(&name) }).await),
+        }
+    }
+    Ok(ModulesRequest { associate_id, owner_name, license_types })
+}
+
+/// Enough of what a caller sent to be recognised.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).filter(|c| !c.is_control()).collect()
+}
+
+async fn validate_license_info(mut call: Call) -> Result<Option<Value>, Error> {
+    activate_presented(&mut call, "LicenseInfo", true).await
+}
+
+async fn activate_license_info(mut call: Call) -> Result<Option<Value>, Error> {
+    activate_presented(&mut call, "NewLicense", false).await
+}
+
+async fn activate_presented(call: &mut Call, argument: &'static str, dry_run: bool) -> Result<Option<Value>, Error> {
+    let license = call.arguments.take_record(argument);
+    let license = call.required(argument, license).await?;
+    let outcome = match presented(call, license) {
+        Ok(presented) => activate(call, Activation::Presented(presented), dry_run).await,
+        Err(reason) => Err(call.refuse(Refusal::License { reason }).await),
+    };
+    license_result(outcome)
+}
+
+async fn change_serial_number(mut call: Call) -> Result<Option<Value>, Error> {
+    let company_name = call.required_string("NewCompanyName").await?;
+    let serial_nr = call.required_string("NewSerialNumber").await?;
+    license_result(activate(&call, Activation::Serial { company_name, serial_nr }, false).await)
+}
+
+async fn activate(call: &Call, activation: Activation, dry_run: bool) -> Result<(), Error> {
+    call.service.activate_license(&call.context, &call.identity, activation, dry_run).await
+}
+
+async fn remove_license_from_db(mut call: Call) -> Result<Option<Value>, Error> {
+    let owner_name = call.required_string("ModuleOwner").await?;
+    license_result(call.service.remove_license(&call.context, &call.identity, owner_name).await)
+}
+
+async fn not_supported(call: Call) -> Result<Option<Value>, Error> {
+    Err(call.refuse(Refusal::NotSupported).await)
+}
+
+/// A license that is not accepted is an answer, not an exception.
+fn license_result(outcome: Result<(), Error>) -> Result<Option<Value>, Error> {
+    let reason = match outcome {
+        Ok(()) => None,
+        Err(error) => match error.kind {
+            ErrorKind::LicenseNotAccepted | ErrorKind::ObjectEntityMismatch | ErrorKind::InvalidInputParameters => {
+                Some(error.to_string())
+            }
+            _ => return Err(error),
+        },
+    };
+    let record = Record::new(&LICENSE_RESULT)
+        .with("Succeeded", Value::Boolean(reason.is_none()))
+        .with("Reason", string(reason.unwrap_or_default()));
+    Ok(Some(Value::Record(record)))
+}
+
+/// The new license that a caller hands back, to be compared with what was granted.
+fn presented(call: &Call, mut license: Record) -> Result<Presented, String> {
+    let mut new = license
+        .take_record("New")
+        .ok_or("New is missing. Fetch the license with GetLicenseFromLicenseServer, then hand it back as it is.")?;
+    let mut date = |name: &'static str| match new.take_date_time(name) {
+        None => Ok(None),
+        Some(text) => call.dates.parse(&text).map(Some).ok_or_else(|| format!("{name} of New is no date.")),
+    };
+    let dates = PresentedDates {
+        next_check: date("NextCheckDate")?,
+        maintenance: date("MaintenanceDate")?,
+        admin_warning: date("AdminWarningDate")?,
+        expires: date("ExpiryDate")?,
+        grace: date("GraceDate")?,
+    };
+    let modules = new.take_array("ModuleLicenses").unwrap_or_default().into_iter().map(|mut module| {
+        (module.take_string("ModuleName").unwrap_or_default(), module.take_int("NumberOfLicenses").unwrap_or(0))
+    });
+    let modules = modules.collect();
+    Ok(Presented {
+        owner_name: new.take_string("OwnerName"),
+        company_name: new.take_string("CompanyName"),
+        serial_nr: new.take_string("SerialNr"),
+        dates,
+        modules,
+    })
+}
+
+// Carriers ----------------------------------------------------------------------------------------------------------
+
+/// `with_new`: also what the issuer grants.
+fn extended_license_info(call: &Call, owner: &Owner, with_new: bool) -> Record {
+    let new = with_new.then(|| owner.issued());
+    let obstacle = if with_new { owner.obstacle(call.context.now) } else { None };
+    let modules = LicenseType::ALL.into_iter().map(|license_type| {
+        let numbers = owner.numbers(license_type, with_new);
+        Record::new(&EXTENDED_MODULE_LICENSE)
+            .with_some("New", new.map(|terms| Value::Record(module_license(&owner.name, terms, license_type))))
+            .with("Current", Value::Record(module_license(&owner.name, &owner.current, license_type)))
+            .with("NumberOfLicensesInUse", int(numbers.in_use))
+            .with("NumberOfLicensesFree", int(numbers.free))
+            .with("NumberOfLicensesAdded", int(numbers.added))
+            .with("NumberOfLicensesNewTotal", int(numbers.new_total))
+            .with("NumberOfLicensesNewFree", int(numbers.new_free))
+            .with("NumberOfLicensesTotal", int(numbers.total))
+    });
+    Record::new(&EXTENDED_LICENSE_INFO)
+        .with("CanBeActivated", Value::Boolean(with_new && obstacle.is_none()))
+        .with("Reason", string(obstacle.unwrap_or_default()))
+        .with_some("New", new.map(|terms| Value::Record(license_info(call, owner, terms))))
+        .with("Current", Value::Record(license_info(call, owner, &owner.current)))
+        .with("ExtendedModuleLicenses", Value::Array(modules.collect()))
+        .with("AccumulatedNextCheckDate", Value::DateTime(call.dates.text(owner.current.dates.next_check)))
+}
+
+fn license_info(call: &Call, owner: &Owner, terms: &Terms) -> Record {
+    let date = |at| Value::DateTime(call.dates.text(at));
+    let modules = LicenseType::ALL.into_iter().map(|license_type| module_license(&owner.name, terms, license_type));
+    Record::new(&LICENSE_INFO)
+        .with("CompanyName", string(&terms.company_name))
+        .with("SerialNr", string(terms.serial_nr.as_deref().unwrap_or_default()))
+        .with("OwnerName", string(&owner.name))
+        .with("OwnerDescription", string(description(owner)))
+        .with("NextCheckDate", date(terms.dates.next_check))
+        .with("MaintenanceDate", date(terms.dates.maintenance))
+        .with("AdminWarningDate", date(terms.dates.admin_warning))
+        .with("ExpiryDate", date(terms.dates.expires))
+        .with("GraceDate", date(terms.dates.grace))
+        .with("ExtraFlags", int(0))
+        .with("LicenseUrl", string(owner.shop_url.as_deref().unwrap_or_default()))
+        .with("LicenseVersion", string("1"))
+        .with("DeploymentType", int(0))
+        .with("ProductType", string(""))
+        .with("ProductDescription", string(""))
+        .with("ModuleLicenses", Value::Array(modules.collect()))
+        .with("Signature", string(""))
+}
+
+fn module_license(owner_name: &str, terms: &Terms, license_type: LicenseType) -> Record {
+    Record::new(&MODULE_LICENSE)
+        .with("OwnerName", string(owner_name))
+        .with("ModuleName", string(license_type.module_name()))
+        .with("ModuleDescription", string(license_type.name()))
+        .with("ModuleTooltip", string(""))
+        .with("ModuleVersion", string(""))
+        .with("LicenseType", Value::Enumeration("UserLicense"))
+        .with("Unrestricted", Value::Boolean(false))
+        .with("AllowedUserType", Value::Enumeration("InternalAssociate"))
+        .with("NumberOfLicenses", int(terms.seats[license_type.index()]))
+        .with("ExtraFlags", int(0))
+        .with("ExtraInfo", string(""))
+        .with("SortOrder", Value::Int(sort_order(license_type)))
+        .with("IsHidden", Value::Boolean(false))
+        .with("PrerequisiteModuleName", string(""))
+        .with("Signature", string(""))
+}
+
+/// `restricted`: the modules told of an owner. None of ours is unrestricted.
+fn license_owners(owners: &[Owner], restricted: impl Fn(&Owner) -> Value) -> Value {
+    let carrier = |owner: &Owner| {
+        Record::new(&LICENSE_OWNER)
+            .with("Name", string(&owner.name))
+            .with("Description", string(description(owner)))
+            .with("RestrictedModuleLicenses", restricted(owner))
+            .with("UnrestrictedModuleLicenses", Value::Array(Vec::new()))
+    };
+    Value::Array(owners.iter().map(carrier).collect())
+}
+
+fn held_links(owner: &Owner) -> Value {
+    links(owner, |license_type| owner.held[license_type.index()])
+}
+
+fn links(owner: &Owner, which: impl Fn(LicenseType) -> bool) -> Value {
+    Value::Array(LicenseType::ALL.into_iter().filter(|t| which(*t)).map(|t| link(owner, t)).collect())
+}
+
+fn link(owner: &Owner, license_type: LicenseType) -> Record {
+    let numbers = owner.numbers(license_type, false);
+    let held = owner.held[license_type.index()];
+    Record::new(&MODULE_LICENSE_LINK)
+        .with("Unrestricted", Value::Boolean(false))
+        .with("Total", int(numbers.total))
+        .with("Tooltip", string(tooltip(owner, license_type)))
+        .with("CanAssign", Value::Boolean(owner.active && !held && numbers.free > 0))
+        .with("Free", int(numbers.free))
+        .with("InUse", int(numbers.in_use))
+        .with("Assigned", Value::Boolean(held))
+        .with("ModuleLicenseId", Value::Int(sort_order(license_type)))
+        .with("Name", string(license_type.module_name()))
+        .with("Description", string(license_type.name()))
+        .with("PrerequisiteModuleName", string(""))
+        .with("SortOrder", Value::Int(sort_order(license_type)))
+}
+
+fn list_item(call: &Call, id: i32, rank: i32, name: &str, kind: &str, tooltip: &str, full_name: &str) -> Record {
+    Record::new(&SELECTABLE_MDO_LIST_ITEM)
+        .with("Id", Value::Int(id))
+        .with("Name", string(name))
+        .with("ToolTip", string(tooltip))
+        .with("Deleted", Value::Boolean(false))
+        .with("Rank", Value::Int(rank))
+        .with("Type", string(kind))
+        .with("ColorBlock", int(0))
+        .with("IconHint", string(""))
+        .with("Selected", Value::Boolean(false))
+        .with("LastChanged", Value::DateTime(call.dates.text(None)))
+        .with("ChildItems", Value::Array(Vec::new()))
+        .with("ExtraInfo", string(""))
+        .with("StyleHint", string(""))
+        .with("Hidden", Value::Boolean(false))
+        .with("FullName", string(full_name))
+}
+
+/// What people are shown of an owner.
+pub(super) fn description(owner: &Owner) -> &str {
+    owner.description.as_deref().unwrap_or(&owner.current.company_name)
+}
+
+fn tooltip(owner: &Owner, license_type: LicenseType) -> String {
+    let numbers = owner.numbers(license_type, false);
+    format!("{} of {} in use", numbers.in_use, numbers.total)
+}
+
+/// 1, 2, 3; a module's id among those of its owner too.
+pub(super) fn sort_order(license_type: LicenseType) -> i32 {
+    license_type.index() as i32 + 1
+}
+
+fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "Ok",
+        Status::NewLicenseAvailable => "NewLicenseAvailable",
+        Status::NewCompanyNameAvailable => "NewCompanyNameAvailable",
+        Status::NewSerialAvailable => "NewSerialAvailable",
+        Status::UseCustomMessage => "UseCustomMessage",
+        Status::UseCustomMessageAndUrl => "UseCustomMessageAndUrl",
+        Status::ProblemWithLicense => "ProblemWithLicense",
+    }
+}

@@ -1,0 +1,187 @@
+//! SoPrincipal.svc: signing in. Who is refused gets an answer that says so, not an exception, and no reason: an unknown
+//! user and a wrong password are one.
+
+use super::license::{description, sort_order};
+use super::types::{
+    AUTHENTICATION_GENERIC_DATA, GRANTED_MODULE_LICENSE, SO_CREDENTIALS, SO_PRINCIPAL_CARRIER, SO_SYSTEM_INFO_CARRIER,
+};
+use super::{APPLICATION_TOKEN, Call, Contract, Operation, int, string};
+use crate::auth::Password;
+use crate::contract::message::{Record, Value};
+use crate::contract::{ComplexType, Field, Kind};
+use crate::error::Error;
+use crate::license::Owner;
+use crate::seats::LicenseType;
+use crate::service::SignIn;
+use crate::store::Principal;
+
+pub static SO_PRINCIPAL: Contract = Contract {
+    name: "SoPrincipal",
+    path: "/Remote/Services86/SoPrincipal.svc",
+    header_blocks: &[APPLICATION_TOKEN],
+    operations: OPERATIONS,
+};
+
+/// In the order of the published document.
+static OPERATIONS: &[Operation] = &[
+    Operation {
+        documentation: "Says what stands behind this address. Needs no sign-in.",
+        input: &ComplexType { name: "GetSystemInfo", fields: &[] },
+        output: &GET_SYSTEM_INFO_RESPONSE,
+        run: |call| Box::pin(get_system_info(call)),
+    },
+    Operation {
+        documentation: "Signs in by what the environment offers. It offers nothing here.",
+        input: &ComplexType { name: "AuthenticateImplicit", fields: &[] },
+        output: &AUTHENTICATE_RESPONSE,
+        run: |_| Box::pin(async { Ok(refused()) }),
+    },
+    Operation {
+        documentation: "Signs in with a user name and password, or with a ticket as user name and a blank password.",
+        input: &ComplexType {
+            name: "AuthenticateUsernamePassword",
+            fields: &[Field { name: "UserName", kind: Kind::String }, Field { name: "Password", kind: Kind::String }],
+        },
+        output: &AUTHENTICATE_RESPONSE,
+        run: |call| Box::pin(authenticate_username_password(call)),
+    },
+    Operation {
+        documentation: "Signs in with data of any kind. None is known here.",
+        input: &ComplexType {
+            name: "AuthenticateGeneric",
+            fields: &[Field { name: "AuthenticationData", kind: Kind::Declared(&AUTHENTICATION_GENERIC_DATA) }],
+        },
+        output: &AUTHENTICATE_RESPONSE,
+        run: |_| Box::pin(async { Ok(refused()) }),
+    },
+    Operation {
+        documentation: "Signs in with a token: a ticket of this service.",
+        input: &ComplexType {
+            name: "AuthenticateWithAccessToken",
+            fields: &[Field { name: "AccessToken", kind: Kind::String }],
+        },
+        output: &AUTHENTICATE_RESPONSE,
+        run: |call| Box::pin(authenticate_with_access_token(call)),
+    },
+];
+
+/// One for all four ways to sign in.
+static AUTHENTICATE_RESPONSE: ComplexType = ComplexType {
+    name: "AuthenticateResponse",
+    fields: &[
+        Field { name: "Response", kind: Kind::Complex(&SO_PRINCIPAL_CARRIER) },
+        Field { name: "Credentials", kind: Kind::Complex(&SO_CREDENTIALS) },
+        Field { name: "AuthenticationSucceeded", kind: Kind::Boolean },
+    ],
+};
+
+static GET_SYSTEM_INFO_RESPONSE: ComplexType = ComplexType {
+    name: "GetSystemInfoResponse",
+    fields: &[Field { name: "SystemInfo", kind: Kind::Complex(&SO_SYSTEM_INFO_CARRIER) }],
+};
+
+async fn authenticate_username_password(mut call: Call) -> Result<Record, Error> {
+    let user_name = call.arguments.take_string("UserName").unwrap_or_default();
+    let password = Password::new(call.arguments.take_string("Password").unwrap_or_default());
+    let signed_in = call.service.sign_in(&call.context, user_name, password).await?;
+    Ok(signed_in.map_or_else(refused, |signed_in| accepted(&call, signed_in)))
+}
+
+async fn authenticate_with_access_token(mut call: Call) -> Result<Record, Error> {
+    let token = call.arguments.take_string("AccessToken").unwrap_or_default();
+    let signed_in = call.service.sign_in_with_ticket(&call.context, &token).await?;
+    Ok(signed_in.map_or_else(refused, |signed_in| accepted(&call, signed_in)))
+}
+
+fn refused() -> Record {
+    Record::new(&AUTHENTICATE_RESPONSE).with("AuthenticationSucceeded", Value::Boolean(false))
+}
+
+fn accepted(call: &Call, signed_in: SignIn) -> Record {
+    let credentials = Record::new(&SO_CREDENTIALS).with("Ticket", string(signed_in.ticket));
+    Record::new(&AUTHENTICATE_RESPONSE)
+        .with("Response", Value::Record(principal_carrier(call, &signed_in.principal)))
+        .with("Credentials", Value::Record(credentials))
+        .with("AuthenticationSucceeded", Value::Boolean(true))
+}
+
+/// The company of the user is their entity; of what else the vendor tells there is nothing here.
+fn principal_carrier(call: &Call, principal: &Principal) -> Record {
+    let none = || int(0);
+    let licenses = principal.owner.as_ref().map_or_else(Vec::new, |owner| granted(call, owner));
+    Record::new(&SO_PRINCIPAL_CARRIER)
+        .with("UserType", Value::Enumeration("InternalAssociate"))
+        .with("Associate", string(&principal.user_name))
+        .with("AssociateId", Value::Int(principal.associate_id.unwrap_or(0)))
+        .with("IsPerson", Value::Boolean(true))
+        .with("PersonId", none())
+        .with("CountryId", none())
+        .with("HomeCountryId", none())
+        .with("ContactId", Value::Int(principal.entity_id))
+        .with("GroupId", none())
+        .with("BusinessId", none())
+        .with("CategoryId", none())
+        .with("ContactOwner", none())
+        .with("RoleId", Value::Int(principal.role as i32 + 1))
+        .with("RoleName", string(principal.role.name()))
+        .with("RoleDescription", string(""))
+        .with("RoleType", Value::Enumeration("Employee"))
+        .with("Licenses", Value::Array(licenses))
+        .with("FullName", string(&principal.user_name))
+        .with("EMailAddress", string(""))
+        .with("FunctionRights", Value::Strings(Vec::new()))
+        .with("EjUserId", none())
+        .with("EjAccessLevel", none())
+        .with("EjUserStatus", Value::Enumeration("StatusNone"))
+        .with("ProvidedCredentials", Value::Array(Vec::new()))
+        .with("SecondaryGroups", Value::Ints(Vec::new()))
+        .with("DatabaseContextIdentifier", string(""))
+}
+
+fn granted(call: &Call, owner: &Owner) -> Vec<Record> {
+    let module = |license_type: LicenseType| {
+        Record::new(&GRANTED_MODULE_LICENSE)
+            .with("OwnerId", Value::Int(owner.entity_id))
+            .with("OwnerName", string(&owner.name))
+            .with("OwnerDescription", string(description(owner)))
+            .with("ModuleId", Value::Int(sort_order(license_type)))
+            .with("Name", string(license_type.module_name()))
+            .with("Description", string(license_type.name()))
+            .with("Version", string(""))
+            .with("LicenseType", Value::Enumeration("UserLicense"))
+            .with("ExtraFlags", int(0))
+            .with("SortOrder", Value::Int(sort_order(license_type)))
+            .with("LicenseNumber", int(owner.current.seats[license_type.index()]))
+            .with("IsHidden", Value::Boolean(false))
+            .with("IsUnrestricted", Value::Boolean(false))
+            .with("ExpiryDate", Value::DateTime(call.dates.text(owner.current.dates.expires)))
+    };
+    // Modules without a seat are not granted.
+    LicenseType::ALL.into_iter().filter(|t| owner.current.seats[t.index()] > 0).map(module).collect()
+}
+
+/// For everybody, so it says nothing of any license.
+async fn get_system_info(call: Call) -> Result<Record, Error> {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let info = Record::new(&SO_SYSTEM_INFO_CARRIER)
+        .with("WarningEnglish", string(""))
+        .with("WarningResource", string(""))
+        .with("BranchName", string(""))
+        .with("BuildLabel", string(VERSION))
+        .with("AssemblyVersion", string(VERSION))
+        .with("AccumulatedNextCheckDate", Value::DateTime(call.dates.text(None)))
+        .with("FileVersion", string(VERSION))
+        .with("Description", string("Seatkeeper"))
+        .with("DaysUntilNetServerExpiry", int(i64::from(i32::MAX)))
+        .with("BuildType", Value::Enumeration("Release"))
+        .with("DatabaseVersion", int(0))
+        .with("IsUnicode", Value::Boolean(true))
+        .with("CompanyName", string(""))
+        .with("CompanyId", int(0))
+        .with("DatabaseType", string(""))
+        .with("DatabaseMinor", string(""))
+        .with("DatabaseName", string(""))
+        .with("IsOnTravel", Value::Boolean(false))
+        .with("IsSatellite", Value::Boolean(false));
+    Ok(Record::new(&GET_SYSTEM_INFO_RESPONSE).with("SystemInfo", Value::Record(info)))
+}
