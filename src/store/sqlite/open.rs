@@ -176,7 +176,7 @@ fn prepare_for_hand_written_sql(connection: &mut Connection, hash_password: Hash
         let password: String = context.get(0)?;
         hash_password(&password).map_err(|e| rusqlite::Error::UserFunctionError(e.into()))
     })?;
-    let ours = object_names(connection)?;
+    let ours = objects(connection)?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
         let refused = match context.action {
             AuthAction::DropTable { table_name } => ours.contains_key(table_name),
@@ -214,12 +214,54 @@ const GUARDING_PRAGMAS: [&str; 7] = [
     "trusted_schema",
 ];
 
-/// Name and SQL of every table, index and trigger that is not SQLite's own.
-pub(super) fn object_names(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+/// Name and SQL of every table, index and trigger that is not SQLite's own. The SQL is [`normalized`]: a migrated file
+/// has the same objects as a new one, though not the same comments.
+pub(super) fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     connection
         .prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([], |row| Ok((row.get(0)?, normalized(row.get_ref(1)?.as_str()?))))?
         .collect()
+}
+
+/// SQL without comments, and with white space only where two words would run together. What is quoted stays as it is.
+fn normalized(sql: &str) -> String {
+    let mut normal = String::with_capacity(sql.len());
+    let mut rest = sql;
+    let mut apart = false;
+    while let Some(first) = rest.chars().next() {
+        let (token, after) = rest.split_at(token_len(rest, first));
+        rest = after;
+        if first.is_ascii_whitespace() || token.starts_with("--") || token.starts_with("/*") {
+            apart = true;
+            continue;
+        }
+        if apart && normal.ends_with(is_of_word) && is_of_word(first) {
+            normal.push(' ');
+        }
+        normal.push_str(token);
+        apart = false;
+    }
+    normal
+}
+
+/// The bytes of the comment, the quoted text or the single character that SQL begins with. A quote that is doubled inside
+/// quotes ends one token and begins the next, which comes to the same.
+fn token_len(sql: &str, first: char) -> usize {
+    let up_to = |end: &str, from: usize| sql[from..].find(end).map_or(sql.len(), |at| from + at + end.len());
+    match first {
+        '-' if sql.starts_with("--") => up_to("\n", 2),
+        '/' if sql.starts_with("/*") => up_to("*/", 2),
+        '\'' => up_to("'", 1),
+        '"' => up_to("\"", 1),
+        '`' => up_to("`", 1),
+        '[' => up_to("]", 1),
+        _ => first.len_utf8(),
+    }
+}
+
+/// Whether a character may be part of a word or a quoted one. `'a' 'b'` is not `'a''b'`.
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || !c.is_ascii() || "_$'\"`[]".contains(c)
 }
 
 #[cfg(test)]
@@ -244,7 +286,7 @@ mod tests {
         let new = Connection::open_in_memory().expect("open");
         migrate(&new, path, V3, STEPS).expect("make version 3");
         assert_eq!((version(&old), version(&new)), (3, 3));
-        assert_eq!(object_names(&old).expect("old"), object_names(&new).expect("new"));
+        assert_eq!(objects(&old).expect("old"), objects(&new).expect("new"));
     }
 
     #[test]
@@ -255,7 +297,7 @@ mod tests {
         let broken = &["CREATE TABLE b (x INTEGER)", "CREATE TABLE a (x INTEGER)"];
         migrate(&old, path, V3, broken).expect_err("the second step fails");
         assert_eq!(version(&old), 1);
-        assert_eq!(object_names(&old).expect("objects").len(), 1);
+        assert_eq!(objects(&old).expect("objects").len(), 1);
         assert!(old.is_autocommit());
     }
 
@@ -278,5 +320,30 @@ mod tests {
         assert_eq!(version(&connection), SCHEMA_VERSION);
         assert_eq!(MIGRATIONS.len() as i32 + 1, SCHEMA_VERSION);
         assert!(is_ours(&connection).expect("id"));
+    }
+
+    #[test]
+    fn what_no_sql_means_is_no_difference() {
+        for (sql, normal) in [
+            ("CREATE  TABLE\n t ( a TEXT , b )", "CREATE TABLE t(a TEXT,b)"),
+            ("a -- it's a comment\n  b", "a b"),
+            ("a/* \"one\" */b/**/,/* two", "a b,"),
+            ("a -- to the end", "a"),
+            ("x = 'a  -- b'  ||  'it''s /* c */'", "x='a  -- b'||'it''s /* c */'"),
+            ("\"a \"\"  b\" CHECK ( x )", "\"a \"\"  b\" CHECK(x)"),
+            ("`a  b`  [c  --  d]  e", "`a  b` [c  --  d] e"),
+            ("'a'  'b'", "'a' 'b'"),
+            ("'a''b'", "'a''b'"),
+            ("'not closed -- ", "'not closed -- "),
+            ("1 - -1", "1--1"),
+            ("'ä'  ü", "'ä' ü"),
+        ] {
+            assert_eq!(normalized(sql), normal, "{sql}");
+        }
+        let bound = "seats INTEGER CONSTRAINT \"1 to 9\" CHECK (seats BETWEEN 1 AND 9 AND kind <> 'a b')";
+        for (from, to) in [("AND 9", "AND 99"), ("1 to", "1  to"), ("'a b'", "'a  b'"), ("'a b'", "'ab'"), ("<>", "=")]
+        {
+            assert_ne!(normalized(bound), normalized(&bound.replace(from, to)), "{from} is {to}");
+        }
     }
 }
