@@ -176,24 +176,35 @@ fn prepare_for_hand_written_sql(connection: &mut Connection, hash_password: Hash
         let password: String = context.get(0)?;
         hash_password(&password).map_err(|e| rusqlite::Error::UserFunctionError(e.into()))
     })?;
+    connection.execute_batch(&format!(
+        "CREATE TEMP TRIGGER {NO_CALL_BY_HAND} BEFORE INSERT ON main.license_pool WHEN NEW.last_call IS NOT NULL BEGIN
+             SELECT RAISE(ABORT, 'not authorized: license_pool.last_call is written by the service, leave it out');
+         END"
+    ))?;
     let ours = objects(connection)?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
+        // VACUUM copies every row to a database of its own.
+        let vacuum = context.database_name.is_some_and(|name| name.starts_with("vacuum_"));
         let refused = match context.action {
             AuthAction::DropTable { table_name } => ours.contains_key(table_name),
             AuthAction::AlterTable { table_name, .. } => ours.contains_key(table_name),
             AuthAction::DropTrigger { trigger_name, .. } => ours.contains_key(trigger_name),
+            AuthAction::DropTempTrigger { trigger_name, .. } => trigger_name == NO_CALL_BY_HAND,
             AuthAction::DropIndex { index_name, .. } => ours.contains_key(index_name),
             // A trigger of somebody's own on our tables could undo what ours guard.
             AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
                 ours.contains_key(table_name)
             }
-            // So could a unique index: OR REPLACE deletes the rows it conflicts with, and no trigger hears of it. (VACUUM
-            // makes indexes too, in a database of its own.)
+            // So could a unique index: OR REPLACE deletes the rows it conflicts with, and no trigger hears of it.
             AuthAction::CreateIndex { table_name, .. } => {
                 context.database_name == Some("main") && ours.contains_key(table_name)
             }
-            // It tells the audit which changes were calls of the service.
-            AuthAction::Update { table_name: "seat", column_name: "last_call" } => true,
+            // It tells the audit which changes were calls of the service. An INSERT does not say here which columns it
+            // writes: that is the temporary trigger's, which sees this database only.
+            AuthAction::Update { table_name: "seat" | "license_pool", column_name: "last_call" } => true,
+            AuthAction::Insert { table_name: "license_pool" } => context.database_name != Some("main") && !vacuum,
+            // A ticket made by hand would be somebody else's sign-in.
+            AuthAction::Insert { table_name: "ticket" } => !vacuum,
             AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
                 GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str())
             }
@@ -202,6 +213,9 @@ fn prepare_for_hand_written_sql(connection: &mut Connection, hash_password: Hash
         if refused { Authorization::Deny } else { Authorization::Allow }
     }))
 }
+
+/// The temporary trigger that keeps SQL by hand from making a pool in the name of a call.
+const NO_CALL_BY_HAND: &str = "no_call_by_hand";
 
 /// Settings that SQL by hand may read but not write: each would switch off a guard or the durability of the file.
 const GUARDING_PRAGMAS: [&str; 7] = [
