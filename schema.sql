@@ -17,7 +17,7 @@
 --     while the service runs use `seatkeeper sql`: SQLite before 3.51.3 has a bug with concurrent writers in WAL mode.
 
 PRAGMA application_id = 1397048145; -- 0x53454151; tells file(1) and Seatkeeper itself whose file this is
-PRAGMA user_version = 1;            -- the schema's version: an older file is migrated at start, a newer one is refused
+PRAGMA user_version = 2;            -- the schema's version: an older file is migrated at start, a newer one is refused
 
 -- A distributor, partner or company. The tree of entities decides who may see and assign what: a credential's
 -- rights reach its own entity and everything below it.
@@ -32,7 +32,8 @@ CREATE TABLE entity (
     -- 0: assignments under this entity are refused (ObjectEntityMismatch); seats already taken stay taken
     active            INTEGER NOT NULL DEFAULT 1
                       CONSTRAINT "entity.active must be 0 or 1" CHECK (active IN (0, 1)),
-    -- what license tools call the module owner; without it the entity is invisible to them
+    -- what license tools call the module owner; without it the entity is invisible to them. SUPEROFFICE, USER and
+    -- SITE are reserved by them.
     owner_name        TEXT UNIQUE
                       CONSTRAINT "entity.owner_name must be A-Z and 0-9 only" CHECK (owner_name <> '' AND owner_name NOT GLOB '*[^A-Z0-9]*'),
     owner_description TEXT,
@@ -105,6 +106,9 @@ CREATE TABLE license_pool (
     -- what the holder of a seat gets, where the seat has none of its own
     product_key  TEXT,
     license_data BLOB,
+    -- kept by the service: "<request id> <actor>" of the last call that made the pool or changed its seats_total ("+"
+    -- between them if the call changed it twice). SQL by hand leaves it as it is, as it does seat.last_call.
+    last_call    TEXT,
     CONSTRAINT "license_pool.starts_at must be before expires_at" CHECK (starts_at < expires_at)
 ) STRICT;
 
@@ -135,6 +139,55 @@ CREATE TABLE seat (
 CREATE UNIQUE INDEX seat_by_holder ON seat (account_id, license_type) WHERE account_id IS NOT NULL;
 -- Finding a free seat is one step into this index, with ten seats or a million.
 CREATE INDEX seat_free ON seat (pool_id, seat_no) WHERE account_id IS NULL;
+
+-- What the issuer offers an entity next: license tools show it as "New". It changes nothing until it is activated; then
+-- the entity gets these values, its pools follow the modules, and the row is gone. A column that is null, and a type
+-- without a module, stay as they are:  INSERT INTO license_offer (entity_id) VALUES (42)  offers just what there is.
+CREATE TABLE license_offer (
+    -- whom it is for: one offer per entity, fixed. To withdraw it delete the row; its modules go with it.
+    entity_id        INTEGER PRIMARY KEY REFERENCES entity (id),
+    -- becomes entity.name
+    company_name     TEXT CONSTRAINT "license_offer.company_name must have 1 to 255 characters" CHECK (length(company_name) BETWEEN 1 AND 255),
+    -- the rest becomes the entity's column of the same name
+    serial_nr        TEXT,
+    next_check_at    TEXT CONSTRAINT "license_offer.next_check_at must be UTC like 2027-01-31T00:00:00Z" CHECK (next_check_at IS strftime('%Y-%m-%dT%H:%M:%SZ', next_check_at, '+0 days') AND next_check_at >= '0'),
+    maintenance_at   TEXT CONSTRAINT "license_offer.maintenance_at must be UTC like 2027-01-31T00:00:00Z" CHECK (maintenance_at IS strftime('%Y-%m-%dT%H:%M:%SZ', maintenance_at, '+0 days') AND maintenance_at >= '0'),
+    admin_warning_at TEXT CONSTRAINT "license_offer.admin_warning_at must be UTC like 2027-01-31T00:00:00Z" CHECK (admin_warning_at IS strftime('%Y-%m-%dT%H:%M:%SZ', admin_warning_at, '+0 days') AND admin_warning_at >= '0'),
+    expires_at       TEXT CONSTRAINT "license_offer.expires_at must be UTC like 2027-01-31T00:00:00Z" CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%SZ', expires_at, '+0 days') AND expires_at >= '0'),
+    grace_at         TEXT CONSTRAINT "license_offer.grace_at must be UTC like 2027-01-31T00:00:00Z" CHECK (grace_at IS strftime('%Y-%m-%dT%H:%M:%SZ', grace_at, '+0 days') AND grace_at >= '0')
+) STRICT;
+
+-- The seats an offer holds, a row per license type; no row leaves that type as it is. Insert the license_offer first.
+CREATE TABLE license_offer_module (
+    -- which offer, and seats of what type: fixed
+    entity_id    INTEGER NOT NULL REFERENCES license_offer (entity_id),
+    license_type TEXT NOT NULL
+                 CONSTRAINT "license_offer_module.license_type must be SkraftDiskImageV5, SqlBackup or ExchangeBackup"
+                 CHECK (license_type IN ('SkraftDiskImageV5', 'SqlBackup', 'ExchangeBackup')),
+    -- of all pools of the entity together, as they shall be after the activation; not how many are added
+    seats_total  INTEGER NOT NULL
+                 CONSTRAINT "license_offer_module.seats_total must be between 0 and 10000000" CHECK (seats_total BETWEEN 0 AND 10000000),
+    PRIMARY KEY (entity_id, license_type)
+) STRICT, WITHOUT ROWID;
+
+-- Kept by the service: who is signed in with the NetServer login. No column is yours to write, but rows are yours to
+-- delete; that signs somebody out:  DELETE FROM ticket WHERE user_name = 'agent'  A ticket also ends when its credential
+-- is deleted, renamed or made inactive, or gets another password_hash.
+CREATE TABLE ticket (
+    id          TEXT NOT NULL PRIMARY KEY
+                CONSTRAINT "ticket.id must be a UUID in small letters"
+                CHECK (length(CAST(id AS BLOB)) = 36 AND id GLOB '????????-????-????-????-????????????'
+                       AND length(replace(id, '-', '')) = 32 AND id NOT GLOB '*[^0-9a-f-]*'),
+    -- a hash of what the client holds: who reads this file cannot sign in with it
+    secret_hash BLOB NOT NULL
+                CONSTRAINT "ticket.secret_hash must have 32 bytes" CHECK (length(secret_hash) = 32),
+    user_name   TEXT NOT NULL COLLATE NOCASE REFERENCES credential (user_name),
+    -- moves on with each use
+    expires_at  TEXT NOT NULL CONSTRAINT "ticket.expires_at must be UTC like 2027-01-31T00:00:00Z" CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%SZ', expires_at, '+0 days') AND expires_at >= '0')
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX ticket_by_user_name ON ticket (user_name);
+CREATE INDEX ticket_by_expires_at ON ticket (expires_at);
 
 -- Kept by the database: who did what to which seat or pool, when. Append-only. ids have no gaps.
 CREATE TABLE audit_event (
@@ -172,6 +225,8 @@ CREATE TRIGGER entity_insert BEFORE INSERT ON entity BEGIN
      WHERE EXISTS (SELECT 1 FROM entity WHERE id = NEW.id);
     SELECT RAISE(ABORT, 'owner_name belongs to another entity')
      WHERE EXISTS (SELECT 1 FROM entity WHERE owner_name = NEW.owner_name);
+    SELECT RAISE(ABORT, 'owner_name cannot be SUPEROFFICE, USER or SITE: license tools mean others by them')
+     WHERE NEW.owner_name IN ('SUPEROFFICE', 'USER', 'SITE');
     SELECT RAISE(ABORT, 'parent entity does not exist: insert it first')
      WHERE NEW.parent_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.parent_id);
 END;
@@ -180,6 +235,9 @@ CREATE TRIGGER entity_update BEFORE UPDATE ON entity BEGIN
     SELECT RAISE(ABORT, 'the id of an entity cannot change: callers know it') WHERE NEW.id IS NOT OLD.id;
     SELECT RAISE(ABORT, 'owner_name belongs to another entity')
      WHERE EXISTS (SELECT 1 FROM entity WHERE owner_name = NEW.owner_name AND id <> OLD.id);
+    -- One that stands there since version 1 may stay.
+    SELECT RAISE(ABORT, 'owner_name cannot be SUPEROFFICE, USER or SITE: license tools mean others by them')
+     WHERE NEW.owner_name IN ('SUPEROFFICE', 'USER', 'SITE') AND NEW.owner_name IS NOT OLD.owner_name;
     SELECT RAISE(ABORT, 'parent entity does not exist: insert it first')
      WHERE NEW.parent_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.parent_id);
     SELECT RAISE(ABORT, 'an entity cannot be above itself: parent_id would close a circle')
@@ -197,6 +255,8 @@ CREATE TRIGGER entity_delete BEFORE DELETE ON entity BEGIN
      WHERE EXISTS (SELECT 1 FROM account WHERE entity_id = OLD.id);
     SELECT RAISE(ABORT, 'entity still has credentials: delete them first, or set active = 0')
      WHERE EXISTS (SELECT 1 FROM credential WHERE entity_id = OLD.id);
+    SELECT RAISE(ABORT, 'entity still has a license offer: delete it first')
+     WHERE EXISTS (SELECT 1 FROM license_offer WHERE entity_id = OLD.id);
 END;
 
 -- credential ---------------------------------------------------------------------------------------------------
@@ -213,6 +273,16 @@ CREATE TRIGGER credential_update BEFORE UPDATE OF user_name, entity_id ON creden
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
     SELECT RAISE(ABORT, 'another credential has this user_name (in any case)')
      WHERE NEW.user_name <> OLD.user_name AND EXISTS (SELECT 1 FROM credential WHERE user_name = NEW.user_name);
+END;
+
+-- AFTER, so that a change which OR IGNORE passes over ends no ticket.
+CREATE TRIGGER credential_updated AFTER UPDATE OF user_name, password_hash, active ON credential
+WHEN NEW.user_name <> OLD.user_name OR NEW.password_hash <> OLD.password_hash OR NEW.active = 0 BEGIN
+    DELETE FROM ticket WHERE user_name = OLD.user_name;
+END;
+
+CREATE TRIGGER credential_deleted AFTER DELETE ON credential BEGIN
+    DELETE FROM ticket WHERE user_name = OLD.user_name;
 END;
 
 -- account ------------------------------------------------------------------------------------------------------
@@ -243,6 +313,8 @@ CREATE TRIGGER license_pool_insert BEFORE INSERT ON license_pool BEGIN
      WHERE EXISTS (SELECT 1 FROM license_pool WHERE id = NEW.id);
     SELECT RAISE(ABORT, 'license_pool.entity_id names no entity: insert the entity first')
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
+    SELECT RAISE(ABORT, 'license_pool.last_call is written by the service, when it makes a pool or changes seats_total')
+     WHERE length(NEW.last_call) < 38 OR substr(NEW.last_call, 37, 1) NOT IN (' ', '+');
 END;
 
 CREATE TRIGGER license_pool_inserted AFTER INSERT ON license_pool BEGIN
@@ -252,8 +324,11 @@ CREATE TRIGGER license_pool_inserted AFTER INSERT ON license_pool BEGIN
           FROM (WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < NEW.seats_total) SELECT n FROM number)
          WHERE NEW.seats_total > 0;
     DELETE FROM pool_resize WHERE pool_id = NEW.id;
-    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
-        VALUES ('pool-create', 'sql', NEW.id, NEW.seats_total, 0, 0);
+    INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+        VALUES ('pool-create',
+                CASE WHEN NEW.last_call IS NULL THEN 'sql' ELSE substr(NEW.last_call, 38) END,
+                substr(NEW.last_call, 1, 36),
+                NEW.id, NEW.seats_total, 0, 0);
 END;
 
 CREATE TRIGGER license_pool_update BEFORE UPDATE ON license_pool BEGIN
@@ -269,6 +344,13 @@ CREATE TRIGGER license_pool_update BEFORE UPDATE ON license_pool BEGIN
      WHERE NEW.seats_total BETWEEN 0 AND OLD.seats_total AND in_use > NEW.seats_total;
 END;
 
+-- Like seat_call. That it goes with seats_total is what audit_event_insert knows a call by.
+CREATE TRIGGER license_pool_call BEFORE UPDATE OF last_call ON license_pool WHEN NEW.last_call IS NOT OLD.last_call BEGIN
+    SELECT RAISE(ABORT, 'license_pool.last_call is written by the service, when it makes a pool or changes seats_total')
+     WHERE NEW.last_call IS NULL OR length(NEW.last_call) < 38 OR substr(NEW.last_call, 37, 1) NOT IN (' ', '+')
+        OR NEW.seats_total IS OLD.seats_total;
+END;
+
 CREATE TRIGGER license_pool_updated AFTER UPDATE ON license_pool BEGIN
     INSERT INTO pool_resize (pool_id) SELECT NEW.id WHERE NEW.seats_total <> OLD.seats_total;
     INSERT INTO seat (pool_id, seat_no, license_type)
@@ -280,8 +362,11 @@ CREATE TRIGGER license_pool_updated AFTER UPDATE ON license_pool BEGIN
        AND seat_no IN (SELECT seat_no FROM seat WHERE pool_id = NEW.id AND account_id IS NULL
                         ORDER BY seat_no DESC LIMIT max(OLD.seats_total - NEW.seats_total, 0));
     DELETE FROM pool_resize WHERE pool_id = NEW.id;
-    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
-        SELECT 'pool-change', 'sql', NEW.id, NEW.seats_total, seats_in_use, seats_in_use_max
+    INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+        SELECT 'pool-change',
+               CASE WHEN NEW.last_call IS OLD.last_call THEN 'sql' ELSE substr(NEW.last_call, 38) END,
+               CASE WHEN NEW.last_call IS OLD.last_call THEN NULL ELSE substr(NEW.last_call, 1, 36) END,
+               NEW.id, NEW.seats_total, seats_in_use, seats_in_use_max
           FROM audit_event WHERE pool_id = NEW.id ORDER BY id DESC LIMIT 1;
 END;
 
@@ -384,6 +469,50 @@ WHEN NEW.product_key IS NOT OLD.product_key OR NEW.license_data IS NOT OLD.licen
           FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1;
 END;
 
+-- license_offer ------------------------------------------------------------------------------------------------
+
+CREATE TRIGGER license_offer_insert BEFORE INSERT ON license_offer BEGIN
+    SELECT RAISE(ABORT, 'license offer exists already: change it with UPDATE')
+     WHERE EXISTS (SELECT 1 FROM license_offer WHERE entity_id = NEW.entity_id);
+    SELECT RAISE(ABORT, 'license_offer.entity_id names no entity: insert the entity first')
+     WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
+END;
+
+CREATE TRIGGER license_offer_update BEFORE UPDATE ON license_offer BEGIN
+    SELECT RAISE(ABORT, 'a license offer cannot move to another entity: delete it and insert a new one')
+     WHERE NEW.entity_id IS NOT OLD.entity_id;
+END;
+
+CREATE TRIGGER license_offer_deleted AFTER DELETE ON license_offer BEGIN
+    DELETE FROM license_offer_module WHERE entity_id = OLD.entity_id;
+END;
+
+CREATE TRIGGER license_offer_module_insert BEFORE INSERT ON license_offer_module BEGIN
+    SELECT RAISE(ABORT, 'license offer module exists already: change it with UPDATE')
+     WHERE EXISTS (SELECT 1 FROM license_offer_module WHERE entity_id = NEW.entity_id AND license_type = NEW.license_type);
+    SELECT RAISE(ABORT, 'the entity has no license offer: insert the row of license_offer first')
+     WHERE NOT EXISTS (SELECT 1 FROM license_offer WHERE entity_id = NEW.entity_id);
+END;
+
+CREATE TRIGGER license_offer_module_update BEFORE UPDATE OF entity_id, license_type ON license_offer_module BEGIN
+    SELECT RAISE(ABORT, 'the entity and type of a license offer module cannot change: delete it and insert a new one')
+     WHERE NEW.entity_id IS NOT OLD.entity_id OR NEW.license_type IS NOT OLD.license_type;
+END;
+
+-- ticket -------------------------------------------------------------------------------------------------------
+
+CREATE TRIGGER ticket_insert BEFORE INSERT ON ticket BEGIN
+    SELECT RAISE(ABORT, 'ticket exists already: every sign-in makes a new one')
+     WHERE EXISTS (SELECT 1 FROM ticket WHERE id = NEW.id);
+    SELECT RAISE(ABORT, 'ticket.user_name names no active credential')
+     WHERE NOT EXISTS (SELECT 1 FROM credential WHERE user_name = NEW.user_name AND active = 1);
+END;
+
+CREATE TRIGGER ticket_update BEFORE UPDATE OF id, secret_hash, user_name ON ticket BEGIN
+    SELECT RAISE(ABORT, 'of a ticket only expires_at can change')
+     WHERE NEW.id IS NOT OLD.id OR NEW.secret_hash IS NOT OLD.secret_hash OR NEW.user_name IS NOT OLD.user_name COLLATE BINARY;
+END;
+
 -- audit_event --------------------------------------------------------------------------------------------------
 
 -- An event can be written only if it says what is so and what no earlier event said, so that one made up by hand
@@ -409,7 +538,15 @@ CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event BEGIN
                (NEW.action = 'pool-create') <> (coalesce((SELECT action FROM audit_event WHERE pool_id = NEW.pool_id
                                                            ORDER BY id DESC LIMIT 1), 'pool-delete') = 'pool-delete')
                OR (NEW.action = 'pool-delete') = EXISTS (SELECT 1 FROM license_pool WHERE id = NEW.pool_id)
-               OR NEW.actor <> 'sql' OR NEW.request_id IS NOT NULL OR NEW.at <> strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+               OR NEW.at <> strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+               -- By hand, or by the call that the pool names; a change by a call only as long as the pool's seats_total is
+               -- news to the audit. It is inside the statement that changed both, and never again: one call, one event.
+               OR NOT (NEW.actor = 'sql' AND NEW.request_id IS NULL
+                       OR NEW.action IN ('pool-create', 'pool-change')
+                          AND EXISTS (SELECT 1 FROM license_pool WHERE id = NEW.pool_id
+                                         AND substr(last_call, 1, 36) = NEW.request_id AND substr(last_call, 38) = NEW.actor)
+                          AND (NEW.action = 'pool-create'
+                               OR NEW.seats_total <> (SELECT seats_total FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1)))
                OR (NEW.action = 'seat-change') <> (NEW.seat_no IS NOT NULL)
                OR NEW.seat_no IS NOT (SELECT seat_no FROM seat WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no)
                OR NEW.account_id IS NOT (SELECT account_id FROM seat WHERE pool_id = NEW.pool_id AND seat_no = NEW.seat_no)

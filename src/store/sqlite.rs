@@ -13,6 +13,9 @@ mod look;
 mod modules;
 mod open;
 mod owner;
+mod stop;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod writer;
 

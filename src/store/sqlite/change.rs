@@ -15,7 +15,7 @@ pub(super) fn assign(
     request: &AssignRequest,
     enroll: bool,
 ) -> rusqlite::Result<Result<SeatId, Refusal>> {
-    let caller = caller(connection, &call.actor)?;
+    let caller = caller(connection, call)?;
     let facts = facts(connection, caller.as_ref(), request, call.now)?;
     let assignment = match seats::assign(request, &facts, enroll, call.now) {
         Ok(assignment) => assignment,
@@ -35,7 +35,7 @@ pub(super) fn assign_all(
     enroll: bool,
     dry_run: bool,
 ) -> rusqlite::Result<Result<Vec<Result<SeatId, Refusal>>, Refusal>> {
-    let role = caller(connection, &call.actor)?.map(|caller| caller.role);
+    let role = caller(connection, call)?.map(|caller| caller.role);
     if let Err(refusal) = seats::assign_all(role, requests.len()) {
         return Ok(Err(refusal));
     }
@@ -68,7 +68,7 @@ pub(super) fn transfer(
     transfer: &Transfer,
     enroll: bool,
 ) -> rusqlite::Result<Result<SeatId, Refusal>> {
-    let caller = caller(connection, &call.actor)?;
+    let caller = caller(connection, call)?;
     let mut facts = TransferFacts::default();
     let mut pool_entity_id = None;
     if let Some(caller) = &caller {
@@ -77,9 +77,7 @@ pub(super) fn transfer(
         facts.to = account(connection, transfer.to.as_deref(), caller.entity_id)?;
         facts.to_held = held(connection, facts.to, transfer.license_type)?;
         if let Some(held) = held(connection, facts.from, transfer.license_type)? {
-            let entity_id: i32 = connection
-                .prepare_cached("SELECT entity_id FROM license_pool WHERE id = ?1")?
-                .query_row([held.seat.pool_id], |row| row.get(0))?;
+            let entity_id = entity_of_pool(connection, held.seat.pool_id)?;
             let provider = provider(connection, entity_id, caller.entity_id)?;
             facts.held = provider.map(|provider| (held, entity_id, provider));
             pool_entity_id = Some(entity_id);
@@ -96,12 +94,18 @@ pub(super) fn transfer(
     Ok(Ok(assignment.seat))
 }
 
+pub(super) fn entity_of_pool(connection: &Connection, pool_id: i64) -> rusqlite::Result<i32> {
+    connection
+        .prepare_cached("SELECT entity_id FROM license_pool WHERE id = ?1")?
+        .query_row([pool_id], |row| row.get(0))
+}
+
 pub(super) fn holding_facts(
     connection: &Connection,
     call: &Call,
     holding: &Holding,
 ) -> rusqlite::Result<(Option<Caller>, HoldingFacts)> {
-    let caller = caller(connection, &call.actor)?;
+    let caller = caller(connection, call)?;
     let mut facts = HoldingFacts::default();
     if let Some(caller) = &caller {
         facts.caller = Some(caller.role);
@@ -135,12 +139,17 @@ fn take(
 }
 
 /// "<request id> <actor>", from which the audit trigger takes both. It reads them by position; see `seat.last_call`.
-fn last_call(call: &Call, caller: Option<&Caller>) -> String {
+pub(super) fn last_call(call: &Call, caller: Option<&Caller>) -> String {
     format!("{} {}", call.id, caller.map_or("", |c| &c.name))
 }
 
 /// Gives the seat to `account_id`, or frees it. The condition makes "a free row is taken" hold by itself.
-fn set_holder(connection: &Connection, seat: SeatId, account_id: Option<i64>, last_call: &str) -> rusqlite::Result<()> {
+pub(super) fn set_holder(
+    connection: &Connection,
+    seat: SeatId,
+    account_id: Option<i64>,
+    last_call: &str,
+) -> rusqlite::Result<()> {
     let changed = connection
         .prepare_cached(
             "UPDATE seat SET account_id = ?3, last_call = ?4

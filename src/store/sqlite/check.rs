@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::open::{SCHEMA, object_names};
+use super::open::{SCHEMA, objects};
 
 /// One broken promise, and the row that breaks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub fn check(connection: &Connection, check_hash: fn(&str) -> Result<(), String>
 pub(super) fn schema_differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let fresh = Connection::open_in_memory()?;
     fresh.execute_batch(SCHEMA)?;
-    let (ours, found) = (object_names(&fresh)?, object_names(connection)?);
+    let (ours, found) = (objects(&fresh)?, objects(connection)?);
     let altered = ours.iter().filter_map(|(name, sql)| match found.get(name) {
         None => Some(format!("'{name}' is missing")),
         Some(other) if other != sql => Some(format!("'{name}' is not as in schema.sql")),

@@ -1,10 +1,11 @@
 //! What is known about callers, entities, accounts, holdings and pools: the reads that every decision begins with.
 
+use ctutils::CtEq as _;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::seats::{Account, Held, LicenseType, Pool, Provider, Role, SeatId};
-use crate::store::Actor;
+use crate::store::{Actor, Call, Credential, TicketProof};
 
 /// What the audit calls somebody at the command line.
 const COMMAND_LINE: &str = "cli";
@@ -17,23 +18,44 @@ pub(super) struct Caller {
     pub(super) entity_id: Option<i64>,
 }
 
-pub(super) fn caller(connection: &Connection, actor: &Actor) -> rusqlite::Result<Option<Caller>> {
-    let proved = match actor {
-        Actor::Credential(proved) => proved,
-        Actor::Ticket(_) => unimplemented!(),
-        Actor::CommandLine => {
-            return Ok(Some(Caller { name: COMMAND_LINE.to_owned(), role: Role::Admin, entity_id: None }));
-        }
-    };
+/// Who makes the call, as their row stands now; `None` if what they proved does not hold any more.
+pub(super) fn caller(connection: &Connection, call: &Call) -> rusqlite::Result<Option<Caller>> {
+    match &call.actor {
+        Actor::Credential(proved) => caller_by_password(connection, proved),
+        Actor::Ticket(proof) => caller_by_ticket(connection, proof, call.now),
+        Actor::CommandLine => Ok(Some(Caller { name: COMMAND_LINE.to_owned(), role: Role::Admin, entity_id: None })),
+    }
+}
+
+fn caller_by_password(connection: &Connection, proved: &Credential) -> rusqlite::Result<Option<Caller>> {
     connection
         .prepare_cached(
             "SELECT user_name, role, entity_id FROM credential
               WHERE user_name = ?1 AND password_hash = ?2 AND active = 1",
         )?
-        .query_row(params![proved.user_name, proved.password_hash], |row| {
-            Ok(Caller { name: row.get(0)?, role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
+        .query_row(params![proved.user_name, proved.password_hash], to_caller)
+        .optional()
+}
+
+/// The ticket is found by what is no secret. Of the secret there is a hash, compared in constant time.
+fn caller_by_ticket(connection: &Connection, proof: &TicketProof, now: Timestamp) -> rusqlite::Result<Option<Caller>> {
+    connection
+        .prepare_cached(TICKET)?
+        .query_row(params![proof.id.to_string(), to_text(now)], |row| {
+            let is_proved = row.get_ref(3)?.as_blob()?.ct_eq(&proof.secret_hash[..]).to_bool();
+            Ok((is_proved, to_caller(row)?))
         })
         .optional()
+        .map(|found| found.filter(|(is_proved, _)| *is_proved).map(|(_, caller)| caller))
+}
+
+pub(super) const TICKET: &str = "
+    SELECT credential.user_name, role, entity_id, secret_hash
+      FROM ticket CROSS JOIN credential ON credential.user_name = ticket.user_name
+     WHERE id = ?1 AND expires_at > ?2 AND active = 1";
+
+fn to_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
+    Ok(Caller { name: row.get(0)?, role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
 }
 
 pub(super) fn provider(
@@ -85,7 +107,7 @@ pub(super) fn held(
         .optional()
 }
 
-const HELD: &str = "
+pub(super) const HELD: &str = "
     SELECT seat.pool_id, seat.seat_no, license_pool.expires_at
       FROM seat INDEXED BY seat_by_holder CROSS JOIN license_pool ON license_pool.id = seat.pool_id
      WHERE seat.account_id = ?1 AND seat.license_type = ?2";
@@ -107,7 +129,7 @@ pub(super) fn pools(
         })
     };
     let mut statement = connection.prepare_cached(OPEN_POOLS)?;
-    let key = params![entity_id, license_type.name(), now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()];
+    let key = params![entity_id, license_type.name(), to_text(now)];
     let open: Vec<Pool> = statement.query_map(key, to_pool)?.collect::<rusqlite::Result<_>>()?;
     if !open.is_empty() {
         return Ok(open);
@@ -123,7 +145,7 @@ pub(super) fn pools(
 
 /// The inner query is one step into the partial index `seat_free`, however many seats the pool has. It is named because
 /// the planner would walk the primary key past every taken seat instead.
-const OPEN_POOLS: &str = "
+pub(super) const OPEN_POOLS: &str = "
     SELECT id, seats_total, starts_at, expires_at,
            (SELECT seat_no FROM seat INDEXED BY seat_free
              WHERE pool_id = license_pool.id AND account_id IS NULL ORDER BY seat_no LIMIT 1)
@@ -139,6 +161,11 @@ pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Times
     }
 }
 
+/// A time as the store writes it, in whole seconds. No comparison suffers: all that is stored begins and ends with them.
+pub(super) fn to_text(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// A text column whose CHECK constraint holds it to what `T` can read.
 pub(super) fn parse<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
 where
@@ -147,43 +174,4 @@ where
     row.get_ref(index)?.as_str()?.parse().map_err(|e: T::Err| {
         rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, e.to_string().into())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every statement an assignment runs is a search by key. The free seat comes from the partial index, and what a user
-    /// holds from the user's, also with statistics of a database whose one pool has all the seats.
-    #[test]
-    fn plans_are_searches_and_the_free_seat_comes_from_its_index() {
-        let connection = Connection::open_in_memory().expect("open");
-        connection.execute_batch(super::super::SCHEMA).expect("schema");
-        let plan = |sql: &str| -> Vec<String> {
-            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("prepare");
-            let rows = statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<Result<_, _>>();
-            rows.expect("plan")
-        };
-        // Without statistics the planner would take the primary key, and walk past every taken seat.
-        let free_seat = "SEARCH seat USING INDEX seat_free (pool_id=?)".to_owned();
-        let open_pools = plan(OPEN_POOLS);
-        assert!(open_pools.contains(&free_seat), "{open_pools:?}");
-        for line in open_pools {
-            assert!(!line.starts_with("SCAN") && !line.contains("TEMP B-TREE"), "{line}");
-        }
-        assert_eq!(plan(HELD)[1], "SEARCH license_pool USING INTEGER PRIMARY KEY (rowid=?)");
-
-        connection
-            .execute_batch(
-                "INSERT INTO entity (id, name) VALUES (1, 'a');
-                 INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (1, 1, 'SqlBackup', 20000);
-                 ANALYZE;",
-            )
-            .expect("a full pool's statistics");
-        // The table of pools, which now has one row, may rightly be read whole.
-        let open_pools = plan(OPEN_POOLS);
-        assert!(open_pools.contains(&free_seat), "{open_pools:?}");
-        let held = plan(HELD);
-        assert!(held[0].contains("seat_by_holder (account_id=? AND license_type=?)"), "{held:?}");
-    }
 }

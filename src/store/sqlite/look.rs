@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::change::holding_facts;
 use super::facts::{caller, parse, provider, time};
 use crate::seats::{self, Holding, Provider, Refusal, Role};
-use crate::store::{Actor, Call, Credential, Details, Holder, HoldersRequest, PoolUse, StoreError};
+use crate::store::{Call, Credential, Details, Holder, HoldersRequest, PoolUse, StoreError};
 
 pub(super) fn credential(connection: &Connection, user_name: &str) -> rusqlite::Result<Option<Credential>> {
     connection
@@ -49,7 +49,7 @@ pub(super) fn pools(
     call: &Call,
     entity_id: Option<i32>,
 ) -> rusqlite::Result<Result<Vec<PoolUse>, Refusal>> {
-    let (role, entity) = entity(connection, &call.actor, entity_id)?;
+    let (role, entity) = entity(connection, call, entity_id)?;
     let entity_id = match seats::look(role, "EntityId", entity_id, entity) {
         Ok(id) => id,
         Err(refusal) => return Ok(Err(refusal)),
@@ -89,7 +89,7 @@ pub(super) fn holders(
     request: &HoldersRequest,
     pages: &mpsc::Sender<Vec<Holder>>,
 ) -> rusqlite::Result<Result<Result<(), Refusal>, StoreError>> {
-    let (role, entity) = entity(connection, &call.actor, request.entity_id)?;
+    let (role, entity) = entity(connection, call, request.entity_id)?;
     let entity_id = match seats::look(role, "EntityId", request.entity_id, entity) {
         Ok(id) => id,
         Err(refusal) => return Ok(Ok(Err(refusal))),
@@ -136,10 +136,10 @@ const OF_CHILDREN: &str = "
 
 fn entity(
     connection: &Connection,
-    actor: &Actor,
+    call: &Call,
     entity_id: Option<i32>,
 ) -> rusqlite::Result<(Option<Role>, Option<Provider>)> {
-    let Some(caller) = caller(connection, actor)? else { return Ok((None, None)) };
+    let Some(caller) = caller(connection, call)? else { return Ok((None, None)) };
     let entity = match entity_id {
         Some(id) => provider(connection, id, caller.entity_id)?,
         None => None,

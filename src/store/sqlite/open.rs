@@ -12,10 +12,10 @@ use rusqlite::{Connection, OpenFlags};
 /// The tables, as an administrator reads them.
 pub const SCHEMA: &str = include_str!("../../../schema.sql");
 /// The version `schema.sql` makes.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 /// `MIGRATIONS[n - 1]` leads from version n to n + 1. When the schema changes, the step is added here and `schema.sql`
 /// becomes what the steps lead to; a test holds the two together.
-const MIGRATIONS: &[&str] = &[];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/2.sql")];
 
 /// "SEAQ": `PRAGMA application_id` of our files.
 const APPLICATION_ID: i32 = 1_397_048_145;
@@ -176,24 +176,35 @@ fn prepare_for_hand_written_sql(connection: &mut Connection, hash_password: Hash
         let password: String = context.get(0)?;
         hash_password(&password).map_err(|e| rusqlite::Error::UserFunctionError(e.into()))
     })?;
-    let ours = object_names(connection)?;
+    connection.execute_batch(&format!(
+        "CREATE TEMP TRIGGER {NO_CALL_BY_HAND} BEFORE INSERT ON main.license_pool WHEN NEW.last_call IS NOT NULL BEGIN
+             SELECT RAISE(ABORT, 'not authorized: license_pool.last_call is written by the service, leave it out');
+         END"
+    ))?;
+    let ours = objects(connection)?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
+        // VACUUM copies every row to a database of its own.
+        let vacuum = context.database_name.is_some_and(|name| name.starts_with("vacuum_"));
         let refused = match context.action {
             AuthAction::DropTable { table_name } => ours.contains_key(table_name),
             AuthAction::AlterTable { table_name, .. } => ours.contains_key(table_name),
             AuthAction::DropTrigger { trigger_name, .. } => ours.contains_key(trigger_name),
+            AuthAction::DropTempTrigger { trigger_name, .. } => trigger_name == NO_CALL_BY_HAND,
             AuthAction::DropIndex { index_name, .. } => ours.contains_key(index_name),
             // A trigger of somebody's own on our tables could undo what ours guard.
             AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
                 ours.contains_key(table_name)
             }
-            // So could a unique index: OR REPLACE deletes the rows it conflicts with, and no trigger hears of it. (VACUUM
-            // makes indexes too, in a database of its own.)
+            // So could a unique index: OR REPLACE deletes the rows it conflicts with, and no trigger hears of it.
             AuthAction::CreateIndex { table_name, .. } => {
                 context.database_name == Some("main") && ours.contains_key(table_name)
             }
-            // It tells the audit which changes were calls of the service.
-            AuthAction::Update { table_name: "seat", column_name: "last_call" } => true,
+            // It tells the audit which changes were calls of the service. An INSERT does not say here which columns it
+            // writes: that is the temporary trigger's, which sees this database only.
+            AuthAction::Update { table_name: "seat" | "license_pool", column_name: "last_call" } => true,
+            AuthAction::Insert { table_name: "license_pool" } => context.database_name != Some("main") && !vacuum,
+            // A ticket made by hand would be somebody else's sign-in.
+            AuthAction::Insert { table_name: "ticket" } => !vacuum,
             AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
                 GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str())
             }
@@ -202,6 +213,9 @@ fn prepare_for_hand_written_sql(connection: &mut Connection, hash_password: Hash
         if refused { Authorization::Deny } else { Authorization::Allow }
     }))
 }
+
+/// The temporary trigger that keeps SQL by hand from making a pool in the name of a call.
+const NO_CALL_BY_HAND: &str = "no_call_by_hand";
 
 /// Settings that SQL by hand may read but not write: each would switch off a guard or the durability of the file.
 const GUARDING_PRAGMAS: [&str; 7] = [
@@ -214,12 +228,54 @@ const GUARDING_PRAGMAS: [&str; 7] = [
     "trusted_schema",
 ];
 
-/// Name and SQL of every table, index and trigger that is not SQLite's own.
-pub(super) fn object_names(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+/// Name and SQL of every table, index and trigger that is not SQLite's own. The SQL is [`normalized`]: a migrated file
+/// has the same objects as a new one, though not the same comments.
+pub(super) fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     connection
         .prepare("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([], |row| Ok((row.get(0)?, normalized(row.get_ref(1)?.as_str()?))))?
         .collect()
+}
+
+/// SQL without comments, and with white space only where two words would run together. What is quoted stays as it is.
+fn normalized(sql: &str) -> String {
+    let mut normal = String::with_capacity(sql.len());
+    let mut rest = sql;
+    let mut apart = false;
+    while let Some(first) = rest.chars().next() {
+        let (token, after) = rest.split_at(token_len(rest, first));
+        rest = after;
+        if first.is_ascii_whitespace() || token.starts_with("--") || token.starts_with("/*") {
+            apart = true;
+            continue;
+        }
+        if apart && normal.ends_with(is_of_word) && is_of_word(first) {
+            normal.push(' ');
+        }
+        normal.push_str(token);
+        apart = false;
+    }
+    normal
+}
+
+/// The bytes of the comment, the quoted text or the single character that SQL begins with. A quote that is doubled inside
+/// quotes ends one token and begins the next, which comes to the same.
+fn token_len(sql: &str, first: char) -> usize {
+    let up_to = |end: &str, from: usize| sql[from..].find(end).map_or(sql.len(), |at| from + at + end.len());
+    match first {
+        '-' if sql.starts_with("--") => up_to("\n", 2),
+        '/' if sql.starts_with("/*") => up_to("*/", 2),
+        '\'' => up_to("'", 1),
+        '"' => up_to("\"", 1),
+        '`' => up_to("`", 1),
+        '[' => up_to("]", 1),
+        _ => first.len_utf8(),
+    }
+}
+
+/// Whether a character may be part of a word or a quoted one. `'a' 'b'` is not `'a''b'`.
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || !c.is_ascii() || "_$'\"`[]".contains(c)
 }
 
 #[cfg(test)]
@@ -244,7 +300,7 @@ mod tests {
         let new = Connection::open_in_memory().expect("open");
         migrate(&new, path, V3, STEPS).expect("make version 3");
         assert_eq!((version(&old), version(&new)), (3, 3));
-        assert_eq!(object_names(&old).expect("old"), object_names(&new).expect("new"));
+        assert_eq!(objects(&old).expect("old"), objects(&new).expect("new"));
     }
 
     #[test]
@@ -255,7 +311,7 @@ mod tests {
         let broken = &["CREATE TABLE b (x INTEGER)", "CREATE TABLE a (x INTEGER)"];
         migrate(&old, path, V3, broken).expect_err("the second step fails");
         assert_eq!(version(&old), 1);
-        assert_eq!(object_names(&old).expect("objects").len(), 1);
+        assert_eq!(objects(&old).expect("objects").len(), 1);
         assert!(old.is_autocommit());
     }
 
@@ -278,5 +334,43 @@ mod tests {
         assert_eq!(version(&connection), SCHEMA_VERSION);
         assert_eq!(MIGRATIONS.len() as i32 + 1, SCHEMA_VERSION);
         assert!(is_ours(&connection).expect("id"));
+    }
+
+    /// `tests/schema_v1.sql` is `schema.sql` as it was in version 1, to the letter.
+    #[test]
+    fn a_file_of_version_1_becomes_what_schema_sql_makes() {
+        let path = Path::new("memory");
+        let old = Connection::open_in_memory().expect("open");
+        migrate(&old, path, include_str!("../../../tests/schema_v1.sql"), &[]).expect("make version 1");
+        migrate(&old, path, SCHEMA, MIGRATIONS).expect("migrate");
+        let new = Connection::open_in_memory().expect("open");
+        migrate(&new, path, SCHEMA, MIGRATIONS).expect("make the newest");
+        assert_eq!((version(&old), version(&new)), (SCHEMA_VERSION, SCHEMA_VERSION));
+        assert_eq!(objects(&old).expect("old"), objects(&new).expect("new"));
+    }
+
+    #[test]
+    fn what_no_sql_means_is_no_difference() {
+        for (sql, normal) in [
+            ("CREATE  TABLE\n t ( a TEXT , b )", "CREATE TABLE t(a TEXT,b)"),
+            ("a -- it's a comment\n  b", "a b"),
+            ("a/* \"one\" */b/**/,/* two", "a b,"),
+            ("a -- to the end", "a"),
+            ("x = 'a  -- b'  ||  'it''s /* c */'", "x='a  -- b'||'it''s /* c */'"),
+            ("\"a \"\"  b\" CHECK ( x )", "\"a \"\"  b\" CHECK(x)"),
+            ("`a  b`  [c  --  d]  e", "`a  b` [c  --  d] e"),
+            ("'a'  'b'", "'a' 'b'"),
+            ("'a''b'", "'a''b'"),
+            ("'not closed -- ", "'not closed -- "),
+            ("1 - -1", "1--1"),
+            ("'ä'  ü", "'ä' ü"),
+        ] {
+            assert_eq!(normalized(sql), normal, "{sql}");
+        }
+        let bound = "seats INTEGER CONSTRAINT \"1 to 9\" CHECK (seats BETWEEN 1 AND 9 AND kind <> 'a b')";
+        for (from, to) in [("AND 9", "AND 99"), ("1 to", "1  to"), ("'a b'", "'a  b'"), ("'a b'", "'ab'"), ("<>", "=")]
+        {
+            assert_ne!(normalized(bound), normalized(&bound.replace(from, to)), "{from} is {to}");
+        }
     }
 }

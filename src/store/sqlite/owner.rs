@@ -1,7 +1,270 @@
-use crate::license::Owner;
-use crate::seats::Refusal;
-use crate::store::{Call, OwnersRequest};
-use rusqlite::Connection;
-pub(super) fn owners(_: &Connection, _: &Call, _: &OwnersRequest) -> rusqlite::Result<Result<Vec<Owner>, Refusal>> {
-    unimplemented!()
+//! Module owners: the entities that license tools know by name, with the numbers of their pools and what is offered to them.
+//!
+//! How many seats are in use comes from each pool's newest audit event, one step however many seats there are.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::facts::{parse, provider, time, to_text};
+use super::stop::{Stop, caller_of_role, settle};
+use crate::license::{Dates, OpenPool, Owner, PerType, Terms};
+use crate::seats::{LicenseType, Refusal, Role};
+use crate::store::{Call, OWNERS_MAX, Owners, OwnersRequest};
+
+pub(super) fn owners(
+    connection: &Connection,
+    call: &Call,
+    request: &OwnersRequest,
+) -> rusqlite::Result<Result<Vec<Owner>, Refusal>> {
+    settle(try_owners(connection, call, request))
 }
+
+fn try_owners(connection: &Connection, call: &Call, request: &OwnersRequest) -> Result<Vec<Owner>, Stop> {
+    let root = caller_of_role(connection, call, Role::Reader)?.entity_id;
+    let associate = match request.associate_id {
+        Some(id) => associate(connection, id, root)?,
+        None => None,
+    };
+    let ids = match (&request.owners, &associate) {
+        (Owners::All, _) => all(connection, root)?,
+        (Owners::Named(name), _) => named(connection, name, root)?.into_iter().collect(),
+        (Owners::OfAssociate, Some(associate)) => of_associate(connection, associate.id, root)?,
+        (Owners::OfAssociate, None) => Vec::new(),
+    };
+    let held = match associate {
+        Some(associate) => pools_held(connection, associate.id)?,
+        None => Vec::new(),
+    };
+    read_all(connection, &ids, &held, call.now)
+}
+
+/// The owners with these ids, by name.
+pub(super) fn read_all(
+    connection: &Connection,
+    ids: &[i32],
+    pools_held: &[i64],
+    now: Timestamp,
+) -> Result<Vec<Owner>, Stop> {
+    if ids.len() > OWNERS_MAX {
+        return Err(Refusal::TooManyOwners { max: OWNERS_MAX }.into());
+    }
+    let mut owners = Vec::with_capacity(ids.len());
+    for id in ids {
+        owners.extend(read(connection, *id, pools_held, now)?);
+    }
+    owners.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(owners)
+}
+
+/// The entity of this owner, in any case; `None` if there is none in the caller's subtree.
+fn named(connection: &Connection, name: &str, root: Option<i64>) -> rusqlite::Result<Option<i32>> {
+    let id = connection
+        .prepare_cached(NAMED)?
+        .query_row([name.trim().to_ascii_uppercase()], |row| row.get::<_, i32>(0))
+        .optional()?;
+    match id {
+        Some(id) if is_below(connection, id, root)? => Ok(Some(id)),
+        _ => Ok(None),
+    }
+}
+
+pub(super) const NAMED: &str = "SELECT id FROM entity WHERE owner_name = ?1";
+
+/// The entity of this owner, for a caller who must know it.
+pub(super) fn find(connection: &Connection, name: &str, root: Option<i64>) -> Result<i32, Stop> {
+    let unknown = || Refusal::OwnerUnknown { owner_name: name.to_owned() };
+    Ok(named(connection, name, root)?.ok_or_else(unknown)?)
+}
+
+/// Entities looked for at most: one more than may be told, by which too many are known.
+pub(super) const IDS_MAX: i64 = OWNERS_MAX as i64 + 1;
+
+/// Every owner in the subtree.
+fn all(connection: &Connection, root: Option<i64>) -> rusqlite::Result<Vec<i32>> {
+    let id = |row: &Row<'_>| row.get(0);
+    match root {
+        Some(root) => connection.prepare_cached(ALL_BELOW)?.query_map(params![root, IDS_MAX], id)?.collect(),
+        None => connection.prepare_cached(ALL)?.query_map([IDS_MAX], id)?.collect(),
+    }
+}
+
+pub(super) const ALL: &str = "SELECT id FROM entity WHERE owner_name IS NOT NULL LIMIT ?1";
+
+/// UNION ends even in a circle.
+pub(super) const ALL_BELOW: &str = "
+    WITH RECURSIVE below (id) AS (
+        SELECT ?1 UNION SELECT entity.id FROM below CROSS JOIN entity ON entity.parent_id = below.id)
+    SELECT entity.id FROM below CROSS JOIN entity ON entity.id = below.id
+     WHERE owner_name IS NOT NULL LIMIT ?2";
+
+/// The owners that an account belongs to, up to the caller's entity, and those whose seats it holds, as far as the caller
+/// may know them.
+fn of_associate(connection: &Connection, account_id: i64, root: Option<i64>) -> rusqlite::Result<Vec<i32>> {
+    let mut ids: Vec<i32> = connection
+        .prepare_cached(ABOVE)?
+        .query_map(params![account_id, root, IDS_MAX], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut statement = connection.prepare_cached(ENTITIES_HELD)?;
+    for id in statement.query_map([account_id], |row| row.get::<_, i32>(0))? {
+        let id = id?;
+        if !ids.contains(&id) && is_below(connection, id, root)? {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// Nobody is above the caller's entity, and UNION ends even in a circle.
+pub(super) const ABOVE: &str = "
+    WITH RECURSIVE above (id) AS (
+        SELECT entity_id FROM account WHERE id = ?1
+        UNION SELECT entity.parent_id FROM above CROSS JOIN entity ON entity.id = above.id WHERE above.id IS NOT ?2)
+    SELECT entity.id FROM above CROSS JOIN entity ON entity.id = above.id WHERE owner_name IS NOT NULL LIMIT ?3";
+
+pub(super) const ENTITIES_HELD: &str = "
+    SELECT entity_id FROM seat INDEXED BY seat_by_holder CROSS JOIN license_pool ON license_pool.id = pool_id
+     WHERE account_id = ?1";
+
+fn is_below(connection: &Connection, entity_id: i32, root: Option<i64>) -> rusqlite::Result<bool> {
+    Ok(provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree))
+}
+
+/// An account that license tools may be told of.
+pub(super) struct Associate {
+    pub(super) id: i64,
+    pub(super) username: String,
+}
+
+/// `None` if there is no such account, or the caller may not know it.
+pub(super) fn associate(connection: &Connection, id: i32, root: Option<i64>) -> rusqlite::Result<Option<Associate>> {
+    let row = connection
+        .prepare_cached("SELECT id, username, entity_id FROM account WHERE id = ?1")?
+        .query_row([id], |row| Ok((Associate { id: row.get(0)?, username: row.get(1)? }, row.get::<_, i32>(2)?)))
+        .optional()?;
+    match row {
+        Some((associate, entity_id)) if is_below(connection, entity_id, root)? => Ok(Some(associate)),
+        _ => Ok(None),
+    }
+}
+
+/// The pools of the seats an account holds: one of each type at most.
+pub(super) fn pools_held(connection: &Connection, account_id: i64) -> rusqlite::Result<Vec<i64>> {
+    connection.prepare_cached(POOLS_HELD)?.query_map([account_id], |row| row.get(0))?.collect()
+}
+
+pub(super) const POOLS_HELD: &str = "SELECT pool_id FROM seat INDEXED BY seat_by_holder WHERE account_id = ?1";
+
+/// One owner; `None` if the entity has no owner's name. `pools_held`: those of the associate that [`Owner::held`] is of.
+pub(super) fn read(
+    connection: &Connection,
+    entity_id: i32,
+    pools_held: &[i64],
+    now: Timestamp,
+) -> rusqlite::Result<Option<Owner>> {
+    let mut statement = connection.prepare_cached(OWNER)?;
+    let mut rows = statement.query([entity_id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+
+    let (mut seats, mut in_use, mut held): (PerType<i64>, PerType<i64>, PerType<bool>) = Default::default();
+    for (license_type, pool) in open_pools(connection, entity_id, now)? {
+        let at = license_type.index();
+        seats[at] += pool.seats_total;
+        in_use[at] += pool.seats_in_use;
+        held[at] |= pools_held.contains(&pool.id);
+    }
+    let offered = match row.get(5)? {
+        true => Some(terms(row, 13, offered_seats(connection, entity_id, seats)?)?),
+        false => None,
+    };
+    Ok(Some(Owner {
+        entity_id: row.get(0)?,
+        active: row.get(1)?,
+        name: row.get(2)?,
+        description: text(row, 3)?,
+        shop_url: text(row, 4)?,
+        current: terms(row, 6, seats)?,
+        offered,
+        in_use,
+        held,
+    }))
+}
+
+/// One that is known to be an owner, in this transaction.
+pub(super) fn get(connection: &Connection, entity_id: i32, pools_held: &[i64], now: Timestamp) -> Result<Owner, Stop> {
+    Ok(read(connection, entity_id, pools_held, now)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
+}
+
+pub(super) const OWNER: &str = "
+    SELECT id, active, owner_name, owner_description, shop_url, license_offer.entity_id IS NOT NULL,
+           name, entity.serial_nr, entity.next_check_at, entity.maintenance_at, entity.admin_warning_at,
+           entity.expires_at, entity.grace_at,
+           coalesce(company_name, name), coalesce(license_offer.serial_nr, entity.serial_nr),
+           coalesce(license_offer.next_check_at, entity.next_check_at),
+           coalesce(license_offer.maintenance_at, entity.maintenance_at),
+           coalesce(license_offer.admin_warning_at, entity.admin_warning_at),
+           coalesce(license_offer.expires_at, entity.expires_at), coalesce(license_offer.grace_at, entity.grace_at)
+      FROM entity LEFT JOIN license_offer ON license_offer.entity_id = entity.id
+     WHERE id = ?1 AND owner_name IS NOT NULL";
+
+/// From seven columns: company, serial number, dates.
+fn terms(row: &Row<'_>, first: usize, seats: PerType<i64>) -> rusqlite::Result<Terms> {
+    Ok(Terms {
+        company_name: text(row, first)?.unwrap_or_default(),
+        serial_nr: text(row, first + 1)?,
+        dates: Dates {
+            next_check: time(row, first + 2)?,
+            maintenance: time(row, first + 3)?,
+            admin_warning: time(row, first + 4)?,
+            expires: time(row, first + 5)?,
+            grace: time(row, first + 6)?,
+        },
+        seats,
+    })
+}
+
+/// A text that somebody typed. One that is no UTF-8 must not keep the others of a list from being read.
+pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    let bytes = row.get_ref(index)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// The pools that have started and not expired.
+pub(super) fn open_pools(
+    connection: &Connection,
+    entity_id: i32,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<(LicenseType, OpenPool)>> {
+    connection
+        .prepare_cached(OPEN_POOLS)?
+        .query_map(params![entity_id, to_text(now)], |row| {
+            let pool = OpenPool {
+                id: row.get(1)?,
+                seats_total: row.get(2)?,
+                seats_in_use: row.get(3)?,
+                expires_at: time(row, 4)?,
+            };
+            Ok((parse(row, 0)?, pool))
+        })?
+        .collect()
+}
+
+pub(super) const OPEN_POOLS: &str = "
+    SELECT license_type, license_pool.id, license_pool.seats_total, seats_in_use, expires_at
+      FROM license_pool
+     CROSS JOIN audit_event ON audit_event.id = (
+           SELECT id FROM audit_event WHERE pool_id = license_pool.id ORDER BY id DESC LIMIT 1)
+     WHERE entity_id = ?1 AND (starts_at IS NULL OR starts_at <= ?2) AND (expires_at IS NULL OR expires_at > ?2)";
+
+/// The seats an offer leads to: those of `current` where it says nothing.
+fn offered_seats(connection: &Connection, entity_id: i32, current: PerType<i64>) -> rusqlite::Result<PerType<i64>> {
+    let mut seats = current;
+    let mut statement = connection.prepare_cached(OFFERED_SEATS)?;
+    let mut rows = statement.query([entity_id])?;
+    while let Some(row) = rows.next()? {
+        seats[parse::<LicenseType>(row, 0)?.index()] = row.get(1)?;
+    }
+    Ok(seats)
+}
+
+pub(super) const OFFERED_SEATS: &str =
+    "SELECT license_type, seats_total FROM license_offer_module WHERE entity_id = ?1";

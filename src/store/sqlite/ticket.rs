@@ -1,14 +1,84 @@
+//! Tickets: what a caller holds after signing in, instead of a password. The table keeps a hash of the ticket's secret and
+//! whose it is, nothing of what they may do: role, entity and whether the credential is active are read again with each
+//! call, in [`super::facts`]. That a ticket ends with the password it was got for is the schema's part.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::facts::{Caller, account, caller, to_text};
+use super::owner;
+use super::stop::{Stop, settle};
 use crate::seats::Refusal;
 use crate::store::{Call, NewTicket, Principal};
-use jiff::Timestamp;
-use rusqlite::Connection;
-use uuid::Uuid;
-pub(super) fn issue(_: &Connection, _: &Call, _: &NewTicket) -> rusqlite::Result<Result<Principal, Refusal>> {
-    unimplemented!()
+
+pub(super) fn issue(
+    connection: &Connection,
+    call: &Call,
+    ticket: &NewTicket,
+) -> rusqlite::Result<Result<Principal, Refusal>> {
+    settle(signed_in(connection, call).and_then(|(caller, entity_id)| {
+        end_expired(connection, call.now)?;
+        keep(connection, ticket, &caller.name)?;
+        read_principal(connection, caller, entity_id, call.now)
+    }))
 }
-pub(super) fn principal(_: &Connection, _: &Call) -> rusqlite::Result<Result<Principal, Refusal>> {
-    unimplemented!()
+
+pub(super) fn principal(connection: &Connection, call: &Call) -> rusqlite::Result<Result<Principal, Refusal>> {
+    settle(
+        signed_in(connection, call)
+            .and_then(|(caller, entity_id)| read_principal(connection, caller, entity_id, call.now)),
+    )
 }
-pub(super) fn renew(_: &Connection, _: Uuid, _: Timestamp, _: Timestamp) -> rusqlite::Result<()> {
-    unimplemented!()
+
+/// Nothing happens to a ticket that has expired, or that lives that long already.
+pub(super) fn renew(connection: &Connection, id: Uuid, now: Timestamp, expires_at: Timestamp) -> rusqlite::Result<()> {
+    connection.prepare_cached(RENEW)?.execute(params![id.to_string(), to_text(now), to_text(expires_at)]).map(drop)
+}
+
+pub(super) const RENEW: &str =
+    "UPDATE ticket SET expires_at = ?3 WHERE id = ?1 AND expires_at > ?2 AND expires_at < ?3";
+
+/// The caller and the entity of its credential; somebody at the command line has neither credential nor ticket.
+fn signed_in(connection: &Connection, call: &Call) -> Result<(Caller, i64), Stop> {
+    let caller = caller(connection, call)?.ok_or(Refusal::CallerUnknown)?;
+    let entity_id = caller.entity_id.ok_or(Refusal::CallerUnknown)?;
+    Ok((caller, entity_id))
+}
+
+/// Each sign-in ends more tickets than it makes, so the table grows no longer than tickets live.
+const EXPIRED_MAX: i64 = 100;
+
+fn end_expired(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    connection.prepare_cached(END_EXPIRED)?.execute(params![to_text(now), EXPIRED_MAX]).map(drop)
+}
+
+pub(super) const END_EXPIRED: &str =
+    "DELETE FROM ticket WHERE id IN (SELECT id FROM ticket WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+
+fn keep(connection: &Connection, ticket: &NewTicket, user_name: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO ticket (id, secret_hash, user_name, expires_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![ticket.proof.id.to_string(), ticket.proof.secret_hash, user_name, to_text(ticket.expires_at)])
+        .map(drop)
+}
+
+fn read_principal(connection: &Connection, caller: Caller, entity_id: i64, now: Timestamp) -> Result<Principal, Stop> {
+    let account = account(connection, Some(&caller.name), Some(entity_id))?.filter(|account| account.in_subtree);
+    let held = match account {
+        Some(account) => owner::pools_held(connection, account.id)?,
+        None => Vec::new(),
+    };
+    let (entity_id, entity_name) = connection
+        .prepare_cached("SELECT id, name FROM entity WHERE id = ?1")?
+        .query_row([entity_id], |row| Ok((row.get(0)?, owner::text(row, 1)?.unwrap_or_default())))?;
+    Ok(Principal {
+        user_name: caller.name,
+        role: caller.role,
+        // An id beyond what license tools can name has no name for them.
+        associate_id: account.and_then(|account| i32::try_from(account.id).ok()),
+        entity_id,
+        entity_name,
+        owner: owner::read(connection, entity_id, &held, now)?,
+    })
 }

@@ -1,0 +1,42 @@
+//! Why a call ends early. A call with many steps, each of which may be refused or fail, leaves at the first with `?`.
+
+use rusqlite::Connection;
+
+use super::facts::{Caller, caller};
+use crate::seats::{self, Refusal, Role};
+use crate::store::Call;
+
+pub(super) enum Stop {
+    /// The rules say no.
+    Refused(Refusal),
+    /// The database could not do its work.
+    Failed(rusqlite::Error),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Stop {
+        Stop::Refused(refusal)
+    }
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(error: rusqlite::Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+/// The two apart again, as the writer and the readers take them: a failure undoes the call, a refusal is an answer.
+pub(super) fn settle<T>(outcome: Result<T, Stop>) -> rusqlite::Result<Result<T, Refusal>> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+/// Who makes the call, if they have at least this role.
+pub(super) fn caller_of_role(connection: &Connection, call: &Call, least: Role) -> Result<Caller, Stop> {
+    let caller = caller(connection, call)?.ok_or(Refusal::CallerUnknown)?;
+    seats::check_role(Some(caller.role), least)?;
+    Ok(caller)
+}
