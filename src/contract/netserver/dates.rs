@@ -18,7 +18,7 @@ const ZERO: &str = "0001-01-01T00:00:00";
 /// A time zone as SuperOffice names it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Zone {
-    /// The number of `code`; 0 where it is not published.
+    /// The number that stands for `code`; 0 where it is not known.
     pub id: i32,
     /// ISO 3166 code of a country, or of a part of a country that has several zones. `UTC` and `UK` are none.
     pub code: &'static str,
@@ -266,134 +266,63 @@ static ZONES: &[Zone] = zones! {
     YE "Asia/Aden", YT "Indian/Mayotte",
     ZA "Africa/Johannesburg", ZM "Africa/Lusaka", ZW "Africa/Harare";
     AU {
-        "Australia/Adelaide": SA;
-        "Australia/Brisbane": QLD;
-        "Australia/Darwin": NT;
-        "Australia/Hobart": TAS;
-        "Australia/Melbourne": VIC;
-        "Australia/Perth": WA;
-        "Australia/Sydney": ACT = 36, NSW;
+        "Australia/Adelaide": SA; "Australia/Brisbane": QLD; "Australia/Darwin": NT; "Australia/Hobart": TAS;
+        "Australia/Melbourne": VIC; "Australia/Perth": WA; "Australia/Sydney": ACT = 36, NSW;
     }
     BR {
-        "America/Araguaina": TO;
-        "America/Bahia": BA;
-        "America/Belem": AP, PA;
-        "America/Boa_Vista": RR;
-        "America/Campo_Grande": MS;
-        "America/Cuiaba": MT;
-        "America/Fortaleza": CE, MA, PB, PI, RN;
-        "America/Maceio": AL, SE;
-        "America/Manaus": AM;
-        "America/Porto_Velho": RO;
-        "America/Recife": PE;
+        "America/Araguaina": TO; "America/Bahia": BA; "America/Belem": AP, PA; "America/Boa_Vista": RR;
+        "America/Campo_Grande": MS; "America/Cuiaba": MT; "America/Fortaleza": CE, MA, PB, PI, RN;
+        "America/Maceio": AL, SE; "America/Manaus": AM; "America/Porto_Velho": RO; "America/Recife": PE;
         "America/Rio_Branco": AC;
         "America/Sao_Paulo": DF, ES, GO, MG, PR, RJ, RS, SC, SP;
     }
     CA {
-        "America/Edmonton": AB, NT;
-        "America/Halifax": NS, PE;
-        "America/Iqaluit": NU;
-        "America/Moncton": NB;
-        "America/Regina": SK;
-        "America/St_Johns": NL;
-        "America/Toronto": ON, QC = 114;
-        "America/Vancouver": BC;
-        "America/Whitehorse": YT;
-        "America/Winnipeg": MB;
+        "America/Edmonton": AB, NT; "America/Halifax": NS, PE; "America/Iqaluit": NU; "America/Moncton": NB;
+        "America/Regina": SK; "America/St_Johns": NL; "America/Toronto": ON, QC = 114; "America/Vancouver": BC;
+        "America/Whitehorse": YT; "America/Winnipeg": MB;
     }
     CD {
         "Africa/Kinshasa": BC, EQ, KG, KL, KN, MN, MO, NU, SU, TU;
         "Africa/Lubumbashi": BU, HK, HL, HU, IT, KC, KE, KS, LO, LU, MA, NK, SA, SK, TA, TO;
     }
-    CL {
-        "America/Coyhaique": AI;
-        "America/Punta_Arenas": MA;
-    }
-    EC {
-        "Pacific/Galapagos": W;
-    }
-    ES {
-        "Africa/Ceuta": CE, ML;
-        "Atlantic/Canary": CN;
-    }
-    FM {
-        "Pacific/Chuuk": TRK, YAP;
-        "Pacific/Kosrae": KSA;
-        "Pacific/Pohnpei": PNI;
-    }
+    CL { "America/Coyhaique": AI; "America/Punta_Arenas": MA; }
+    EC { "Pacific/Galapagos": W; }
+    ES { "Africa/Ceuta": CE, ML; "Atlantic/Canary": CN; }
+    FM { "Pacific/Chuuk": TRK, YAP; "Pacific/Kosrae": KSA; "Pacific/Pohnpei": PNI; }
     ID {
+        "Asia/Pontianak": KB, KT;
         "Asia/Jakarta": AC, BB, BE, BT, JA, JB, JI, JK, JT, JW, KR, LA, RI, SB, SM, SS, SU, YO;
         "Asia/Jayapura": MA, ML, MU, PA, PB, PD, PE, PP, PS, PT;
         "Asia/Makassar": BA, GO, KI, KS, KU, NB, NT, NU, SA, SG, SL, SN, SR, ST;
-        "Asia/Pontianak": KB, KT;
     }
-    KI {
-        "Pacific/Kanton": P;
-        "Pacific/Kiritimati": L;
-        "Pacific/Tarawa": G;
-    }
-    MN {
-        "Asia/Hovd": 043, 046, 071;
-    }
+    KI { "Pacific/Kanton": P; "Pacific/Kiritimati": L; "Pacific/Tarawa": G; }
+    MN { "Asia/Hovd": 043, 046, 071; }
     MX {
-        "America/Cancun": ROO;
-        "America/Chihuahua": CHH;
-        "America/Hermosillo": SON;
-        "America/Mazatlan": BCS, NAY, SIN;
-        "America/Merida": CAM, YUC;
+        "America/Cancun": ROO; "America/Chihuahua": CHH; "America/Hermosillo": SON; "America/Mazatlan": BCS, NAY, SIN;
+        "America/Merida": CAM, YUC; "America/Monterrey": COA, DUR, NLE, TAM; "America/Tijuana": BCN;
         "America/Mexico_City": AGU, CHP, CMX, COL, GRO, GUA, HID, JAL, MEX, MIC, MOR, OAX, PUE, QUE, SLP, TAB, TLA, VER,
             ZAC;
-        "America/Monterrey": COA, DUR, NLE, TAM;
-        "America/Tijuana": BCN;
     }
-    NZ {
-        "Pacific/Chatham": CIT;
-    }
-    PG {
-        "Pacific/Bougainville": NSB;
-    }
-    PT {
-        "Atlantic/Azores": 20;
-        "Atlantic/Madeira": 30;
-    }
+    NZ { "Pacific/Chatham": CIT; }
+    PG { "Pacific/Bougainville": NSB; }
+    PT { "Atlantic/Azores": 20; "Atlantic/Madeira": 30; }
     RU {
-        "Asia/Anadyr": CHU;
-        "Asia/Barnaul": AL, ALT;
-        "Asia/Chita": ZAB;
-        "Asia/Irkutsk": BU, IRK;
-        "Asia/Kamchatka": KAM;
-        "Asia/Krasnoyarsk": KK, KYA, TY;
-        "Asia/Magadan": MAG;
-        "Asia/Novokuznetsk": KEM;
-        "Asia/Novosibirsk": NVS;
-        "Asia/Omsk": OMS;
-        "Asia/Sakhalin": SAK;
-        "Asia/Tomsk": TOM;
-        "Asia/Vladivostok": KHA, PRI, YEV;
-        "Asia/Yakutsk": AMU, SA;
+        "Asia/Anadyr": CHU; "Asia/Barnaul": AL, ALT; "Asia/Chita": ZAB; "Asia/Irkutsk": BU, IRK; "Asia/Kamchatka": KAM;
+        "Asia/Krasnoyarsk": KK, KYA, TY; "Asia/Magadan": MAG; "Asia/Novokuznetsk": KEM; "Asia/Novosibirsk": NVS;
+        "Asia/Omsk": OMS; "Asia/Sakhalin": SAK; "Asia/Tomsk": TOM; "Asia/Vladivostok": KHA, PRI, YEV;
+        "Asia/Yakutsk": AMU, SA; "Europe/Astrakhan": AST; "Europe/Kaliningrad": KGD; "Europe/Kirov": KIR;
+        "Europe/Samara": SAM, UD; "Europe/Saratov": SAR; "Europe/Ulyanovsk": ULY; "Europe/Volgograd": VGG;
         "Asia/Yekaterinburg": BA, CHE, KGN, KHM, ORE, PER, SVE, TYU, YAN;
-        "Europe/Astrakhan": AST;
-        "Europe/Kaliningrad": KGD;
-        "Europe/Kirov": KIR;
         "Europe/Moscow": AD, ARK, BEL, BRY, CE, CU, DA, IN, IVA, KB, KC, KDA, KL, KLU, KO, KOS, KR, KRS, LEN, LIP, ME,
             MO, MOS, MOW, MUR, NEN, NGR, NIZ, ORL, PNZ, PSK, ROS, RYA, SE, SMO, SPE, STA, TA, TAM, TUL, TVE, VLA, VLG,
             VOR, YAR;
-        "Europe/Samara": SAM, UD;
-        "Europe/Saratov": SAR;
-        "Europe/Ulyanovsk": ULY;
-        "Europe/Volgograd": VGG;
     }
     US {
-        "America/Anchorage": AK;
-        "America/Boise": ID;
-        "America/Chicago": AL, AR, IA, IL, KS, LA, MN, MO, MS, ND, NE, OK, SD, TN, TX, WI;
-        "America/Denver": CO, MT, NM, UT, WY;
-        "America/Detroit": MI;
-        "America/Indiana/Indianapolis": IN;
-        "America/Los_Angeles": CA = 425, NV, OR, WA;
-        "America/New_York": CT, DC, DE, FL, GA, KY, MA, MD, ME, NC, NH, NJ, NY = 460, OH, PA, RI, SC, VA, VT, WV;
-        "America/Phoenix": AZ;
+        "America/Anchorage": AK; "America/Boise": ID; "America/Denver": CO, MT, NM, UT, WY; "America/Detroit": MI;
+        "America/Indiana/Indianapolis": IN; "America/Los_Angeles": CA = 425, NV, OR, WA; "America/Phoenix": AZ;
         "Pacific/Honolulu": HI = 433;
+        "America/Chicago": AL, AR, IA, IL, KS, LA, MN, MO, MS, ND, NE, OK, SD, TN, TX, WI;
+        "America/New_York": CT, DC, DE, FL, GA, KY, MA, MD, ME, NC, NH, NJ, NY = 460, OH, PA, RI, SC, VA, VT, WV;
     }
 };
 
