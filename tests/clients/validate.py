@@ -1,6 +1,6 @@
-"""Holds SOAP answers to the schema that stands in the WSDL, and to the rules for envelopes and faults.
+"""Holds SOAP answers to the schemas that stand in the WSDLs, and to the rules for envelopes and faults.
 
-Standard input, one JSON value a line: first the WSDL as a string, then any number of answers,
+Standard input, one JSON value a line: first a list of WSDLs, then any number of answers,
 {"status": number, "content_type": text, "body": text}. Standard output: for each answer a line with a list of what is
 wrong with it; empty where nothing is. It ends with its input.
 """
@@ -11,6 +11,8 @@ import sys
 from lxml import etree
 
 WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
+WSDL_SOAP = ("{http://schemas.xmlsoap.org/wsdl/soap/}", "{http://schemas.xmlsoap.org/wsdl/soap12/}")
+WSAW = "{http://www.w3.org/2006/05/addressing/wsdl}"
 XSD = "http://www.w3.org/2001/XMLSchema"
 XML = "{http://www.w3.org/XML/1998/namespace}"
 SOAP11 = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -23,6 +25,9 @@ CODES = {
     SOAP11: ("VersionMismatch", "MustUnderstand", "Client", "Server"),
     SOAP12: ("VersionMismatch", "MustUnderstand", "Sender", "Receiver"),
 }
+
+# What WCF says of an operation it does not have: in SOAP 1.1 the code, in 1.2 the subcode of Sender.
+ACTION_NOT_SUPPORTED = ("http://schemas.microsoft.com/ws/2005/05/addressing/none", "ActionNotSupported")
 
 # SOAP 1.1 §4.4 and SOAP 1.2 part 1 §5.4, as far as one fault goes.
 FAULTS = {
@@ -40,7 +45,9 @@ FAULTS = {
           <element name="Fault"><complexType><sequence>
             <element name="Code"><complexType><sequence>
               <element name="Value" type="QName"/>
-              <element name="Subcode" type="anyType" minOccurs="0"/>
+              <element name="Subcode" minOccurs="0"><complexType><sequence>
+                <element name="Value" type="QName"/>
+              </sequence></complexType></element>
             </sequence></complexType></element>
             <element name="Reason"><complexType><sequence>
               <element name="Text" maxOccurs="unbounded"><complexType><simpleContent><extension base="string">
@@ -81,15 +88,73 @@ def name(element, value):
     return element.nsmap.get(prefix or None), local
 
 
-class Validator:
+class Contract:
+    """What one WSDL says of answers."""
+
     def __init__(self, wsdl):
-        schemas = etree.fromstring(wsdl.encode()).findall(f"{WSDL}types/{{{XSD}}}schema")
-        if len(schemas) != 1:
-            raise SystemExit(f"the WSDL has {len(schemas)} schemas; this program reads one")
-        # Out of the WSDL by itself; the compiler refuses a schema that names what is not there.
-        self.of_wsdl = etree.XMLSchema(etree.fromstring(etree.tostring(schemas[0])))
+        self.root = etree.fromstring(wsdl.encode())
+        self.of_schemas = self.compile(self.root.findall(f"{WSDL}types/{{{XSD}}}schema"))
+        self.messages = {message.get("name"): message for message in self.root.iterfind(f"{WSDL}message")}
+        # The elements that answers have in the Body, each with those of its header blocks, in their order.
+        self.answers = {}
+        for output in self.root.iterfind(f"{WSDL}portType/{WSDL}operation/{WSDL}output"):
+            port_type, operation = output.getparent().getparent().get("name"), output.getparent().get("name")
+            self.answers[self.element(output)] = list(dict.fromkeys(self.headers(port_type, operation)))
+        # WCF names the actions of messages in the port type; ASP.NET before it did not.
+        self.is_wcf = any(f"{WSAW}Action" in element.attrib for element in self.root.iter(f"{WSDL}output"))
+
+    @staticmethod
+    def compile(schemas):
+        """The schemas as one. They import each other by namespace alone; the entry says where they are: in the WSDL."""
+        texts = {schema.get("targetNamespace"): etree.tostring(schema, with_tail=False) for schema in schemas}
+        if len(texts) != len(schemas):
+            raise SystemExit("the WSDL has two schemas of one namespace; this program reads the first alone")
+        entry = etree.Element(f"{{{XSD}}}schema")
+        for namespace in texts:
+            etree.SubElement(entry, f"{{{XSD}}}import", namespace=namespace, schemaLocation=f"wsdl:{namespace}")
+
+        class InTheWsdl(etree.Resolver):
+            def resolve(self, url, public_id, context):
+                return self.resolve_string(texts[url.removeprefix("wsdl:")], context)
+
+        parser = etree.XMLParser(no_network=True)
+        parser.resolvers.add(InTheWsdl())
+        # The compiler refuses a schema that names what is not there.
+        return etree.XMLSchema(etree.fromstring(etree.tostring(entry), parser))
+
+    def element(self, given, named=None):
+        """What the one part, or the part of that name, of the message is that an output or header gives."""
+        parts = self.messages[name(given, given.get("message"))[1]].findall(f"{WSDL}part")
+        (part,) = [part for part in parts if named in (None, part.get("name"))]
+        return "{%s}%s" % name(part, part.get("element"))
+
+    def headers(self, port_type, operation):
+        """What header blocks the answer of an operation has, if bindings name some."""
+        for binding in self.root.iterfind(f"{WSDL}binding"):
+            if name(binding, binding.get("type"))[1] == port_type:
+                for header in binding.iterfind(f"{WSDL}operation[@name='{operation}']/{WSDL}output/*"):
+                    if header.tag in [f"{soap}header" for soap in WSDL_SOAP]:
+                        yield self.element(header, header.get("part"))
+
+    def problems(self, content, blocks):
+        found = []
+        expected = iter(self.answers[content.tag])
+        for block in blocks:
+            if block.tag not in expected:  # which takes what it passes
+                found.append(f"{block.tag} is no header block of this answer, or not in its place")
+            found += against(self.of_schemas, block)
+        return found + against(self.of_schemas, content)
+
+
+class Validator:
+    def __init__(self, wsdls):
+        self.contracts = [Contract(wsdl) for wsdl in wsdls]
         self.of_fault = {namespace: schema(text) for namespace, text in FAULTS.items()}
         self.of_header_blocks = schema(HEADER_BLOCKS)
+
+    def contract(self, content):
+        """That whose answer this is. License.svc and SoPrincipal.svc share a namespace."""
+        return next((contract for contract in self.contracts if content.tag in contract.answers), None)
 
     def problems(self, answer):
         try:
@@ -119,33 +184,47 @@ class Validator:
                 found.append(f"{element.tag} has the attributes {dict(element.attrib)}")
             if (element.text or "").strip() or (element.tail or "").strip():
                 found.append(f"there is text in or behind {element.tag}")
-        for block in root[0] if len(root) > 1 else ():
+        if len(body) != 1:
+            return found + [f"the Body holds {len(body)} elements"]
+        content, blocks = body[0], list(root[0]) if len(root) > 1 else []
+        if content.tag == f"{{{soap}}}Fault":
+            return found + self.fault(soap, content, blocks, answer)
+        if answer["status"] != 200:
+            found.append(f"it is no fault and comes with status {answer['status']}")
+        contract = self.contract(content)
+        if contract is None:
+            return found + [f"{content.tag} is the answer of no operation"]
+        return found + contract.problems(content, blocks)
+
+    def fault(self, soap, fault, blocks, answer):
+        found = against(self.of_fault[soap], fault)
+        for block in blocks:
             found += against(self.of_header_blocks, block)
             for named in block.iter(f"{{{SOAP12}}}NotUnderstood", f"{{{SOAP12}}}SupportedEnvelope"):
                 if ":" in named.get("qname", "") and name(named, named.get("qname"))[0] is None:
                     found.append(f"{named.get('qname')} has an undeclared prefix")
-        if len(body) != 1:
-            return found + [f"the Body holds {len(body)} elements"]
-        content = body[0]
-        if content.tag == f"{{{soap}}}Fault":
-            return found + against(self.of_fault[soap], content) + self.fault(soap, content, answer)
-        if answer["status"] != 200:
-            found.append(f"it is no fault and comes with status {answer['status']}")
-        return found + against(self.of_wsdl, content)
-
-    @staticmethod
-    def fault(soap, fault, answer):
-        found = []
         if answer["status"] < 400:
             found.append(f"a fault comes with status {answer['status']}")
-        code = fault.find("faultcode" if soap == SOAP11 else f"{{{soap}}}Code/{{{soap}}}Value")
-        namespace, local = name(code, code.text) if code is not None else (None, None)
-        if namespace != soap or local not in CODES[soap]:
-            found.append(f"the code is {local} of {namespace}")
+        code, subcode = self.code(soap, fault)
+        of_wcf = any(contract.is_wcf for contract in self.contracts)
+        known = [(soap, local) for local in CODES[soap]]
+        if of_wcf and soap == SOAP11:
+            known.append(ACTION_NOT_SUPPORTED)
+        if code not in known:
+            found.append(f"the code is {code}")
+        if subcode is not None and (not of_wcf or (code[1], subcode) != ("Sender", ACTION_NOT_SUPPORTED)):
+            found.append(f"the subcode of {code} is {subcode}")
         for text in fault.iterfind(f"{{{soap}}}Reason/{{{soap}}}Text"):
             if not text.get(f"{XML}lang"):
                 found.append("the reason does not say its language")
         return found
+
+    @staticmethod
+    def code(soap, fault):
+        path = "faultcode" if soap == SOAP11 else f"{{{soap}}}Code/{{{soap}}}Value"
+        codes = [fault.find(path), fault.find(f"{{{soap}}}Code/{{{soap}}}Subcode/{{{soap}}}Value")]
+        code, subcode = [name(given, given.text or "") if given is not None else None for given in codes]
+        return code or (None, None), subcode
 
 
 def main():

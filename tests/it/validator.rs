@@ -1,4 +1,4 @@
-//! Holds every SOAP answer that a test gets to the schema in the WSDL and to the rules for envelopes and faults. Python
+//! Holds every SOAP answer that a test gets to the schemas in the WSDLs and to the rules for envelopes and faults. Python
 //! and lxml do it, so that nothing of ours judges itself: one process, `tests/clients/validate.py`, for all tests.
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -37,7 +37,8 @@ pub fn problems(answer: &Answer) -> Vec<String> {
 /// An empty answer to what is not XML is typed as SOAP; the documents are XML and no SOAP.
 fn is_soap(answer: &Answer) -> bool {
     let typed = answer.header("content-type").unwrap_or_default();
-    let document = ["<wsdl:definitions", "<discovery"].iter().any(|root| answer.body.contains(&format!("?>\n{root}")));
+    let root = answer.body.split_once("?>").map_or("", |(_, rest)| rest.trim_start());
+    let document = ["<wsdl:definitions", "<discovery"].iter().any(|document| root.starts_with(document));
     ["text/xml", "application/soap+xml"].iter().any(|t| typed.starts_with(t)) && !answer.body.is_empty() && !document
 }
 
@@ -58,7 +59,7 @@ impl Validator {
             .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", python().display()));
         let found = BufReader::new(child.stdout.take().expect("piped"));
         let mut validator = Validator { answers: child.stdin.take().expect("piped"), found, child };
-        validator.tell(&json!(wsdl::render(&CONTRACT, "http://localhost/")));
+        validator.tell(&json!(vec![wsdl::render(&CONTRACT, "http://localhost/")]));
         validator
     }
 
