@@ -67,6 +67,23 @@ INSERT OR REPLACE INTO audit_event (id, action, actor, pool_id, seats_total, sea
 -- expect: seats are made and removed by changing license_pool.seats_total
 REPLACE INTO pool_resize (pool_id) VALUES (1);
 
+-- an offer
+-- expect: license offer exists already
+INSERT OR REPLACE INTO license_offer (entity_id, company_name) VALUES (42, 'Mine now');
+
+-- by the rowid's other name
+-- expect: license offer exists already
+REPLACE INTO license_offer (rowid) VALUES (44);
+
+-- the seats of an offer
+-- expect: license offer module exists already
+INSERT OR REPLACE INTO license_offer_module VALUES (42, 'SqlBackup', 10000000);
+
+-- the ticket of somebody else
+-- expect: ticket exists already
+-- ours: not authorized
+INSERT OR REPLACE INTO ticket SELECT id, secret_hash, 'operator', expires_at FROM ticket WHERE user_name = 'agent';
+
 -- the same with delete triggers on, and foreign keys off where they are on
 -- expect: license pool exists already
 PRAGMA recursive_triggers = ON;
@@ -84,6 +101,15 @@ INSERT INTO entity (id, name) VALUES (42, 'x') ON CONFLICT (id) DO UPDATE SET pa
 -- expect: license pool exists already
 INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (1, 42, 'SqlBackup', 0)
     ON CONFLICT (id) DO UPDATE SET seats_total = excluded.seats_total;
+
+-- an offer to other values
+-- expect: license offer exists already
+INSERT INTO license_offer (entity_id) VALUES (42) ON CONFLICT DO UPDATE SET company_name = 'x';
+
+-- a ticket to another secret
+-- expect: ticket exists already
+-- ours: not authorized
+INSERT INTO ticket SELECT * FROM ticket WHERE user_name = 'agent' ON CONFLICT DO UPDATE SET secret_hash = zeroblob(32);
 
 -- a taken seat to another holder
 -- expect: seats are made by raising license_pool.seats_total
@@ -308,6 +334,10 @@ DELETE FROM entity WHERE id = 4200;
 -- expect: entity still has credentials
 DELETE FROM entity WHERE id = 421;
 
+-- an entity with an offer
+-- expect: entity still has a license offer: delete it first
+DELETE FROM entity WHERE id = 44;
+
 -- all entities, from the bottom
 -- expect: entity still
 DELETE FROM entity WHERE id IN (SELECT id FROM entity ORDER BY id DESC);
@@ -363,6 +393,46 @@ UPDATE OR IGNORE license_pool SET license_type = 'sqlbackup' WHERE id = 3;
 -- expect: the pool, number and type of a seat cannot change
 UPDATE seat SET license_type = 'ExchangeBackup' WHERE pool_id = 1;
 
+-- the entity of an offer
+-- expect: a license offer cannot move to another entity
+UPDATE license_offer SET entity_id = 43 WHERE entity_id = 42;
+
+-- by another name
+-- expect: a license offer cannot move to another entity
+UPDATE license_offer SET _rowid_ = 43 WHERE entity_id = 42;
+
+-- into the place of another
+-- expect: a license offer cannot move to another entity
+UPDATE OR REPLACE license_offer SET entity_id = 44 WHERE entity_id = 42;
+
+-- the entity of offered seats
+-- expect: the entity and type of a license offer module cannot change
+UPDATE license_offer_module SET entity_id = 44;
+
+-- the type of offered seats, into the place of others
+-- expect: the entity and type of a license offer module cannot change
+UPDATE OR REPLACE license_offer_module SET license_type = 'ExchangeBackup' WHERE license_type = 'SqlBackup';
+
+-- the id of a ticket
+-- expect: of a ticket only expires_at can change
+UPDATE ticket SET id = '0d6f6f0f-0000-4000-8000-00000000000c' WHERE user_name = 'agent';
+
+-- into the place of another
+-- expect: of a ticket only expires_at can change
+UPDATE OR REPLACE ticket SET id = '0d6f6f0f-0000-4000-8000-00000000000b' WHERE user_name = 'agent';
+
+-- the user of a ticket
+-- expect: of a ticket only expires_at can change
+UPDATE ticket SET user_name = 'operator' WHERE user_name = 'agent';
+
+-- the user of a ticket, passed over
+-- expect: of a ticket only expires_at can change
+UPDATE OR IGNORE ticket SET user_name = 'gone';
+
+-- the secret of a ticket
+-- expect: of a ticket only expires_at can change
+UPDATE ticket SET secret_hash = randomblob(32), expires_at = '2099-12-31T00:00:00Z';
+
 -- the number of a seat
 -- expect: the pool, number and type of a seat cannot change
 UPDATE seat SET seat_no = 99 WHERE pool_id = 1 AND seat_no = 5;
@@ -401,6 +471,37 @@ UPDATE credential SET entity_id = 999 WHERE user_name = 'agent';
 -- two credentials of one name
 -- expect: another credential has this user_name (in any case)
 UPDATE OR REPLACE credential SET user_name = 'AGENT' WHERE user_name = 'operator';
+
+-- an offer for nobody
+-- expect: license_offer.entity_id names no entity
+INSERT INTO license_offer (entity_id) VALUES (999);
+
+-- an offer for whoever comes next
+-- expect: license_offer.entity_id names no entity
+INSERT OR IGNORE INTO license_offer (entity_id) VALUES (NULL);
+
+-- seats without an offer
+-- expect: the entity has no license offer: insert the row of license_offer first
+INSERT INTO license_offer_module VALUES (43, 'SqlBackup', 5);
+
+-- seats of no offer at all
+-- expect: the entity has no license offer: insert the row of license_offer first
+INSERT OR IGNORE INTO license_offer_module VALUES (NULL, 'SqlBackup', 5);
+
+-- a ticket for nobody
+-- expect: ticket.user_name names no active credential
+-- ours: not authorized
+INSERT INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'stray', '2099-01-01T00:00:00Z');
+
+-- a ticket for a credential that is locked out
+-- expect: ticket.user_name names no active credential
+-- ours: not authorized
+INSERT OR IGNORE INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'GONE', '2099-01-01T00:00:00Z');
+
+-- a ticket for somebody, by hand
+-- expect: not authorized
+-- only: ours
+INSERT INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'agent', '2099-01-01T00:00:00Z');
 
 -- an entity below none
 -- expect: parent entity does not exist
@@ -515,6 +616,74 @@ UPDATE account SET username = hex(zeroblob(65)) WHERE id = 5;
 INSERT OR IGNORE INTO account (username, entity_id) VALUES ('line' || char(10) || 'break', 42);
 INSERT OR IGNORE INTO account (username, entity_id) VALUES ('zero' || char(0) || 'byte', 42);
 INSERT INTO account (username, entity_id) VALUES ('next' || char(133) || 'line', 42);
+
+-- names that license tools give to others
+-- expect: owner_name cannot be SUPEROFFICE, USER or SITE
+INSERT OR IGNORE INTO entity (id, name, owner_name) VALUES (77, 'Tools', 'USER');
+
+-- and by change, however it is written
+-- expect: owner_name cannot be SUPEROFFICE, USER or SITE
+UPDATE OR REPLACE entity SET owner_name = 'SUPER' || 'OFFICE' WHERE id = 43;
+
+-- in other letters
+-- expect: entity.owner_name must be A-Z and 0-9 only
+UPDATE entity SET owner_name = 'Site' WHERE id = 43;
+
+-- a company without a name
+-- expect: license_offer.company_name must have 1 to 255 characters
+UPDATE license_offer SET company_name = '' WHERE entity_id = 42;
+
+-- a day that February does not have
+-- expect: license_offer.expires_at must be UTC like 2027-01-31T00:00:00Z
+UPDATE license_offer SET expires_at = '2027-02-30T00:00:00Z' WHERE entity_id = 42;
+
+-- a day without a time
+-- expect: license_offer.next_check_at must be UTC like 2027-01-31T00:00:00Z
+INSERT INTO license_offer (entity_id, next_check_at) VALUES (43, '2027-01-31');
+
+-- an offer of fewer seats than none
+-- expect: license_offer_module.seats_total must be between 0 and 10000000
+UPDATE license_offer_module SET seats_total = -1 WHERE entity_id = 42;
+
+-- beyond the bound
+-- expect: license_offer_module.seats_total must be between 0 and 10000000
+INSERT INTO license_offer_module VALUES (44, 'SqlBackup', 10000001);
+
+-- seats of no number
+-- expect: NOT NULL constraint failed: license_offer_module.seats_total
+INSERT INTO license_offer_module (entity_id, license_type) VALUES (44, 'SqlBackup');
+
+-- seats of a type that is none
+-- expect: license_offer_module.license_type must be SkraftDiskImageV5, SqlBackup or ExchangeBackup
+INSERT INTO license_offer_module VALUES (44, 'sqlbackup', 1);
+
+-- a ticket in capitals
+-- expect: ticket.id must be a UUID in small letters
+-- ours: not authorized
+INSERT INTO ticket VALUES ('0D6F6F0F-0000-4000-8000-00000000000C', zeroblob(32), 'agent', '2099-01-01T00:00:00Z');
+
+-- a ticket of as many characters
+-- expect: ticket.id must be a UUID in small letters
+-- ours: not authorized
+INSERT INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-0000000000--', zeroblob(32), 'agent', '2099-01-01T00:00:00Z');
+
+-- a secret as it is
+-- expect: cannot store TEXT value in BLOB column ticket.secret_hash
+-- ours: not authorized
+INSERT INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', 'S3cret!pass', 'agent', '2099-01-01T00:00:00Z');
+
+-- a hash cut short
+-- expect: ticket.secret_hash must have 32 bytes
+-- ours: not authorized
+INSERT INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(31), 'agent', '2099-01-01T00:00:00Z');
+
+-- a ticket for ever
+-- expect: NOT NULL constraint failed: ticket.expires_at
+UPDATE OR REPLACE ticket SET expires_at = NULL;
+
+-- a ticket until some day
+-- expect: ticket.expires_at must be UTC like 2027-01-31T00:00:00Z
+UPDATE ticket SET expires_at = '9999';
 
 -- an owner name in small letters
 -- expect: entity.owner_name must be A-Z and 0-9 only
@@ -649,6 +818,109 @@ UPDATE seat SET last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE p
 UPDATE seat SET account_id = 4, last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE pool_id = 1 AND seat_no = 5;
 
 
+-- A pool's change, claimed.
+
+-- the call that changed the pool, a second time
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 3, 1, 1);
+
+-- the same after a correction, which the call would then seem to have made
+-- expect: audit events are written by the database itself
+BEGIN;
+UPDATE license_pool SET seats_total = 9 WHERE id = 2;
+INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 9, 1, 1);
+ROLLBACK;
+
+-- the same with OR IGNORE and OR REPLACE
+-- expect: audit events are written by the database itself
+INSERT OR IGNORE INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 3, 1, 1);
+REPLACE INTO audit_event (id, action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    SELECT max(id), 'pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 3, 1, 1 FROM audit_event;
+
+-- with a number of seats that is news, but not true
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 4, 1, 1);
+
+-- the call that made the pool, a second time
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('pool-create', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a04', 4, 2, 0, 0);
+
+-- the call that made the pool, as if it had changed it too
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a04', 4, 2, 0, 0);
+
+-- the call of the pool, which did not change the key of a seat
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('seat-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a04', 4, 1, 2, 0, 0);
+
+-- an actor without a call, and a call without its actor
+-- expect: audit events are written by the database itself
+INSERT OR IGNORE INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'admin', 2, 3, 1, 1);
+INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('pool-change', 'sql', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 3, 1, 1);
+
+-- the end of a pool by a call
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    VALUES ('pool-delete', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 0, 0, 0);
+
+-- another call for the same change
+-- expect: license_pool.last_call is written by the service
+-- ours: not authorized
+UPDATE license_pool SET last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE id = 2;
+
+-- and for a change of something else
+-- expect: license_pool.last_call is written by the service
+-- ours: not authorized
+UPDATE OR IGNORE license_pool SET last_call = '00000000-0000-0000-0000-000000000000 agent', product_key = 'MINE' WHERE id = 2;
+
+-- no call at all, so that an old one can be used again
+-- expect: license_pool.last_call is written by the service
+-- ours: not authorized
+UPDATE OR IGNORE license_pool SET seats_total = 4, last_call = NULL WHERE id = 2;
+
+-- an actor without a name
+-- expect: license_pool.last_call is written by the service
+-- ours: not authorized
+UPDATE OR FAIL license_pool SET seats_total = 4, last_call = '00000000-0000-0000-0000-000000000000 ' WHERE id = 2;
+
+-- a call that cannot be taken apart
+-- expect: license_pool.last_call is written by the service
+INSERT OR IGNORE INTO license_pool (entity_id, license_type, seats_total, last_call) VALUES (42, 'SqlBackup', 1, 'agent');
+
+-- a change by hand under the name of a credential
+-- expect: not authorized
+-- only: ours
+UPDATE license_pool SET seats_total = 4, last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE id = 2;
+
+-- a pool by hand under the name of a credential
+-- expect: not authorized
+-- only: ours
+INSERT INTO license_pool (entity_id, license_type, seats_total, last_call)
+    VALUES (42, 'SqlBackup', 1, '00000000-0000-0000-0000-000000000000 agent');
+
+-- with what keeps it away out of the way
+-- expect: not authorized
+-- only: ours
+DROP TRIGGER temp.no_call_by_hand;
+INSERT INTO license_pool (entity_id, license_type, seats_total, last_call)
+    VALUES (42, 'SqlBackup', 1, '00000000-0000-0000-0000-000000000000 agent');
+
+-- in the same file under another name
+-- expect: not authorized
+-- only: ours
+ATTACH 'seats.db' AS again;
+INSERT INTO again.license_pool (entity_id, license_type, seats_total, last_call)
+    VALUES (42, 'SqlBackup', 1, '00000000-0000-0000-0000-000000000000 agent');
+
+
 -- The guards themselves.
 
 -- a trigger
@@ -733,7 +1005,7 @@ PRAGMA application_id = 0;
 -- the mark that tells which schema it has
 -- expect: not authorized
 -- only: ours
-PRAGMA user_version = 2;
+PRAGMA user_version = 1;
 
 -- durability
 -- expect: not authorized

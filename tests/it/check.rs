@@ -81,10 +81,39 @@ const BREACHES: &[Breach] = &[
         without: &["entity_delete"],
         sql: "DELETE FROM entity WHERE id = 43",
         told: &[
-            "pools, accounts and credentials belong to entities that exist: pool 3",
-            "pools, accounts and credentials belong to entities that exist: account 3",
-            "pools, accounts and credentials belong to entities that exist: credential operator",
+            "pools, accounts, credentials and offers belong to entities that exist: pool 3",
+            "pools, accounts, credentials and offers belong to entities that exist: account 3",
+            "pools, accounts, credentials and offers belong to entities that exist: credential operator",
         ],
+    },
+    Breach {
+        without: &["license_offer_insert"],
+        sql: "INSERT INTO license_offer (entity_id) VALUES (999)",
+        told: &["pools, accounts, credentials and offers belong to entities that exist: offer for entity 999"],
+    },
+    Breach {
+        without: &["license_offer_deleted"],
+        sql: "INSERT INTO license_offer (entity_id) VALUES (42);
+              INSERT INTO license_offer_module VALUES (42, 'SqlBackup', 9);
+              DELETE FROM license_offer",
+        told: &["seats are offered as part of an offer: SqlBackup for entity 42"],
+    },
+    Breach {
+        without: &["credential_updated", "credential_deleted"],
+        sql: "INSERT INTO ticket (id, secret_hash, user_name, expires_at) VALUES
+                  ('6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01', zeroblob(32), 'AGENT', '2099-01-01T00:00:00Z'),
+                  ('6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', zeroblob(32), 'operator', '2099-01-01T00:00:00Z');
+              UPDATE credential SET active = 0 WHERE user_name = 'agent';
+              DELETE FROM credential WHERE user_name = 'operator'",
+        told: &[
+            "a ticket belongs to an active credential: ticket 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 of AGENT",
+            "a ticket belongs to an active credential: ticket 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02 of operator",
+        ],
+    },
+    Breach {
+        without: &["license_pool_call", "license_pool_updated"],
+        sql: "UPDATE license_pool SET last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 agent' WHERE id = 2",
+        told: &["the last call of a pool left an event: pool 2: 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 agent"],
     },
     Breach {
         without: &["entity_update"],

@@ -9,28 +9,38 @@ use rusqlite::Connection;
 use crate::harness::*;
 use crate::program::{Done, Serving, run, seatkeeper};
 
-/// Entities 1 > 42 > 420 > 4200, 42 > 421 and 1 > 43. Pools of 42: 1 SqlBackup, 5 seats with a key each, held by the
+/// Entities 1 > 42 > 420 > 4200, 42 > 421 and 1 > 43, 44. Pools of 42: 1 SqlBackup, 5 seats with a key each, held by the
 /// accounts 1 to 3; 2 ExchangeBackup, 3 seats, one of them taken by a call of the service; 4 SqlBackup, free. Pool 3 of 43
-/// is free.
+/// is free. Calls made pool 4 and gave pool 2 its third seat. Offers for 42, with two modules, and for 44, with none. Each
+/// credential is signed in, but `gone`, which is not active.
 fn data() -> String {
     let hash = &*PASSWORD_HASH;
     format!(
         "INSERT INTO entity (id, parent_id, name, owner_name) VALUES
              (1, NULL, 'Northwind Distribution', 'NORTHWIND'), (42, 1, 'Contoso Backup', 'CONTOSO'),
              (43, 1, 'Fabrikam Hosting', NULL), (420, 42, 'Contoso West', NULL), (421, 42, 'Contoso East', NULL),
-             (4200, 420, 'Contoso Far West', NULL);
+             (44, 1, 'Tailspin Hosting', NULL), (4200, 420, 'Contoso Far West', NULL);
          INSERT INTO credential (user_name, password_hash, entity_id, role) VALUES
              ('agent', '{hash}', 1, 'agent'), ('Operator', '{hash}', 421, 'reader');
+         INSERT INTO credential (user_name, password_hash, entity_id, active) VALUES ('gone', '{hash}', 1, 0);
          INSERT INTO account (id, username, entity_id, active) VALUES
              (1, 'Backup01', 42, 1), (2, 'backup02', 42, 1), (3, 'BACKUP03', 4200, 1), (4, 'backup04', 43, 1),
              (5, 'backup05', 42, 0);
          INSERT INTO license_pool (id, entity_id, license_type, seats_total, expires_at) VALUES
-             (1, 42, 'SqlBackup', 5, NULL), (2, 42, 'ExchangeBackup', 3, '2099-01-01T00:00:00Z'),
-             (3, 43, 'SkraftDiskImageV5', 2, NULL), (4, 42, 'SqlBackup', 2, NULL);
+             (1, 42, 'SqlBackup', 5, NULL), (2, 42, 'ExchangeBackup', 2, '2099-01-01T00:00:00Z'),
+             (3, 43, 'SkraftDiskImageV5', 2, NULL);
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total, last_call) VALUES
+             (4, 42, 'SqlBackup', 2, '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a04 admin');
+         UPDATE license_pool SET seats_total = 3, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02 admin' WHERE id = 2;
          UPDATE seat SET product_key = 'KEY-' || seat_no WHERE pool_id = 1;
          UPDATE seat SET account_id = seat_no WHERE pool_id = 1 AND seat_no <= 4;
          UPDATE seat SET account_id = NULL WHERE pool_id = 1 AND seat_no = 4;
-         UPDATE seat SET account_id = 1, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 agent' WHERE pool_id = 2 AND seat_no = 1;"
+         UPDATE seat SET account_id = 1, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 agent' WHERE pool_id = 2 AND seat_no = 1;
+         INSERT INTO license_offer (entity_id, company_name) VALUES (42, NULL), (44, 'Tailspin Ltd');
+         INSERT INTO license_offer_module VALUES (42, 'SqlBackup', 50), (42, 'ExchangeBackup', 0);
+         INSERT INTO ticket (id, secret_hash, user_name, expires_at) VALUES
+             ('0d6f6f0f-0000-4000-8000-00000000000a', zeroblob(32), 'agent', '2099-01-01T00:00:00Z'),
+             ('0d6f6f0f-0000-4000-8000-00000000000b', zeroblob(32), 'OPERATOR', '2099-01-01T00:00:00Z');"
     )
 }
 
@@ -207,9 +217,20 @@ const CORRECTIONS: &[(&str, &[&str])] = &[
     ("UPDATE account SET entity_id = 421 WHERE id = 3", &[]),
     ("UPDATE entity SET parent_id = 43 WHERE id = 420", &[]),
     ("UPDATE entity SET active = 0, name = 'Contoso Closed' WHERE id = 421", &[]),
+    ("UPDATE entity SET owner_name = 'SITE1' WHERE id = 421", &[]),
     ("DELETE FROM entity WHERE id = 4200", &[]),
     ("UPDATE credential SET user_name = 'OPERATOR', role = 'admin', active = 0 WHERE user_name = 'operator'", &[]),
     ("DELETE FROM credential WHERE user_name = 'operator'", &[]),
+    // Offers.
+    ("INSERT INTO license_offer (entity_id) VALUES (421)", &[]),
+    (
+        "UPDATE license_offer SET expires_at = '2028-01-31T00:00:00Z', company_name = NULL WHERE entity_id = 44;
+         INSERT INTO license_offer_module VALUES (44, 'SqlBackup', 10000000), (44, 'SkraftDiskImageV5', 0);
+         UPDATE license_offer_module SET seats_total = 7 WHERE entity_id = 44;
+         DELETE FROM license_offer_module WHERE license_type = 'SkraftDiskImageV5'",
+        &[],
+    ),
+    ("DELETE FROM license_offer WHERE entity_id = 44; DELETE FROM entity WHERE id = 44", &[]),
 ];
 
 fn allows_corrections(shell: impl Fn(&Path, &str) -> Done) {
@@ -224,14 +245,111 @@ fn allows_corrections(shell: impl Fn(&Path, &str) -> Done) {
     still_works(&database);
 }
 
+/// What is done by hand to credentials and tickets, each on a fresh copy of the data, and who is signed in afterwards.
+const SIGN_OUTS: &[(&str, &[&str])] = &[
+    ("SELECT 1", &["OPERATOR", "agent"]),
+    ("DELETE FROM ticket WHERE user_name = 'Agent'", &["OPERATOR"]),
+    ("DELETE FROM ticket", &[]),
+    ("UPDATE ticket SET expires_at = '2020-01-01T00:00:00Z'", &["OPERATOR", "agent"]),
+    ("UPDATE credential SET password_hash = password_hash || 'x' WHERE user_name = 'operator'", &["agent"]),
+    ("UPDATE OR REPLACE credential SET user_name = 'operator2' WHERE user_name = 'operator'", &["agent"]),
+    ("UPDATE OR IGNORE credential SET active = 0", &[]),
+    ("DELETE FROM credential WHERE user_name = 'operator'", &["agent"]),
+    ("DELETE FROM credential", &[]),
+    // The same password, the same user, another role: rights are looked up with every call.
+    (
+        "UPDATE credential SET active = 1, user_name = 'Agent', role = 'reader', password_hash = password_hash WHERE user_name = 'agent'",
+        &["OPERATOR", "agent"],
+    ),
+    // What is not done ends nothing.
+    ("UPDATE OR IGNORE credential SET password_hash = 'forgotten'", &["OPERATOR", "agent"]),
+    ("UPDATE OR IGNORE credential SET active = 2", &["OPERATOR", "agent"]),
+];
+
+fn signs_out(shell: impl Fn(&Path, &str) -> Done) {
+    let directory = TempDir::new();
+    let original = seeded(&directory, "original.db");
+    let database = directory.join("seats.db");
+    for (sql, signed_in) in SIGN_OUTS {
+        std::fs::copy(&original, &database).expect("copy");
+        let done = shell(&database, &format!("{sql};"));
+        assert!(done.stderr.is_empty(), "{sql}\n{}", done.stderr);
+        assert_eq!(texts(&database, "SELECT user_name FROM ticket ORDER BY id DESC"), *signed_in, "{sql}");
+    }
+}
+
+#[test]
+fn our_own_shell_signs_out_with_the_credential() {
+    signs_out(|database, sql| seatkeeper("sql", database, &[], sql));
+}
+
+#[test]
+fn the_stock_shell_signs_out_with_the_credential() {
+    signs_out(sqlite3);
+}
+
+#[test]
+fn a_withdrawn_offer_takes_its_modules_along_without_foreign_keys_too() {
+    let directory = TempDir::new();
+    let database = seeded(&directory, "seats.db");
+    let done = sqlite3(&database, "DELETE FROM license_offer WHERE entity_id = 42;");
+    assert!(done.stderr.is_empty(), "{}", done.stderr);
+    assert_eq!(texts(&database, "SELECT license_type FROM license_offer_module"), [""; 0]);
+    assert_eq!(texts(&database, "SELECT company_name FROM license_offer"), ["Tailspin Ltd"]);
+    still_works(&database);
+}
+
+/// The history of pools, of which calls of the service made some and hands the others.
+#[test]
+fn a_call_that_changes_a_pool_is_told_from_a_correction() {
+    let directory = TempDir::new();
+    let database = seeded(&directory, "seats.db");
+    let by = "SELECT action || ' by ' || actor || coalesce(' ' || substr(request_id, 35), '') || ': ' || seats_total
+                FROM audit_event WHERE action IN ('pool-create', 'pool-change') AND pool_id IN (2, 4) ORDER BY id";
+    let mut expected = vec!["pool-create by sql: 2", "pool-create by admin 04: 2", "pool-change by admin 02: 3"];
+    assert_eq!(texts(&database, by), expected);
+    let service = Connection::open(&database).expect("open");
+    for (sql, events) in [
+        // Hands leave last_call as it is, whatever they change.
+        ("UPDATE license_pool SET product_key = 'x' WHERE id = 4", vec!["pool-change by sql: 2"]),
+        ("UPDATE license_pool SET seats_total = 4 WHERE id = 2", vec!["pool-change by sql: 4"]),
+        (
+            "UPDATE license_pool SET seats_total = seats_total + 1, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a05 cli' WHERE id IN (2, 4)",
+            vec!["pool-change by cli 05: 5", "pool-change by cli 05: 3"],
+        ),
+        // One call, twice.
+        (
+            "UPDATE license_pool SET seats_total = 6, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a05+cli' WHERE id = 2",
+            vec!["pool-change by cli 05: 6"],
+        ),
+        // A number of a pool that is gone, and none in it.
+        ("DELETE FROM license_pool WHERE id = 4", vec![]),
+        (
+            "INSERT INTO license_pool (id, entity_id, license_type, seats_total, last_call)
+                 VALUES (4, 42, 'SqlBackup', 0, '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a06 Ann Lee')",
+            vec!["pool-create by Ann Lee 06: 0"],
+        ),
+    ] {
+        service.execute_batch(sql).expect(sql);
+        expected.extend(events);
+        assert_eq!(texts(&database, by), expected, "{sql}");
+    }
+    still_works(&database);
+}
+
 /// The events by hand, in words.
 fn events(database: &Path) -> Vec<String> {
-    let connection = Connection::open(database).expect("open");
     let query = "SELECT action || coalesce(' of seat ' || seat_no || ' for ' || username, '')
                         || ': ' || seats_in_use || ' of ' || seats_total || ' in pool ' || pool_id
                    FROM audit_event WHERE actor = 'sql' AND request_id IS NULL ORDER BY id";
+    texts(database, query)
+}
+
+/// The first column.
+fn texts(database: &Path, query: &str) -> Vec<String> {
+    let connection = Connection::open(database).expect("open");
     let mut statement = connection.prepare(query).expect("query");
-    statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("events")
+    statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("texts")
 }
 
 #[test]

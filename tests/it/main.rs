@@ -16,6 +16,7 @@ mod kill;
 mod layers;
 mod limits;
 mod malformed;
+mod migration;
 mod operations;
 mod program;
 mod store;

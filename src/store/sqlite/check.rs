@@ -46,10 +46,21 @@ pub const INVARIANTS: &[(&str, &str)] = &[
           WHERE account_id IS NOT NULL GROUP BY account_id, license_type HAVING count(*) > 1",
     ),
     (
-        "pools, accounts and credentials belong to entities that exist",
+        "pools, accounts, credentials and offers belong to entities that exist",
         "SELECT 'pool ' || id FROM license_pool WHERE entity_id NOT IN (SELECT id FROM entity)
           UNION ALL SELECT 'account ' || id FROM account WHERE entity_id NOT IN (SELECT id FROM entity)
-          UNION ALL SELECT 'credential ' || user_name FROM credential WHERE entity_id NOT IN (SELECT id FROM entity)",
+          UNION ALL SELECT 'credential ' || user_name FROM credential WHERE entity_id NOT IN (SELECT id FROM entity)
+          UNION ALL SELECT 'offer for entity ' || entity_id FROM license_offer WHERE entity_id NOT IN (SELECT id FROM entity)",
+    ),
+    (
+        "seats are offered as part of an offer",
+        "SELECT license_type || ' for entity ' || entity_id FROM license_offer_module
+          WHERE entity_id NOT IN (SELECT entity_id FROM license_offer)",
+    ),
+    (
+        "a ticket belongs to an active credential",
+        "SELECT 'ticket ' || id || ' of ' || user_name FROM ticket
+          WHERE user_name NOT IN (SELECT user_name FROM credential WHERE active = 1)",
     ),
     (
         "every entity is below a root, in no circle",
@@ -77,6 +88,14 @@ pub const INVARIANTS: &[(&str, &str)] = &[
                         (SELECT seats_in_use FROM audit_event WHERE pool_id = license_pool.id ORDER BY audit_event.id DESC LIMIT 1) AS said
                    FROM license_pool)
           WHERE said IS NOT n",
+    ),
+    (
+        "the last call of a pool left an event",
+        "SELECT 'pool ' || id || ': ' || last_call FROM license_pool
+          WHERE last_call IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM audit_event AS e
+                 WHERE e.pool_id = license_pool.id AND action IN ('pool-create', 'pool-change')
+                   AND request_id = substr(last_call, 1, 36) AND actor = substr(last_call, 38))",
     ),
     (
         "audit events are numbered without gaps",
