@@ -164,7 +164,7 @@ CREATE TABLE license_offer_module (
     license_type TEXT NOT NULL
                  CONSTRAINT "license_offer_module.license_type must be SkraftDiskImageV5, SqlBackup or ExchangeBackup"
                  CHECK (license_type IN ('SkraftDiskImageV5', 'SqlBackup', 'ExchangeBackup')),
-    -- of all pools of the entity together, as they shall be after the activation; not how many are added
+    -- of all open pools of the entity together, as they shall be after the activation; not how many are added
     seats_total  INTEGER NOT NULL
                  CONSTRAINT "license_offer_module.seats_total must be between 0 and 10000000" CHECK (seats_total BETWEEN 0 AND 10000000),
     PRIMARY KEY (entity_id, license_type)
