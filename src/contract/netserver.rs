@@ -9,6 +9,7 @@ pub mod license;
 pub mod page;
 pub mod principal;
 pub mod types;
+pub mod web;
 pub mod wsdl;
 
 use std::future::Future;

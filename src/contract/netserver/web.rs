@@ -1,0 +1,191 @@
+//! The Web API: the same operations of License over plain HTTP. As agent calls, `POST Agents/License/{Operation}` with the
+//! arguments as one object; and as a resource, whose [`ROUTES`] say which operation stands behind which method and path.
+
+use super::{LICENSE, Operation};
+use crate::contract::Kind;
+
+/// Where the Web API is.
+pub const BASE: &str = "/api/v1";
+/// Below [`BASE`]: the agent calls.
+pub const AGENT: &str = "Agents/License";
+/// Below [`BASE`]: the resource.
+pub const RESOURCE: &str = "License";
+
+/// One method on one path of the resource.
+pub struct Route {
+    pub method: Method,
+    /// Below [`RESOURCE`].
+    pub path: &'static [Segment],
+    /// Arguments that come from the query, each under its name with a small first letter.
+    pub query: &'static [&'static str],
+    /// The argument that is the body.
+    pub body: Option<&'static str>,
+    pub operation: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Method {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+/// A segment of a path; paths are matched without regard to case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Segment {
+    Literal(&'static str),
+    /// An argument, written in the path's template with a small first letter. If it is an int the segment must be one.
+    Argument(&'static str),
+}
+
+use Method::{Delete, Get, Post, Put};
+use Segment::{Argument, Literal};
+
+/// The first path that matches counts: literal segments stand before arguments, ints before strings.
+pub static ROUTES: &[Route] = &[
+    route(Get, &[], "GetLicenseForAllOwnersFromDB"),
+    route(Post, &[], "AddLicenseFromFile").body("FileContent"),
+    route(Get, &[Literal("User"), Literal("MdoList")], "GetUserLicensesMDOList"),
+    route(Get, &[Literal("User"), Argument("AssociateId")], "GetUserLicenses"),
+    route(Get, &[Literal("Site"), Argument("SatelliteId")], "GetSatelliteLicenses"),
+    route(Post, &[Literal("ChangeSerialNumber")], "ChangeSerialNumber").query(&["NewCompanyName", "NewSerialNumber"]),
+    route(Get, &[Argument("OwnerName"), Literal("ShopUrl")], "GetShopUrl"),
+    route(Get, &[Argument("ModuleOwner"), Argument("AssociateId")], "GetThirdPartyLicenseAssignments"),
+    route(Put, &[Argument("ModuleOwner"), Argument("AssociateId")], "AssignThirdPartyLicenses")
+        .body("ModuleLicenseNames"),
+    route(Delete, &[Argument("ModuleOwner"), Argument("AssociateId")], "UnassignThirdPartyLicenses")
+        .body("ModuleLicenseNames"),
+    route(Get, &[Argument("OwnerName"), Argument("ModuleName")], "GetModuleLicenseFromDB"),
+    route(Get, &[Argument("OwnerName")], "GetLicenseFromDB"),
+    route(Delete, &[Argument("ModuleOwner")], "RemoveLicenseFromDB"),
+];
+
+const fn route(method: Method, path: &'static [Segment], operation: &'static str) -> Route {
+    Route { method, path, query: &[], body: None, operation }
+}
+
+impl Route {
+    const fn query(mut self, query: &'static [&'static str]) -> Route {
+        self.query = query;
+        self
+    }
+
+    const fn body(mut self, body: &'static str) -> Route {
+        self.body = Some(body);
+        self
+    }
+
+    pub fn operation(&self) -> &'static Operation {
+        let found = LICENSE.operation(self.operation);
+        found.unwrap_or_else(|| panic!("there is no operation {}: a mistake in ROUTES", self.operation))
+    }
+
+    /// The kind of an argument of the route's operation.
+    pub fn kind(&self, argument: &str) -> Kind {
+        let field = self.operation().input.fields.iter().find(|f| f.name == argument);
+        field.unwrap_or_else(|| panic!("{} has no argument {argument}: a mistake in ROUTES", self.operation)).kind
+    }
+
+    /// Whether segments, decoded, are this route's path.
+    pub fn matches(&self, segments: &[String]) -> bool {
+        let fits = |(own, typed): (&Segment, &String)| match own {
+            Literal(name) => name.eq_ignore_ascii_case(typed),
+            Argument(name) => !matches!(self.kind(name), Kind::Int) || typed.parse::<i32>().is_ok(),
+        };
+        self.path.len() == segments.len() && self.path.iter().zip(segments).all(fits)
+    }
+
+    /// Whether the other route's path is this one's, whatever its arguments are called.
+    pub fn is_at(&self, other: &Route) -> bool {
+        let same = |(own, theirs): (&Segment, &Segment)| match (own, theirs) {
+            (Argument(a), Argument(b)) => matches!(self.kind(a), Kind::Int) == matches!(other.kind(b), Kind::Int),
+            _ => own == theirs,
+        };
+        self.path.len() == other.path.len() && self.path.iter().zip(other.path).all(same)
+    }
+
+    /// The path as documents write it, from [`BASE`] on.
+    pub fn template(&self) -> String {
+        let segments = self.path.iter().map(|segment| match segment {
+            Literal(name) => format!("/{name}"),
+            Argument(name) => format!("/{{{}}}", parameter(name)),
+        });
+        format!("{BASE}/{RESOURCE}{}", segments.collect::<String>())
+    }
+}
+
+/// The routes of the first path that segments, decoded, match: one for each of its methods.
+pub fn routes_at(segments: &[String]) -> impl Iterator<Item = &'static Route> {
+    let first = ROUTES.iter().find(|route| route.matches(segments));
+    ROUTES.iter().filter(move |route| first.is_some_and(|first| route.is_at(first)))
+}
+
+/// An argument's name in paths and queries: with a small first letter.
+pub fn parameter(argument: &str) -> String {
+    let mut chars = argument.chars();
+    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The operation behind a path, by the first route that matches.
+    fn operation(method: Method, path: &str) -> Option<&'static str> {
+        let segments: Vec<String> = path.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect();
+        routes_at(&segments).find(|route| route.method == method).map(|route| route.operation)
+    }
+
+    #[test]
+    fn the_first_path_that_matches_counts() {
+        for (method, path, expected) in [
+            (Get, "", Some("GetLicenseForAllOwnersFromDB")),
+            (Post, "", Some("AddLicenseFromFile")),
+            (Get, "CONTOSO", Some("GetLicenseFromDB")),
+            (Delete, "contoso", Some("RemoveLicenseFromDB")),
+            (Get, "user/mdolist", Some("GetUserLicensesMDOList")),
+            (Get, "User/7", Some("GetUserLicenses")),
+            (Get, "User/seven", Some("GetModuleLicenseFromDB")),
+            (Get, "Site/0", Some("GetSatelliteLicenses")),
+            (Post, "CHANGESERIALNUMBER", Some("ChangeSerialNumber")),
+            (Get, "CONTOSO/shopurl", Some("GetShopUrl")),
+            (Get, "CONTOSO/7", Some("GetThirdPartyLicenseAssignments")),
+            (Put, "CONTOSO/7", Some("AssignThirdPartyLicenses")),
+            (Delete, "CONTOSO/7", Some("UnassignThirdPartyLicenses")),
+            (Get, "CONTOSO/SQLBACKUP", Some("GetModuleLicenseFromDB")),
+            (Put, "CONTOSO/SQLBACKUP", None),
+            (Get, "CONTOSO/2147483648", Some("GetModuleLicenseFromDB")),
+            (Get, "a/b/c", None),
+        ] {
+            assert_eq!(operation(method, path), expected, "{} {path}", method.name());
+        }
+    }
+
+    /// Every argument of an operation has one place to come from.
+    #[test]
+    fn routes_give_operations_all_of_their_arguments() {
+        for route in ROUTES {
+            let in_path = route.path.iter().filter_map(|segment| match segment {
+                Argument(name) => Some(*name),
+                Literal(_) => None,
+            });
+            let mut given: Vec<&str> = in_path.chain(route.query.iter().copied()).chain(route.body).collect();
+            let mut needed: Vec<&str> = route.operation().input.fields.iter().map(|f| f.name).collect();
+            given.sort_unstable();
+            needed.sort_unstable();
+            assert_eq!(given, needed, "{}", route.template());
+        }
+    }
+}
