@@ -200,7 +200,9 @@ impl Schema {
                 self.needed.push(kind);
             }
             XSD => _ = w.attribute("type", &format!("xs:{name}")),
-            _ => _ = w.attribute("type", &format!("q:{name}")).attribute("xmlns:q", namespace),
+            // Each a prefix of its own: node's toolkit keeps one map of prefixes for the whole document.
+            CRYPTOGRAPHY => _ = w.attribute("type", &format!("cr:{name}")).attribute("xmlns:cr", namespace),
+            _ => _ = w.attribute("type", &format!("arr:{name}")).attribute("xmlns:arr", namespace),
         }
         w.close();
     }
