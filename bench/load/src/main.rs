@@ -99,7 +99,7 @@ async fn drive(stream: TcpStream, addr: String, mut request: Request, counter: A
     while Instant::now() < end && failures < FAILURES_IN_A_ROW {
         request.set_number(counter.fetch_add(1, Ordering::Relaxed));
         let left = (end + GRACE).saturating_duration_since(Instant::now());
-        match timeout(left, call(&mut stream, &addr, request.bytes(), &mut buffer, &mut tally)).await {
+        match timeout(left, call(&mut stream, &addr, &request, &mut buffer, &mut tally)).await {
             Ok(Ok(())) => failures = 0,
             outcome => {
                 let reason = match outcome {
@@ -119,7 +119,7 @@ async fn drive(stream: TcpStream, addr: String, mut request: Request, counter: A
 async fn call(
     stream: &mut Option<TcpStream>,
     addr: &str,
-    request: &[u8],
+    request: &Request,
     buffer: &mut Vec<u8>,
     tally: &mut Tally,
 ) -> std::io::Result<()> {
@@ -130,13 +130,13 @@ async fn call(
         None => stream.insert(connect(addr).await?),
     };
     let sent = Instant::now();
-    connection.write_all(request).await?;
+    connection.write_all(request.bytes()).await?;
     buffer.clear();
     let answer = loop {
         if connection.read_buf(buffer).await? == 0 {
             return Err(std::io::Error::other("connection closed before the whole answer was in"));
         }
-        if let Some(answer) = response::parse(buffer).map_err(std::io::Error::other)? {
+        if let Some(answer) = response::parse(buffer, request.expect()).map_err(std::io::Error::other)? {
             break answer;
         }
     };

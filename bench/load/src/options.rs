@@ -5,15 +5,20 @@ use std::time::Duration;
 
 /// Printed for `--help` and after a mistake.
 pub const HELP: &str = "\
-Takes license seats over SOAP 1.1, each for a new user, and tells how fast they came.
+Takes license seats over SOAP 1.1, each for a new user, and tells how fast they came. Or posts the same message over and
+over.
 
 Usage: seatkeeper-load --addr HOST:PORT --user NAME --password PASSWORD --entity ID [OPTIONS]
+       seatkeeper-load --addr HOST:PORT --path PATH --message FILE --expect TEXT [OPTIONS]
 
   --addr HOST:PORT   the server
   --user NAME        the credential, sent in AuthHeader
   --password TEXT
   --entity ID        LicenseProviderEntityId
   --type TYPE        LicenseType [SqlBackup]
+  --path PATH        where the message is posted
+  --message FILE     a SOAP 1.1 message
+  --expect TEXT      an answer with status 200 and this text in it counts as Success
   --connections N    connections, each with one request under way at a time [1]
   --seconds S        how long new requests are sent [5]
   --prefix P         user names begin with this [load-]
@@ -32,14 +37,17 @@ pub struct Options {
     pub addr: String,
     pub connections: usize,
     pub time: Duration,
-    pub user: String,
-    pub password: String,
-    pub entity: u32,
-    pub license_type: String,
-    pub prefix: String,
+    pub work: Work,
     pub pid: Option<u32>,
     pub allow_other: bool,
     pub json: bool,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub enum Work {
+    Assign { user: String, password: String, entity: u32, license_type: String, prefix: String },
+    Message { path: String, body: String, expect: String },
 }
 
 impl Options {
@@ -50,6 +58,7 @@ impl Options {
         let mut seconds = 5.0_f64;
         let mut license_type = "SqlBackup".to_owned();
         let mut prefix = "load-".to_owned();
+        let (mut path, mut message, mut expect) = (None, None, None);
         let (mut allow_other, mut json) = (false, false);
 
         let mut args = args;
@@ -64,6 +73,9 @@ impl Options {
                 "--entity" => entity = Some(number(&name, &value()?)?),
                 "--type" => license_type = value()?,
                 "--prefix" => prefix = value()?,
+                "--path" => path = Some(value()?),
+                "--message" => message = Some(value()?),
+                "--expect" => expect = Some(value()?),
                 "--pid" => pid = Some(number(&name, &value()?)?),
                 "--allow-other" => allow_other = true,
                 "--json" => json = true,
@@ -78,15 +90,25 @@ impl Options {
         if !(0.1..=3600.0).contains(&seconds) {
             return Err("--seconds must be between 0.1 and 3600".to_owned());
         }
+        let work = match message {
+            Some(file) => Work::Message {
+                path: path.ok_or("--path is missing")?,
+                body: std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?,
+                expect: expect.ok_or("--expect is missing")?,
+            },
+            None => Work::Assign {
+                user: user.ok_or("--user is missing")?,
+                password: password.ok_or("--password is missing")?,
+                entity: entity.ok_or("--entity is missing")?,
+                license_type,
+                prefix,
+            },
+        };
         Ok(Some(Self {
             addr: addr.ok_or("--addr is missing")?,
             connections,
             time: Duration::from_secs_f64(seconds),
-            user: user.ok_or("--user is missing")?,
-            password: password.ok_or("--password is missing")?,
-            entity: entity.ok_or("--entity is missing")?,
-            license_type,
-            prefix,
+            work,
             pid,
             allow_other,
             json,

@@ -2,23 +2,34 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::options::Options;
+use crate::options::{Options, Work};
 
 /// Enough for any run this program can do; a fixed width keeps Content-Length the same for all requests.
 const DIGITS: usize = 10;
 
-/// HTTP head and SOAP 1.1 envelope of an AssignLicense, with a user name that ends in a number.
+/// HTTP head and SOAP 1.1 envelope: of an AssignLicense, with a user name that ends in a number, or of any message.
 #[derive(Clone)]
 pub struct Request {
     bytes: Vec<u8>,
-    /// Where the number stands.
-    digits_at: usize,
+    /// Where the number stands; none in a message that is always the same.
+    digits_at: Option<usize>,
+    /// What the answer to such a message holds.
+    expect: Option<String>,
 }
 
 impl Request {
     /// User names are the prefix, an id of this run and a number, so that a second run against the same database finds
     /// none of its names taken.
     pub fn new(options: &Options) -> Self {
+        let (user, password, entity, license_type, prefix) = match &options.work {
+            Work::Assign { user, password, entity, license_type, prefix } => {
+                (user, password, entity, license_type, prefix)
+            }
+            Work::Message { path, body, expect } => {
+                let head = head(path, &options.addr, None, body.len());
+                return Self { bytes: (head + body).into_bytes(), digits_at: None, expect: Some(expect.clone()) };
+            }
+        };
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let before = format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
@@ -28,33 +39,35 @@ impl Request {
              <AuthHeader xmlns=\"sosonlinebackup.com\"><UserName>{user}</UserName><Password>{password}</Password>\
              </AuthHeader></soap:Header><soap:Body><AssignLicense xmlns=\"sosonlinebackup.com\"><request>\
              <Username>{prefix}{millis:x}-",
-            user = escape(&options.user),
-            password = escape(&options.password),
-            prefix = escape(&options.prefix),
+            user = escape(user),
+            password = escape(password),
+            prefix = escape(prefix),
         );
         let after = format!(
             "</Username><LicenseProviderEntityId>{entity}</LicenseProviderEntityId>\
              <LicenseType>{license_type}</LicenseType></request></AssignLicense></soap:Body></soap:Envelope>",
-            entity = options.entity,
-            license_type = escape(&options.license_type),
+            license_type = escape(license_type),
         );
-        let head = format!(
-            "POST /WebApi/AccountManagementService/LicenseManagementService.asmx HTTP/1.1\r\n\
-             Host: {addr}\r\n\
-             Content-Type: text/xml; charset=utf-8\r\n\
-             SOAPAction: \"sosonlinebackup.com/AssignLicense\"\r\n\
-             Content-Length: {length}\r\n\r\n",
-            addr = options.addr,
-            length = before.len() + DIGITS + after.len(),
+        let head = head(
+            "/WebApi/AccountManagementService/LicenseManagementService.asmx",
+            &options.addr,
+            Some("sosonlinebackup.com/AssignLicense"),
+            before.len() + DIGITS + after.len(),
         );
         let digits_at = head.len() + before.len();
         let bytes = [head.as_bytes(), before.as_bytes(), &[b'0'; DIGITS], after.as_bytes()].concat();
-        Self { bytes, digits_at }
+        Self { bytes, digits_at: Some(digits_at), expect: None }
+    }
+
+    /// The text that makes an answer a success, where its `Code` does not tell.
+    pub fn expect(&self) -> Option<&str> {
+        self.expect.as_deref()
     }
 
     /// Writes `number` over the digits of the user name.
     pub fn set_number(&mut self, mut number: u64) {
-        for digit in self.bytes[self.digits_at..][..DIGITS].iter_mut().rev() {
+        let Some(at) = self.digits_at else { return };
+        for digit in self.bytes[at..][..DIGITS].iter_mut().rev() {
             *digit = b'0' + (number % 10) as u8;
             number /= 10;
         }
@@ -64,6 +77,14 @@ impl Request {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+fn head(path: &str, host: &str, action: Option<&str>, length: usize) -> String {
+    let action = action.map_or_else(String::new, |action| format!("SOAPAction: \"{action}\"\r\n"));
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/xml; charset=utf-8\r\n{action}\
+         Content-Length: {length}\r\n\r\n"
+    )
 }
 
 fn escape(text: &str) -> String {

@@ -12,7 +12,9 @@ pub struct Answer<'a> {
 
 /// The answer in `bytes`, or `None` while some of it is still to come. An answer without Content-Length is an error: it
 /// would need more of HTTP than this program knows, and the servers compared here send it.
-pub fn parse(bytes: &[u8]) -> Result<Option<Answer<'_>>, &'static str> {
+///
+/// `expect`: an answer with this text has the code Success, others have none.
+pub fn parse<'a>(bytes: &'a [u8], expect: Option<&str>) -> Result<Option<Answer<'a>>, &'static str> {
     let Some(head_end) = find(bytes, b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -40,7 +42,11 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Answer<'_>>, &'static str> {
     if body.len() > length {
         return Err("more came than one answer");
     }
-    Ok(Some(Answer { status, code: code(body), closes }))
+    let code = match expect {
+        None => code(body),
+        Some(text) => find(body, text.as_bytes()).map(|_| "Success"),
+    };
+    Ok(Some(Answer { status, code, closes }))
 }
 
 /// Finds `<Code>TEXT</Code>`, also as `<prefix:Code>`: the prefix is the server's choice.
@@ -64,22 +70,22 @@ mod tests {
     #[test]
     fn takes_an_answer_when_all_of_it_is_there() {
         let whole = http("200 OK", "<Result>0</Result><Code>Success</Code>");
-        assert_eq!(parse(&whole[..20]), Ok(None));
-        assert_eq!(parse(&whole[..whole.len() - 1]), Ok(None));
-        assert_eq!(parse(&whole), Ok(Some(Answer { status: 200, code: Some("Success"), closes: false })));
+        assert_eq!(parse(&whole[..20], None), Ok(None));
+        assert_eq!(parse(&whole[..whole.len() - 1], None), Ok(None));
+        assert_eq!(parse(&whole, None), Ok(Some(Answer { status: 200, code: Some("Success"), closes: false })));
     }
 
     #[test]
     fn takes_any_prefix_a_fault_and_a_close() {
         let prefixed = http("200 OK", "<ns:Code>AlreadyExists</ns:Code>");
-        assert_eq!(parse(&prefixed).unwrap().unwrap().code, Some("AlreadyExists"));
+        assert_eq!(parse(&prefixed, None).unwrap().unwrap().code, Some("AlreadyExists"));
         let fault = http("500 Internal Server Error\r\nConnection: close", "<fault/>");
-        assert_eq!(parse(&fault), Ok(Some(Answer { status: 500, code: None, closes: true })));
+        assert_eq!(parse(&fault, None), Ok(Some(Answer { status: 500, code: None, closes: true })));
     }
 
     #[test]
     fn refuses_what_it_cannot_measure() {
-        assert!(parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").is_err());
-        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP").is_err());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", None).is_err());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP", None).is_err());
     }
 }
