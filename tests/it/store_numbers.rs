@@ -221,7 +221,7 @@ fn activation_races_with_assignments_and_takes_no_seat_away() {
                 scope.spawn(move || assign_and_release(licenses, &accounts, stop, refused))
             })
             .collect();
-        for round in 0..60_u64 {
+        for round in 0..24_u64 {
             let seats = [2, 9, 4, 30][round as usize % 4];
             licenses.sql(&format!(
                 "INSERT INTO license_offer (entity_id) VALUES (42);
@@ -244,8 +244,8 @@ fn activation_races_with_assignments_and_takes_no_seat_away() {
     // Whatever the moment: the events count what was in use, and never more than there was.
     assert_eq!(licenses.query::<i64>("SELECT count(*) FROM audit_event WHERE seats_in_use > seats_total"), 0);
     let (refused, activated) = (refused.into_inner(), activated.into_inner());
-    println!("{activated} activations of 60, {refused} assignments refused, {held} seats held");
-    assert!(activated > 10 && refused > 0, "too few to show anything: {activated} {refused}");
+    println!("{activated} activations of 24, {refused} assignments refused, {held} seats held");
+    assert!(activated >= 6 && refused > 0, "too few to show anything: {activated} {refused}");
     licenses.is_sound();
 }
 
