@@ -1,0 +1,216 @@
+//! A store on a file of its own, with module owners in it, called through its trait as the service calls it.
+
+use std::sync::{Arc, LazyLock};
+
+use jiff::Timestamp;
+use seatkeeper::license::{Owner, Presented, Terms};
+use seatkeeper::metrics::Metrics;
+use seatkeeper::seats::{LicenseType, Refusal};
+use seatkeeper::store::sqlite::{self, SqliteStore};
+use seatkeeper::store::{
+    Activation, Actor, Call, Credential, ModulesRequest, NewTicket, Owners, OwnersRequest, Principal, Reply, Store,
+    TicketProof,
+};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::harness::*;
+
+/// When calls are made, unless a test says otherwise.
+pub const NOW: &str = "2026-06-01T12:00:00Z";
+
+pub const DISK: LicenseType = LicenseType::SkraftDiskImageV5;
+pub const SQL: LicenseType = LicenseType::SqlBackup;
+pub const EXCHANGE: LicenseType = LicenseType::ExchangeBackup;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime")
+});
+
+/// Entities 1 > 42 > 420, 42 > 45, 1 > 43, 1 > 44, and 9 beside them; all but 45 are owners, 44 is not active.
+/// Credentials at 1: `reader`, `agent`, `admin`, `gone` (not active); at 42 `contoso`, at 420 `west`, at 9 `elsewhere`,
+/// all three admins. Accounts 1 `bob`, 2 `amy`, 6 `closed` (not active) and 7 `Contoso` of 42, 3 `wes` of 420, 4 `fay` of
+/// 43, 5 `eve` of 9. Open pools of 42: 1 (3 SqlBackup), 4 (10 SkraftDiskImageV5); 2 has expired, 3 not begun.
+pub fn seed() -> String {
+    let hash = &*PASSWORD_HASH;
+    format!(
+        "INSERT INTO entity (id, parent_id, name, owner_name, active) VALUES
+             (1, NULL, 'Northwind', 'NORTHWIND', 1), (42, 1, 'Contoso', 'CONTOSO', 1), (43, 1, 'Fabrikam', 'FABRIKAM', 1),
+             (420, 42, 'Contoso West', 'CONTOSOWEST', 1), (45, 42, 'Contoso East', NULL, 1), (44, 1, 'Closed', 'CLOSED', 0),
+             (9, NULL, 'Somebody else', 'ELSEWHERE', 1);
+         UPDATE entity SET serial_nr = '1010000014', owner_description = 'Backup of Contoso', shop_url = 'https://shop.example/',
+                admin_warning_at = '2027-01-01T00:00:00Z', expires_at = '2027-02-01T00:00:00Z', grace_at = '9999-12-31T23:59:59Z'
+          WHERE id = 42;
+         INSERT INTO credential (user_name, password_hash, entity_id, role, active) VALUES
+             ('reader', '{hash}', 1, 'reader', 1), ('agent', '{hash}', 1, 'agent', 1), ('admin', '{hash}', 1, 'admin', 1),
+             ('gone', '{hash}', 1, 'admin', 0), ('contoso', '{hash}', 42, 'admin', 1), ('west', '{hash}', 420, 'admin', 1),
+             ('elsewhere', '{hash}', 9, 'admin', 1);
+         INSERT INTO account (id, username, entity_id, active) VALUES
+             (1, 'bob', 42, 1), (2, 'amy', 42, 1), (3, 'wes', 420, 1), (4, 'fay', 43, 1), (5, 'eve', 9, 1),
+             (6, 'closed', 42, 0), (7, 'Contoso', 42, 1);
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total, starts_at, expires_at, product_key) VALUES
+             (1, 42, 'SqlBackup', 3, NULL, '2027-01-01T00:00:00Z', 'KEY-1'), (2, 42, 'SqlBackup', 4, NULL, '{NOW}', NULL),
+             (3, 42, 'SqlBackup', 5, '2026-06-01T12:00:01Z', NULL, NULL), (4, 42, 'SkraftDiskImageV5', 10, '{NOW}', NULL, NULL),
+             (5, 420, 'SqlBackup', 2, NULL, NULL, NULL), (6, 43, 'ExchangeBackup', 6, NULL, '2020-01-01T00:00:00Z', NULL),
+             (7, 44, 'SqlBackup', 7, NULL, NULL, NULL), (8, 9, 'SqlBackup', 8, NULL, NULL, NULL);"
+    )
+}
+
+pub struct Licenses {
+    directory: TempDir,
+    pub store: SqliteStore,
+}
+
+impl Licenses {
+    pub fn new() -> Licenses {
+        Licenses::with(&seed())
+    }
+
+    pub fn with(seed: &str) -> Licenses {
+        let directory = TempDir::new();
+        let database = directory.join("seats.db");
+        sql(&database, seed).expect("seed");
+        let store = SqliteStore::open(&database, &sqlite::Options::default(), Arc::new(Metrics::new())).expect("store");
+        Licenses { directory, store }
+    }
+
+    /// Runs SQL as an administrator does while the service runs.
+    pub fn sql(&self, script: &str) {
+        self.try_sql(script).expect(script);
+    }
+
+    pub fn try_sql(&self, script: &str) -> rusqlite::Result<()> {
+        sql(&self.directory.join("seats.db"), script)
+    }
+
+    /// The first column of the first row.
+    pub fn query<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
+        self.connection().query_row(query, [], |row| row.get(0)).expect(query)
+    }
+
+    pub fn connection(&self) -> rusqlite::Connection {
+        connection(&self.directory.join("seats.db"))
+    }
+
+    pub fn is_sound(&self) {
+        let violations = sqlite::check(&self.connection(), seatkeeper::auth::check_hash).expect("check");
+        assert_eq!(violations, []);
+    }
+
+    /// Every row of every table.
+    pub fn rows(&self) -> Vec<String> {
+        let connection = self.connection();
+        let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+        let mut statement = connection.prepare(names).expect("tables");
+        let tables: Vec<String> =
+            statement.query_map([], |row| row.get(0)).expect("tables").collect::<Result<_, _>>().expect("tables");
+        let mut rows = Vec::new();
+        for table in tables {
+            let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("table");
+            let columns = statement.column_count();
+            let line = |row: &rusqlite::Row<'_>| {
+                let values = (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}")));
+                Ok(format!("{table}: {}", values.collect::<rusqlite::Result<Vec<_>>>()?.join(" | ")))
+            };
+            rows.extend(statement.query_map([], line).expect("rows").map(|row| row.expect("row")));
+        }
+        rows
+    }
+
+    pub fn owners(&self, who: &str, owners: Owners, associate_id: Option<i32>) -> Result<Vec<Owner>, Refusal> {
+        wait(self.store.owners(call(who), OwnersRequest { owners, associate_id }))
+    }
+
+    /// The one owner of this name, seen by somebody who may see everything.
+    pub fn owner(&self, name: &str) -> Owner {
+        let mut owners = self.owners("cli", named(name), None).expect("allowed");
+        assert_eq!(owners.len(), 1, "{name}");
+        owners.remove(0)
+    }
+
+    pub fn assign(&self, who: &str, associate_id: i32, owner: &str, types: &[LicenseType]) -> Result<Owner, Refusal> {
+        wait(self.store.assign_modules(call(who), modules(associate_id, owner, types)))
+    }
+
+    pub fn release(&self, who: &str, associate_id: i32, owner: &str, types: &[LicenseType]) -> Result<Owner, Refusal> {
+        wait(self.store.release_modules(call(who), modules(associate_id, owner, types)))
+    }
+
+    pub fn activate(&self, who: &str, activation: Activation, dry_run: bool) -> Result<(), Refusal> {
+        wait(self.store.activate(call(who), activation, dry_run))
+    }
+
+    pub fn remove(&self, who: &str, owner: &str) -> Result<(), Refusal> {
+        wait(self.store.remove_license(call(who), owner.to_owned()))
+    }
+
+    pub fn issue(&self, by: Call, ticket: &TicketProof, expires_at: &str) -> Result<Principal, Refusal> {
+        wait(self.store.issue_ticket(by, NewTicket { proof: ticket.clone(), expires_at: at(expires_at) }))
+    }
+
+    pub fn principal(&self, by: Call) -> Result<Principal, Refusal> {
+        wait(self.store.principal(by))
+    }
+}
+
+fn modules(associate_id: i32, owner: &str, types: &[LicenseType]) -> ModulesRequest {
+    ModulesRequest { associate_id, owner_name: owner.to_owned(), license_types: types.to_vec() }
+}
+
+/// The answer of a store that did its work.
+pub fn wait<T>(reply: Reply<'_, T>) -> T {
+    RUNTIME.block_on(reply).expect("the store works")
+}
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+/// A call of its own by the credential of this name, proved by the password of every sample; `cli`: at the command line.
+pub fn call(who: &str) -> Call {
+    let actor = match who {
+        "cli" => Actor::CommandLine,
+        name => Actor::Credential(Credential { user_name: name.into(), password_hash: PASSWORD_HASH.as_str().into() }),
+    };
+    Call { id: Uuid::new_v4(), now: at(NOW), actor }
+}
+
+pub fn call_by_ticket(proof: &TicketProof, now: &str) -> Call {
+    Call { id: Uuid::new_v4(), now: at(now), actor: Actor::Ticket(proof.clone()) }
+}
+
+/// What the issuer grants an owner, as a caller would hand it back.
+pub fn presented(owner: &Owner) -> Activation {
+    Activation::Presented(Presented {
+        owner_name: Some(owner.name.clone()),
+        company_name: Some(owner.issued().company_name.clone()),
+        modules: LicenseType::ALL
+            .map(|t| (t.module_name().to_owned(), i32::try_from(owner.issued().seats[t.index()]).expect("a number")))
+            .into(),
+        ..Presented::default()
+    })
+}
+
+pub fn named(name: &str) -> Owners {
+    Owners::Named(name.to_owned())
+}
+
+pub fn names(owners: &[Owner]) -> String {
+    owners.iter().map(|owner| owner.name.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// Name, and of each type the seats in use, a star if one is held, and the seats; then what is offered.
+pub fn line(owner: &Owner) -> String {
+    let of = |t: LicenseType| {
+        let at = t.index();
+        let star = if owner.held[at] { "*" } else { "" };
+        format!(" {}{star}/{}", owner.in_use[at], owner.current.seats[at])
+    };
+    let numbers = LicenseType::ALL.map(of).concat();
+    let offered = owner.offered.as_ref().map_or(String::new(), |Terms { seats, .. }| format!(" offered {seats:?}"));
+    format!("{}{numbers}{offered}", owner.name)
+}
+
+pub fn lines(owners: &[Owner]) -> Vec<String> {
+    owners.iter().map(line).collect()
+}
