@@ -32,10 +32,11 @@ pub(super) async fn page(contract: &'static Contract, State(app): State<Arc<App>
     let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let path = path.trim_end_matches('/');
     match asked(&parts.uri).as_str() {
         // All schemas are in the one document.
-        "wsdl" | "singlewsdl" => pages::xml(wsdl::render(contract, &format!("{}{path}", app.base(&parts)))),
+        "wsdl" | "singlewsdl" => {
+            pages::xml(wsdl::render(contract, &format!("{}{}", app.base(&parts), path.trim_end_matches('/'))))
+        }
         "style" => pages::style(),
         _ => pages::html(html::overview(contract, path)),
     }
