@@ -17,6 +17,7 @@ mod layers;
 mod limits;
 mod malformed;
 mod migration;
+mod netserver_contract;
 mod operations;
 mod program;
 mod store;
