@@ -32,10 +32,11 @@ pub(super) async fn page(contract: &'static Contract, State(app): State<Arc<App>
     let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let path = path.trim_end_matches('/');
     match asked(&parts.uri).as_str() {
         // All schemas are in the one document.
-        "wsdl" | "singlewsdl" => pages::xml(wsdl::render(contract, &format!("{}{path}", app.base(&parts)))),
+        "wsdl" | "singlewsdl" => {
+            pages::xml(wsdl::render(contract, &format!("{}{}", app.base(&parts), path.trim_end_matches('/'))))
+        }
         "style" => pages::style(),
         _ => pages::html(html::overview(contract, path)),
     }
@@ -92,8 +93,10 @@ fn prepare(
     let text = encoding::decode(body, charset).ok_or(Refused::UnsupportedMediaType)?;
     let envelope = envelope::read(&text, &app.limits.xml).map_err(|error| Refused::unreadable(typed, &error))?;
     let version = envelope.version;
-    understand(&envelope, is_known)
-        .map_err(|fault| Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault))?;
+    understand(&envelope, is_known).map_err(|fault| match fault.code {
+        FaultCode::Sender => Refused::Fault(status(version), version, fault),
+        _ => Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault),
+    })?;
 
     let body = envelope.body.as_ref().ok_or_else(|| Refused::message(version, "The Body of the message is empty."))?;
     let operation =

@@ -12,7 +12,8 @@ use crate::harness::*;
 const ADDRESS: &str =
     "https://secure-sandbox.sosonlinebackup.com/WebApi/AccountManagementService/LicenseManagementService.asmx";
 
-fn golden(file: &str, found: &str) {
+/// Holds the file in the repository to what is rendered; or rewrites it.
+pub fn golden(file: &str, found: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, found).expect("write");

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, mpsc};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
-use seatkeeper::auth::{self, Authenticator};
-use seatkeeper::contract::asmx;
+use seatkeeper::auth::{self, Authenticator, Ticket};
+use seatkeeper::contract::{asmx, netserver};
 use seatkeeper::http::{self, App, Limits};
 use seatkeeper::metrics::Metrics;
 use seatkeeper::service::Service;
@@ -38,6 +39,28 @@ pub fn sample_data() -> String {
              ('contoso', '{hash}', 42, 'agent', 1), ('gone', '{hash}', 1, 'agent', 0);
          INSERT INTO license_pool (id, entity_id, license_type, seats_total, expires_at) VALUES
              (1, 42, 'SqlBackup', 3, NULL), (2, 43, 'ExchangeBackup', 5, '2020-01-01T00:00:00Z');"
+    )
+}
+
+/// What license tools see. Under 1: 42 is CONTOSO with 10, 5 and 7 seats, of which none is taken, and 43 is FABRIKAM with 2 of
+/// SqlBackup; 9 beside them is OUTSIDE with 4 of SqlBackup. Accounts: 101 `anna` and 102 `bert` of 42, 103 `fay` of 43, 109
+/// `otto` of 9. Credentials: `reader`, `agent`, `admin` and `gone` (inactive) at 1, `contoso` (admin) at 42, `outside`
+/// (admin) at 9.
+pub fn owners_data() -> String {
+    let hash = &*PASSWORD_HASH;
+    format!(
+        "INSERT INTO entity (id, parent_id, name, owner_name, owner_description, serial_nr, shop_url) VALUES
+             (1, NULL, 'Northwind', NULL, NULL, NULL, NULL),
+             (42, 1, 'Contoso Backup', 'CONTOSO', 'Contoso Backup & Recovery', '1010000014', 'https://shop.example/contoso'),
+             (43, 1, 'Fabrikam', 'FABRIKAM', NULL, NULL, NULL),
+             (9, NULL, 'Somebody else', 'OUTSIDE', NULL, '9090000099', 'https://shop.example/outside');
+         INSERT INTO credential (user_name, password_hash, entity_id, role, active) VALUES
+             ('agent', '{hash}', 1, 'agent', 1), ('reader', '{hash}', 1, 'reader', 1), ('admin', '{hash}', 1, 'admin', 1),
+             ('gone', '{hash}', 1, 'agent', 0), ('contoso', '{hash}', 42, 'admin', 1), ('outside', '{hash}', 9, 'admin', 1);
+         INSERT INTO account (id, username, entity_id) VALUES (101, 'anna', 42), (102, 'bert', 42), (103, 'fay', 43), (109, 'otto', 9);
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES
+             (1, 42, 'SkraftDiskImageV5', 10), (2, 42, 'SqlBackup', 5), (3, 42, 'ExchangeBackup', 7),
+             (4, 43, 'SqlBackup', 2), (9, 9, 'SqlBackup', 4);"
     )
 }
 
@@ -154,6 +177,49 @@ impl Server {
     /// Any operation over SOAP 1.1, with these fields of its request.
     pub fn call(&self, operation: &str, user: &str, fields: &str) -> Answer {
         self.send(&call11(operation, user, fields))
+    }
+
+    /// A service for license tools, with [`owners_data`].
+    pub fn with_owners() -> Server {
+        Server::with(Options { seed: owners_data(), ..Options::default() })
+    }
+
+    /// The ticket that this user gets for [`PASSWORD`].
+    pub fn netserver_sign_in(&self, user: &str) -> String {
+        let answer = self.authenticate(user, PASSWORD);
+        answer.element("Ticket").unwrap_or_else(|| panic!("{user} is not signed in: {answer:?}"))
+    }
+
+    /// AuthenticateUsernamePassword over SOAP 1.1.
+    pub fn authenticate(&self, user: &str, password: &str) -> Answer {
+        let arguments = format!("<UserName>{}</UserName><Password>{}</Password>", escape(user), escape(password));
+        self.netserver_call(&netserver::SO_PRINCIPAL, "", "AuthenticateUsernamePassword", &arguments)
+    }
+
+    /// Any operation of License.svc over SOAP 1.1, with these children of its element.
+    pub fn license_call(&self, ticket: &str, operation: &str, arguments: &str) -> Answer {
+        self.netserver_call(&netserver::LICENSE, &credentials(ticket), operation, arguments)
+    }
+
+    pub fn netserver_call(
+        &self,
+        contract: &netserver::Contract,
+        blocks: &str,
+        operation: &str,
+        arguments: &str,
+    ) -> Answer {
+        let body = format!("<{operation} xmlns=\"{}\">{arguments}</{operation}>", netserver::NAMESPACE);
+        let headers = "Content-Type: text/xml; charset=utf-8\r\n";
+        self.send(&post_to(contract.path, headers, envelope11(blocks, &body).as_bytes()))
+    }
+
+    /// A ticket of this user that expires then; by now the service has not seen it.
+    pub fn ticket_until(&self, user: &str, expires_at: Timestamp) -> String {
+        let ticket = Ticket::generate().expect("randomness");
+        let hash: String = ticket.secret_hash().iter().map(|byte| format!("{byte:02x}")).collect();
+        let expires_at = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ");
+        self.sql(&format!("INSERT INTO ticket VALUES ('{}', x'{hash}', '{user}', '{expires_at}')", ticket.id));
+        ticket.text()
     }
 
     /// What `seatkeeper check` finds.
@@ -296,7 +362,7 @@ impl Answer {
     pub fn element(&self, name: &str) -> Option<String> {
         let (_, rest) = self.body.split_once(&format!("<{name}>"))?;
         let (text, _) = rest.split_once(&format!("</{name}>"))?;
-        Some(text.replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
+        Some(text.replace("&#xD;", "\r").replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
     }
 
     /// `Code` of the result object.
@@ -306,6 +372,15 @@ impl Answer {
 
     pub fn message(&self) -> String {
         self.element("Message").unwrap_or_default()
+    }
+
+    /// The exception in the header of a NetServer answer, without its namespace; `None`: the call succeeded.
+    pub fn exception(&self) -> Option<String> {
+        let succeeded = self.body.contains(">true</Succeeded><TimeZone ");
+        let exception = self.element("ExceptionType");
+        assert_eq!((self.status, exception.is_none()), (200, succeeded), "{self:?}");
+        let name = exception?;
+        Some(name.strip_prefix("SuperOffice.Exceptions.").unwrap_or_else(|| panic!("{name}")).to_owned())
     }
 }
 
@@ -365,6 +440,16 @@ pub fn envelope11(header: &str, body: &str) -> String {
     )
 }
 
+/// A header block with a ticket.
+pub fn credentials(ticket: &str) -> String {
+    format!("<Credentials xmlns=\"{}\"><Ticket>{}</Ticket></Credentials>", netserver::NAMESPACE, escape(ticket))
+}
+
+/// As text of an element.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\r', "&#13;")
+}
+
 /// The same message as SOAP 1.2.
 pub fn to_soap12(envelope: &str) -> String {
     envelope.replace("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope")
@@ -382,8 +467,12 @@ pub fn post12(envelope: &str) -> Vec<u8> {
 
 /// A POST with these header lines, each ending in CR LF.
 pub fn post(headers: &str, body: &[u8]) -> Vec<u8> {
+    post_to(PATH, headers, body)
+}
+
+pub fn post_to(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut request =
-        format!("POST {PATH} HTTP/1.1\r\nHost: test.example\r\n{headers}Content-Length: {}\r\n\r\n", body.len())
+        format!("POST {path} HTTP/1.1\r\nHost: test.example\r\n{headers}Content-Length: {}\r\n\r\n", body.len())
             .into_bytes();
     request.extend_from_slice(body);
     request

@@ -19,6 +19,8 @@ mod limits;
 mod malformed;
 mod migration;
 mod netserver_clients;
+mod netserver_contract;
+mod netserver_soap;
 mod operations;
 mod program;
 mod store;

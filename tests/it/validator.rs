@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use seatkeeper::contract::asmx::CONTRACT;
-use seatkeeper::contract::wsdl;
+use seatkeeper::contract::{netserver, wsdl};
 use serde_json::json;
 
 use crate::harness::Answer;
@@ -59,7 +59,9 @@ impl Validator {
             .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", python().display()));
         let found = BufReader::new(child.stdout.take().expect("piped"));
         let mut validator = Validator { answers: child.stdin.take().expect("piped"), found, child };
-        validator.tell(&json!(vec![wsdl::render(&CONTRACT, "http://localhost/")]));
+        let netserver = [&netserver::LICENSE, &netserver::SO_PRINCIPAL]
+            .map(|contract| netserver::wsdl::render(contract, "http://localhost/"));
+        validator.tell(&json!([&[wsdl::render(&CONTRACT, "http://localhost/")][..], &netserver].concat()));
         validator
     }
 

@@ -6,8 +6,9 @@ use super::Contract;
 
 /// What the service does, and where its description is. `path`: where it is, as the reader typed it.
 pub fn overview(contract: &Contract, path: &str) -> String {
-    // The last segment: links stay right behind any prefix a proxy adds.
-    let file = path.rsplit('/').next().unwrap_or(path);
+    // The last segment: links stay right behind any prefix a proxy adds. Behind a slash the browser is one level deeper.
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+    let file = if path.ends_with('/') { format!("../{name}") } else { name.to_owned() };
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -22,7 +23,7 @@ pub fn overview(contract: &Contract, path: &str) -> String {
                 main {
                     p {
                         "You have found a service of SOAP 1.1 and 1.2. Make a client for it from its description: "
-                        a href={ (file) "?wsdl" } { (file) "?wsdl" } " or " a href={ (file) "?singleWsdl" } { (file) "?singleWsdl" } "."
+                        a href={ (file) "?wsdl" } { (name) "?wsdl" } " or " a href={ (file) "?singleWsdl" } { (name) "?singleWsdl" } "."
                     }
                     ul.operations {
                         @for operation in contract.operations {
