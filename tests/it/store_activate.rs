@@ -324,6 +324,10 @@ fn a_license_is_forgotten_when_no_seat_of_it_is_taken() {
 fn what_is_offered_is_what_it_comes_to() {
     let licenses = Licenses::new();
     licenses.sql(OFFER);
+    licenses.sql(
+        "UPDATE license_offer SET maintenance_at = '2027-10-01T00:00:00Z', admin_warning_at = '2027-11-01T00:00:00Z',
+                grace_at = '2028-02-01T00:00:00Z'",
+    );
     let Owner { offered, .. } = licenses.owner("CONTOSO");
     licenses.activate("cli", serial("Contoso Ltd", "2020"), false).expect("activated");
     assert_eq!(Some(licenses.owner("CONTOSO").current), offered);

@@ -54,7 +54,7 @@ fn try_release(connection: &Connection, call: &Call, request: &ModulesRequest) -
     parties.owner(connection, call)
 }
 
-/// Each type once, in the order of the request.
+/// Each type once, in the order of the request, however long a list somebody sends.
 fn types(request: &ModulesRequest) -> impl Iterator<Item = LicenseType> {
     let types = &request.license_types;
     types.iter().enumerate().filter(|(at, license_type)| !types[..*at].contains(license_type)).map(|(_, t)| *t)
