@@ -18,6 +18,7 @@ mod limits;
 mod malformed;
 mod migration;
 mod netserver_contract;
+mod netserver_license;
 mod netserver_soap;
 mod operations;
 mod program;
