@@ -132,6 +132,11 @@ impl Owner {
         }
     }
 
+    /// What people are shown of it.
+    pub fn description(&self) -> &str {
+        self.description.as_deref().unwrap_or(&self.current.company_name)
+    }
+
     pub fn shop_url(&self) -> Option<&str> {
         self.shop_url.as_deref().filter(|url| !url.is_empty())
     }
@@ -161,7 +166,7 @@ impl Owner {
 
     /// Holds what a caller wants to activate to what the issuer grants: nobody can grant themselves more.
     pub fn accept(&self, presented: &Presented, now: Timestamp) -> Result<(), Refusal> {
-        if let Some(what) = presented.differs_from(self.issued()) {
+        if let Some(what) = presented.differs_from(self) {
             return Err(Refusal::License {
                 reason: format!(
                     "This is not the license that the issuer grants {}: {what} differs. Fetch it again, then activate it.",
@@ -191,6 +196,8 @@ pub struct Presented {
     pub owner_name: Option<String>,
     pub company_name: Option<String>,
     pub serial_nr: Option<String>,
+    pub owner_description: Option<String>,
+    pub license_url: Option<String>,
     /// Name and date, as far as they were sent; a date of `None` is no date.
     pub dates: PresentedDates,
     /// Name of the module, in upper case, and number.
@@ -208,14 +215,17 @@ pub struct PresentedDates {
 }
 
 impl Presented {
-    /// The first member that is not as in `terms`.
-    fn differs_from(&self, terms: &Terms) -> Option<&'static str> {
+    /// The first member that is not as the issuer grants it.
+    fn differs_from(&self, owner: &Owner) -> Option<&'static str> {
+        let terms = owner.issued();
         let text = |sent: &Option<String>, granted: &str| sent.as_ref().is_none_or(|sent| sent == granted);
         let date = |sent: Option<Option<Timestamp>>, granted| sent.is_none_or(|sent| sent == granted);
         let dates = &terms.dates;
         let same = [
             ("CompanyName", text(&self.company_name, &terms.company_name)),
             ("SerialNr", text(&self.serial_nr, terms.serial_nr.as_deref().unwrap_or_default())),
+            ("OwnerDescription", text(&self.owner_description, owner.description())),
+            ("LicenseUrl", text(&self.license_url, owner.shop_url.as_deref().unwrap_or_default())),
             ("NextCheckDate", date(self.dates.next_check, dates.next_check)),
             ("MaintenanceDate", date(self.dates.maintenance, dates.maintenance)),
             ("AdminWarningDate", date(self.dates.admin_warning, dates.admin_warning)),

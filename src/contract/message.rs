@@ -14,6 +14,13 @@ pub struct Record {
     values: Vec<Option<Value>>,
 }
 
+impl PartialEq for Record {
+    fn eq(&self, other: &Record) -> bool {
+        std::ptr::eq(self.of, other.of) && self.values == other.values
+    }
+}
+
+#[derive(PartialEq)]
 pub enum Value {
     String(String),
     Int(i32),
@@ -117,6 +124,14 @@ impl Record {
     fn index(&self, field: &str) -> usize {
         let at = self.of.fields.iter().position(|f| f.name == field);
         at.unwrap_or_else(|| panic!("type {} has no field {field}: a mistake in the contract", self.of.name))
+    }
+
+    /// The first field that both have, and in which they differ.
+    pub fn differs_from(&self, other: &Record) -> Option<&'static str> {
+        let mut both = self.fields().zip(other.fields().map(|(_, value)| value));
+        both.find_map(|((field, ours), theirs)| {
+            (ours.is_some() && theirs.is_some() && ours != theirs).then_some(field.name)
+        })
     }
 
     pub fn of(&self) -> &'static ComplexType {

@@ -107,6 +107,8 @@ fn nobody_can_present_more_than_is_granted() {
         owner_name: Some("CONTOSO".to_owned()),
         company_name: Some("Contoso".to_owned()),
         serial_nr: Some("1010000014".to_owned()),
+        owner_description: Some("Contoso".to_owned()),
+        license_url: Some(String::new()),
         dates: PresentedDates { grace: Some(None), ..PresentedDates::default() },
         modules: [("SKRAFTDISKIMAGEV5", 10), ("SQLBACKUP", 5), ("EXCHANGEBACKUP", 7)]
             .map(|(n, s)| (n.to_owned(), s))
@@ -114,13 +116,15 @@ fn nobody_can_present_more_than_is_granted() {
     };
     assert_eq!(owner().accept(&granted, at(NOW)), Ok(()));
     type Change = fn(&mut Presented);
-    let changes: [(Change, &str); 8] = [
+    let changes: [(Change, &str); 10] = [
         (|p| p.modules[0].1 = 11, "ModuleLicenses"),
         (|p| drop(p.modules.pop()), "ModuleLicenses"),
         (|p| p.modules.push(("SQLBACKUP".to_owned(), 5)), "ModuleLicenses"),
         (|p| p.modules[1].0 = "OTHER".to_owned(), "ModuleLicenses"),
         (|p| p.company_name = Some("contoso".to_owned()), "CompanyName"),
         (|p| p.serial_nr = Some(String::new()), "SerialNr"),
+        (|p| p.owner_description = Some("Fabrikam".to_owned()), "OwnerDescription"),
+        (|p| p.license_url = Some("https://shop.example".to_owned()), "LicenseUrl"),
         (|p| p.dates.grace = Some(Some(at(NOW))), "GraceDate"),
         (|p| p.dates.expires = Some(Some(at(NOW))), "ExpiryDate"),
     ];

@@ -52,11 +52,11 @@ pub enum Refusal {
     NoFreeSeat { provider_entity_id: i32, license_type: LicenseType, seats_total: i64, pools: usize },
     #[error("User '{username}' holds no {license_type} license. Check the user name and the type, or assign one.")]
     NotAssigned { username: String, license_type: LicenseType },
-    #[error("Owner '{owner_name}' does not exist or is not among the entities of this credential. Check the name.")]
+    #[error("Owner '{}' does not exist or is not among the entities of this credential. Check the name.", shortened(.owner_name))]
     OwnerUnknown { owner_name: String },
     #[error("Associate {id} does not exist or does not belong to the entities of this credential. Check the id.")]
     AssociateUnknown { id: i32 },
-    #[error("There is no module '{name}'; there are SKRAFTDISKIMAGEV5, SQLBACKUP and EXCHANGEBACKUP.")]
+    #[error("There is no module '{}'; there are SKRAFTDISKIMAGEV5, SQLBACKUP and EXCHANGEBACKUP.", shortened(.name))]
     ModuleUnknown { name: String },
     #[error("There are more than {max} owners. Ask for one of them at a time.")]
     TooManyOwners { max: usize },
@@ -73,6 +73,11 @@ impl Refusal {
     }
 }
 
+/// Enough of what a caller sent to be recognised, on one line.
+pub fn shortened(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
 fn field_text(field: &str, fault: FieldFault) -> String {
     match fault {
         FieldFault::Missing => {
@@ -81,7 +86,10 @@ fn field_text(field: &str, fault: FieldFault) -> String {
         FieldFault::Empty => format!("{field} is empty. Send a value."),
         FieldFault::TooLong => format!("{field} is longer than {NAME_CHARS_MAX} characters. Send a shorter one."),
         FieldFault::ControlCharacter => format!("{field} contains a control character. Send it without."),
-        FieldFault::NotPositive => format!("{field} must be 1 or more. Send the number of a provider entity."),
+        FieldFault::NotPositive => {
+            let what = if field == "AssociateId" { "id of a user" } else { "number of a provider entity" };
+            format!("{field} must be 1 or more. Send the {what}.")
+        }
     }
 }
 

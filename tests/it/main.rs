@@ -20,6 +20,7 @@ mod malformed;
 mod migration;
 mod netserver_clients;
 mod netserver_contract;
+mod netserver_license;
 mod netserver_soap;
 mod operations;
 mod program;

@@ -33,12 +33,12 @@ fn send_published(server: &Server, path: &str, sample: &str) -> Element {
     read(&answer).body.expect("a Body")
 }
 
-fn read(answer: &Answer) -> envelope::Envelope {
+pub fn read(answer: &Answer) -> envelope::Envelope {
     envelope::read(&answer.body, &envelope::Limits::default()).expect("an envelope")
 }
 
 /// Names and order: `A(B C*2)` is an A with a B and two C in it.
-fn shape(element: &Element) -> String {
+pub fn shape(element: &Element) -> String {
     let shapes: Vec<String> = element.children.iter().map(shape).collect();
     let groups = shapes.chunk_by(|a, b| a == b).map(|alike| match alike.len() {
         1 => alike[0].clone(),
@@ -49,7 +49,7 @@ fn shape(element: &Element) -> String {
 }
 
 /// What is at the end of a path of names; of several the one at this number.
-fn at<'e>(element: &'e Element, path: &str) -> &'e Element {
+pub fn at<'e>(element: &'e Element, path: &str) -> &'e Element {
     path.split('/').fold(element, |element, step| {
         let (name, number) = step.split_once('#').map_or((step, 0), |(name, n)| (name, n.parse().expect("a number")));
         let found = element.children.iter().filter(|child| child.name == name).nth(number);
@@ -143,7 +143,7 @@ fn the_published_requests_get_the_published_responses() {
 }
 
 /// The six numbers of a module, in their order.
-fn numbers(license: &Element, module: usize) -> [i32; 6] {
+pub fn numbers(license: &Element, module: usize) -> [i32; 6] {
     let module = at(license, &format!("ExtendedModuleLicenses/ExtendedModuleLicense#{module}"));
     std::array::from_fn(|n| module.children[2 + n].text.parse().expect("a number"))
 }

@@ -117,6 +117,8 @@ impl Dates {
             Some(offset) => offset.to_timestamp(local),
             None => self.zone().rules().to_timestamp(local),
         };
+        // Of the last second callers hand back as much of the fraction as they can hold.
+        let at = at.ok().filter(|at| at.as_second() < Timestamp::MAX.as_second());
         Some(Some(at.unwrap_or(Timestamp::MAX)))
     }
 }

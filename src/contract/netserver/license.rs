@@ -11,7 +11,7 @@ use crate::contract::message::{Record, Value};
 use crate::contract::{ComplexType, Field, Kind};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::license::{Owner, Presented, PresentedDates, Status, Terms};
-use crate::seats::{LicenseType, Refusal};
+use crate::seats::{LicenseType, Refusal, shortened};
 use crate::store::{Activation, ModulesRequest, Owners, OwnersRequest};
 
 pub static LICENSE: Contract = Contract {
@@ -167,7 +167,7 @@ async fn get_user_licenses_mdo_list(call: Call) -> Result<Option<Value>, Error> 
             let id = sort_order(license_type);
             list_item(&call, id, id, license_type.module_name(), "module", &tooltip, license_type.name())
         });
-        let description = description(owner);
+        let description = owner.description();
         list_item(&call, owner.entity_id, rank, &owner.name, "owner", description, description)
             .with("ChildItems", Value::Array(modules.collect()))
     });
@@ -212,15 +212,10 @@ async fn modules_request(call: &mut Call) -> Result<ModulesRequest, Error> {
     for name in call.required("ModuleLicenseNames", names).await? {
         match LicenseType::of_module(&name) {
             Some(license_type) => license_types.push(license_type),
-            None => return Err(call.refuse(Refusal::ModuleUnknown { name: shortened(&name) }).await),
+            None => return Err(call.refuse(Refusal::ModuleUnknown { name }).await),
         }
     }
     Ok(ModulesRequest { associate_id, owner_name, license_types })
-}
-
-/// Enough of what a caller sent to be recognised.
-fn shortened(name: &str) -> String {
-    name.chars().take(64).filter(|c| !c.is_control()).collect()
 }
 
 async fn validate_license_info(mut call: Call) -> Result<Option<Value>, Error> {
@@ -282,6 +277,13 @@ fn presented(call: &Call, mut license: Record) -> Result<Presented, String> {
     let mut new = license
         .take_record("New")
         .ok_or("New is missing. Fetch the license with GetLicenseFromLicenseServer, then hand it back as it is.")?;
+    let differs = |what: &str| {
+        format!("No issuer grants this license: {what} differs. Fetch it again, then hand it back as it is.")
+    };
+    if let Some(what) = new.differs_from(&said_of_any_license()) {
+        return Err(differs(what));
+    }
+    let owner_name = new.take_string("OwnerName");
     let mut date = |name: &'static str| match new.take_date_time(name) {
         None => Ok(None),
         Some(text) => call.dates.parse(&text).map(Some).ok_or_else(|| format!("{name} of New is no date.")),
@@ -293,14 +295,24 @@ fn presented(call: &Call, mut license: Record) -> Result<Presented, String> {
         expires: date("ExpiryDate")?,
         grace: date("GraceDate")?,
     };
-    let modules = new.take_array("ModuleLicenses").unwrap_or_default().into_iter().map(|mut module| {
-        (module.take_string("ModuleName").unwrap_or_default(), module.take_int("NumberOfLicenses").unwrap_or(0))
-    });
-    let modules = modules.collect();
+    let mut modules = Vec::new();
+    for mut module in new.take_array("ModuleLicenses").unwrap_or_default() {
+        let name = module.take_string("ModuleName").unwrap_or_default();
+        let of_any = LicenseType::of_module(&name).map(said_of_any_module);
+        if let Some(what) = of_any.and_then(|of_any| module.differs_from(&of_any)) {
+            return Err(differs(&format!("{what} of module {}", shortened(&name))));
+        }
+        if module.take_string("OwnerName").is_some_and(|of_module| Some(of_module) != owner_name) {
+            return Err(differs(&format!("OwnerName of module {}", shortened(&name))));
+        }
+        modules.push((name, module.take_int("NumberOfLicenses").unwrap_or(0)));
+    }
     Ok(Presented {
-        owner_name: new.take_string("OwnerName"),
+        owner_name,
         company_name: new.take_string("CompanyName"),
         serial_nr: new.take_string("SerialNr"),
+        owner_description: new.take_string("OwnerDescription"),
+        license_url: new.take_string("LicenseUrl"),
         dates,
         modules,
     })
@@ -336,37 +348,47 @@ fn extended_license_info(call: &Call, owner: &Owner, with_new: bool) -> Record {
 fn license_info(call: &Call, owner: &Owner, terms: &Terms) -> Record {
     let date = |at| Value::DateTime(call.dates.text(at));
     let modules = LicenseType::ALL.into_iter().map(|license_type| module_license(&owner.name, terms, license_type));
-    Record::new(&LICENSE_INFO)
+    said_of_any_license()
         .with("CompanyName", string(&terms.company_name))
         .with("SerialNr", string(terms.serial_nr.as_deref().unwrap_or_default()))
         .with("OwnerName", string(&owner.name))
-        .with("OwnerDescription", string(description(owner)))
+        .with("OwnerDescription", string(owner.description()))
         .with("NextCheckDate", date(terms.dates.next_check))
         .with("MaintenanceDate", date(terms.dates.maintenance))
         .with("AdminWarningDate", date(terms.dates.admin_warning))
         .with("ExpiryDate", date(terms.dates.expires))
         .with("GraceDate", date(terms.dates.grace))
-        .with("ExtraFlags", int(0))
         .with("LicenseUrl", string(owner.shop_url.as_deref().unwrap_or_default()))
+        .with("ModuleLicenses", Value::Array(modules.collect()))
+}
+
+/// The members of a license that are alike in all of them.
+fn said_of_any_license() -> Record {
+    Record::new(&LICENSE_INFO)
+        .with("ExtraFlags", int(0))
         .with("LicenseVersion", string("1"))
         .with("DeploymentType", int(0))
         .with("ProductType", string(""))
         .with("ProductDescription", string(""))
-        .with("ModuleLicenses", Value::Array(modules.collect()))
         .with("Signature", string(""))
 }
 
 fn module_license(owner_name: &str, terms: &Terms, license_type: LicenseType) -> Record {
-    Record::new(&MODULE_LICENSE)
+    said_of_any_module(license_type)
         .with("OwnerName", string(owner_name))
         .with("ModuleName", string(license_type.module_name()))
+        .with("NumberOfLicenses", int(terms.seats[license_type.index()]))
+}
+
+/// The members of a module of this type that are alike in all licenses.
+fn said_of_any_module(license_type: LicenseType) -> Record {
+    Record::new(&MODULE_LICENSE)
         .with("ModuleDescription", string(license_type.name()))
         .with("ModuleTooltip", string(""))
         .with("ModuleVersion", string(""))
         .with("LicenseType", Value::Enumeration("UserLicense"))
         .with("Unrestricted", Value::Boolean(false))
         .with("AllowedUserType", Value::Enumeration("InternalAssociate"))
-        .with("NumberOfLicenses", int(terms.seats[license_type.index()]))
         .with("ExtraFlags", int(0))
         .with("ExtraInfo", string(""))
         .with("SortOrder", Value::Int(sort_order(license_type)))
@@ -380,7 +402,7 @@ fn license_owners(owners: &[Owner], restricted: impl Fn(&Owner) -> Value) -> Val
     let carrier = |owner: &Owner| {
         Record::new(&LICENSE_OWNER)
             .with("Name", string(&owner.name))
-            .with("Description", string(description(owner)))
+            .with("Description", string(owner.description()))
             .with("RestrictedModuleLicenses", restricted(owner))
             .with("UnrestrictedModuleLicenses", Value::Array(Vec::new()))
     };
@@ -430,11 +452,6 @@ fn list_item(call: &Call, id: i32, rank: i32, name: &str, kind: &str, tooltip: &
         .with("StyleHint", string(""))
         .with("Hidden", Value::Boolean(false))
         .with("FullName", string(full_name))
-}
-
-/// What people are shown of an owner.
-pub(super) fn description(owner: &Owner) -> &str {
-    owner.description.as_deref().unwrap_or(&owner.current.company_name)
 }
 
 fn tooltip(owner: &Owner, license_type: LicenseType) -> String {

@@ -1,7 +1,7 @@
 //! SoPrincipal.svc: signing in. Who is refused gets an answer that says so, not an exception, and no reason: an unknown
 //! user and a wrong password are one.
 
-use super::license::{description, sort_order};
+use super::license::sort_order;
 use super::types::{
     AUTHENTICATION_GENERIC_DATA, GRANTED_MODULE_LICENSE, SO_CREDENTIALS, SO_PRINCIPAL_CARRIER, SO_SYSTEM_INFO_CARRIER,
 };
@@ -143,7 +143,7 @@ fn granted(call: &Call, owner: &Owner) -> Vec<Record> {
         Record::new(&GRANTED_MODULE_LICENSE)
             .with("OwnerId", Value::Int(owner.entity_id))
             .with("OwnerName", string(&owner.name))
-            .with("OwnerDescription", string(description(owner)))
+            .with("OwnerDescription", string(owner.description()))
             .with("ModuleId", Value::Int(sort_order(license_type)))
             .with("Name", string(license_type.module_name()))
             .with("Description", string(license_type.name()))

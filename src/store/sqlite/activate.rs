@@ -9,7 +9,7 @@ use super::facts::Caller;
 use super::owner;
 use super::stop::{Stop, caller_of_role, settle};
 use crate::license::{OpenPool, Owner, PoolChange, Presented, resize};
-use crate::seats::{FieldFault, LicenseType, Refusal, Role};
+use crate::seats::{FieldFault, LicenseType, Refusal, Role, shortened};
 use crate::store::{Activation, Call};
 
 pub(super) fn activate(
@@ -63,7 +63,9 @@ fn offered_to(
     if ids.is_empty() {
         return Err(Refusal::License {
             reason: format!(
-                "No license is offered to company '{company_name}' under serial number '{serial_nr}' among the entities of this credential. Check that both are written as the issuer has them, or ask it for an offer."
+                "No license is offered to company '{}' under serial number '{}' among the entities of this credential. Check that both are written as the issuer has them, or ask it for an offer.",
+                shortened(company_name),
+                shortened(serial_nr)
             ),
         }
         .into());

@@ -212,14 +212,20 @@ fn terms(row: &Row<'_>, first: usize, seats: PerType<i64>) -> rusqlite::Result<T
         company_name: text(row, first)?.unwrap_or_default(),
         serial_nr: text(row, first + 1)?,
         dates: Dates {
-            next_check: time(row, first + 2)?,
-            maintenance: time(row, first + 3)?,
-            admin_warning: time(row, first + 4)?,
-            expires: time(row, first + 5)?,
-            grace: time(row, first + 6)?,
+            next_check: date(row, first + 2)?,
+            maintenance: date(row, first + 3)?,
+            admin_warning: date(row, first + 4)?,
+            expires: date(row, first + 5)?,
+            grace: date(row, first + 6)?,
         },
         seats,
     })
+}
+
+/// A date of the year 1 is none, as license tools have it: so an offer can say that there is no such date any more.
+fn date(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
+    const NONE_BEFORE: Timestamp = Timestamp::constant(-62_104_060_800, 0); // 0002-01-01
+    Ok(time(row, index)?.filter(|at| *at >= NONE_BEFORE))
 }
 
 /// A text that somebody typed. One that is no UTF-8 must not keep the others of a list from being read.

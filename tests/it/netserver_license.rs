@@ -1,0 +1,1154 @@
+//! What license tools are told of the pools, and what they may do to them: status, numbers, each operation, activation.
+
+use seatkeeper::contract::netserver::LICENSE;
+use seatkeeper::soap::envelope::Element;
+
+use crate::harness::*;
+use crate::netserver_soap::{at, numbers, read, shape};
+
+const CONTOSO: &str = "<OwnerName>CONTOSO</OwnerName>";
+
+/// A service and the tickets of its users.
+struct Tools {
+    server: Server,
+    reader: String,
+    agent: String,
+    admin: String,
+}
+
+impl Tools {
+    fn start() -> Tools {
+        let server = Server::with_owners();
+        let [reader, agent, admin] = ["reader", "agent", "admin"].map(|user| server.netserver_sign_in(user));
+        Tools { server, reader, agent, admin }
+    }
+
+    fn ticket(&self, user: &str) -> &str {
+        match user {
+            "reader" => &self.reader,
+            "agent" => &self.agent,
+            "admin" => &self.admin,
+            _ => "",
+        }
+    }
+
+    fn call(&self, user: &str, operation: &str, arguments: &str) -> Answer {
+        self.server.license_call(self.ticket(user), operation, arguments)
+    }
+
+    /// What is in the Response of a call that succeeds.
+    fn response(&self, user: &str, operation: &str, arguments: &str) -> Element {
+        let answer = self.call(user, operation, arguments);
+        assert_eq!(answer.exception(), None, "{operation} {arguments}: {answer:?}");
+        read(&answer).body.and_then(|body| body.children.into_iter().next()).expect("a Response")
+    }
+
+    /// The exception of a call, and why.
+    fn refused(&self, user: &str, operation: &str, arguments: &str) -> (String, String) {
+        let answer = self.call(user, operation, arguments);
+        let exception = answer.exception().unwrap_or_else(|| panic!("{operation} {arguments}: {answer:?}"));
+        (exception, answer.element("FriendlyText").expect("a text"))
+    }
+
+    fn status(&self) -> [String; 3] {
+        let response = self.response("reader", "GetLicenseStatusFromLicenseServer", CONTOSO);
+        ["LicenseStatus", "Message", "Url"].map(|member| at(&response, member).text.clone())
+    }
+
+    /// Takes this many seats of CONTOSO's.
+    fn take(&self, license_type: &str, seats: usize) {
+        for n in 0..seats {
+            assert_eq!(self.server.assign(&format!("{license_type}-{n}"), 42, license_type).code(), "Success");
+        }
+    }
+
+    /// All that an activation could change.
+    fn state(&self) -> String {
+        self.server.query(
+            "SELECT (SELECT group_concat(id || ' ' || seats_total, ', ') FROM license_pool) || '; '
+                 || (SELECT group_concat(concat_ws(' ', id, name, owner_name, serial_nr, next_check_at, maintenance_at, admin_warning_at, expires_at, grace_at), ', ') FROM entity) || '; '
+                 || (SELECT count(*) FROM license_offer) || (SELECT count(*) FROM license_offer_module) || '; '
+                 || (SELECT max(id) FROM audit_event)",
+        )
+    }
+}
+
+/// The texts of the leaves of an element, in their order.
+fn texts(element: &Element) -> Vec<String> {
+    if element.children.is_empty() {
+        return vec![element.text.clone()];
+    }
+    element.children.iter().flat_map(texts).collect()
+}
+
+fn names(names: &[&str]) -> String {
+    let strings: String = names.iter().map(|name| format!("<a:string>{name}</a:string>")).collect();
+    format!(
+        "<ModuleLicenseNames xmlns:a=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\">{strings}</ModuleLicenseNames>"
+    )
+}
+
+fn modules(associate: i32, owner: &str, of: &[&str]) -> String {
+    format!("<AssociateId>{associate}</AssociateId><ModuleOwner>{owner}</ModuleOwner>{}", names(of))
+}
+
+// Status and numbers -------------------------------------------------------------------------------------------------
+
+const OFFER: &str = "INSERT INTO license_offer (entity_id) VALUES (42);";
+
+fn offer_seats(license_type: &str, seats: i32) -> String {
+    format!("{OFFER} INSERT INTO license_offer_module VALUES (42, '{license_type}', {seats});")
+}
+
+#[test]
+fn the_status_follows_what_stands_in_the_database() {
+    const NO_SHOP: &str = "UPDATE entity SET shop_url = NULL WHERE id = 42;";
+    const WARNED: &str = "UPDATE entity SET admin_warning_at = '2020-01-01T00:00:00Z', expires_at = '2098-01-01T00:00:00Z' WHERE id = 42;";
+    const COMPANY: &str = "UPDATE license_offer SET company_name = 'Contoso Ltd' WHERE entity_id = 42;";
+    const SERIAL: &str = "UPDATE license_offer SET serial_nr = '1010000022' WHERE entity_id = 42;";
+    const ENDED: &str = "UPDATE entity SET grace_at = '2020-01-01T00:00:00Z' WHERE id = 42;";
+    const LONGER: &str = "UPDATE license_offer SET grace_at = '2099-01-01T00:00:00Z' WHERE entity_id = 42;";
+    const SHOP: &str = "https://shop.example/contoso";
+    let (more, fewer, below) = (offer_seats("SqlBackup", 6), offer_seats("SqlBackup", 1), offer_seats("SqlBackup", 0));
+    let expires = "The license of CONTOSO expires at 2098-01-01T00:00:00Z. Renew it";
+    let all = |parts: &[&str]| parts.concat();
+    for (name, sql, status, message, url) in [
+        ("as seeded", String::new(), "Ok", "", ""),
+        ("no seat is free", "UPDATE license_pool SET seats_total = 1 WHERE id = 2;".to_owned(), "Ok", "", ""),
+        (
+            "no pool is open",
+            "UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 2;".to_owned(),
+            "Ok",
+            "",
+            "",
+        ),
+        ("not active", "UPDATE entity SET active = 0 WHERE id = 42;".to_owned(), "Ok", "", ""),
+        ("an offer of what there is", OFFER.to_owned(), "Ok", "", ""),
+        ("the same number", offer_seats("SqlBackup", 5), "Ok", "", ""),
+        ("more seats", more.clone(), "NewLicenseAvailable", "", ""),
+        ("fewer seats", fewer, "NewLicenseAvailable", "", ""),
+        (
+            "seats of a type that had none",
+            all(&["UPDATE license_pool SET seats_total = 0 WHERE id = 3;", &offer_seats("ExchangeBackup", 1)]),
+            "NewLicenseAvailable",
+            "",
+            "",
+        ),
+        ("another date", all(&[OFFER, LONGER]), "NewLicenseAvailable", "", ""),
+        ("another name", all(&[OFFER, COMPANY]), "NewCompanyNameAvailable", "", ""),
+        ("another number", all(&[OFFER, SERIAL]), "NewSerialAvailable", "", ""),
+        ("number before seats", all(&[&more, SERIAL]), "NewSerialAvailable", "", ""),
+        ("name before number and seats", all(&[&more, SERIAL, COMPANY]), "NewCompanyNameAvailable", "", ""),
+        ("warned", all(&[WARNED, NO_SHOP]), "UseCustomMessage", expires, ""),
+        (
+            "warned, an empty shop",
+            all(&[WARNED, "UPDATE entity SET shop_url = '' WHERE id = 42;"]),
+            "UseCustomMessage",
+            expires,
+            "",
+        ),
+        ("warned, with a shop", WARNED.to_owned(), "UseCustomMessageAndUrl", expires, SHOP),
+        (
+            "not yet warned",
+            "UPDATE entity SET admin_warning_at = '2098-01-01T00:00:00Z' WHERE id = 42;".to_owned(),
+            "Ok",
+            "",
+            "",
+        ),
+        ("an offer before the warning", all(&[WARNED, &more]), "NewLicenseAvailable", "", ""),
+        ("an offer of what there is, warned", all(&[WARNED, OFFER]), "UseCustomMessageAndUrl", expires, SHOP),
+        ("ended", ENDED.to_owned(), "ProblemWithLicense", "ended at 2020-01-01T00:00:00Z", ""),
+        ("ended, before all else", all(&[ENDED, WARNED, &more, COMPANY, SERIAL]), "ProblemWithLicense", "ended at", ""),
+        ("ended, a longer one is offered", all(&[ENDED, OFFER, LONGER]), "NewLicenseAvailable", "", ""),
+        (
+            "offered below use",
+            below.clone(),
+            "ProblemWithLicense",
+            "1 SqlBackup seats of CONTOSO are in use and the new license has 0. Release 1 first.",
+            "",
+        ),
+        (
+            "below use, before all else",
+            all(&[&below, COMPANY, SERIAL, WARNED]),
+            "ProblemWithLicense",
+            "Release 1 first",
+            "",
+        ),
+        (
+            "dates in disorder",
+            "UPDATE entity SET expires_at = '2098-01-01T00:00:00Z', grace_at = '2097-01-01T00:00:00Z' WHERE id = 42;"
+                .to_owned(),
+            "ProblemWithLicense",
+            "not in order",
+            "",
+        ),
+        (
+            "no owner of that name",
+            "UPDATE entity SET owner_name = NULL WHERE id = 42;".to_owned(),
+            "ProblemWithLicense",
+            "Owner 'CONTOSO' does not exist",
+            "",
+        ),
+    ] {
+        let tools = Tools::start();
+        tools.take("SqlBackup", 1);
+        tools.server.sql(&sql);
+        let [found, told, at] = tools.status();
+        assert_eq!((&*found, &*at), (status, url), "{name}: {told}");
+        assert!(told.contains(message) && told.is_empty() == message.is_empty(), "{name}: {told}");
+    }
+}
+
+/// What one surface tells of CONTOSO: the numbers of its first module, whether what is granted can be activated, the status.
+type Surface = fn(&Tools) -> ([i32; 6], bool, String);
+
+const SURFACES: [(&str, Surface); 1] = [("SOAP", soap)];
+
+fn soap(tools: &Tools) -> ([i32; 6], bool, String) {
+    let license = tools.response("reader", "GetLicenseFromLicenseServer", CONTOSO);
+    let [status, ..] = tools.status();
+    (numbers(&license, 0), at(&license, "CanBeActivated").text == "true", status)
+}
+
+#[test]
+fn the_worked_answer_step_by_step() {
+    let tools = Tools::start();
+    tools.take("SkraftDiskImageV5", 3);
+    tools.take("SqlBackup", 5);
+    let offer = |seats: i32| {
+        tools.server.sql(&format!("DELETE FROM license_offer; {}", offer_seats("SkraftDiskImageV5", seats)));
+    };
+    let assign = || assert_eq!(tools.server.assign("one-more", 42, "SkraftDiskImageV5").code(), "Success");
+    let steps: [(&str, &dyn Fn(), [i32; 6], bool, &str); 4] = [
+        ("3 of 10 in use", &|| (), [3, 7, 0, 10, 7, 10], true, "Ok"),
+        ("one more", &assign, [4, 6, 0, 10, 6, 10], true, "Ok"),
+        ("12 offered", &|| offer(12), [4, 6, 2, 12, 8, 10], true, "NewLicenseAvailable"),
+        ("3 offered", &|| offer(3), [4, 6, -7, 3, -1, 10], false, "ProblemWithLicense"),
+    ];
+    for (step, change, numbers, can_be_activated, status) in steps {
+        change();
+        for (surface, ask) in SURFACES {
+            assert_eq!(ask(&tools), (numbers, can_be_activated, status.to_owned()), "{step}, {surface}");
+        }
+    }
+    let seats: i64 = tools.server.query(
+        "SELECT count(*) FROM seat JOIN license_pool ON id = pool_id WHERE entity_id = 42 AND account_id IS NOT NULL",
+    );
+    assert_eq!(seats, 9, "an offer takes nobody's seat");
+}
+
+#[test]
+fn numbers_are_of_the_pools_that_are_open() {
+    let tools = Tools::start();
+    tools.server.sql(
+        "INSERT INTO license_pool (id, entity_id, license_type, seats_total, starts_at, expires_at) VALUES
+             (21, 42, 'SkraftDiskImageV5', 100, NULL, '2020-01-01T00:00:00Z'),
+             (22, 42, 'SkraftDiskImageV5', 200, '2098-01-01T00:00:00Z', NULL),
+             (23, 42, 'SkraftDiskImageV5', 4, '2020-01-01T00:00:00Z', '2098-01-01T00:00:00Z');
+         UPDATE seat SET account_id = 101 WHERE pool_id = 21 AND seat_no = 1;
+         UPDATE seat SET account_id = 102 WHERE pool_id = 23 AND seat_no = 1;",
+    );
+    let license = tools.response("reader", "GetLicenseFromDB", CONTOSO);
+    assert_eq!(numbers(&license, 0), [1, 13, 0, 14, 13, 14]);
+    let held = |associate: i32| {
+        let asked = format!("<AssociateId>{associate}</AssociateId><ModuleOwner>CONTOSO</ModuleOwner>");
+        tools.response("reader", "GetThirdPartyLicenseAssignments", &asked).children.len()
+    };
+    assert_eq!((held(101), held(102)), (0, 1), "a seat that has expired is none");
+}
+
+// Who may do what ----------------------------------------------------------------------------------------------------
+
+const UNSUPPORTED: [&str; 3] = ["GetModuleLicenseHistoryFromLicenseServer", "GetLicenseFromFile", "AddLicenseFromFile"];
+
+/// Each operation with arguments that do, and the least role that may call it. What changes something comes last.
+fn operations() -> Vec<(&'static str, String, &'static str)> {
+    let owner = CONTOSO.to_owned();
+    let sql = modules(101, "CONTOSO", &["SQLBACKUP"]);
+    let presented = |argument: &str| format!("<{argument}><New>{CONTOSO}</New></{argument}>");
+    vec![
+        ("GetLicenseForAllOwnersFromDB", String::new(), "reader"),
+        ("GetLicenseFromLicenseServer", owner.clone(), "reader"),
+        ("ValidateLicenseInfo", presented("LicenseInfo"), "reader"),
+        ("GetLicenseStatusFromLicenseServer", owner.clone(), "reader"),
+        ("GetLicenseFromDB", owner.clone(), "reader"),
+        ("GetUserLicenses", "<AssociateId>101</AssociateId>".to_owned(), "reader"),
+        ("GetSatelliteLicenses", "<SatelliteId>0</SatelliteId>".to_owned(), "reader"),
+        ("GetShopUrl", owner.clone(), "reader"),
+        ("GetUserLicensesMDOList", String::new(), "reader"),
+        ("GetModuleLicenseFromDB", format!("{CONTOSO}<ModuleName>SQLBACKUP</ModuleName>"), "reader"),
+        (
+            "GetThirdPartyLicenseAssignments",
+            "<AssociateId>101</AssociateId><ModuleOwner>CONTOSO</ModuleOwner>".to_owned(),
+            "reader",
+        ),
+        ("AssignThirdPartyLicenses", sql.clone(), "agent"),
+        ("UnassignThirdPartyLicenses", sql, "admin"),
+        ("ActivateLicenseInfo", presented("NewLicense"), "admin"),
+        (
+            "ChangeSerialNumber",
+            "<NewCompanyName>C</NewCompanyName><NewSerialNumber>1</NewSerialNumber>".to_owned(),
+            "admin",
+        ),
+        ("RemoveLicenseFromDB", "<ModuleOwner>CONTOSO</ModuleOwner>".to_owned(), "admin"),
+    ]
+}
+
+#[test]
+fn each_operation_is_for_its_role_and_those_above() {
+    let tools = Tools::start();
+    const ROLES: [&str; 3] = ["reader", "agent", "admin"];
+    let rank = |role: &str| ROLES.iter().position(|r| *r == role);
+    let mut known: Vec<&str> = UNSUPPORTED.to_vec();
+    for (operation, arguments, least) in operations() {
+        known.push(operation);
+        assert_eq!(tools.refused("nobody", operation, &arguments).0, "SoSessionException", "{operation}");
+        for role in ROLES {
+            if rank(role) < rank(least) {
+                let before = tools.state();
+                let (exception, text) = tools.refused(role, operation, &arguments);
+                assert_eq!(exception, "SoSentryException", "{operation} by {role}");
+                assert!(text.contains(&format!("'{role}'")) && text.contains(&format!("'{least}' may")), "{text}");
+                assert_eq!(tools.state(), before, "{operation} by {role}");
+            } else {
+                tools.response(role, operation, &arguments);
+            }
+        }
+    }
+    known.sort_unstable();
+    let mut all: Vec<&str> = LICENSE.operations.iter().map(|operation| operation.name()).collect();
+    all.sort_unstable();
+    assert_eq!(known, all, "and there is no other operation");
+    assert_eq!(tools.server.violations(), []);
+}
+
+#[test]
+fn three_operations_are_not_supported() {
+    let tools = Tools::start();
+    for operation in UNSUPPORTED {
+        for arguments in ["", "<FileContent>x</FileContent>", "<LicenseInfo/><ModuleLicense/>"] {
+            assert_eq!(tools.refused("nobody", operation, arguments).0, "SoSessionException", "{operation}");
+            for role in ["reader", "admin"] {
+                assert_eq!(tools.refused(role, operation, arguments).0, "SoNotSupportedException", "{operation}");
+            }
+        }
+    }
+}
+
+// Arguments ----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn an_argument_that_is_not_there_is_named() {
+    let tools = Tools::start();
+    let strings = [
+        ("GetLicenseFromLicenseServer", "OwnerName", ""),
+        ("GetLicenseStatusFromLicenseServer", "OwnerName", ""),
+        ("GetLicenseFromDB", "OwnerName", ""),
+        ("GetShopUrl", "OwnerName", ""),
+        ("GetModuleLicenseFromDB", "OwnerName", "<ModuleName>SQLBACKUP</ModuleName>"),
+        ("GetModuleLicenseFromDB", "ModuleName", CONTOSO),
+        ("GetThirdPartyLicenseAssignments", "ModuleOwner", "<AssociateId>101</AssociateId>"),
+        ("RemoveLicenseFromDB", "ModuleOwner", ""),
+        ("ChangeSerialNumber", "NewCompanyName", "<NewSerialNumber>1</NewSerialNumber>"),
+        ("ChangeSerialNumber", "NewSerialNumber", "<NewCompanyName>C</NewCompanyName>"),
+    ];
+    for (operation, argument, others) in strings {
+        let ways = [
+            String::new(),
+            format!("<{argument} />"),
+            format!("<{argument} xsi:nil=\"true\" />"),
+            format!("<{argument}> \t\r\n</{argument}>"),
+            format!("<{argument} xmlns=\"urn:other\">CONTOSO</{argument}>"),
+        ];
+        for way in ways {
+            let arguments = format!("{others}{way}");
+            let (exception, text) = tools.refused("admin", operation, &arguments);
+            assert_eq!(exception, "SoInvalidArgumentException", "{operation} {arguments}");
+            assert!(text.starts_with(&format!("{argument} is empty")), "{operation} {arguments}: {text}");
+            assert_eq!(tools.refused("nobody", operation, &arguments).0, "SoSessionException", "{operation}");
+        }
+    }
+    let (sql, no_names) = (names(&["SQLBACKUP"]), names(&[]));
+    let owner = "<ModuleOwner>CONTOSO</ModuleOwner>";
+    let associate = "<AssociateId>101</AssociateId>";
+    for operation in ["AssignThirdPartyLicenses", "UnassignThirdPartyLicenses"] {
+        for (arguments, starts) in [
+            (String::new(), "AssociateId is empty"),
+            (format!("{owner}{sql}"), "AssociateId is empty"),
+            (
+                format!("<AssociateId>0</AssociateId>{owner}{sql}"),
+                "AssociateId must be 1 or more. Send the id of a user.",
+            ),
+            (format!("<AssociateId>-1</AssociateId>{owner}{sql}"), "AssociateId must be 1 or more"),
+            (format!("{associate}{sql}"), "ModuleOwner is empty"),
+            (format!("{associate}{owner}"), "ModuleLicenseNames is empty"),
+            (format!("{associate}{owner}<ModuleLicenseNames xsi:nil=\"true\" />"), "ModuleLicenseNames is empty"),
+            (format!("{associate}{owner}{no_names}"), "ModuleLicenseNames is empty"),
+            (
+                format!("{associate}{owner}<ModuleLicenseNames><string>SQLBACKUP</string></ModuleLicenseNames>"),
+                "ModuleLicenseNames is empty",
+            ),
+            (modules(101, "CONTOSO", &[""]), "There is no module ''"),
+            (
+                modules(101, "CONTOSO", &["SQLBACKUP", "SALES"]),
+                "There is no module 'SALES'; there are SKRAFTDISKIMAGEV5,",
+            ),
+        ] {
+            let (exception, text) = tools.refused("admin", operation, &arguments);
+            assert_eq!(exception, "SoInvalidArgumentException", "{arguments}");
+            assert!(text.starts_with(starts), "{arguments}: {text}");
+        }
+    }
+    for operation in ["GetUserLicenses", "GetThirdPartyLicenseAssignments"] {
+        for (arguments, starts) in
+            [("", "AssociateId is empty"), ("<AssociateId>0</AssociateId>", "AssociateId must be")]
+        {
+            let (exception, text) = tools.refused("reader", operation, arguments);
+            assert_eq!(exception, "SoInvalidArgumentException", "{operation}");
+            assert!(text.starts_with(starts), "{operation}: {text}");
+        }
+    }
+    for (operation, argument) in [("ValidateLicenseInfo", "LicenseInfo"), ("ActivateLicenseInfo", "NewLicense")] {
+        for arguments in [String::new(), format!("<{argument} xsi:nil=\"true\" />")] {
+            let (exception, text) = tools.refused("admin", operation, &arguments);
+            assert_eq!(exception, "SoInvalidArgumentException", "{operation}");
+            assert!(text.starts_with(&format!("{argument} is empty")), "{text}");
+        }
+    }
+    assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM audit_event WHERE action <> 'pool-create'"), 0);
+}
+
+#[test]
+fn a_name_that_is_no_owners_is_simply_unknown() {
+    let tools = Tools::start();
+    let long = "X".repeat(100_000);
+    let strange = [
+        "NOBODY",
+        "SUPEROFFICE",
+        "USER",
+        "SITE",
+        "CONTOSO'",
+        "' OR 1=1 --",
+        "CONTOSO; DROP TABLE entity",
+        "%",
+        "_ONTOSO",
+        "CONTOSO*",
+        "Wuckert, Cassin and Goyette",
+        "a & b < c > \"d\"",
+        "../../etc",
+        "CONTO\u{17F}O",
+        "ＣＯＮＴＯＳＯ",
+        "größe 名 \u{1F512}",
+        "CON\tTOSO",
+        "CON\r\nTOSO",
+        "CONTOSO\u{85}x",
+        "\u{202E}OSOTNOC",
+        "\u{FFFD}",
+        &long,
+    ];
+    for name in strange {
+        let owner = format!("<OwnerName>{}</OwnerName>", escape(name));
+        let module_owner = owner.replace("OwnerName", "ModuleOwner");
+        for operation in ["GetLicenseFromLicenseServer", "GetLicenseFromDB", "GetShopUrl"] {
+            assert_eq!(shape(&tools.response("reader", operation, &owner)), "Response", "{operation} {name}");
+        }
+        let module = format!("{owner}<ModuleName>SQLBACKUP</ModuleName>");
+        assert_eq!(shape(&tools.response("reader", "GetModuleLicenseFromDB", &module)), "Response", "{name}");
+        let status = tools.response("reader", "GetLicenseStatusFromLicenseServer", &owner);
+        assert_eq!(at(&status, "LicenseStatus").text, "ProblemWithLicense", "{name}");
+        let removed = tools.response("admin", "RemoveLicenseFromDB", &module_owner);
+        assert_eq!(at(&removed, "Succeeded").text, "false", "{name}");
+        let held = format!("<AssociateId>101</AssociateId>{module_owner}");
+        assert_eq!(shape(&tools.response("reader", "GetThirdPartyLicenseAssignments", &held)), "Response", "{name}");
+        let assigned = format!("{held}{}", names(&["SQLBACKUP"]));
+        let (exception, refusal) = tools.refused("admin", "AssignThirdPartyLicenses", &assigned);
+        assert_eq!(exception, "SoNotFoundException", "{name}");
+        let serial =
+            format!("<NewCompanyName>{0}</NewCompanyName><NewSerialNumber>{0}</NewSerialNumber>", escape(name));
+        let changed = tools.response("admin", "ChangeSerialNumber", &serial);
+        assert_eq!(at(&changed, "Succeeded").text, "false", "{name}");
+        // What was sent is told back so that it can be recognised, not so that it fills an answer or breaks a line.
+        for text in [&at(&status, "Message").text, &at(&removed, "Reason").text, &at(&changed, "Reason").text, &refusal]
+        {
+            let start: String = name.chars().filter(|c| !c.is_control()).take(20).collect();
+            assert!(text.contains(start.trim()), "{name}: {text}");
+            assert!(text.len() < 1000 && !text.contains(char::is_control), "{name}: {text}");
+        }
+    }
+    // And in any case, with blanks around it, it is known.
+    for name in ["CONTOSO", "contoso", "Contoso", " CONTOSO\t"] {
+        let owner = format!("<OwnerName>{name}</OwnerName>");
+        let license = tools.response("reader", "GetLicenseFromDB", &owner);
+        assert_eq!(at(&license, "Current/OwnerName").text, "CONTOSO", "{name}");
+    }
+    assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM entity WHERE owner_name IS NOT NULL"), 3);
+}
+
+// Reading ------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn all_owners_are_told_that_the_caller_may_know() {
+    let tools = Tools::start();
+    let contoso = tools.server.netserver_sign_in("contoso");
+    let outside = tools.server.netserver_sign_in("outside");
+    for (user, ticket, expected) in [
+        ("reader", &tools.reader, "CONTOSO FABRIKAM"),
+        ("contoso", &contoso, "CONTOSO"),
+        ("outside", &outside, "OUTSIDE"),
+    ] {
+        let owners = |operation: &str, path: &str| {
+            let answer = tools.server.license_call(ticket, operation, "");
+            let body = read(&answer).body.expect("a Body");
+            let list = at(&body, "Response");
+            list.children.iter().map(|item| at(item, path).text.clone()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(owners("GetLicenseForAllOwnersFromDB", "Current/OwnerName"), expected, "{user}");
+        assert_eq!(owners("GetUserLicensesMDOList", "Name"), expected, "{user}");
+        assert_eq!(owners("GetSatelliteLicenses", "Name"), expected, "{user}");
+    }
+}
+
+#[test]
+fn a_license_in_the_database_is_told_without_what_is_granted() {
+    let tools = Tools::start();
+    tools.take("SqlBackup", 2);
+    tools.server.sql(&offer_seats("SqlBackup", 1));
+    for license in [
+        tools.response("reader", "GetLicenseFromDB", CONTOSO),
+        tools.response("reader", "GetLicenseForAllOwnersFromDB", "").children.remove(0),
+    ] {
+        assert_eq!(shape(at(&license, "New")), "New");
+        assert_eq!((&*at(&license, "CanBeActivated").text, &*at(&license, "Reason").text), ("false", ""));
+        assert_eq!(numbers(&license, 1), [2, 3, 0, 5, 3, 5]);
+        assert_eq!(at(&license, "Current/CompanyName").text, "Contoso Backup");
+    }
+}
+
+#[test]
+fn one_module_is_told() {
+    let tools = Tools::start();
+    let module = |owner: &str, name: &str| {
+        let asked = format!("<OwnerName>{owner}</OwnerName><ModuleName>{name}</ModuleName>");
+        texts(&tools.response("reader", "GetModuleLicenseFromDB", &asked)).join("|")
+    };
+    for (owner, name, expected) in [
+        (
+            "CONTOSO",
+            "SKRAFTDISKIMAGEV5",
+            "CONTOSO|SKRAFTDISKIMAGEV5|SkraftDiskImageV5|||UserLicense|false|InternalAssociate|10|0||1|false||",
+        ),
+        ("contoso", " sqlbackup ", "CONTOSO|SQLBACKUP|SqlBackup|||UserLicense|false|InternalAssociate|5|0||2|false||"),
+        (
+            "FABRIKAM",
+            "ExchangeBackup",
+            "FABRIKAM|EXCHANGEBACKUP|ExchangeBackup|||UserLicense|false|InternalAssociate|0|0||3|false||",
+        ),
+        ("CONTOSO", "SALES", ""),
+        ("NOBODY", "SQLBACKUP", ""),
+    ] {
+        assert_eq!(module(owner, name), expected);
+    }
+}
+
+#[test]
+fn what_a_user_holds_and_can_be_assigned_is_told_by_owner() {
+    let tools = Tools::start();
+    tools.server.sql(
+        "UPDATE entity SET owner_name = 'NORTHWIND' WHERE id = 1;
+         UPDATE license_pool SET seats_total = 1 WHERE id = 3;
+         UPDATE seat SET account_id = 101 WHERE pool_id = 2 AND seat_no = 1;
+         UPDATE seat SET account_id = 102 WHERE pool_id = 3 AND seat_no = 1;
+         UPDATE seat SET account_id = 103 WHERE pool_id = 9 AND seat_no = 1;",
+    );
+    let contoso = tools.server.netserver_sign_in("contoso");
+    let outside = tools.server.netserver_sign_in("outside");
+    // Name, description, then for each module: can be assigned, free, in use, assigned.
+    let licenses = |ticket: &str, associate: i32| {
+        let asked = format!("<AssociateId>{associate}</AssociateId>");
+        let answer = tools.server.license_call(ticket, "GetUserLicenses", &asked);
+        let body = read(&answer).body.expect("a Body");
+        let owner = |owner: &Element| {
+            let links = at(owner, "RestrictedModuleLicenses").children.iter().map(|link| {
+                ["CanAssign", "Free", "InUse", "Assigned"].map(|member| at(link, member).text.clone()).join(" ")
+            });
+            format!("{}: {}", at(owner, "Name").text, links.collect::<Vec<_>>().join(", "))
+        };
+        at(&body, "Response").children.iter().map(owner).collect::<Vec<_>>()
+    };
+    const ANNA: &str = "CONTOSO: true 10 0 false, false 4 1 true, false 0 1 false";
+    const NORTHWIND: &str = "NORTHWIND: false 0 0 false, false 0 0 false, false 0 0 false";
+    assert_eq!(licenses(&tools.reader, 101), [ANNA, NORTHWIND], "the user's company and those above it");
+    assert_eq!(licenses(&contoso, 101), [ANNA], "as far as the caller may know them");
+    assert_eq!(licenses(&contoso, 103), [""; 0], "whose user that is");
+    assert_eq!(licenses(&tools.reader, 999), [""; 0]);
+    assert_eq!(licenses(&outside, 103), [""; 0], "what is held is told to whom the user belongs");
+    assert_eq!(licenses(&outside, 109), ["OUTSIDE: false 0 0 false, true 3 1 false, false 0 0 false"]);
+    // Fay holds a seat that is not among the caller's.
+    assert_eq!(licenses(&tools.reader, 103), ["FABRIKAM: false 0 0 false, true 2 0 false, false 0 0 false", NORTHWIND]);
+    tools.server.sql("UPDATE entity SET active = 0 WHERE id = 42");
+    assert_eq!(licenses(&contoso, 101), ["CONTOSO: false 10 0 false, false 4 1 true, false 0 1 false"], "not active");
+
+    let links = tools.response(
+        "reader",
+        "GetThirdPartyLicenseAssignments",
+        "<AssociateId>101</AssociateId><ModuleOwner>CONTOSO</ModuleOwner>",
+    );
+    assert_eq!(links.children.len(), 1);
+    assert_eq!(texts(&links).join("|"), "||false|5|1 of 5 in use|false|4|1|true|2|SQLBACKUP|SqlBackup||2");
+}
+
+#[test]
+fn the_central_database_is_the_one_site() {
+    let tools = Tools::start();
+    tools.take("SqlBackup", 1);
+    let site = |arguments: &str| {
+        let owners = tools.response("reader", "GetSatelliteLicenses", arguments);
+        owners.children.iter().map(|owner| texts(owner).join("|")).collect::<Vec<_>>()
+    };
+    const CONTOSO: &str = "||CONTOSO|Contoso Backup & Recovery\
+        |||false|10|0 of 10 in use|false|10|0|true|1|SKRAFTDISKIMAGEV5|SkraftDiskImageV5||1\
+        |||false|5|1 of 5 in use|false|4|1|true|2|SQLBACKUP|SqlBackup||2\
+        |||false|7|0 of 7 in use|false|7|0|true|3|EXCHANGEBACKUP|ExchangeBackup||3|";
+    assert_eq!(site("<SatelliteId>0</SatelliteId>")[0], CONTOSO);
+    assert_eq!(site("")[0], CONTOSO, "left out, it is 0");
+    assert!(site("<SatelliteId>0</SatelliteId>")[1].starts_with("||FABRIKAM|Fabrikam|"));
+    assert_eq!(site("<SatelliteId>7</SatelliteId>"), [""; 0]);
+    assert_eq!(site("<SatelliteId>-1</SatelliteId>"), [""; 0]);
+}
+
+#[test]
+fn the_list_of_licenses_is_a_tree() {
+    let tools = Tools::start();
+    let list = tools.response("reader", "GetUserLicensesMDOList", "");
+    assert_eq!(list.children.len(), 2);
+    let line = |item: &Element| {
+        ["Id", "Rank", "Name", "Type", "ToolTip", "FullName", "LastChanged"].map(|m| at(item, m).text.clone()).join("|")
+    };
+    assert_eq!(
+        line(&list.children[0]),
+        "42|1|CONTOSO|owner|Contoso Backup & Recovery|Contoso Backup & Recovery|0001-01-01T00:00:00"
+    );
+    assert_eq!(line(&list.children[1]), "43|2|FABRIKAM|owner|Fabrikam|Fabrikam|0001-01-01T00:00:00");
+    let modules: Vec<String> = at(&list.children[1], "ChildItems").children.iter().map(line).collect();
+    assert_eq!(
+        modules,
+        [
+            "1|1|SKRAFTDISKIMAGEV5|module|0 of 0 in use|SkraftDiskImageV5|0001-01-01T00:00:00",
+            "2|2|SQLBACKUP|module|0 of 2 in use|SqlBackup|0001-01-01T00:00:00",
+            "3|3|EXCHANGEBACKUP|module|0 of 0 in use|ExchangeBackup|0001-01-01T00:00:00",
+        ]
+    );
+}
+
+#[test]
+fn what_people_typed_is_told_as_it_is() {
+    let tools = Tools::start();
+    tools.server.sql(
+        "UPDATE entity SET name = ' A & B <C> \"größe\" 名' || char(13, 10, 9) || char(128274) || ' ', owner_description = char(1) || 'x',
+                           serial_nr = '  ', shop_url = 'https://shop.example/?a=1&b=<2>' WHERE id = 42;
+         UPDATE entity SET owner_description = CAST(x'C328' AS TEXT) WHERE id = 43;",
+    );
+    let license = tools.response("reader", "GetLicenseFromDB", CONTOSO);
+    assert_eq!(at(&license, "Current/CompanyName").text, " A & B <C> \"größe\" 名\r\n\t\u{1F512} ");
+    assert_eq!(at(&license, "Current/OwnerDescription").text, "\u{FFFD}x");
+    assert_eq!(at(&license, "Current/SerialNr").text, "  ");
+    assert_eq!(tools.response("reader", "GetShopUrl", CONTOSO).text, "https://shop.example/?a=1&b=<2>");
+    let fabrikam = tools.response("reader", "GetLicenseFromDB", "<OwnerName>FABRIKAM</OwnerName>");
+    assert_eq!(at(&fabrikam, "Current/OwnerDescription").text, "\u{FFFD}(");
+}
+
+// Assigning ----------------------------------------------------------------------------------------------------------
+
+fn module_names(links: &Element) -> String {
+    links.children.iter().map(|link| at(link, "Name").text.clone()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn modules_are_assigned_and_taken_back() {
+    let tools = Tools::start();
+    let assign =
+        |of: &[&str]| module_names(&tools.response("agent", "AssignThirdPartyLicenses", &modules(101, "CONTOSO", of)));
+    let unassign = |of: &[&str]| {
+        module_names(&tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", of)))
+    };
+    let events = || -> i64 { tools.server.query("SELECT count(*) FROM audit_event WHERE action <> 'pool-create'") };
+    assert_eq!(assign(&["SqlBackup"]), "SQLBACKUP", "all that is held then, in whatever case it is asked for");
+    assert_eq!(events(), 1);
+    assert_eq!(assign(&["SQLBACKUP"]), "SQLBACKUP", "once more changes nothing");
+    assert_eq!(events(), 1);
+    assert_eq!(assign(&["EXCHANGEBACKUP", "SQLBACKUP", "ExchangeBackup"]), "SQLBACKUP EXCHANGEBACKUP");
+    assert_eq!(events(), 2);
+    // The other service sees the same seats.
+    assert_eq!(tools.server.assign("anna", 42, "SqlBackup").code(), "AlreadyExists");
+    assert_eq!(tools.server.assign("anna", 42, "SkraftDiskImageV5").code(), "Success");
+    assert_eq!(unassign(&["SQLBACKUP"]), "SKRAFTDISKIMAGEV5 EXCHANGEBACKUP", "what is still held");
+    assert_eq!(unassign(&["SQLBACKUP"]), "SKRAFTDISKIMAGEV5 EXCHANGEBACKUP", "once more changes nothing");
+    assert_eq!(unassign(&["SKRAFTDISKIMAGEV5", "SQLBACKUP", "EXCHANGEBACKUP"]), "");
+    assert_eq!(events(), 6);
+    assert_eq!(tools.server.violations(), []);
+}
+
+#[test]
+fn the_audit_knows_the_caller_and_the_call() {
+    let tools = Tools::start();
+    let last = || -> String {
+        tools.server.query(
+            "SELECT concat_ws(' ', action, actor, request_id, username) FROM audit_event ORDER BY id DESC LIMIT 1",
+        )
+    };
+    let id = |answer: &Answer| answer.header("x-request-id").expect("an id").to_owned();
+    let assigned = tools.call("agent", "AssignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
+    assert_eq!(last(), format!("assign agent {} anna", id(&assigned)));
+    let released = tools.call("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
+    assert_eq!(last(), format!("release admin {} anna", id(&released)));
+    tools.server.sql(&offer_seats("SqlBackup", 8));
+    let activated = activate(&tools, "admin", &granted(&tools));
+    assert_eq!(last(), format!("pool-change admin {}", id(&activated)));
+    tools.server.sql(&format!(
+        "{} UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 2",
+        offer_seats("SqlBackup", 3)
+    ));
+    let activated = activate(&tools, "admin", &granted(&tools));
+    assert_eq!(last(), format!("pool-create admin {}", id(&activated)));
+    let removed = tools.call("admin", "RemoveLicenseFromDB", "<ModuleOwner>CONTOSO</ModuleOwner>");
+    assert_eq!(last(), format!("pool-change admin {}", id(&removed)));
+    assert_eq!(tools.server.violations(), []);
+}
+
+#[test]
+fn all_modules_are_assigned_or_none() {
+    let tools = Tools::start();
+    let all = ["SKRAFTDISKIMAGEV5", "SQLBACKUP", "EXCHANGEBACKUP"];
+    for (name, sql, associate, owner, exception, says) in [
+        (
+            "full",
+            "UPDATE license_pool SET seats_total = 0 WHERE id = 3",
+            101,
+            "CONTOSO",
+            "SoLicenseException",
+            "All 0 ExchangeBackup seats",
+        ),
+        ("no pool", "", 101, "FABRIKAM", "SoLicenseException", "has no SkraftDiskImageV5 license pool"),
+        (
+            "expired",
+            "UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 3",
+            101,
+            "CONTOSO",
+            "SoLicenseException",
+            "expired at 2020-01-01T00:00:00Z",
+        ),
+        (
+            "of another owner",
+            "UPDATE license_pool SET expires_at = NULL, seats_total = 7 WHERE id = 3;
+             UPDATE seat SET account_id = 101 WHERE pool_id = 9 AND seat_no = 1",
+            101,
+            "CONTOSO",
+            "SoLicenseException",
+            "'anna' already holds a SqlBackup license",
+        ),
+        ("an unknown user", "", 999, "CONTOSO", "SoNotFoundException", "Associate 999 does not exist"),
+        ("somebody else's user", "", 109, "CONTOSO", "SoNotFoundException", "Associate 109 does not exist"),
+        ("an unknown owner", "", 102, "NOBODY", "SoNotFoundException", "Owner 'NOBODY' does not exist"),
+        ("somebody else's owner", "", 102, "OUTSIDE", "SoNotFoundException", "Owner 'OUTSIDE' does not exist"),
+        (
+            "a user who is not active",
+            "UPDATE account SET active = 0 WHERE id = 102",
+            102,
+            "CONTOSO",
+            "SoNotFoundException",
+            "'bert' is not active",
+        ),
+        (
+            "an owner that is not active",
+            "UPDATE account SET active = 1; UPDATE entity SET active = 0 WHERE id = 42",
+            102,
+            "CONTOSO",
+            "SoNotFoundException",
+            "entity 42 is not active",
+        ),
+    ] {
+        tools.server.sql(sql);
+        let before = tools.state();
+        let (found, text) = tools.refused("agent", "AssignThirdPartyLicenses", &modules(associate, owner, &all));
+        assert_eq!(found, exception, "{name}: {text}");
+        assert!(text.contains(says), "{name}: {text}");
+        assert_eq!(tools.state(), before, "{name}: nothing is changed");
+    }
+    assert_eq!(
+        tools.server.query::<i64>("SELECT count(*) FROM audit_event WHERE action = 'assign' AND actor <> 'sql'"),
+        0
+    );
+    assert_eq!(tools.server.violations(), []);
+}
+
+#[test]
+fn what_another_owner_gave_is_not_taken_back() {
+    let tools = Tools::start();
+    tools.server.sql("UPDATE seat SET account_id = 101 WHERE pool_id = 4 AND seat_no = 1");
+    let before = tools.state();
+    let left = tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
+    assert_eq!((module_names(&left), tools.state()), (String::new(), before));
+    let left = tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "FABRIKAM", &["SQLBACKUP"]));
+    assert_eq!(module_names(&left), "");
+    assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM seat WHERE account_id IS NOT NULL"), 0);
+    // A seat of a pool that has expired is one, when it is to be given back.
+    tools.server.sql(
+        "UPDATE seat SET account_id = 101 WHERE pool_id = 2 AND seat_no = 1;
+         UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 2",
+    );
+    tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
+    assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM seat WHERE account_id IS NOT NULL"), 0);
+    for (associate, owner, exception) in
+        [(999, "CONTOSO", "SoNotFoundException"), (101, "NOBODY", "SoNotFoundException")]
+    {
+        assert_eq!(
+            tools.refused("admin", "UnassignThirdPartyLicenses", &modules(associate, owner, &["SQLBACKUP"])).0,
+            exception
+        );
+    }
+}
+
+// Activation ---------------------------------------------------------------------------------------------------------
+
+/// What GetLicenseFromLicenseServer tells of CONTOSO, as it stands in the answer.
+fn granted(tools: &Tools) -> String {
+    let answer = tools.call("reader", "GetLicenseFromLicenseServer", CONTOSO);
+    let (_, rest) = answer.body.split_once("<Response>").expect("a Response");
+    rest.split_once("</Response></GetLicenseFromLicenseServerResponse>").expect("its end").0.to_owned()
+}
+
+fn activate(tools: &Tools, user: &str, license: &str) -> Answer {
+    tools.call(user, "ActivateLicenseInfo", &format!("<NewLicense>{license}</NewLicense>"))
+}
+
+/// Succeeded and Reason of a LicenseResult.
+fn result(answer: &Answer) -> (bool, String) {
+    assert_eq!(answer.exception(), None, "{answer:?}");
+    let body = read(answer).body.expect("a Body");
+    let result = at(&body, "Response");
+    assert_eq!(shape(result), "Response(TableRight FieldProperties Succeeded Reason)");
+    (at(result, "Succeeded").text == "true", at(result, "Reason").text.clone())
+}
+
+const DONE: (bool, String) = (true, String::new());
+
+/// An offer in which everything is new.
+const ALL_NEW: &str = "INSERT INTO license_offer VALUES (42, 'Contoso & Sons <Ltd>', '1010000022', '2097-01-01T00:00:00Z',
+        '2097-02-01T00:00:00Z', '2097-03-01T00:00:00Z', '2097-04-01T00:00:00Z', '2097-05-01T00:00:00Z');
+    INSERT INTO license_offer_module VALUES (42, 'SkraftDiskImageV5', 12), (42, 'SqlBackup', 2), (42, 'ExchangeBackup', 0);";
+
+#[test]
+fn what_was_fetched_can_be_activated_as_it_is() {
+    let tools = Tools::start();
+    tools.take("SqlBackup", 2);
+    tools.server.sql(ALL_NEW);
+    let license = granted(&tools);
+    let before = tools.state();
+    let validated = tools.call("reader", "ValidateLicenseInfo", &format!("<LicenseInfo>{license}</LicenseInfo>"));
+    assert_eq!(result(&validated), DONE);
+    assert_eq!(tools.state(), before, "to validate changes nothing");
+
+    assert_eq!(result(&activate(&tools, "admin", &license)), DONE);
+    let pools: String =
+        tools.server.query("SELECT group_concat(seats_total, ' ' ORDER BY id) FROM license_pool WHERE entity_id = 42");
+    assert_eq!(pools, "12 2 0");
+    let entity: String = tools.server.query(
+        "SELECT concat_ws('|', name, serial_nr, next_check_at, maintenance_at, admin_warning_at, expires_at, grace_at) FROM entity WHERE id = 42",
+    );
+    assert_eq!(
+        entity,
+        "Contoso & Sons <Ltd>|1010000022|2097-01-01T00:00:00Z|2097-02-01T00:00:00Z|2097-03-01T00:00:00Z|2097-04-01T00:00:00Z|2097-05-01T00:00:00Z"
+    );
+    assert_eq!(
+        tools
+            .server
+            .query::<i64>("SELECT (SELECT count(*) FROM license_offer) + (SELECT count(*) FROM license_offer_module)"),
+        0
+    );
+    assert_eq!(tools.status()[0], "Ok");
+    let now = tools.response("reader", "GetLicenseFromLicenseServer", CONTOSO);
+    assert_eq!(texts(at(&now, "New")), texts(at(&now, "Current")), "what was granted is in force");
+    assert_eq!(numbers(&now, 1), [2, 0, 0, 2, 0, 2]);
+
+    // Once more, with the license that is in force now or with the one from before: it is what is granted.
+    let before = tools.state();
+    for license in [&license, &granted(&tools)] {
+        assert_eq!(result(&activate(&tools, "admin", license)), DONE);
+    }
+    assert_eq!(tools.state(), before, "nothing is left to be done");
+    assert_eq!(tools.server.violations(), []);
+}
+
+#[test]
+fn whatever_is_granted_can_be_activated() {
+    for (name, sql) in [
+        ("nothing new", String::new()),
+        ("an offer of what there is", OFFER.to_owned()),
+        (
+            "a name of odd characters",
+            format!(
+                "{OFFER} UPDATE license_offer SET company_name = ' a & b <c> \"d\" größe 名' || char(9, 13, 10) || char(128274) || ' ';"
+            ),
+        ),
+        ("a blank serial number", format!("{OFFER} UPDATE license_offer SET serial_nr = '  ';")),
+        ("no serial number", "UPDATE entity SET serial_nr = NULL WHERE id = 42;".to_owned()),
+        (
+            "no description and no shop",
+            "UPDATE entity SET owner_description = NULL, shop_url = NULL WHERE id = 42;".to_owned(),
+        ),
+        (
+            "the end of time",
+            format!(
+                "{OFFER} UPDATE license_offer SET expires_at = '9999-12-31T23:59:59Z', grace_at = '9999-12-31T00:00:00Z';"
+            ),
+        ),
+        ("almost", format!("{OFFER} UPDATE license_offer SET expires_at = '9999-12-30T21:59:59Z';")),
+        (
+            "no end any more",
+            format!(
+                "UPDATE entity SET grace_at = '2020-01-01T00:00:00Z' WHERE id = 42; {OFFER} UPDATE license_offer SET grace_at = '0001-01-01T00:00:00Z';"
+            ),
+        ),
+        ("long ago", format!("{OFFER} UPDATE license_offer SET maintenance_at = '1850-06-01T12:34:56Z';")),
+        (
+            "a summer's day",
+            format!(
+                "{OFFER} UPDATE license_offer SET expires_at = '2027-07-01T00:00:00Z', grace_at = '2027-10-31T00:30:00Z';"
+            ),
+        ),
+        (
+            "several pools",
+            format!(
+                "INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (31, 42, 'SqlBackup', 7); {}",
+                offer_seats("SqlBackup", 3)
+            ),
+        ),
+    ] {
+        let tools = Tools::start();
+        tools.server.sql(&sql);
+        // By somebody with the base zone, and by somebody with another one.
+        for zone in [
+            "",
+            "<SoTimeZoneId>261</SoTimeZoneId>",
+            "<SoTimeZoneId>433</SoTimeZoneId>",
+            "<SoTimeZoneLocationCode>NZ</SoTimeZoneLocationCode>",
+        ] {
+            let zone = if zone.is_empty() {
+                String::new()
+            } else {
+                format!("<TimeZone xmlns=\"{}\">{zone}</TimeZone>", seatkeeper::contract::netserver::NAMESPACE)
+            };
+            let blocks = format!("{zone}{}", credentials(&tools.admin));
+            let fetched = tools.server.netserver_call(&LICENSE, &blocks, "GetLicenseFromLicenseServer", CONTOSO);
+            let (_, rest) = fetched.body.split_once("<Response>").expect("a Response");
+            let license = rest.split_once("</Response>").expect("its end").0;
+            assert!(license.contains("<CanBeActivated>true<"), "{name}: {license}");
+            let argument = format!("<LicenseInfo>{license}</LicenseInfo>");
+            assert_eq!(
+                result(&tools.server.netserver_call(&LICENSE, &blocks, "ValidateLicenseInfo", &argument)),
+                DONE,
+                "{name} {zone}: {license}"
+            );
+        }
+        assert_eq!(result(&activate(&tools, "admin", &granted(&tools))), DONE, "{name}");
+        assert_eq!(tools.status()[0], "Ok", "{name}");
+        assert_eq!(tools.server.violations(), [], "{name}");
+    }
+}
+
+#[test]
+fn a_license_that_was_changed_on_the_way_is_refused() {
+    let tools = Tools::start();
+    tools.take("SqlBackup", 1);
+    tools.server.sql(ALL_NEW);
+    let license = granted(&tools);
+    let before = tools.state();
+    // Of what is there several times the first is changed, which is in New.
+    for (member, from, to) in [
+        ("CompanyName", "Contoso &amp; Sons", "Contoso &amp; Daughters"),
+        ("CompanyName", "<CompanyName>Contoso", "<CompanyName> Contoso"),
+        ("CompanyName", "<CompanyName>Contoso &amp; Sons &lt;Ltd&gt;", "<CompanyName>"),
+        ("SerialNr", ">1010000022<", ">1010000014<"),
+        ("SerialNr", ">1010000022<", "><"),
+        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>FABRIKAM<"),
+        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>NOBODY<"),
+        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>SUPEROFFICE<"),
+        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>OUTSIDE<"),
+        ("OwnerName", "<OwnerName>CONTOSO</OwnerName><OwnerDescription>", "<OwnerDescription>"),
+        ("OwnerDescription", ">Contoso Backup &amp; Recovery<", ">Contoso<"),
+        ("NextCheckDate", "2097-01-01T00:00:00Z", "2097-01-01T00:00:01Z"),
+        ("NextCheckDate", "2097-01-01T00:00:00Z", "soon"),
+        ("MaintenanceDate", "2097-02-01T00:00:00Z", "2098-02-01T00:00:00Z"),
+        ("AdminWarningDate", "2097-03-01T00:00:00Z", "2097-03-01T00:00:00+01:00"),
+        ("ExpiryDate", "2097-04-01T00:00:00Z", "0001-01-01T00:00:00"),
+        ("GraceDate", "2097-05-01T00:00:00Z", "9999-12-31T23:59:59.9999999"),
+        ("ExtraFlags", "<ExtraFlags>0<", "<ExtraFlags>1<"),
+        ("LicenseUrl", ">https://shop.example/contoso<", ">https://shop.example/other<"),
+        ("LicenseVersion", "<LicenseVersion>1<", "<LicenseVersion>2<"),
+        ("DeploymentType", "<DeploymentType>0<", "<DeploymentType>1<"),
+        ("ProductType", "<ProductType />", "<ProductType>x</ProductType>"),
+        ("ProductDescription", "<ProductDescription />", "<ProductDescription>x</ProductDescription>"),
+        (
+            "Signature",
+            "</ModuleLicenses><PublicKey xsi:nil=\"true\" /><Signature />",
+            "</ModuleLicenses><Signature>x</Signature>",
+        ),
+        ("NumberOfLicenses", "<NumberOfLicenses>12<", "<NumberOfLicenses>13<"),
+        ("NumberOfLicenses", "<NumberOfLicenses>2<", "<NumberOfLicenses>1<"),
+        ("NumberOfLicenses", "<NumberOfLicenses>0<", "<NumberOfLicenses>-1<"),
+        ("NumberOfLicenses", "<NumberOfLicenses>12</NumberOfLicenses>", ""),
+        ("ModuleDescription", ">SQLBACKUP<", ">EXCHANGEBACKUP<"),
+        ("ModuleName", ">SQLBACKUP<", ">SALES<"),
+        ("ModuleName", "<ModuleName>SQLBACKUP</ModuleName>", ""),
+        ("ModuleLicenses", "<ModuleLicenses>", "<ModuleLicenses/><Other>"),
+        (
+            "ModuleLicenses",
+            "<ModuleLicenses>",
+            "<ModuleLicenses><ModuleLicense><ModuleName>SQLBACKUP</ModuleName><NumberOfLicenses>2</NumberOfLicenses></ModuleLicense>",
+        ),
+        ("OwnerName of a module", "<ModuleLicense><OwnerName>CONTOSO<", "<ModuleLicense><OwnerName>FABRIKAM<"),
+        ("ModuleDescription", "<ModuleDescription>SqlBackup<", "<ModuleDescription>x<"),
+        ("ModuleTooltip", "<ModuleTooltip />", "<ModuleTooltip>x</ModuleTooltip>"),
+        ("ModuleVersion", "<ModuleVersion />", "<ModuleVersion>x</ModuleVersion>"),
+        ("LicenseType", ">UserLicense<", ">SiteLicense<"),
+        ("Unrestricted", "<Unrestricted>false<", "<Unrestricted>true<"),
+        ("AllowedUserType", ">InternalAssociate<", ">AnonymousAssociate<"),
+        ("ExtraFlags of a module", "</NumberOfLicenses><ExtraFlags>0<", "</NumberOfLicenses><ExtraFlags>1<"),
+        ("ExtraInfo", "<ExtraInfo />", "<ExtraInfo>set=a,b,c</ExtraInfo>"),
+        ("SortOrder", "<SortOrder>1<", "<SortOrder>9<"),
+        ("IsHidden", "<IsHidden>false<", "<IsHidden>true<"),
+        ("PrerequisiteModuleName", "<PrerequisiteModuleName />", "<PrerequisiteModuleName>x</PrerequisiteModuleName>"),
+        ("Signature of a module", "<Signature /></ModuleLicense>", "<Signature>x</Signature></ModuleLicense>"),
+        ("New", "<New>", "<New xsi:nil=\"true\" /><Other>"),
+        ("New", "<New>", "<New xsi:nil=\"true\">"),
+    ] {
+        assert!(license.contains(from), "{member}: no {from} in {license}");
+        let changed = license.replacen(from, to, 1);
+        let changed =
+            if to.ends_with("<Other>") { changed.replacen(&from.replace('<', "</"), "</Other>", 1) } else { changed };
+        for (operation, argument) in [("ActivateLicenseInfo", "NewLicense"), ("ValidateLicenseInfo", "LicenseInfo")] {
+            let answer = tools.call("admin", operation, &format!("<{argument}>{changed}</{argument}>"));
+            let (succeeded, reason) = result(&answer);
+            assert!(!succeeded, "{member}: {from} for {to}");
+            let name = member.split(' ').next().unwrap_or_default();
+            assert!(
+                reason.contains(&format!("{name} ")) || reason.contains("ModuleLicenses differs"),
+                "{member}: {reason}"
+            );
+        }
+        assert_eq!(tools.state(), before, "{member}: nothing is changed");
+    }
+    // Of what is in force, and of the numbers, nothing is taken from a caller.
+    let current = license.replacen("<Current><CompanyName>Contoso Backup<", "<Current><CompanyName>x<", 1);
+    assert_ne!(current, license);
+    assert_eq!(result(&activate(&tools, "admin", &current)), DONE);
+}
+
+#[test]
+fn what_was_not_sent_is_not_compared() {
+    // A client may leave out what it does not know; who grants what is said by owner and modules.
+    let tools = Tools::start();
+    tools.server.sql(&offer_seats("SqlBackup", 6));
+    let module = |name: &str, number: i32| {
+        format!(
+            "<ModuleLicense><ModuleName>{name}</ModuleName><NumberOfLicenses>{number}</NumberOfLicenses></ModuleLicense>"
+        )
+    };
+    let modules = [module("sqlbackup", 6), module("SKRAFTDISKIMAGEV5", 10), module("EXCHANGEBACKUP", 7)].concat();
+    let license = format!("<New>{CONTOSO}<ModuleLicenses>{modules}</ModuleLicenses></New>");
+    assert_eq!(result(&activate(&tools, "admin", &license)), DONE);
+    assert_eq!(tools.server.query::<i64>("SELECT seats_total FROM license_pool WHERE id = 2"), 6);
+}
+
+#[test]
+fn an_offer_below_use_waits_until_seats_are_released() {
+    let tools = Tools::start();
+    tools.take("SqlBackup", 3);
+    tools.server.sql(&offer_seats("SqlBackup", 2));
+    let license = granted(&tools);
+    assert!(license.starts_with("<Reason>3 SqlBackup seats of CONTOSO are in use and the new license has 2. Release 1 first.</Reason><CanBeActivated>false<"), "{license}");
+    let before = tools.state();
+    let (succeeded, reason) = result(&activate(&tools, "admin", &license));
+    assert!(!succeeded && reason.contains("Release 1 first."), "{reason}");
+    assert_eq!(tools.state(), before, "nobody's seat is taken");
+    let holding = "<Username>SqlBackup-0</Username><LicenseType>SqlBackup</LicenseType>";
+    assert_eq!(tools.server.call("UnassignLicense", "admin", holding).code(), "Success");
+    assert_eq!(result(&activate(&tools, "admin", &license)), DONE, "the same license, now");
+    assert_eq!(tools.server.query::<i64>("SELECT seats_total FROM license_pool WHERE id = 2"), 2);
+    assert_eq!(tools.server.violations(), []);
+}
+
+#[test]
+fn a_serial_number_brings_what_is_offered_under_it() {
+    let tools = Tools::start();
+    let change = |user: &str, company: &str, serial: &str| {
+        let arguments =
+            format!("<NewCompanyName>{}</NewCompanyName><NewSerialNumber>{serial}</NewSerialNumber>", escape(company));
+        tools.server.license_call(&tools.server.netserver_sign_in(user), "ChangeSerialNumber", &arguments)
+    };
+    const NAME: &str = "Contoso & Sons <Ltd>";
+    let before = tools.state();
+    let (succeeded, reason) = result(&change("admin", "Contoso Backup", "1010000014"));
+    assert!(!succeeded && reason.contains("No license is offered to company 'Contoso Backup'"), "{reason}");
+    assert_eq!(tools.state(), before, "there is no offer");
+    tools.server.sql(ALL_NEW);
+    let before = tools.state();
+    for (user, company, serial) in [
+        ("admin", NAME, "1010000014"),
+        ("admin", "Contoso Backup", "1010000022"),
+        ("admin", "contoso & sons <ltd>", "1010000022"),
+        ("outside", NAME, "1010000022"),
+    ] {
+        assert!(!result(&change(user, company, serial)).0, "{user} {company} {serial}");
+        assert_eq!(tools.state(), before);
+    }
+    tools.take("ExchangeBackup", 1);
+    let before = tools.state();
+    let (succeeded, reason) = result(&change("admin", NAME, "1010000022"));
+    assert!(!succeeded && reason.contains("Release 1 first."), "{reason}");
+    assert_eq!(tools.state(), before);
+    tools.server.sql("UPDATE license_offer_module SET seats_total = 1 WHERE license_type = 'ExchangeBackup'");
+    // By the company itself, and with the blanks that people add.
+    assert_eq!(result(&change("contoso", " Contoso & Sons <Ltd> ", " 1010000022 ")), DONE);
+    assert_eq!(
+        tools.server.query::<String>("SELECT name || ' ' || serial_nr FROM entity WHERE id = 42"),
+        "Contoso & Sons <Ltd> 1010000022"
+    );
+    assert_eq!(tools.server.query::<i64>("SELECT sum(seats_total) FROM license_pool WHERE entity_id = 42"), 15);
+    assert!(!result(&change("admin", NAME, "1010000022")).0, "the offer is used up");
+    assert_eq!(tools.server.violations(), []);
+}
+
+#[test]
+fn a_license_is_forgotten_when_no_seat_is_in_use() {
+    let tools = Tools::start();
+    tools.take("SqlBackup", 1);
+    tools.server.sql(&format!(
+        "UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 2; {}",
+        offer_seats("SqlBackup", 1)
+    ));
+    let remove = |owner: &str| {
+        result(&tools.call("admin", "RemoveLicenseFromDB", &format!("<ModuleOwner>{owner}</ModuleOwner>")))
+    };
+    let before = tools.state();
+    let (succeeded, reason) = remove("CONTOSO");
+    assert!(!succeeded && reason.starts_with("The license of CONTOSO is in use: 1 of its seats"), "{reason}");
+    for owner in ["NOBODY", "OUTSIDE", "SUPEROFFICE", "SuperOffice"] {
+        let (succeeded, reason) = remove(owner);
+        assert!(!succeeded && reason.starts_with(&format!("Owner '{owner}' does not exist")), "{reason}");
+    }
+    assert_eq!(tools.state(), before);
+    tools.server.sql("UPDATE seat SET account_id = NULL");
+    assert_eq!(remove("contoso"), DONE);
+    assert_eq!(tools.server.query::<i64>("SELECT sum(seats_total) FROM license_pool WHERE entity_id = 42"), 0);
+    assert_eq!(
+        tools
+            .server
+            .query::<i64>("SELECT (SELECT count(*) FROM license_offer) + (SELECT count(*) FROM license_offer_module)"),
+        0
+    );
+    assert_eq!(shape(&tools.response("reader", "GetLicenseFromDB", CONTOSO)), "Response", "it is unknown now");
+    assert!(!remove("CONTOSO").0);
+    assert_eq!(tools.server.assign("anna", 42, "SkraftDiskImageV5").code(), "NoFreeSeat");
+    assert_eq!(tools.server.violations(), []);
+}
