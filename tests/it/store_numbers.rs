@@ -213,6 +213,8 @@ fn activation_races_with_assignments_and_takes_no_seat_away() {
     ));
     let (stop, refused, activated) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let held: usize = std::thread::scope(|scope| {
+        // Also if something below fails: the scope waits for the workers.
+        let stop_workers = StopOnDrop(&stop);
         let workers: Vec<_> = (0..WORKERS)
             .map(|worker| {
                 let (licenses, stop, refused) = (&licenses, &stop, &refused);
@@ -233,7 +235,7 @@ fn activation_races_with_assignments_and_takes_no_seat_away() {
                 Err(other) => panic!("{other}"),
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stop_workers);
         workers.into_iter().map(|worker| worker.join().expect("worker")).sum()
     });
     let owner: Owner = licenses.owner("CONTOSO");
@@ -247,6 +249,14 @@ fn activation_races_with_assignments_and_takes_no_seat_away() {
     println!("{activated} activations of 24, {refused} assignments refused, {held} seats held");
     assert!(activated >= 6 && refused > 0, "too few to show anything: {activated} {refused}");
     licenses.is_sound();
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Turn by turn each account takes a seat, sees that it holds it, and gives it back. How many it holds in the end.
