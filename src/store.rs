@@ -154,6 +154,7 @@ pub struct ModulesRequest {
 
 /// What is to be activated.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a call, and it is not kept")]
 pub enum Activation {
     /// What the issuer grants an owner, shown by the caller.
     Presented(Presented),

@@ -16,8 +16,8 @@ use seatkeeper::store::sqlite;
 
 use crate::harness::*;
 
-/// `seatkeeper serve` itself, in a process of its own, with a pool of 5,000 seats for the type below.
-struct Program {
+/// `seatkeeper serve` itself, in a process of its own.
+pub struct Program {
     process: Child,
     address: SocketAddr,
     /// Gathers the log until the program ends.
@@ -29,15 +29,19 @@ const TYPE: &str = "SkraftDiskImageV5";
 
 impl Program {
     fn start() -> Program {
-        let directory = TempDir::new();
-        let database = directory.join("seats.db");
         let pool = format!(
             "INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (3, 42, '{TYPE}', 5000);"
         );
-        sql(&database, &(sample_data() + &pool)).expect("seed");
+        Program::with(&(sample_data() + &pool), "info")
+    }
+
+    pub fn with(seed: &str, log_level: &str) -> Program {
+        let directory = TempDir::new();
+        let database = directory.join("seats.db");
+        sql(&database, seed).expect("seed");
         let mut process = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
             .env_clear()
-            .args(["serve", "--listen", "127.0.0.1:0", "--database"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", log_level, "--database"])
             .arg(database)
             .stderr(Stdio::piped())
             .spawn()
@@ -68,7 +72,7 @@ impl Program {
         Client::to(self.address)
     }
 
-    fn send(&self, request: &[u8]) -> Answer {
+    pub fn send(&self, request: &[u8]) -> Answer {
         self.connect().send(request)
     }
 
@@ -77,7 +81,7 @@ impl Program {
     }
 
     /// Ends the program as a power cut does. What it has logged.
-    fn kill(&mut self) -> String {
+    pub fn kill(&mut self) -> String {
         let _ = self.process.kill();
         let _ = self.process.wait();
         self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
@@ -373,19 +377,21 @@ fn floods_pass() {
     );
 }
 
+/// A line that a client would like to have in the log.
+const FORGED: &str = "2026-01-01T00:00:00.000000Z ERROR seatkeeper: forged";
+
 #[test]
 fn clients_cannot_write_lines_of_the_log() {
     let mut program = Program::start();
-    let forged = "2026-01-01T00:00:00.000000Z ERROR seatkeeper: forged";
-    let action = format!("SOAPAction: \"x%0A{}%1B[31m\"\r\n", forged.replace(' ', "%20"));
+    let action = format!("SOAPAction: \"x%0A{}%1B[31m\"\r\n", FORGED.replace(' ', "%20"));
     let messages = [
         (action.as_str(), call("a")),
-        (ACTION, call(&format!("&a\n{forged};"))),
-        (ACTION, call("a").replace(TYPE, &format!("x\r\n{forged}"))),
-        (ACTION, call("a").replace("http://schemas.xmlsoap.org/soap/envelope/", &format!("x&#10;{forged}"))),
-        (ACTION, call("a").replace(PASSWORD, &format!("x&#10;{forged}"))),
-        (ACTION, call("a").replace(">agent<", &format!(">x&#10;{forged}<"))),
-        (ACTION, call(&format!("a&#10;{forged}"))),
+        (ACTION, call(&format!("&a\n{FORGED};"))),
+        (ACTION, call("a").replace(TYPE, &format!("x\r\n{FORGED}"))),
+        (ACTION, call("a").replace("http://schemas.xmlsoap.org/soap/envelope/", &format!("x&#10;{FORGED}"))),
+        (ACTION, call("a").replace(PASSWORD, &format!("x&#10;{FORGED}"))),
+        (ACTION, call("a").replace(">agent<", &format!(">x&#10;{FORGED}<"))),
+        (ACTION, call(&format!("a&#10;{FORGED}"))),
         (ACTION, call("a").replace("</request>", &format!("</{}>", "n".repeat(200_000)))),
         (ACTION, call(&format!("&{};", "n".repeat(200_000)))),
     ];
@@ -396,7 +402,46 @@ fn clients_cannot_write_lines_of_the_log() {
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines.len(), 1 + messages.len(), "a line when it starts and one for each refusal\n{log}");
     for line in lines {
-        assert!(!line.starts_with(forged) && !line.contains(|c: char| c.is_control()) && line.len() < 2000, "{line}");
+        assert!(!line.starts_with(FORGED) && !line.contains(|c: char| c.is_control()) && line.len() < 2000, "{line}");
+    }
+}
+
+#[test]
+fn license_tools_cannot_either() {
+    let mut program = Program::with(&owners_data(), "info");
+    let sign_in = authenticate("admin", PASSWORD);
+    let ticket = program.send(&sign_in).element("Ticket").expect("a ticket");
+    let owner = format!("<ModuleOwner>x&#10;{FORGED}\u{85}{}</ModuleOwner>", "y".repeat(200_000));
+    let module = |name: &str| {
+        format!(
+            "<AssociateId>101</AssociateId><ModuleOwner>CONTOSO</ModuleOwner><ModuleLicenseNames><a:string \
+             xmlns:a=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\">{name}</a:string></ModuleLicenseNames>"
+        )
+    };
+    let messages = [
+        license(
+            &ticket,
+            "AssignThirdPartyLicenses",
+            &module("SQLBACKUP").replace("<ModuleOwner>CONTOSO</ModuleOwner>", &owner),
+        ),
+        license(&ticket, "AssignThirdPartyLicenses", &module(&format!("x&#13;&#10;{FORGED}"))),
+        license(&format!("7T:x&#10;{FORGED}"), "GetLicenseForAllOwnersFromDB", ""),
+        license(&ticket, &format!("Nope.{}", "n".repeat(100_000)), ""),
+        license(&ticket, "GetUserLicenses", &format!("<AssociateId>x&#10;{FORGED}</AssociateId>")),
+        license(
+            &ticket,
+            "ActivateLicenseInfo",
+            &format!("<NewLicense><CanBeActivated>x&#10;{FORGED}</CanBeActivated></NewLicense>"),
+        ),
+    ];
+    for message in &messages {
+        program.send(message);
+    }
+    let log = program.kill();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 1 + messages.len(), "a line when it starts and one for each refusal\n{log}");
+    for line in lines {
+        assert!(!line.starts_with(FORGED) && !line.contains(|c: char| c.is_control()) && line.len() < 2000, "{line}");
     }
 }
 

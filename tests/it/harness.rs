@@ -192,13 +192,12 @@ impl Server {
 
     /// AuthenticateUsernamePassword over SOAP 1.1.
     pub fn authenticate(&self, user: &str, password: &str) -> Answer {
-        let arguments = format!("<UserName>{}</UserName><Password>{}</Password>", escape(user), escape(password));
-        self.netserver_call(&netserver::SO_PRINCIPAL, "", "AuthenticateUsernamePassword", &arguments)
+        self.send(&authenticate(user, password))
     }
 
     /// Any operation of License.svc over SOAP 1.1, with these children of its element.
     pub fn license_call(&self, ticket: &str, operation: &str, arguments: &str) -> Answer {
-        self.netserver_call(&netserver::LICENSE, &credentials(ticket), operation, arguments)
+        self.send(&license(ticket, operation, arguments))
     }
 
     pub fn netserver_call(
@@ -208,9 +207,7 @@ impl Server {
         operation: &str,
         arguments: &str,
     ) -> Answer {
-        let body = format!("<{operation} xmlns=\"{}\">{arguments}</{operation}>", netserver::NAMESPACE);
-        let headers = "Content-Type: text/xml; charset=utf-8\r\n";
-        self.send(&post_to(contract.path, headers, envelope11(blocks, &body).as_bytes()))
+        self.send(&netserver(contract, blocks, operation, arguments))
     }
 
     /// A ticket of this user that expires then; by now the service has not seen it.
@@ -218,7 +215,11 @@ impl Server {
         let ticket = Ticket::generate().expect("randomness");
         let hash: String = ticket.secret_hash().iter().map(|byte| format!("{byte:02x}")).collect();
         let expires_at = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ");
-        self.sql(&format!("INSERT INTO ticket VALUES ('{}', x'{hash}', '{user}', '{expires_at}')", ticket.id));
+        let row = format!("INSERT INTO ticket VALUES ('{}', x'{hash}', '{user}', '{expires_at}')", ticket.id);
+        // `seatkeeper sql` writes no tickets.
+        let shell = Connection::open(self.database()).expect("open");
+        shell.busy_timeout(Duration::from_secs(10)).expect("timeout");
+        shell.execute_batch(&row).expect("a ticket");
         ticket.text()
     }
 
@@ -438,6 +439,22 @@ pub fn envelope11(header: &str, body: &str) -> String {
          xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\">\
          <soap:Header>{header}</soap:Header><soap:Body>{body}</soap:Body></soap:Envelope>"
     )
+}
+
+/// A call as [`Server::authenticate`] sends it.
+pub fn authenticate(user: &str, password: &str) -> Vec<u8> {
+    let arguments = format!("<UserName>{}</UserName><Password>{}</Password>", escape(user), escape(password));
+    netserver(&netserver::SO_PRINCIPAL, "", "AuthenticateUsernamePassword", &arguments)
+}
+
+/// A call as [`Server::license_call`] sends it.
+pub fn license(ticket: &str, operation: &str, arguments: &str) -> Vec<u8> {
+    netserver(&netserver::LICENSE, &credentials(ticket), operation, arguments)
+}
+
+fn netserver(contract: &netserver::Contract, blocks: &str, operation: &str, arguments: &str) -> Vec<u8> {
+    let body = format!("<{operation} xmlns=\"{}\">{arguments}</{operation}>", netserver::NAMESPACE);
+    post_to(contract.path, "Content-Type: text/xml; charset=utf-8\r\n", envelope11(blocks, &body).as_bytes())
 }
 
 /// A header block with a ticket.

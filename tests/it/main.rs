@@ -22,6 +22,7 @@ mod netserver_clients;
 mod netserver_contract;
 mod netserver_license;
 mod netserver_soap;
+mod netserver_tickets;
 mod operations;
 mod program;
 mod store;

@@ -219,7 +219,8 @@ fn the_worked_answer_step_by_step() {
         tools.server.sql(&format!("DELETE FROM license_offer; {}", offer_seats("SkraftDiskImageV5", seats)));
     };
     let assign = || assert_eq!(tools.server.assign("one-more", 42, "SkraftDiskImageV5").code(), "Success");
-    let steps: [(&str, &dyn Fn(), [i32; 6], bool, &str); 4] = [
+    type Step<'s> = (&'s str, &'s dyn Fn(), [i32; 6], bool, &'s str);
+    let steps: [Step; 4] = [
         ("3 of 10 in use", &|| (), [3, 7, 0, 10, 7, 10], true, "Ok"),
         ("one more", &assign, [4, 6, 0, 10, 6, 10], true, "Ok"),
         ("12 offered", &|| offer(12), [4, 6, 2, 12, 8, 10], true, "NewLicenseAvailable"),
