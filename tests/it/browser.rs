@@ -15,19 +15,27 @@ struct Browser {
     _profile: TempDir,
 }
 
+fn start_driver() -> Option<(Child, u16)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("chromedriver: {e}. Run tests/install"));
+    let mut lines = BufReader::new(driver.stdout.take().expect("stdout")).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+    // Its pipe must not fill up.
+    std::thread::spawn(move || lines.for_each(drop));
+    if port.is_none() {
+        let _ = driver.wait();
+    }
+    Some((driver, port?))
+}
+
 impl Browser {
     fn open(width: u32, height: u32) -> Browser {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("chromedriver: {e}. Run tests/install"));
-        let mut lines = BufReader::new(driver.stdout.take().expect("stdout")).lines().map_while(Result::ok);
-        let port =
-            lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port.expect("chromedriver names its port")));
-        // Its pipe must not fill up.
-        std::thread::spawn(move || lines.for_each(drop));
+        // It needs one port for IPv4 and IPv6 and ends if the one it drew is taken for either: then it draws again.
+        let (driver, port) = (0..10).find_map(|_| start_driver()).expect("chromedriver names its port");
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let profile = TempDir::new();
         let mut browser = Browser { driver, address, session: String::new(), _profile: profile };
         let arguments: Vec<String> = [
