@@ -136,6 +136,8 @@ pub enum Kind {
     Ints,
     /// Something contracts declare and this service has nothing to say in: null when written, passed over when read.
     Declared(&'static Declared),
+    /// One of these, which only the Web API has: the SOAP contract is older than it.
+    WebApi(&'static Kind),
 }
 
 /// Namespace of .NET's arrays of simple types.
@@ -164,6 +166,7 @@ impl Kind {
         match self {
             Kind::Int | Kind::Boolean | Kind::DateTime | Kind::Enumeration(_) => false,
             Kind::Declared(declared) => matches!(declared, Declared::Dictionary { .. }),
+            Kind::WebApi(kind) => kind.is_reference(),
             _ => true,
         }
     }

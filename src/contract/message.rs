@@ -145,7 +145,7 @@ impl Record {
 
     /// Writes the fields as children of the open element.
     pub fn write(&self, w: &mut Writer, nulls: Nulls) {
-        for (field, value) in self.fields() {
+        for (field, value) in self.fields().filter(|(field, _)| !matches!(field.kind, Kind::WebApi(_))) {
             match value {
                 Some(value) => write_value(w, field.name, value, nulls),
                 None if nulls == Nulls::Nil && field.kind.is_reference() => _ = w.nil(field.name),
@@ -205,10 +205,12 @@ pub struct ValueError {
 
 /// Reads the children of `element`. As the service clients know: order is free, unknown elements and those of other
 /// namespaces are passed over, of a repeated one the first counts, what is missing stays absent.
-pub fn read(element: &Element, of: &'static ComplexType, namespace: &str) -> Result<Record, ValueError> {
+///
+/// No `namespace`: elements go by their local names alone, in any case.
+pub fn read(element: &Element, of: &'static ComplexType, namespace: Option<&str>) -> Result<Record, ValueError> {
     let mut record = Record::new(of);
-    for child in element.children.iter().filter(|c| &*c.namespace == namespace) {
-        let Some(at) = of.fields.iter().position(|f| f.name == child.name) else { continue };
+    for child in &element.children {
+        let Some(at) = of.fields.iter().position(|f| is_named(child, namespace, f.name)) else { continue };
         if record.values[at].is_none() {
             record.values[at] = read_value(child, of.fields[at].kind, namespace)?;
         }
@@ -216,17 +218,26 @@ pub fn read(element: &Element, of: &'static ComplexType, namespace: &str) -> Res
     Ok(record)
 }
 
-fn read_value(element: &Element, kind: Kind, namespace: &str) -> Result<Option<Value>, ValueError> {
+fn is_named(element: &Element, namespace: Option<&str>, name: &str) -> bool {
+    match namespace {
+        Some(namespace) => element.is(namespace, name),
+        None => element.name.eq_ignore_ascii_case(name),
+    }
+}
+
+/// Reads what an element holds; `None` is null.
+pub fn read_value(element: &Element, kind: Kind, namespace: Option<&str>) -> Result<Option<Value>, ValueError> {
     match kind {
-        Kind::Declared(_) => Ok(None),
+        Kind::Declared(_) | Kind::WebApi(_) => Ok(None),
         _ if kind.is_reference() && element.is_nil() => Ok(None),
         Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, namespace)?))),
         Kind::Array(of) => {
-            let items = element.children.iter().filter(|c| c.is(namespace, of.item.name) && !c.is_nil());
+            let items = element.children.iter().filter(|c| is_named(c, namespace, of.item.name) && !c.is_nil());
             Ok(Some(Value::Array(items.map(|item| read(item, of.item, namespace)).collect::<Result<_, _>>()?)))
         }
         Kind::Strings => {
-            let items = element.children.iter().filter(|c| c.is(SERIALIZATION_ARRAYS, "string") && !c.is_nil());
+            let namespace = namespace.map(|_| SERIALIZATION_ARRAYS);
+            let items = element.children.iter().filter(|c| is_named(c, namespace, "string") && !c.is_nil());
             Ok(Some(Value::Strings(items.map(|item| item.text.clone()).collect())))
         }
         _ => read_simple(element, kind).map(Some).map_err(|reason| ValueError { reason, at: element.end }),

@@ -233,7 +233,9 @@ fn field(w: &mut Writer, name: &str, kind: Kind) {
         Kind::Enumeration(inner) => own(inner.name),
         Kind::Complex(inner) => own(inner.name),
         Kind::Array(inner) => own(inner.name),
-        Kind::Strings | Kind::Ints | Kind::Declared(_) => unreachable!("only the NetServer contracts have these"),
+        Kind::Strings | Kind::Ints | Kind::Declared(_) | Kind::WebApi(_) => {
+            unreachable!("only the NetServer contracts have these")
+        }
     };
     w.open("s:element").attribute("minOccurs", kind.min_occurs()).attribute("maxOccurs", "1").attribute("name", name);
     if matches!(kind, Kind::NullableDateTime) {

@@ -131,7 +131,7 @@ fn prepare(
         .header_blocks
         .iter()
         .find(|block| block.is(CONTRACT.namespace, AUTH_HEADER.name))
-        .map(|block| message::read(block, &AUTH_HEADER, CONTRACT.namespace))
+        .map(|block| message::read(block, &AUTH_HEADER, Some(CONTRACT.namespace)))
         .transpose()
         .map_err(unreadable)?
         .map_or(Identity::Nobody, |block| identity(block, context));
@@ -141,7 +141,7 @@ fn prepare(
         // Dispatched by SOAPAction, the body may hold something else; then there is no request.
         .filter(|body| body.is(CONTRACT.namespace, operation.name) && !body.is_nil())
         .and_then(|body| body.children.iter().find(|c| c.is(CONTRACT.namespace, "request") && !c.is_nil()))
-        .map(|request| message::read(request, operation.input, CONTRACT.namespace))
+        .map(|request| message::read(request, operation.input, Some(CONTRACT.namespace)))
         .transpose()
         .map_err(unreadable)?;
     Ok(Call { version, operation, identity, request })

@@ -110,7 +110,7 @@ fn prepare(
     })?;
 
     let read = |element: &Element, of: &'static ComplexType| {
-        message::read(element, of, NAMESPACE).map_err(|error| Refused::message(version, &error.reason))
+        message::read(element, of, Some(NAMESPACE)).map_err(|error| Refused::message(version, &error.reason))
     };
     let block = |name: &str, of: &'static ComplexType| {
         header_block(&envelope, name).map(|element| read(element, of)).transpose()

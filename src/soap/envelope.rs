@@ -136,7 +136,7 @@ pub enum ReadError {
 
 /// Reads a message.
 pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
-    let root = parse(text, limits)?;
+    let root = document(text, limits)?;
     let version = Version::of_namespace(&root.namespace)
         .filter(|_| root.name == "Envelope")
         .ok_or_else(|| ReadError::VersionMismatch { namespace: root.namespace.to_string(), name: root.name.clone() })?;
@@ -159,7 +159,8 @@ pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
     Err(ReadError::NoBody { version })
 }
 
-fn parse(text: &str, limits: &Limits) -> Result<Element, ReadError> {
+/// Reads an XML document that is no message: its root, in the same bounds.
+pub fn document(text: &str, limits: &Limits) -> Result<Element, ReadError> {
     if let Some(c) = text.chars().find(|c| !is_xml_char(*c)) {
         return Err(malformed(format!("character U+{:04X}", c as u32)));
     }

@@ -427,12 +427,14 @@ fn link(owner: &Owner, license_type: LicenseType) -> Record {
         .with("CanAssign", Value::Boolean(owner.active && !held && numbers.free > 0))
         .with("Free", int(numbers.free))
         .with("InUse", int(numbers.in_use))
+        .with("IsHidden", Value::Boolean(false))
         .with("Assigned", Value::Boolean(held))
         .with("ModuleLicenseId", Value::Int(sort_order(license_type)))
         .with("Name", string(license_type.module_name()))
         .with("Description", string(license_type.name()))
         .with("PrerequisiteModuleName", string(""))
         .with("SortOrder", Value::Int(sort_order(license_type)))
+        .with("ExtraFlags", int(0))
 }
 
 fn list_item(call: &Call, id: i32, rank: i32, name: &str, kind: &str, tooltip: &str, full_name: &str) -> Record {

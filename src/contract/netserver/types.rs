@@ -162,12 +162,14 @@ pub static MODULE_LICENSE_LINK: ComplexType = ComplexType {
         boolean("CanAssign"),
         int("Free"),
         int("InUse"),
+        field("IsHidden", Kind::WebApi(&Kind::Boolean)),
         boolean("Assigned"),
         int("ModuleLicenseId"),
         string("Name"),
         string("Description"),
         string("PrerequisiteModuleName"),
         int("SortOrder"),
+        field("ExtraFlags", Kind::WebApi(&Kind::Int)),
     ],
 };
 

@@ -1,6 +1,10 @@
 //! The Web API: the same operations of License over plain HTTP. As agent calls, `POST Agents/License/{Operation}` with the
 //! arguments as one object; and as a resource, whose [`ROUTES`] say which operation stands behind which method and path.
 
+pub mod read;
+pub mod select;
+pub mod write;
+
 use super::{LICENSE, Operation};
 use crate::contract::Kind;
 

@@ -181,7 +181,7 @@ impl Schema {
 
     fn sequence(&mut self, w: &mut Writer, fields: &'static [Field]) {
         w.open("xs:sequence");
-        for field in fields {
+        for field in fields.iter().filter(|f| !matches!(f.kind, Kind::WebApi(_))) {
             w.open("xs:element").attribute("minOccurs", "0").attribute("name", field.name);
             self.typed(w, field.kind);
         }
@@ -294,6 +294,7 @@ fn type_name(kind: Kind) -> (&'static str, &'static str) {
         Kind::Declared(Declared::Dictionary { name, .. }) => (NAMESPACE, name),
         Kind::Declared(Declared::Flags(of)) => (NAMESPACE, of.name),
         Kind::Declared(Declared::DsaParameters) => (CRYPTOGRAPHY, "DSAParameters"),
+        Kind::WebApi(kind) => type_name(*kind),
     }
 }
 

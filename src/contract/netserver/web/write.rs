@@ -1,0 +1,130 @@
+//! Carriers as JSON and as XML, member by member in the order of their description. All members are always there.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+
+use super::select::Select;
+use crate::contract::message::{Record, Value};
+use crate::contract::{Declared, Kind};
+use crate::soap::XSI;
+use crate::soap::xml::Writer;
+
+/// A value of a kind, as much of it as is wanted. `None` is null.
+#[derive(Clone, Copy)]
+pub struct Written<'a> {
+    pub value: Option<&'a Value>,
+    pub kind: Kind,
+    pub select: &'a Select,
+}
+
+impl Written<'_> {
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|e| unreachable!("all keys are strings and nothing fails: {e}"))
+    }
+
+    /// A document whose root has the name of the type.
+    pub fn xml(&self) -> String {
+        let mut w = Writer::compact();
+        let root = match self.kind {
+            Kind::Complex(of) => of.name,
+            Kind::Array(of) => of.name,
+            Kind::Strings => "ArrayOfstring",
+            Kind::Int => "int",
+            Kind::Boolean => "boolean",
+            _ => "string",
+        };
+        w.open(root).attribute("xmlns:xsi", XSI);
+        self.content(&mut w);
+        w.finish()
+    }
+
+    /// Fills the element that was just opened.
+    fn content(&self, w: &mut Writer) {
+        match self.value {
+            None if is_dictionary(self.kind) => {}
+            None => _ = w.attribute("xsi:nil", "true"),
+            Some(Value::Record(record)) => members(w, record, self.select),
+            Some(Value::Array(items)) => {
+                for item in items {
+                    w.open(item.of().name);
+                    members(w, item, self.select);
+                    w.close();
+                }
+            }
+            Some(Value::Strings(values)) => values.iter().for_each(|value| _ = w.leaf("string", value)),
+            Some(Value::Ints(values)) => values.iter().for_each(|value| _ = w.leaf("int", &value.to_string())),
+            Some(Value::Int(number)) => _ = w.text(&number.to_string()),
+            Some(Value::Boolean(value)) => _ = w.text(if *value { "true" } else { "false" }),
+            Some(Value::Base64(bytes)) => _ = w.text(&BASE64.encode(bytes)),
+            Some(Value::String(text) | Value::DateTime(text)) => _ = w.text(text),
+            Some(Value::Enumeration(name)) => _ = w.text(name),
+            Some(Value::NullableDateTime(time)) => _ = w.text(&time.map(|t| t.to_string()).unwrap_or_default()),
+        }
+    }
+}
+
+fn members(w: &mut Writer, record: &Record, select: &Select) {
+    for (name, member) in wanted(record, select) {
+        w.open(name);
+        member.content(w);
+        w.close();
+    }
+}
+
+/// The members of a record, nulled out where they are not wanted.
+fn wanted<'a>(record: &'a Record, select: &'a Select) -> impl Iterator<Item = (&'static str, Written<'a>)> {
+    record.fields().map(move |(field, value)| {
+        let written = match select.of(field.name) {
+            Some(select) => Written { value, kind: field.kind, select },
+            // As a string, for a dictionary that is not there is none, but empty.
+            None => Written { value: None, kind: Kind::String, select },
+        };
+        (field.name, written)
+    })
+}
+
+/// One that has nothing in it is there all the same.
+fn is_dictionary(kind: Kind) -> bool {
+    matches!(kind, Kind::Declared(Declared::Dictionary { .. }))
+}
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.value {
+            None if is_dictionary(self.kind) => serializer.serialize_map(Some(0))?.end(),
+            None => serializer.serialize_unit(),
+            Some(Value::Record(record)) => Members { record, select: self.select }.serialize(serializer),
+            Some(Value::Array(items)) => {
+                let mut seq = serializer.serialize_seq(Some(items.len()))?;
+                for record in items {
+                    seq.serialize_element(&Members { record, select: self.select })?;
+                }
+                seq.end()
+            }
+            Some(Value::Strings(values)) => values.serialize(serializer),
+            Some(Value::Ints(values)) => values.serialize(serializer),
+            Some(Value::Int(number)) => serializer.serialize_i32(*number),
+            Some(Value::Boolean(value)) => serializer.serialize_bool(*value),
+            Some(Value::Base64(bytes)) => serializer.serialize_str(&BASE64.encode(bytes)),
+            Some(Value::String(text) | Value::DateTime(text)) => serializer.serialize_str(text),
+            Some(Value::Enumeration(name)) => serializer.serialize_str(name),
+            Some(Value::NullableDateTime(time)) => time.map(|t| t.to_string()).serialize(serializer),
+        }
+    }
+}
+
+struct Members<'a> {
+    record: &'a Record,
+    select: &'a Select,
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, member) in wanted(self.record, self.select) {
+            map.serialize_entry(name, &member)?;
+        }
+        map.end()
+    }
+}
