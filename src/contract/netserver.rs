@@ -6,6 +6,7 @@
 
 pub mod dates;
 pub mod license;
+pub mod openapi;
 pub mod page;
 pub mod principal;
 pub mod types;
@@ -69,6 +70,8 @@ pub struct Operation {
     pub input: &'static ComplexType,
     /// The answer's element.
     pub output: &'static ComplexType,
+    /// Whether it does anything but say that it is not supported.
+    pub is_supported: bool,
     pub run: Run,
 }
 
@@ -168,7 +171,9 @@ mod tests {
         for operation in LICENSE.operations {
             assert_eq!(operation.output.name, format!("{}Response", operation.name()));
             assert_eq!(operation.output.fields.iter().map(|f| f.name).collect::<Vec<_>>(), ["Response"]);
-            assert!(operation.documentation.ends_with('.'), "{}", operation.documentation);
+            let documentation = operation.documentation;
+            assert!(documentation.ends_with('.'), "{documentation}");
+            assert_eq!(documentation.ends_with("Not supported."), !operation.is_supported, "{documentation}");
         }
     }
 }

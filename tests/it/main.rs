@@ -23,6 +23,7 @@ mod netserver_contract;
 mod netserver_license;
 mod netserver_soap;
 mod netserver_tickets;
+mod openapi;
 mod operations;
 mod program;
 mod store;

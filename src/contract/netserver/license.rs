@@ -23,7 +23,16 @@ pub static LICENSE: Contract = Contract {
 
 /// An operation whose answer holds one `Response`.
 macro_rules! operation {
-    ($name:literal, [$($argument:expr),*] -> $response:expr, $run:ident, $documentation:literal) => {{
+    ($name:literal, [$($argument:expr),*] -> $response:expr, not_supported, $documentation:literal) => {
+        Operation {
+            is_supported: false,
+            ..operation!(@any $name, [$($argument),*] -> $response, not_supported, $documentation)
+        }
+    };
+    ($name:literal, $($rest:tt)*) => {
+        operation!(@any $name, $($rest)*)
+    };
+    (@any $name:literal, [$($argument:expr),*] -> $response:expr, $run:ident, $documentation:literal) => {{
         static OUTPUT: ComplexType = ComplexType {
             name: concat!($name, "Response"),
             fields: &[Field { name: "Response", kind: $response }],
@@ -32,6 +41,7 @@ macro_rules! operation {
             documentation: $documentation,
             input: &ComplexType { name: $name, fields: &[$($argument),*] },
             output: &OUTPUT,
+            is_supported: true,
             run: |call| Box::pin(async { Ok(Record::new(&OUTPUT).with_some("Response", $run(call).await?)) }),
         }
     }};

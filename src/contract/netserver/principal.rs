@@ -28,12 +28,14 @@ static OPERATIONS: &[Operation] = &[
         documentation: "Says what stands behind this address. Needs no sign-in.",
         input: &ComplexType { name: "GetSystemInfo", fields: &[] },
         output: &GET_SYSTEM_INFO_RESPONSE,
+        is_supported: true,
         run: |call| Box::pin(get_system_info(call)),
     },
     Operation {
         documentation: "Signs in by what the environment offers. It offers nothing here.",
         input: &ComplexType { name: "AuthenticateImplicit", fields: &[] },
         output: &AUTHENTICATE_RESPONSE,
+        is_supported: true,
         run: |_| Box::pin(async { Ok(refused()) }),
     },
     Operation {
@@ -43,6 +45,7 @@ static OPERATIONS: &[Operation] = &[
             fields: &[Field { name: "UserName", kind: Kind::String }, Field { name: "Password", kind: Kind::String }],
         },
         output: &AUTHENTICATE_RESPONSE,
+        is_supported: true,
         run: |call| Box::pin(authenticate_username_password(call)),
     },
     Operation {
@@ -52,6 +55,7 @@ static OPERATIONS: &[Operation] = &[
             fields: &[Field { name: "AuthenticationData", kind: Kind::Declared(&AUTHENTICATION_GENERIC_DATA) }],
         },
         output: &AUTHENTICATE_RESPONSE,
+        is_supported: true,
         run: |_| Box::pin(async { Ok(refused()) }),
     },
     Operation {
@@ -61,6 +65,7 @@ static OPERATIONS: &[Operation] = &[
             fields: &[Field { name: "AccessToken", kind: Kind::String }],
         },
         output: &AUTHENTICATE_RESPONSE,
+        is_supported: true,
         run: |call| Box::pin(authenticate_with_access_token(call)),
     },
 ];

@@ -1,0 +1,550 @@
+//! The OpenAPI 3.1 document of the Web API, rendered from the tables that also answer its calls: the operations of
+//! [`LICENSE`], the [`ROUTES`] of the resource and the types of both.
+//!
+//! A carrier is described once for answers, where all members are always there, and once for requests, where none has to
+//! be. Members are null where `$select` leaves them out, so even those of value types can be.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::web::{AGENT, BASE, Method, ROUTES, Route, Segment, parameter};
+use super::{LICENSE, Operation};
+use crate::contract::{ComplexType, Declared, Enumeration, Field, Kind};
+use crate::seats::LicenseType;
+
+/// Where the document is.
+pub const PATH: &str = "/api/v1/openapi.json";
+
+/// Media types of answers, by Accept; and of requests that hold one value.
+const ANSWER_TYPES: [&str; 6] = [
+    "application/json",
+    "text/json",
+    "application/xml",
+    "text/xml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+];
+const JSON_TYPE: [&str; 1] = ["application/json"];
+const FORM_TYPE: &str = "application/x-www-form-urlencoded";
+
+/// Arguments that may be left out of a call.
+const OPTIONAL: [&str; 1] = ["SatelliteId"];
+
+const AGENT_TAG: &str = "Agents/License";
+const RESOURCE_TAG: &str = "License";
+const SERVICE_TAG: &str = "Service";
+
+/// The document, for a service that is reached at `server_url`: scheme, host and port.
+pub fn render(server_url: &str) -> String {
+    let mut schemas = Schemas::default();
+    let paths = paths(&mut schemas);
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Seatkeeper Web API",
+            "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The licenses of module owners: what is in force, what the issuer grants, who holds a seat. \
+                The operations of License.svc as agent calls, and most of them as a resource. Paths, and names of members \
+                in requests, are taken in any case.",
+        },
+        "servers": [{ "url": server_url }],
+        "security": [{ "Basic": [] }, { "SoTicket": [] }, { "Bearer": [] }],
+        "tags": [
+            { "name": AGENT_TAG, "description": "Agent calls. One that finds nothing answers null." },
+            { "name": RESOURCE_TAG, "description": "The resource. What is not there is 404." },
+            { "name": SERVICE_TAG, "description": "What is here. Needs no sign-in." },
+        ],
+        "paths": paths,
+        "components": {
+            "securitySchemes": security_schemes(),
+            "parameters": shared_parameters(),
+            "responses": shared_responses(&mut schemas),
+            "schemas": schemas.named,
+        },
+    });
+    format!("{document:#}\n")
+}
+
+fn security_schemes() -> Json {
+    json!({
+        "Basic": { "type": "http", "scheme": "basic", "description": "User name and password of a credential, in UTF-8." },
+        "SoTicket": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`SOTicket 7T:...`: a ticket of SoPrincipal.svc. It ends 6 hours after its last use.",
+        },
+        "Bearer": { "type": "http", "scheme": "bearer", "description": "The same ticket as a bearer token." },
+    })
+}
+
+// Paths -------------------------------------------------------------------------------------------------------------
+
+fn paths(schemas: &mut Schemas) -> Map<String, Json> {
+    let mut paths = Map::new();
+    let texts = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    for (path, id, summary, answer) in [
+        ("/api", "api_Versions", "Says which versions are here", texts()),
+        (BASE, "v1_Operations", "Says what is called where: addresses, their methods, and what they do", {
+            json!({ "type": "object", "additionalProperties": texts() })
+        }),
+        (PATH, "v1_OpenApi", "Gets this document", json!({ "type": "object" })),
+    ] {
+        paths.insert(path.to_owned(), json!({ "get": public(id, summary, &answer) }));
+    }
+    for operation in LICENSE.operations {
+        let path = format!("{BASE}/{AGENT}/{}", operation.name());
+        paths.insert(
+            path,
+            json!({ "post": agent_call(operation, schemas), "get": agent_description(operation, schemas) }),
+        );
+    }
+    let mut places: Vec<(&Route, String)> = Vec::new();
+    for route in ROUTES {
+        // Templates that differ in names alone are one; the names are those of the first.
+        let place = places.iter().find(|(first, _)| route.is_at(first)).cloned();
+        let (first, path) = place.unwrap_or_else(|| {
+            let path = unlike(route.template(), &places);
+            places.push((route, path.clone()));
+            (route, path)
+        });
+        let item = paths.entry(path).or_insert_with(|| json!({ "parameters": path_parameters(first) }));
+        item[route.method.name().to_ascii_lowercase()] = resource_call(route, schemas);
+    }
+    paths
+}
+
+/// OpenAPI takes templates for identical whose names alone differ, even where one argument is an int and the other is
+/// not. The service takes paths with a slash at the end too, so the later one has it.
+fn unlike(template: String, places: &[(&Route, String)]) -> String {
+    let is_taken = places.iter().any(|(_, path)| shape(path) == shape(&template));
+    if is_taken { template + "/" } else { template }
+}
+
+/// A template without the names in it.
+fn shape(template: &str) -> String {
+    let segments = template.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+fn public(id: &str, summary: &str, answer: &Json) -> Json {
+    json!({
+        "tags": [SERVICE_TAG],
+        "operationId": id,
+        "summary": summary,
+        "security": [],
+        "responses": { "200": { "description": "What was asked for.", "content": content(JSON_TYPE, answer) } },
+    })
+}
+
+fn agent_call(operation: &Operation, schemas: &mut Schemas) -> Json {
+    let answer = schemas.answer(operation, true);
+    let mut call = head(operation, AGENT_TAG, &format!("v1LicenseAgent_{}", operation.name()));
+    call["parameters"] = json!([shared("parameters", "Select"), shared("parameters", "TimeZone")]);
+    call["requestBody"] = agent_body(operation, schemas);
+    let refusals = REFUSALS.iter().filter(|refusal| refusal.status != "405" && refusal.name != BAD_REQUEST);
+    call["responses"] = responses(operation, answer, refusals);
+    call
+}
+
+/// The arguments as one object.
+fn agent_body(operation: &Operation, schemas: &mut Schemas) -> Json {
+    let fields = operation.input.fields;
+    let schema = schemas.arguments(operation.input);
+    // Only simple values can be in a form.
+    let form =
+        Some(FORM_TYPE).filter(|_| fields.iter().all(|f| matches!(f.kind, Kind::String | Kind::Int | Kind::Strings)));
+    let types = ANSWER_TYPES.into_iter().chain(form);
+    json!({ "required": fields.iter().any(is_required), "content": content(types, &schema) })
+}
+
+fn agent_description(operation: &Operation, schemas: &mut Schemas) -> Json {
+    let schema = schemas.call_description();
+    json!({
+        "tags": [AGENT_TAG],
+        "operationId": format!("v1LicenseAgent_{}_Describe", operation.name()),
+        "summary": format!("Describes {}, and does not run it", operation.name()),
+        "responses": {
+            "200": { "description": "The call.", "content": content(JSON_TYPE, &schema) },
+            "401": shared("responses", "Unauthorized"),
+            "500": shared("responses", "InternalServerError"),
+            "503": shared("responses", "ServiceUnavailable"),
+        },
+    })
+}
+
+fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
+    let operation = route.operation();
+    let answer = schemas.answer(operation, false);
+    let mut call = head(operation, RESOURCE_TAG, &format!("v1License_{}", operation.name()));
+    let query = route.query.iter().map(|name| {
+        json!({ "name": parameter(name), "in": "query", "required": true, "schema": argument(name, route.kind(name)) })
+    });
+    call["parameters"] = query.chain([shared("parameters", "Select"), shared("parameters", "TimeZone")]).collect();
+    if let Some(name) = route.body {
+        let schema = argument(name, route.kind(name));
+        call["requestBody"] = json!({ "required": true, "content": content(ANSWER_TYPES, &schema) });
+    }
+    let refusals = REFUSALS.iter().filter(|refusal| match refusal.status {
+        "400" => refusal.name == BAD_REQUEST,
+        "405" => route.method != Method::Get && route.path.iter().any(|segment| is_int(route, segment)),
+        "409" => route.method != Method::Get,
+        "408" | "413" | "415" => route.body.is_some(),
+        _ => true,
+    });
+    call["responses"] = responses(operation, answer, refusals);
+    call
+}
+
+fn head(operation: &Operation, tag: &str, id: &str) -> Json {
+    let documentation = operation.documentation;
+    let summary = documentation.split_once(". ").map_or(documentation, |(first, _)| first).trim_end_matches('.');
+    json!({ "tags": [tag], "operationId": id, "summary": summary, "description": documentation })
+}
+
+fn path_parameters(route: &Route) -> Vec<Json> {
+    let arguments = route.path.iter().enumerate().filter_map(|(at, segment)| match segment {
+        Segment::Argument(name) => Some((at, *name)),
+        Segment::Literal(_) => None,
+    });
+    let parameters = arguments.map(|(at, name)| {
+        let mut schema = argument(name, route.kind(name));
+        if matches!(route.kind(name), Kind::String) && ROUTES.iter().any(|other| takes_ints(other, route, at)) {
+            schema["pattern"] = json!(NO_INT);
+            schema["description"] = json!("Not a number: with one the path is another.");
+        }
+        json!({ "name": parameter(name), "in": "path", "required": true, "schema": schema })
+    });
+    parameters.collect()
+}
+
+fn is_int(route: &Route, segment: &Segment) -> bool {
+    matches!(segment, Segment::Argument(name) if matches!(route.kind(name), Kind::Int))
+}
+
+/// Whether the other route's path is as this one's but takes an int in this place.
+fn takes_ints(other: &Route, route: &Route, at: usize) -> bool {
+    let int = other.path.get(at).is_some_and(|segment| is_int(other, segment));
+    int && shape(&other.template()) == shape(&route.template())
+}
+
+// Requests and answers ----------------------------------------------------------------------------------------------
+
+fn content<'t>(types: impl IntoIterator<Item = &'t str>, schema: &Json) -> Json {
+    types
+        .into_iter()
+        .map(|media_type| (media_type.to_owned(), json!({ "schema": schema })))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn is_required(field: &Field) -> bool {
+    !OPTIONAL.contains(&field.name)
+}
+
+/// Some character that is not blank.
+const NO_BLANKS: &str = r"\S";
+/// Some character that no int has.
+const NO_INT: &str = r"[^\s0-9+-]";
+
+/// A simple argument, wherever it stands.
+fn argument(name: &str, kind: Kind) -> Json {
+    let mut schema = match kind {
+        Kind::Int => {
+            let minimum = if OPTIONAL.contains(&name) { i32::MIN } else { 1 };
+            json!({ "type": "integer", "format": "int32", "minimum": minimum, "maximum": i32::MAX })
+        }
+        Kind::Strings => {
+            let names = LicenseType::ALL.map(LicenseType::module_name);
+            let items = named("string", json!({ "type": "string", "enum": names }));
+            json!({ "type": "array", "minItems": 1, "items": items, "xml": { "wrapped": true } })
+        }
+        _ => json!({ "type": "string", "minLength": 1, "pattern": NO_BLANKS }),
+    };
+    let example = match name {
+        "OwnerName" | "ModuleOwner" => json!("CONTOSO"),
+        "AssociateId" => json!(7),
+        "SatelliteId" => json!(0),
+        "ModuleName" => json!(LicenseType::SqlBackup.module_name()),
+        "ModuleLicenseNames" => json!([LicenseType::SqlBackup.module_name()]),
+        "NewCompanyName" => json!("Contoso"),
+        "NewSerialNumber" => json!("1010000014"),
+        _ => return schema,
+    };
+    schema["examples"] = json!([example]);
+    schema
+}
+
+/// How a call can end that does not do what it was asked to.
+struct Refusal {
+    status: &'static str,
+    name: &'static str,
+    says: &'static str,
+}
+
+const fn refusal(status: &'static str, name: &'static str, says: &'static str) -> Refusal {
+    Refusal { status, name, says }
+}
+
+/// Of agent calls.
+const INVALID_REQUEST: &str = "InvalidRequest";
+/// The same of the resource, which has one object for all errors.
+const BAD_REQUEST: &str = "BadRequest";
+const NOT_IMPLEMENTED: &str = "501";
+static REFUSALS: [Refusal; 13] = [
+    refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
+    refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
+    refusal("401", "Unauthorized", "Nobody is signed in: no or wrong credentials, or a ticket that has ended."),
+    refusal("403", "Forbidden", "The role of the credential may not do this."),
+    refusal("404", "NotFound", "Not there, or not among what the credential may know."),
+    refusal("405", "MethodNotAllowed", "What should be an int is none, or none of 32 bits: the path is another."),
+    refusal("408", "RequestTimeout", "The body did not arrive in time."),
+    refusal("409", "Conflict", "The licenses do not allow it as they are."),
+    refusal("413", "ContentTooLarge", "The body is too large."),
+    refusal("415", "UnsupportedMediaType", "The body is of a media type, or in a charset, that is not taken."),
+    refusal("500", "InternalServerError", "The service failed. Nothing was changed."),
+    refusal(NOT_IMPLEMENTED, "NotImplemented", "The operation is not supported here."),
+    refusal("503", "ServiceUnavailable", "There are too many connections. Try again."),
+];
+
+fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
+    let mut responses = Map::new();
+    if operation.is_supported {
+        let mut ok = json!({ "description": "Done.", "content": content(ANSWER_TYPES, &answer) });
+        ok["headers"] = json!({
+            "SO-TimeZone": { "description": "The zone, where one was asked for.", "schema": { "type": "string" } },
+        });
+        responses.insert("200".to_owned(), ok);
+    }
+    for refusal in refusals.filter(|refusal| refusal.status != NOT_IMPLEMENTED || !operation.is_supported) {
+        responses.insert(refusal.status.to_owned(), shared("responses", refusal.name));
+    }
+    responses.into()
+}
+
+fn shared_responses(schemas: &mut Schemas) -> Json {
+    let responses = REFUSALS.iter().map(|refusal| {
+        let mut response = json!({ "description": refusal.says });
+        // That is sent without reading what was asked.
+        if refusal.status != "503" {
+            let is_invalid = refusal.name == INVALID_REQUEST;
+            let schema = if is_invalid { schemas.invalid_request() } else { schemas.error() };
+            response["content"] = content(ANSWER_TYPES, &schema);
+        }
+        let header = match refusal.status {
+            "401" => Some("WWW-Authenticate"),
+            "405" => Some("Allow"),
+            "503" => Some("Retry-After"),
+            _ => None,
+        };
+        if let Some(name) = header {
+            response["headers"] = json!({ name: { "required": true, "schema": { "type": "string" } } });
+        }
+        (refusal.name.to_owned(), response)
+    });
+    responses.collect::<Map<_, _>>().into()
+}
+
+fn shared_parameters() -> Json {
+    json!({
+        "Select": {
+            "name": "$select",
+            "in": "query",
+            "description": "Members that are wanted, as `a,b,c/d`, in any case; the others are null. None: all.",
+            "schema": { "type": "string", "examples": ["Current/OwnerName, ExtendedModuleLicenses"] },
+        },
+        "TimeZone": {
+            "name": "SO-TimeZone",
+            "in": "header",
+            "description": "Zone of date-times, by code or id, as `NO` or `261`: they are local then, without a suffix. \
+                With `, includeTZOffset` behind it they have their offset. Without a zone, and of one that is not known, \
+                they are UTC.",
+            "schema": { "type": "string", "examples": ["NO", "US-NY, includeTZOffset"] },
+        },
+    })
+}
+
+fn shared(what: &str, name: &str) -> Json {
+    json!({ "$ref": format!("#/components/{what}/{name}") })
+}
+
+// Schemas -----------------------------------------------------------------------------------------------------------
+
+/// Whether a carrier is sent by the service or by its caller, who may leave anything out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Answer,
+    Request,
+}
+
+/// Schemas that have a name, each written where it is first needed.
+#[derive(Default)]
+struct Schemas {
+    named: Map<String, Json>,
+}
+
+impl Schemas {
+    /// Refers to a schema, and writes it if it is new. It may refer to itself.
+    fn refer(&mut self, name: &str, write: impl FnOnce(&mut Schemas) -> Json) -> Json {
+        if !self.named.contains_key(name) {
+            self.named.insert(name.to_owned(), Json::Null);
+            self.named[name] = write(self);
+        }
+        shared("schemas", name)
+    }
+
+    /// What an operation answers. Of what is not one of many there may be none.
+    fn answer(&mut self, operation: &Operation, can_be_null: bool) -> Json {
+        // The output has one field, Response.
+        let kind = operation.output.fields[0].kind;
+        match kind {
+            Kind::Array(of) => {
+                let items = named(of.item.name, self.complex(of.item, View::Answer));
+                json!({ "type": "array", "items": items, "xml": { "name": of.name, "wrapped": true } })
+            }
+            Kind::Complex(of) if !can_be_null => self.complex(of, View::Answer),
+            Kind::String if !can_be_null => json!({ "type": "string" }),
+            _ => self.member(kind, View::Answer),
+        }
+    }
+
+    /// The arguments of an operation as one object.
+    fn arguments(&mut self, input: &'static ComplexType) -> Json {
+        self.refer(&format!("{}Request", input.name), |schemas| {
+            let mut properties = Map::new();
+            for field in input.fields {
+                let mut schema = match field.kind {
+                    Kind::Complex(of) => schemas.complex(of, View::Request),
+                    kind => argument(field.name, kind),
+                };
+                if !is_required(field) {
+                    schema["type"] = json!([schema["type"], "null"]);
+                }
+                properties.insert(field.name.to_owned(), schema);
+            }
+            let required: Vec<_> = input.fields.iter().filter(|f| is_required(f)).map(|f| f.name).collect();
+            // A call that needs nothing takes null for it.
+            let kind = if required.is_empty() { json!(["object", "null"]) } else { json!("object") };
+            json!({ "type": kind, "properties": properties, "required": required })
+        })
+    }
+
+    fn complex(&mut self, of: &'static ComplexType, view: View) -> Json {
+        let name = match view {
+            View::Answer => of.name.to_owned(),
+            View::Request => format!("{}Input", of.name),
+        };
+        self.refer(&name, |schemas| {
+            let members = of.fields.iter().map(|f| (f.name.to_owned(), schemas.member(f.kind, view)));
+            let mut schema = json!({ "type": "object", "properties": members.collect::<Map<_, _>>() });
+            if view == View::Answer {
+                schema["required"] = of.fields.iter().map(|f| f.name).collect();
+            }
+            schema
+        })
+    }
+
+    /// A member of a carrier, or null.
+    fn member(&mut self, kind: Kind, view: View) -> Json {
+        match kind {
+            Kind::String => json!({ "type": ["string", "null"] }),
+            Kind::Int => {
+                json!({ "type": ["integer", "null"], "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX })
+            }
+            Kind::Boolean => json!({ "type": ["boolean", "null"] }),
+            Kind::Base64 => json!({ "type": ["string", "null"], "contentEncoding": "base64" }),
+            Kind::DateTime | Kind::NullableDateTime => or_null(self.date_time(view)),
+            Kind::Enumeration(of) => or_null(self.enumeration(of)),
+            Kind::Complex(of) => or_null(self.complex(of, view)),
+            Kind::Array(of) => {
+                let item = self.complex(of.item, view);
+                let item = if view == View::Request { or_null(item) } else { item };
+                list(named(of.item.name, item))
+            }
+            Kind::Strings => list(named("string", json!({ "type": "string" }))),
+            Kind::Ints => list(named("int", json!({ "type": "integer", "format": "int32" }))),
+            Kind::Declared(_) if view == View::Request => json!({ "description": "Passed over." }),
+            Kind::Declared(Declared::Dictionary { .. }) => {
+                json!({ "type": ["object", "null"], "description": "There is nothing in it.", "maxProperties": 0 })
+            }
+            Kind::Declared(Declared::Flags(of)) => {
+                json!({ "type": ["string", "null"], "description": format!("Any of {}.", of.values.join(", ")) })
+            }
+            Kind::Declared(Declared::DsaParameters) => json!({ "type": ["object", "null"] }),
+            Kind::WebApi(kind) => self.member(*kind, view),
+        }
+    }
+
+    fn enumeration(&mut self, of: &Enumeration) -> Json {
+        self.refer(of.name, |_| json!({ "type": "string", "enum": of.values }))
+    }
+
+    /// Of those that a caller hands back, only the ones that count are read.
+    fn date_time(&mut self, view: View) -> Json {
+        match view {
+            View::Request => self.refer("DateTimeInput", |_| {
+                json!({ "type": "string", "description": "A date-time. Without a suffix it is of the zone of SO-TimeZone." })
+            }),
+            View::Answer => self.refer("DateTime", |_| {
+                json!({
+                    "type": "string",
+                    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|[+-]\d\d:\d\d)?$",
+                    "description": "A date-time. Without a suffix it is of the zone that SO-TimeZone asked for. \
+                        `0001-01-01T00:00:00`: none, or for ever.",
+                })
+            }),
+        }
+    }
+
+    fn call_description(&mut self) -> Json {
+        self.refer("CallDescription", |_| {
+            let text = || json!({ "type": "string" });
+            let argument = all_of([("Name", text()), ("Type", text())]);
+            all_of([
+                ("Operation", text()),
+                ("Description", text()),
+                ("Method", text()),
+                ("Arguments", json!({ "type": "array", "items": argument })),
+                ("Result", text()),
+            ])
+        })
+    }
+
+    fn invalid_request(&mut self) -> Json {
+        let text = || json!({ "type": "string" });
+        self.refer("HttpError", |_| all_of([("Message", text()), ("MessageDetail", text())]))
+    }
+
+    fn error(&mut self) -> Json {
+        let text = || json!({ "type": "string" });
+        self.refer("ErrorResponse", |_| {
+            all_of([
+                ("Error", json!({ "type": "boolean", "const": true })),
+                ("ErrorType", json!({ "type": "string", "examples": ["SoNotFoundException"] })),
+                ("ErrorMessage", text()),
+                ("ErrorSource", text()),
+            ])
+        })
+    }
+}
+
+/// An object that has all of these members.
+fn all_of<const N: usize>(members: [(&str, Json); N]) -> Json {
+    let required = members.each_ref().map(|(name, _)| *name);
+    let properties: Map<_, _> = members.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({ "type": "object", "properties": properties, "required": required.as_slice() })
+}
+
+/// The name of a list's items in XML.
+fn named(name: &str, mut schema: Json) -> Json {
+    schema["xml"] = json!({ "name": name });
+    schema
+}
+
+fn or_null(schema: Json) -> Json {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+fn list(item: Json) -> Json {
+    json!({ "type": ["array", "null"], "items": item, "xml": { "wrapped": true } })
+}
