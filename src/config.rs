@@ -54,6 +54,7 @@ settings! {
     metrics_listen: SocketAddr = "-", "SEATKEEPER_METRICS_LISTEN", "Address and port for /metrics, apart from the service; none: no metrics are served";
     public_url: String = "-", "SEATKEEPER_PUBLIC_URL", "Scheme, host and port that clients use, such as https://licenses.example.com; none: what they send as Host";
     trusted_proxies: String = "-", "SEATKEEPER_TRUSTED_PROXIES", "Addresses and networks of proxies whose Forwarded or X-Forwarded-* headers count, such as 127.0.0.1,10.0.0.0/8; none: nobody's";
+    cors_origins: String = "-", "SEATKEEPER_CORS_ORIGINS", "Origins whose pages may call the Web API, separated by blanks, such as https://tools.example.com, or * for all; none: nobody's";
     enroll: bool = "true", "SEATKEEPER_ENROLL", "Whether an assignment enrolls a user name that is not known";
     log_format: LogFormat = "human", "SEATKEEPER_LOG_FORMAT", "Log lines: human or json";
     log_level: LogLevel = "info", "SEATKEEPER_LOG_LEVEL", "Least important log lines shown: error, warn, info, debug or trace";
@@ -100,6 +101,7 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     pub public_url: Option<String>,
     pub trusted_proxies: http::TrustedProxies,
+    pub allowed_origins: http::AllowedOrigins,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub auth: auth::Options,
@@ -177,6 +179,11 @@ impl Config {
             listen: o.listen.ok_or_else(|| set("listen"))?,
             metrics_listen: o.metrics_listen,
             public_url: o.public_url,
+            allowed_origins: o
+                .cors_origins
+                .unwrap_or_default()
+                .parse()
+                .map_err(|e| ConfigError(format!("cors_origins: {e}")))?,
             trusted_proxies: o
                 .trusted_proxies
                 .unwrap_or_default()
@@ -269,6 +276,7 @@ mod tests {
             ("queue_calls_max = 0", "queue_calls_max must be 1 or more"),
             ("public_url = \"licenses.example.com\"", "public_url"),
             ("public_url = \"https://a.example/path\"", "public_url"),
+            ("cors_origins = \"tools.example.com\"", "cors_origins: 'tools.example.com' is no origin"),
             ("trusted_proxies = \"10.0.0.0/99\"", "trusted_proxies: '10.0.0.0/99' has a bad prefix"),
         ] {
             std::fs::write(&path, text).expect("write");

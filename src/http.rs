@@ -1,5 +1,6 @@
 //! HTTP: every route, and [`serve`], which both the program and the tests call.
 
+mod api;
 mod asmx;
 mod connection;
 mod forwarded;
@@ -18,7 +19,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::service::{CallContext, Service};
 use crate::soap::envelope;
 
+pub use api::AllowedOrigins;
 pub use connection::{Shutdown, serve};
 pub use forwarded::TrustedProxies;
 
@@ -76,6 +78,8 @@ pub struct App {
     pub public_url: Option<String>,
     /// Whose word on the client and its address counts.
     pub trusted_proxies: TrustedProxies,
+    /// Whose pages may call the Web API.
+    pub allowed_origins: AllowedOrigins,
 }
 
 impl App {
@@ -114,6 +118,8 @@ pub fn router(app: Arc<App>) -> Router {
         router = router.route(&format!("{path}/"), routes.clone()).route(&path, routes);
     }
     router
+        .route("/api", any(api::api))
+        .route("/api/{*rest}", any(api::api))
         .route("/", get(|| async { Redirect::temporary(ASMX_PATH) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

@@ -92,6 +92,7 @@ pub struct Options {
     pub auth: auth::Options,
     pub public_url: Option<String>,
     pub trusted_proxies: &'static str,
+    pub cors_origins: &'static str,
     pub seed: String,
 }
 
@@ -103,6 +104,7 @@ impl Default for Options {
             auth: auth::Options::default(),
             public_url: None,
             trusted_proxies: "",
+            cors_origins: "",
             seed: sample_data(),
         }
     }
@@ -264,6 +266,7 @@ fn run(
         limits: options.limits.clone(),
         public_url: options.public_url,
         trusted_proxies: options.trusted_proxies.parse().expect("proxies"),
+        allowed_origins: options.cors_origins.parse().expect("origins"),
     });
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");

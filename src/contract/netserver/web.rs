@@ -130,6 +130,23 @@ impl Route {
     }
 }
 
+/// What a value is called in a description for people.
+pub fn type_name(kind: Kind) -> String {
+    match kind {
+        Kind::String | Kind::Base64 => "string".to_owned(),
+        Kind::Int => "int".to_owned(),
+        Kind::Boolean => "bool".to_owned(),
+        Kind::DateTime | Kind::NullableDateTime => "date-time".to_owned(),
+        Kind::Enumeration(of) => of.name.to_owned(),
+        Kind::Complex(of) => of.name.to_owned(),
+        Kind::Array(of) => format!("{}[]", of.item.name),
+        Kind::Strings => "string[]".to_owned(),
+        Kind::Ints => "int[]".to_owned(),
+        Kind::Declared(_) => "object".to_owned(),
+        Kind::WebApi(kind) => type_name(*kind),
+    }
+}
+
 /// The routes of the first path that segments, decoded, match: one for each of its methods.
 pub fn routes_at(segments: &[String]) -> impl Iterator<Item = &'static Route> {
     let first = ROUTES.iter().find(|route| route.matches(segments));

@@ -128,3 +128,26 @@ impl Serialize for Members<'_> {
         map.end()
     }
 }
+
+/// What went wrong: a flag that is true, and texts by name. `root`: of the XML document.
+pub fn problem(
+    root: &'static str,
+    flag: Option<&'static str>,
+    members: &[(&'static str, &str)],
+    as_xml: bool,
+) -> String {
+    if as_xml {
+        let mut w = Writer::compact();
+        w.open(root);
+        flag.into_iter().for_each(|name| _ = w.leaf(name, "true"));
+        members.iter().for_each(|(name, text)| _ = w.leaf(name, text));
+        return w.finish();
+    }
+    let texts = members.iter().map(|(name, text)| format!("{}:{}", quoted(name), quoted(text)));
+    let all: Vec<String> = flag.map(|name| format!("{}:true", quoted(name))).into_iter().chain(texts).collect();
+    format!("{{{}}}", all.join(","))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

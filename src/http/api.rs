@@ -1,0 +1,438 @@
+//! The Web API: License over plain HTTP, as agent calls and as a resource. Who calls is looked at before what they want;
+//! what is answered, and in which form, follows from the operations' description.
+
+mod authorization;
+mod cors;
+mod negotiation;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use super::message::{ContentType, Unread, read_body};
+use super::{App, TypedPath, percent_decode};
+use crate::contract::message::Record;
+use crate::contract::netserver::dates::Dates;
+use crate::contract::netserver::web::read::{self, Syntax};
+use crate::contract::netserver::web::select::Select;
+use crate::contract::netserver::web::write::{Written, problem};
+use crate::contract::netserver::web::{self, AGENT, BASE, RESOURCE, ROUTES, Route, Segment, parameter};
+use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
+use crate::contract::{Field, log_outcome};
+use crate::error::{Error, Kind as ErrorKind};
+use crate::service::{CallContext, Identity};
+use crate::soap::encoding;
+use negotiation::Form;
+
+pub use cors::AllowedOrigins;
+
+const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
+
+/// Everything at and below `/api`.
+pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Some(answer) = app.allowed_origins.preflight(&parts) {
+        return answer;
+    }
+    let mut response = match Exchange::new(&app, parts) {
+        Some(exchange) => exchange.answer(body).await,
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// One request under way.
+struct Exchange<'a> {
+    app: &'a Arc<App>,
+    parts: Parts,
+    context: CallContext,
+    /// What the client would like to read.
+    form: Form,
+    /// Of the path below `/api`, as they were typed, decoded once; empty ones are dropped.
+    segments: Vec<String>,
+}
+
+/// What stands behind an address.
+enum Place {
+    Versions,
+    Operations,
+    OpenApi,
+    Agent(&'static Operation),
+    /// The routes of one path, one for each method.
+    Resource(Vec<&'static Route>),
+    Nothing,
+}
+
+impl Exchange<'_> {
+    fn new(app: &Arc<App>, parts: Parts) -> Option<Exchange<'_>> {
+        let context = app.context(&parts)?;
+        let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
+        let segments = path.split('/').filter(|segment| !segment.is_empty()).skip(1);
+        // In a path a plus sign is itself.
+        let segments = segments.map(|segment| percent_decode(&segment.replace('+', "%2B"))).collect();
+        let form = negotiation::form(&parts.headers);
+        Some(Exchange { app, parts, context, form, segments })
+    }
+
+    async fn answer(&self, body: Body) -> Response {
+        let place = self.place();
+        if let Some(allowed) = self.not_allowed(&place) {
+            return allowed;
+        }
+        match place {
+            Place::Versions => return self.json(&self.versions()),
+            Place::Operations => return self.json(&self.operations()),
+            Place::OpenApi => return self.text(openapi::render(&self.app.base(&self.parts))),
+            _ => {}
+        }
+        let identity = authorization::identity(&self.parts.headers, &self.context);
+        if matches!(identity, Identity::Nobody) {
+            return self.unauthorized();
+        }
+        match place {
+            Place::Agent(operation) if self.parts.method == Method::POST => {
+                let arguments = self.object(operation, body).await;
+                self.call(operation, arguments, identity, Surface::Agent).await
+            }
+            Place::Agent(operation) => match self.known(&identity).await {
+                Ok(()) => self.json(&self.description(operation)),
+                Err(refused) => refused,
+            },
+            Place::Resource(routes) => match routes.into_iter().find(|route| self.is_method(route)) {
+                Some(route) => {
+                    let arguments = self.arguments(route, body).await;
+                    self.call(route.operation(), arguments, identity, Surface::Resource).await
+                }
+                None => self.method_not_allowed(),
+            },
+            _ => match self.known(&identity).await {
+                Ok(()) => self.error(StatusCode::NOT_FOUND, "SoNotFoundException", "There is nothing at this address."),
+                Err(refused) => refused,
+            },
+        }
+    }
+
+    fn place(&self) -> Place {
+        let is = |at: usize, name: &str| self.segments.get(at).is_some_and(|s| s.eq_ignore_ascii_case(name));
+        let version_and_name = BASE.rsplit('/').next().unwrap_or_default();
+        match self.segments.len() {
+            0 => return Place::Versions,
+            _ if !is(0, version_and_name) => return Place::Nothing,
+            1 => return Place::Operations,
+            2 if is(1, "openapi.json") => return Place::OpenApi,
+            _ => {}
+        }
+        if is(1, RESOURCE) {
+            let routes: Vec<_> = web::routes_at(&self.segments[2..]).collect();
+            return if routes.is_empty() { Place::Nothing } else { Place::Resource(routes) };
+        }
+        let (agents, license) = AGENT.split_once('/').unwrap_or_default();
+        if self.segments.len() == 4 && is(1, agents) && is(2, license) {
+            let named = |operation: &&Operation| is(3, operation.name());
+            return LICENSE.operations.iter().find(named).map_or(Place::Nothing, Place::Agent);
+        }
+        Place::Nothing
+    }
+
+    fn is_method(&self, route: &Route) -> bool {
+        let method = if self.parts.method == Method::HEAD { "GET" } else { self.parts.method.as_str() };
+        route.method.name() == method
+    }
+
+    /// Methods of a place, as the Allow header lists them.
+    fn allowed(place: &Place) -> Option<String> {
+        let mut methods: Vec<&str> = match place {
+            Place::Versions | Place::Operations | Place::OpenApi => vec!["GET"],
+            Place::Agent(_) => vec!["GET", "POST"],
+            Place::Resource(routes) => routes.iter().map(|route| route.method.name()).collect(),
+            Place::Nothing => return None,
+        };
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.push("OPTIONS");
+        Some(methods.join(", "))
+    }
+
+    /// The answer to OPTIONS, and, of places that need no sign-in, to methods they do not have.
+    fn not_allowed(&self, place: &Place) -> Option<Response> {
+        let allowed = Self::allowed(place)?;
+        let method = &self.parts.method;
+        if method == Method::OPTIONS {
+            return Some((StatusCode::NO_CONTENT, [(header::ALLOW, allowed)]).into_response());
+        }
+        let open = matches!(place, Place::Versions | Place::Operations | Place::OpenApi);
+        (open && method != Method::GET && method != Method::HEAD).then(|| self.with_allow(allowed))
+    }
+
+    fn method_not_allowed(&self) -> Response {
+        self.with_allow(Self::allowed(&self.place()).unwrap_or_default())
+    }
+
+    fn with_allow(&self, allowed: String) -> Response {
+        let text = format!("This address takes {allowed}.");
+        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, "SoNotSupportedException", &text);
+        if let Ok(value) = HeaderValue::from_str(&allowed) {
+            response.headers_mut().insert(header::ALLOW, value);
+        }
+        response
+    }
+
+    // Arguments ------------------------------------------------------------------------------------------------------
+
+    /// The arguments of an agent call: members of the one object that is its body.
+    async fn object(&self, operation: &'static Operation, body: Body) -> Result<Record, Refused> {
+        let (text, syntax) = self.body(body).await?;
+        read::object(&text, syntax, operation.input, &self.app.limits.xml).map_err(Refused::Malformed)
+    }
+
+    /// The arguments of a call of the resource, wherever its route has them.
+    async fn arguments(&self, route: &'static Route, body: Body) -> Result<Record, Refused> {
+        let mut arguments = Record::new(route.operation().input);
+        for (segment, typed) in route.path.iter().zip(&self.segments[2..]) {
+            if let Segment::Argument(name) = segment {
+                let value = read::from_text(typed, route.kind(name), name).map_err(Refused::Malformed)?;
+                arguments = arguments.with_some(name, value);
+            }
+        }
+        for name in route.query {
+            if let Some(text) = self.query(&parameter(name)) {
+                arguments = arguments
+                    .with_some(name, read::from_text(&text, route.kind(name), name).map_err(Refused::Malformed)?);
+            }
+        }
+        if let Some(name) = route.body {
+            let (text, syntax) = self.body(body).await?;
+            let value = read::value(&text, syntax, route.kind(name), &self.app.limits.xml);
+            arguments = arguments.with_some(name, value.map_err(Refused::Malformed)?);
+        }
+        Ok(arguments)
+    }
+
+    async fn body(&self, body: Body) -> Result<(String, Syntax), Refused> {
+        let bytes = read_body(body, &self.parts.headers, &self.app.limits).await.map_err(Refused::Unread)?;
+        let typed = match self.parts.headers.contains_key(header::CONTENT_TYPE) {
+            true => ContentType::of(&self.parts.headers).unwrap_or_default(),
+            // What is not said to be anything is what most send.
+            false => ContentType { media_type: "application/json".to_owned(), ..ContentType::default() },
+        };
+        let syntax = Syntax::of_media_type(&typed.media_type).ok_or(Refused::MediaType)?;
+        let text = encoding::decode(&bytes, typed.charset.as_deref()).ok_or(Refused::MediaType)?;
+        Ok((text.into_owned(), syntax))
+    }
+
+    /// A parameter of the query; names compare without regard to case.
+    fn query(&self, name: &str) -> Option<String> {
+        let query = self.parts.uri.query().unwrap_or_default();
+        let found = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.into_owned())
+    }
+
+    // The call -------------------------------------------------------------------------------------------------------
+
+    async fn call(
+        &self,
+        operation: &'static Operation,
+        arguments: Result<Record, Refused>,
+        identity: Identity,
+        surface: Surface,
+    ) -> Response {
+        let arguments = match arguments {
+            Ok(arguments) => arguments,
+            // Nobody who is not signed in learns what a call needs.
+            Err(refused) => {
+                return self.known(&identity).await.err().unwrap_or_else(|| self.refused(&refused, surface));
+            }
+        };
+        let dates = self.dates();
+        let call =
+            Call { service: Arc::clone(&self.app.service), context: self.context.clone(), identity, dates, arguments };
+        let outcome = (operation.run)(call).await;
+        log_outcome(operation.name(), &self.app.service.metrics, &self.context, outcome.as_ref().err());
+        let mut response = match outcome {
+            Ok(record) => self.result(operation, &record, surface),
+            Err(error) => self.failed(&error, surface),
+        };
+        if self.parts.headers.contains_key(SO_TIME_ZONE) {
+            response.headers_mut().insert(SO_TIME_ZONE, HeaderValue::from_static(dates.zone().code));
+        }
+        response
+    }
+
+    fn dates(&self) -> Dates {
+        let values = self.parts.headers.get_all(SO_TIME_ZONE).iter().filter_map(|value| value.to_str().ok());
+        let value = values.collect::<Vec<_>>().join(",");
+        if value.is_empty() { Dates::base() } else { Dates::of_header(&value) }
+    }
+
+    fn result(&self, operation: &Operation, record: &Record, surface: Surface) -> Response {
+        let Some((Field { kind, .. }, value)) = record.fields().next() else {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        };
+        if value.is_none() && surface == Surface::Resource {
+            let text = format!("{} found nothing under this name.", operation.name());
+            return self.error(StatusCode::NOT_FOUND, "SoNotFoundException", &text);
+        }
+        let selected = self.query("$select").map(|text| Select::parse(&text));
+        let select = selected.as_ref().unwrap_or(Select::everything());
+        self.written(StatusCode::OK, &Written { value, kind: *kind, select })
+    }
+
+    /// Whether the caller is who they say; else what to answer.
+    async fn known(&self, identity: &Identity) -> Result<(), Response> {
+        match self.app.service.principal(&self.context, identity).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed(&error, Surface::Resource)),
+        }
+    }
+
+    // Answers --------------------------------------------------------------------------------------------------------
+
+    fn failed(&self, error: &Error, surface: Surface) -> Response {
+        match error.kind {
+            ErrorKind::InvalidSoapCredentials => self.unauthorized(),
+            ErrorKind::InvalidInputParameters if surface == Surface::Agent => self.invalid(&explain(error)),
+            kind => self.error(status(kind), exception(kind), &explain(error)),
+        }
+    }
+
+    fn refused(&self, refused: &Refused, surface: Surface) -> Response {
+        self.app.service.metrics.count_call("none", "Fault");
+        match refused {
+            Refused::Malformed(text) if surface == Surface::Agent => self.invalid(text),
+            Refused::Malformed(text) => self.error(StatusCode::BAD_REQUEST, "SoInvalidArgumentException", text),
+            Refused::MediaType => self.error(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "SoInvalidArgumentException",
+                "The body is of a type that is not taken: send application/json.",
+            ),
+            Refused::Unread(unread) => {
+                let mut response = self.error(unread.status(), "SoInvalidArgumentException", &unread.to_string());
+                // The rest of the body is not read.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
+        }
+    }
+
+    fn unauthorized(&self) -> Response {
+        const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"SuperOffice\", charset=\"UTF-8\"");
+        let text = explain(&crate::seats::Refusal::CallerUnknown.into());
+        let mut response = self.error(StatusCode::UNAUTHORIZED, exception(ErrorKind::InvalidSoapCredentials), &text);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        response
+    }
+
+    /// An agent call whose arguments are wrong.
+    fn invalid(&self, detail: &str) -> Response {
+        let members = [("Message", "The request is invalid."), ("MessageDetail", detail)];
+        self.form.respond(StatusCode::BAD_REQUEST, &problem("HttpError", None, &members, self.form.is_xml()), self)
+    }
+
+    fn error(&self, status: StatusCode, name: &str, text: &str) -> Response {
+        let members = [("ErrorType", name), ("ErrorMessage", text), ("ErrorSource", "Seatkeeper")];
+        self.form.respond(status, &problem("ErrorResponse", Some("Error"), &members, self.form.is_xml()), self)
+    }
+
+    fn written(&self, status: StatusCode, written: &Written<'_>) -> Response {
+        let text = if self.form.is_xml() { written.xml() } else { written.json() };
+        self.form.respond(status, &text, self)
+    }
+
+    fn json(&self, value: &serde_json::Value) -> Response {
+        self.text(value.to_string())
+    }
+
+    fn text(&self, json: String) -> Response {
+        let mut response =
+            (StatusCode::OK, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], json).into_response();
+        self.app.allowed_origins.mark(&self.parts.headers, response.headers_mut());
+        response
+    }
+
+    fn origin_headers(&self, headers: &mut HeaderMap) {
+        self.app.allowed_origins.mark(&self.parts.headers, headers);
+    }
+
+    // What there is --------------------------------------------------------------------------------------------------
+
+    fn versions(&self) -> serde_json::Value {
+        const VERSION: &str = env!("CARGO_PKG_VERSION");
+        json!({
+            "v1": format!("{}{BASE}", self.app.base(&self.parts)),
+            "Version": "v1",
+            "NetServerVersion": VERSION,
+            "NetServer": format!("Seatkeeper {VERSION}"),
+            "Services": "Services86",
+            "Services86": NAMESPACE,
+        })
+    }
+
+    /// By address, the methods there and what they do.
+    fn operations(&self) -> serde_json::Value {
+        let base = self.app.base(&self.parts);
+        let mut all = serde_json::Map::new();
+        for operation in LICENSE.operations {
+            let address = format!("{base}{BASE}/{AGENT}/{}", operation.name());
+            all.insert(address, json!({ "POST": operation.documentation }));
+        }
+        for route in ROUTES {
+            let methods = all.entry(format!("{base}{}", route.template())).or_insert_with(|| json!({}));
+            methods[route.method.name()] = route.operation().documentation.into();
+        }
+        all.into()
+    }
+
+    /// GET on an agent call says what it is, and does not run it.
+    fn description(&self, operation: &Operation) -> serde_json::Value {
+        let arguments = operation.input.fields.iter();
+        let arguments: Vec<_> =
+            arguments.map(|field| json!({ "Name": field.name, "Type": web::type_name(field.kind) })).collect();
+        json!({
+            "Operation": operation.name(),
+            "Description": operation.documentation,
+            "Method": "POST",
+            "Arguments": arguments,
+            "Result": operation.output.fields.first().map(|field| web::type_name(field.kind)),
+        })
+    }
+}
+
+/// Which of the two ways a call came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Surface {
+    Agent,
+    Resource,
+}
+
+/// Why no operation was called.
+enum Refused {
+    Malformed(String),
+    MediaType,
+    Unread(Unread),
+}
+
+fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::InvalidSoapCredentials => StatusCode::UNAUTHORIZED,
+        ErrorKind::InvalidInputParameters => StatusCode::BAD_REQUEST,
+        ErrorKind::AccessDenied => StatusCode::FORBIDDEN,
+        ErrorKind::ObjectEntityMismatch => StatusCode::NOT_FOUND,
+        ErrorKind::AlreadyExists
+        | ErrorKind::NoLicensePool
+        | ErrorKind::LicenseExpired
+        | ErrorKind::NoFreeSeat
+        | ErrorKind::NotAssigned
+        | ErrorKind::LicenseNotAccepted => StatusCode::CONFLICT,
+        ErrorKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
+        ErrorKind::UnexpectedError => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
