@@ -103,7 +103,10 @@ impl Exchange<'_> {
                 self.call(operation, arguments, identity, Surface::Agent).await
             }
             Place::Agent(operation) => match self.known(&identity).await {
-                Ok(()) => self.json(&self.description(operation)),
+                Ok(()) if self.parts.method == Method::GET || self.parts.method == Method::HEAD => {
+                    self.json(&self.description(operation))
+                }
+                Ok(()) => self.method_not_allowed(),
                 Err(refused) => refused,
             },
             Place::Resource(routes) => match routes.into_iter().find(|route| self.is_method(route)) {
