@@ -91,7 +91,7 @@ fn from_json(value: &Json, kind: Kind, name: &str) -> Result<Option<Value>, Stri
         (Kind::String | Kind::Base64, _) => return unfit("a string"),
         (Kind::DateTime | Kind::NullableDateTime, Json::String(text)) => Value::DateTime(text.trim().to_owned()),
         (Kind::DateTime | Kind::NullableDateTime, _) => return unfit("a date-time"),
-        (Kind::Int, Json::Number(number)) => match number.as_i64().and_then(|n| i32::try_from(n).ok()) {
+        (Kind::Int, Json::Number(number)) => match int_from_number(number) {
             Some(number) => Value::Int(number),
             None => return unfit("an integer of 32 bits"),
         },
@@ -137,6 +137,13 @@ fn form(text: &str, of: &'static ComplexType) -> Result<Record, String> {
         record = record.with_some(field.name, value);
     }
     Ok(record)
+}
+
+/// JSON has one type of number: 5.0 and 5e0 are 5.
+fn int_from_number(number: &serde_json::Number) -> Option<i32> {
+    let whole =
+        number.as_f64().filter(|n| n.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(n))?;
+    Some(whole as i32)
 }
 
 fn int_from_text(text: &str, name: &str) -> Result<Value, String> {
