@@ -33,4 +33,5 @@ mod store_modules;
 mod store_numbers;
 mod store_tickets;
 mod validator;
+mod web_matrix;
 mod wsdl;
