@@ -97,28 +97,25 @@ impl Exchange<'_> {
         if matches!(identity, Identity::Nobody) {
             return self.unauthorized();
         }
-        match place {
+        match &place {
             Place::Agent(operation) if self.parts.method == Method::POST => {
                 let arguments = self.object(operation, body).await;
-                self.call(operation, arguments, identity, Surface::Agent).await
+                return self.call(operation, arguments, identity, Surface::Agent).await;
             }
-            Place::Agent(operation) => match self.known(&identity).await {
-                Ok(()) if self.parts.method == Method::GET || self.parts.method == Method::HEAD => {
-                    self.json(&self.description(operation))
-                }
-                Ok(()) => self.method_not_allowed(),
-                Err(refused) => refused,
-            },
-            Place::Resource(routes) => match routes.into_iter().find(|route| self.is_method(route)) {
-                Some(route) => {
+            Place::Resource(routes) => {
+                if let Some(route) = routes.iter().find(|route| self.is_method(route)) {
                     let arguments = self.arguments(route, body).await;
-                    self.call(route.operation(), arguments, identity, Surface::Resource).await
+                    return self.call(route.operation(), arguments, identity, Surface::Resource).await;
                 }
-                None => self.method_not_allowed(),
-            },
-            _ => match self.known(&identity).await {
-                Ok(()) => self.error(StatusCode::NOT_FOUND, "SoNotFoundException", "There is nothing at this address."),
-                Err(refused) => refused,
+            }
+            _ => {}
+        }
+        match (self.known(&identity).await, place) {
+            (Err(refused), _) => refused,
+            (Ok(()), Place::Agent(operation)) if self.is_get() => self.json(&self.description(operation)),
+            (Ok(()), place) => match Self::allowed(&place) {
+                Some(allowed) => self.method_not_allowed(allowed),
+                None => self.error(StatusCode::NOT_FOUND, "SoNotFoundException", "There is nothing at this address."),
             },
         }
     }
@@ -145,9 +142,12 @@ impl Exchange<'_> {
         Place::Nothing
     }
 
+    fn is_get(&self) -> bool {
+        self.parts.method == Method::GET || self.parts.method == Method::HEAD
+    }
+
     fn is_method(&self, route: &Route) -> bool {
-        let method = if self.parts.method == Method::HEAD { "GET" } else { self.parts.method.as_str() };
-        route.method.name() == method
+        route.method.name() == if self.is_get() { "GET" } else { self.parts.method.as_str() }
     }
 
     /// Methods of a place, as the Allow header lists them.
@@ -173,14 +173,10 @@ impl Exchange<'_> {
             return Some((StatusCode::NO_CONTENT, [(header::ALLOW, allowed)]).into_response());
         }
         let open = matches!(place, Place::Versions | Place::Operations | Place::OpenApi);
-        (open && method != Method::GET && method != Method::HEAD).then(|| self.with_allow(allowed))
+        (open && !self.is_get()).then(|| self.method_not_allowed(allowed))
     }
 
-    fn method_not_allowed(&self) -> Response {
-        self.with_allow(Self::allowed(&self.place()).unwrap_or_default())
-    }
-
-    fn with_allow(&self, allowed: String) -> Response {
+    fn method_not_allowed(&self, allowed: String) -> Response {
         let text = format!("This address takes {allowed}.");
         let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, "SoNotSupportedException", &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use seatkeeper::auth;
 use seatkeeper::contract::netserver::LICENSE;
 use serde_json::{Value as Json, json};
 
@@ -374,7 +375,8 @@ fn only(value: &Json, at: &str, wanted: &[&str]) -> Json {
     if wanted.iter().any(|path| at.starts_with(path)) {
         return value.clone();
     }
-    if !wanted.iter().any(|path| path.starts_with(&format!("{at}/"))) {
+    // The answer itself is there, whatever is selected of it.
+    if !at.is_empty() && !wanted.iter().any(|path| path.starts_with(&format!("{at}/"))) {
         return Json::Null;
     }
     match value {
@@ -452,9 +454,9 @@ fn time_zones() {
 fn dates_are_read_in_the_zone_they_were_told_in() {
     let api = Api::start();
     api.0.sql(
-        "INSERT INTO license_offer (id, entity_id, company_name, expires_at) VALUES (1, 42, 'Contoso', '2099-07-31T22:30:00Z');
-         INSERT INTO license_offer_module (offer_id, license_type, seats) VALUES
-             (1, 'SkraftDiskImageV5', 10), (1, 'SqlBackup', 4), (1, 'ExchangeBackup', 0);",
+        "INSERT INTO license_offer (entity_id, company_name, expires_at) VALUES (42, 'Contoso', '2099-07-31T22:30:00Z');
+         INSERT INTO license_offer_module (entity_id, license_type, seats_total) VALUES
+             (42, 'SkraftDiskImageV5', 10), (42, 'SqlBackup', 4), (42, 'ExchangeBackup', 0);",
     );
     let validate = |fetched: &str, handed_back: &str| {
         let line = format!("POST {AGENT}/GetLicenseFromLicenseServer");
@@ -930,7 +932,9 @@ const CHALLENGE: &str = "Basic realm=\"SuperOffice\", charset=\"UTF-8\"";
 
 #[test]
 fn who_is_not_signed_in_learns_nothing_else() {
-    let api = Api::start();
+    // Ten wrong passwords would slow the next one down.
+    let auth = auth::Options { failures_max: u32::MAX, ..auth::Options::default() };
+    let api = Api(Server::with(Options { seed: sample_data() + SEED, auth, ..Options::default() }));
     let mut bodies = Vec::new();
     for (line, headers, body) in [
         ("GET /api/v1/License/CONTOSO", "", ""),
@@ -959,8 +963,6 @@ fn who_is_not_signed_in_learns_nothing_else() {
             assert_error(&answer, 401, "SoSessionException");
             assert_eq!(answer.header("www-authenticate"), Some(CHALLENGE), "{line} {headers}");
             bodies.push(answer.body);
-            // Ten in a row slow the next one down.
-            assert_eq!(api.ask("GET /api/v1/License", "", "").status, 200);
         }
     }
     bodies.dedup();

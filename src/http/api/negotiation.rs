@@ -78,7 +78,8 @@ impl Range {
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             if name.trim().eq_ignore_ascii_case("q") {
                 // What is no number is as if it were not there.
-                quality = value.trim().parse::<f32>().map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0) as u16);
+                let number = value.trim().parse::<f32>().ok().filter(|q| !q.is_nan());
+                quality = number.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0) as u16);
             }
         }
         media_type.contains('/').then_some(Range { media_type, quality })
@@ -120,6 +121,7 @@ mod tests {
             (&["application/merge-patch+json; charset=utf-8"], "application/merge-patch+json"),
             (&["TEXT/XML; Q=1.0"], "text/xml"),
             (&["text/xml;q=abc"], "text/xml"),
+            (&["text/xml;q=NaN"], "text/xml"),
             (&[",;,/"], "application/json"),
         ] {
             let mut headers = HeaderMap::new();
