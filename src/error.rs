@@ -1,6 +1,7 @@
 //! The one error of the edge: what a caller is told ([`Kind`] and message) and what only the log learns (the cause).
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::seats::Refusal;
 
@@ -85,10 +86,20 @@ impl From<&Refusal> for Kind {
     }
 }
 
+/// When the same call may do better, where it is not the call that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The service has too much to do.
+    Soon,
+    /// The caller asked too often.
+    After(Duration),
+}
+
 /// Why a call did not do what it was asked to. `Display` is the sentence for the caller.
 #[derive(Debug)]
 pub struct Error {
     pub kind: Kind,
+    pub retry: Option<Retry>,
     message: String,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -96,11 +107,13 @@ pub struct Error {
 impl Error {
     /// The service could not do its work; nothing was changed. `message` is for the caller, `cause` for the log only.
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error { kind: Kind::UnexpectedError, message: message.into(), cause: Some(cause.into()) }
+        Error { kind: Kind::UnexpectedError, retry: None, message: message.into(), cause: Some(cause.into()) }
     }
-}
 
-impl Error {
+    pub fn retry(self, retry: Retry) -> Error {
+        Error { retry: Some(retry), ..self }
+    }
+
     /// The same error, with a word on what it is about in front.
     pub fn about(self, what: &str) -> Error {
         Error { message: format!("{what}: {}", self.message), ..self }
@@ -109,7 +122,7 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
-        Error { kind: Kind::from(&refusal), message: refusal.to_string(), cause: None }
+        Error { kind: Kind::from(&refusal), retry: None, message: refusal.to_string(), cause: None }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Authenticator, Claim, Password, TICKET_LIFE, Ticket};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Retry};
 use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
@@ -331,11 +331,13 @@ impl Service {
                     wait.as_secs() + 1
                 ),
                 "sign-in throttled",
-            )),
+            )
+            .retry(Retry::After(wait))),
             (Err(AuthError::Busy), _) => Err(Error::unexpected(
                 "Too many sign-ins at once. Nothing was changed; call again in a few seconds.",
                 "sign-in queue full",
-            )),
+            )
+            .retry(Retry::Soon)),
         }
     }
 }
@@ -356,6 +358,7 @@ fn if_caller_known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// What a caller is told when the store did not do its work. Details are for the log.
 fn store_failed(error: StoreError) -> Error {
+    let passes = matches!(error, StoreError::QueueFull | StoreError::Locked | StoreError::Closed);
     let message = match error {
         StoreError::QueueFull => "Too many calls at once. Nothing was changed; call again in a few seconds.",
         StoreError::Locked => {
@@ -365,5 +368,6 @@ fn store_failed(error: StoreError) -> Error {
         StoreError::Failed(_) => "The license database failed. Nothing was changed; call again later.",
         StoreError::CommitFailed(_) => "The license database failed while saving. It is safe to call again.",
     };
-    Error::unexpected(message, error)
+    let error = Error::unexpected(message, error);
+    if passes { error.retry(Retry::Soon) } else { error }
 }

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::message::{Record, Value};
-use super::{ComplexType, Field, Kind};
+use super::{ComplexType, Field, Kind, log_outcome};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::seats::{FieldFault, Refusal};
 use crate::service::{CallContext, Identity, Service};
@@ -79,10 +79,33 @@ impl Operation {
     pub fn name(&self) -> &'static str {
         self.input.name
     }
+
+    /// Runs a call; counts it, and logs a refusal.
+    pub async fn call(&self, call: Call) -> Result<Record, Error> {
+        let (service, context) = (Arc::clone(&call.service), call.context.clone());
+        let outcome = (self.run)(call).await;
+        let refused = outcome.as_ref().map_or_else(Some, |done| done.refused.as_ref());
+        log_outcome(self.name(), &service.metrics, &context, refused);
+        outcome.map(|done| done.answer)
+    }
 }
 
-/// Does the operation's work; the record is of its `output`.
-pub type Run = fn(Call) -> Pin<Box<dyn Future<Output = Result<Record, Error>> + Send>>;
+/// Does the operation's work.
+pub type Run = fn(Call) -> Pin<Box<dyn Future<Output = Result<Done, Error>> + Send>>;
+
+/// What a call came to.
+pub struct Done {
+    /// Of the operation's `output`.
+    pub answer: Record,
+    /// Why the answer is no, where it is one.
+    pub refused: Option<Error>,
+}
+
+impl From<Record> for Done {
+    fn from(answer: Record) -> Done {
+        Done { answer, refused: None }
+    }
+}
 
 /// A call of an operation, from whatever surface.
 pub struct Call {

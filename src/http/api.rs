@@ -14,8 +14,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use super::message::{ContentType, Unread, read_body};
+use super::connection::RETRY_SECONDS;
+use super::message::{ContentType, ForLog, Unread, read_body};
 use super::{App, TypedPath, percent_decode};
+use crate::contract::Field;
 use crate::contract::message::Record;
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
@@ -23,8 +25,7 @@ use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
 use crate::contract::netserver::web::{self, AGENT, BASE, RESOURCE, ROUTES, Route, Segment, parameter};
 use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
-use crate::contract::{Field, log_outcome};
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::service::{CallContext, Identity};
 use crate::soap::encoding;
 use negotiation::Form;
@@ -254,9 +255,7 @@ impl Exchange<'_> {
         let dates = self.dates();
         let call =
             Call { service: Arc::clone(&self.app.service), context: self.context.clone(), identity, dates, arguments };
-        let outcome = (operation.run)(call).await;
-        log_outcome(operation.name(), &self.app.service.metrics, &self.context, outcome.as_ref().err());
-        let mut response = match outcome {
+        let mut response = match operation.call(call).await {
             Ok(record) => self.result(operation, &record, surface),
             Err(error) => self.failed(&error, surface),
         };
@@ -299,12 +298,25 @@ impl Exchange<'_> {
         match error.kind {
             ErrorKind::InvalidSoapCredentials => self.unauthorized(),
             ErrorKind::InvalidInputParameters if surface == Surface::Agent => self.invalid(&explain(error)),
-            kind => self.error(status(kind), exception(kind), &explain(error)),
+            kind => {
+                let (status, wait) = match error.retry {
+                    None => (status(kind), None),
+                    Some(Retry::Soon) => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
+                    // RFC 6585 §4.
+                    Some(Retry::After(wait)) => (StatusCode::TOO_MANY_REQUESTS, Some(wait.as_secs() + 1)),
+                };
+                let mut response = self.error(status, exception(kind), &explain(error));
+                if let Some(seconds) = wait {
+                    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+                }
+                response
+            }
         }
     }
 
     fn refused(&self, refused: &Refused, surface: Surface) -> Response {
         self.app.service.metrics.count_call("none", "Fault");
+        tracing::info!(error_id = %self.context.id, reason = %ForLog(refused.reason()), "not a call we can serve");
         match refused {
             Refused::Malformed(text) if surface == Surface::Agent => self.invalid(text),
             Refused::Malformed(text) => self.error(StatusCode::BAD_REQUEST, "SoInvalidArgumentException", text),
@@ -417,6 +429,18 @@ enum Refused {
     Malformed(String),
     MediaType,
     Unread(Unread),
+}
+
+impl Refused {
+    fn reason(&self) -> &str {
+        match self {
+            Refused::Malformed(text) => text,
+            Refused::MediaType => "unsupported media type",
+            Refused::Unread(Unread::TooLong { .. }) => "the body is too large",
+            Refused::Unread(Unread::Late { .. }) => "the body is late",
+            Refused::Unread(Unread::BrokeOff(why)) => why,
+        }
+    }
 }
 
 fn status(kind: ErrorKind) -> StatusCode {

@@ -94,11 +94,15 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, metric
     }
 }
 
+/// When clients may come again that find the service too busy.
+pub(super) const RETRY_SECONDS: u64 = 5;
+
 /// Tells a client that there is no place for it, without reading what it sends.
 async fn refuse(mut stream: TcpStream) {
-    const FULL: &[u8] =
-        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(FULL)).await;
+    let full = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    );
+    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(full.as_bytes())).await;
 }
 
 /// Runs a future; `None` if it panicked.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::message::{ContentType, ForLog, Unread, read_body, respond, understand, unsupported_media_type};
 use super::{App, TypedPath, pages};
+use crate::contract::ComplexType;
 use crate::contract::message::{self, Nulls, Record, Value};
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::types::{SO_CREDENTIALS, SO_EXCEPTION_INFO, SO_TIME_ZONE};
@@ -17,7 +18,6 @@ use crate::contract::netserver::{
     CREDENTIALS, Call, Contract, EXCEPTION_INFO, EXTRA_INFO, NAMESPACE, Operation, SUCCEEDED, TIME_ZONE, exception,
     explain, page as html, wsdl,
 };
-use crate::contract::{ComplexType, log_outcome};
 use crate::error::Error;
 use crate::service::{CallContext, Identity};
 use crate::soap::Version;
@@ -68,8 +68,7 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
     match prepared {
         Ok((version, operation, call)) => {
             let dates = call.dates;
-            let outcome = (operation.run)(call).await;
-            log_outcome(operation.name(), &app.service.metrics, &context, outcome.as_ref().err());
+            let outcome = operation.call(call).await;
             respond(StatusCode::OK, version, CACHED, answer(version, operation, dates, outcome, &context))
         }
         Err(refused) => {

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use seatkeeper::auth;
 use seatkeeper::contract::netserver::LICENSE;
+use seatkeeper::store::sqlite;
 use serde_json::{Value as Json, json};
 
 use crate::harness::*;
@@ -1041,6 +1042,76 @@ fn ticket(api: &Api) -> String {
     );
     let answer = api.bare("POST /Remote/Services86/SoPrincipal.svc", "Content-Type: text/xml\r\n", body);
     answer.element("Ticket").unwrap_or_else(|| panic!("{answer:?}"))
+}
+
+/// As over SOAP; HTTP has statuses for it.
+#[test]
+fn who_must_wait_is_told_how_long() {
+    let auth =
+        auth::Options { failures_max: 2, failure_interval: Duration::from_secs(600), ..auth::Options::default() };
+    let seed = sample_data() + SEED;
+    let api = Api(Server::with(Options { seed, auth, ..Options::default() }));
+    let mut bodies = Vec::new();
+    for user in ["reader", "nobody", "gone"] {
+        for status in [401, 401, 429] {
+            let answer = api.bare(&format!("GET {OWNER}"), &basic(user, "wrong"), "");
+            assert_eq!(answer.status, status, "{user} {answer:?}");
+            let wait = answer.header("retry-after").map(|seconds| seconds.parse::<u64>().expect("a number"));
+            assert!(wait.map_or(status != 429, |seconds| (590..=601).contains(&seconds)), "{answer:?}");
+            if status == 429 {
+                assert_error(&answer, 429, "SoServerException");
+                bodies.push(answer.body.split("Wait").next().map(str::to_owned));
+            }
+        }
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+}
+
+#[test]
+fn a_locked_database_is_worth_another_try() {
+    let store = sqlite::Options { busy_timeout: Duration::from_millis(50), ..sqlite::Options::default() };
+    let api = Api(Server::with(Options { seed: sample_data() + SEED, store, ..Options::default() }));
+    let other = connection(&api.0.database());
+    other.execute_batch("BEGIN IMMEDIATE").expect("lock");
+    let answer = api.ask(&format!("PUT {OWNER}/8"), JSON, r#"["SQLBACKUP"]"#);
+    assert_error(&answer, 503, "SoServerException");
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    other.execute_batch("ROLLBACK").expect("unlock");
+    assert_eq!(api.ask(&format!("PUT {OWNER}/8"), JSON, r#"["SQLBACKUP"]"#).status, 200);
+}
+
+/// Also those that are told in an answer that has nothing wrong with it.
+#[test]
+fn refusals_are_counted_by_their_code() {
+    let api = Api::start();
+    for (operation, arguments) in [
+        ("RemoveLicenseFromDB", json!({ "ModuleOwner": "NOBODY" })),
+        ("RemoveLicenseFromDB", json!({ "ModuleOwner": "CONTOSO" })),
+        ("ChangeSerialNumber", json!({ "NewCompanyName": "x", "NewSerialNumber": "y" })),
+        ("ActivateLicenseInfo", json!({ "NewLicense": {} })),
+    ] {
+        let answer = api.call(operation, arguments);
+        assert_eq!((answer.status, &parsed(&answer)["Succeeded"]), (200, &json!(false)), "{answer:?}");
+    }
+    assert_eq!(api.call("GetShopUrl", json!({ "OwnerName": "CONTOSO" })).status, 200);
+    assert_eq!(api.call("GetShopUrl", json!({})).status, 400);
+    api.0.authenticate("admin", "wrong");
+    api.0.authenticate("admin", PASSWORD);
+    let metrics = api.0.metrics.render();
+    for (operation, code, calls) in [
+        ("RemoveLicenseFromDB", "ObjectEntityMismatch", 1),
+        ("RemoveLicenseFromDB", "LicenseNotAccepted", 1),
+        ("ChangeSerialNumber", "LicenseNotAccepted", 1),
+        ("ActivateLicenseInfo", "LicenseNotAccepted", 1),
+        ("GetShopUrl", "Success", 1),
+        ("GetShopUrl", "InvalidInputParameters", 1),
+        ("AuthenticateUsernamePassword", "InvalidSoapCredentials", 1),
+        ("AuthenticateUsernamePassword", "Success", 1),
+    ] {
+        let line = format!("seatkeeper_calls_total{{operation=\"{operation}\",code=\"{code}\"}} {calls}\n");
+        assert!(metrics.contains(&line), "no {line} in {metrics}");
+    }
 }
 
 #[test]

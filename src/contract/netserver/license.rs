@@ -6,7 +6,7 @@ use super::types::{
     ARRAY_OF_SELECTABLE_MDO_LIST_ITEM, CHECK_LICENSE_STATUS_RESULT, EXTENDED_LICENSE_INFO, EXTENDED_MODULE_LICENSE,
     LICENSE_INFO, LICENSE_OWNER, LICENSE_RESULT, MODULE_LICENSE, MODULE_LICENSE_LINK, SELECTABLE_MDO_LIST_ITEM,
 };
-use super::{APPLICATION_TOKEN, CREDENTIALS, Call, Contract, Operation, TIME_ZONE, int, string};
+use super::{APPLICATION_TOKEN, CREDENTIALS, Call, Contract, Done, Operation, TIME_ZONE, int, string};
 use crate::contract::message::{Record, Value};
 use crate::contract::{ComplexType, Field, Kind};
 use crate::error::{Error, Kind as ErrorKind};
@@ -42,9 +42,26 @@ macro_rules! operation {
             input: &ComplexType { name: $name, fields: &[$($argument),*] },
             output: &OUTPUT,
             is_supported: true,
-            run: |call| Box::pin(async { Ok(Record::new(&OUTPUT).with_some("Response", $run(call).await?)) }),
+            run: |call| {
+                Box::pin(async {
+                    let Response { value, refused } = $run(call).await?.into();
+                    Ok(Done { answer: Record::new(&OUTPUT).with_some("Response", value), refused })
+                })
+            },
         }
     }};
+}
+
+/// What stands in the one `Response`; and why it is a refusal, where it is one.
+struct Response {
+    value: Option<Value>,
+    refused: Option<Error>,
+}
+
+impl From<Option<Value>> for Response {
+    fn from(value: Option<Value>) -> Response {
+        Response { value, refused: None }
+    }
 }
 
 /// In the order of the published document.
@@ -228,15 +245,15 @@ async fn modules_request(call: &mut Call) -> Result<ModulesRequest, Error> {
     Ok(ModulesRequest { associate_id, owner_name, license_types })
 }
 
-async fn validate_license_info(mut call: Call) -> Result<Option<Value>, Error> {
+async fn validate_license_info(mut call: Call) -> Result<Response, Error> {
     activate_presented(&mut call, "LicenseInfo", true).await
 }
 
-async fn activate_license_info(mut call: Call) -> Result<Option<Value>, Error> {
+async fn activate_license_info(mut call: Call) -> Result<Response, Error> {
     activate_presented(&mut call, "NewLicense", false).await
 }
 
-async fn activate_presented(call: &mut Call, argument: &'static str, dry_run: bool) -> Result<Option<Value>, Error> {
+async fn activate_presented(call: &mut Call, argument: &'static str, dry_run: bool) -> Result<Response, Error> {
     let license = call.arguments.take_record(argument);
     let license = call.required(argument, license).await?;
     let outcome = match presented(call, license) {
@@ -246,7 +263,7 @@ async fn activate_presented(call: &mut Call, argument: &'static str, dry_run: bo
     license_result(outcome)
 }
 
-async fn change_serial_number(mut call: Call) -> Result<Option<Value>, Error> {
+async fn change_serial_number(mut call: Call) -> Result<Response, Error> {
     let company_name = call.required_string("NewCompanyName").await?;
     let serial_nr = call.required_string("NewSerialNumber").await?;
     license_result(activate(&call, Activation::Serial { company_name, serial_nr }, false).await)
@@ -256,7 +273,7 @@ async fn activate(call: &Call, activation: Activation, dry_run: bool) -> Result<
     call.service.activate_license(&call.context, &call.identity, activation, dry_run).await
 }
 
-async fn remove_license_from_db(mut call: Call) -> Result<Option<Value>, Error> {
+async fn remove_license_from_db(mut call: Call) -> Result<Response, Error> {
     let owner_name = call.required_string("ModuleOwner").await?;
     license_result(call.service.remove_license(&call.context, &call.identity, owner_name).await)
 }
@@ -266,20 +283,19 @@ async fn not_supported(call: Call) -> Result<Option<Value>, Error> {
 }
 
 /// A license that is not accepted is an answer, not an exception.
-fn license_result(outcome: Result<(), Error>) -> Result<Option<Value>, Error> {
-    let reason = match outcome {
+fn license_result(outcome: Result<(), Error>) -> Result<Response, Error> {
+    use ErrorKind::{InvalidInputParameters, LicenseNotAccepted, ObjectEntityMismatch};
+    let refused = match outcome {
         Ok(()) => None,
-        Err(error) => match error.kind {
-            ErrorKind::LicenseNotAccepted | ErrorKind::ObjectEntityMismatch | ErrorKind::InvalidInputParameters => {
-                Some(error.to_string())
-            }
-            _ => return Err(error),
-        },
+        Err(error) if matches!(error.kind, LicenseNotAccepted | ObjectEntityMismatch | InvalidInputParameters) => {
+            Some(error)
+        }
+        Err(error) => return Err(error),
     };
     let record = Record::new(&LICENSE_RESULT)
-        .with("Succeeded", Value::Boolean(reason.is_none()))
-        .with("Reason", string(reason.unwrap_or_default()));
-    Ok(Some(Value::Record(record)))
+        .with("Succeeded", Value::Boolean(refused.is_none()))
+        .with("Reason", string(refused.as_ref().map(Error::to_string).unwrap_or_default()));
+    Ok(Response { value: Some(Value::Record(record)), refused })
 }
 
 /// The new license that a caller hands back, to be compared with what was granted.

@@ -167,6 +167,7 @@ fn agent_description(operation: &Operation, schemas: &mut Schemas) -> Json {
         "responses": {
             "200": { "description": "The call.", "content": content(JSON_TYPE, &schema) },
             "401": shared("responses", "Unauthorized"),
+            "429": shared("responses", "TooManyRequests"),
             "500": shared("responses", "InternalServerError"),
             "503": shared("responses", "ServiceUnavailable"),
         },
@@ -291,7 +292,7 @@ const INVALID_REQUEST: &str = "InvalidRequest";
 /// The same of the resource, which has one object for all errors.
 const BAD_REQUEST: &str = "BadRequest";
 const NOT_IMPLEMENTED: &str = "501";
-static REFUSALS: [Refusal; 13] = [
+static REFUSALS: [Refusal; 14] = [
     refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
     refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
     refusal("401", "Unauthorized", "Nobody is signed in: no or wrong credentials, or a ticket that has ended."),
@@ -302,9 +303,18 @@ static REFUSALS: [Refusal; 13] = [
     refusal("409", "Conflict", "The licenses do not allow it as they are."),
     refusal("413", "ContentTooLarge", "The body is too large."),
     refusal("415", "UnsupportedMediaType", "The body is of a media type, or in a charset, that is not taken."),
-    refusal("500", "InternalServerError", "The service failed. Nothing was changed."),
+    refusal(
+        "429",
+        "TooManyRequests",
+        "Too many wrong passwords for a user name from one address. Wait, then call again.",
+    ),
+    refusal("500", "InternalServerError", "The service failed."),
     refusal(NOT_IMPLEMENTED, "NotImplemented", "The operation is not supported here."),
-    refusal("503", "ServiceUnavailable", "There are too many connections. Try again."),
+    refusal(
+        "503",
+        "ServiceUnavailable",
+        "There are too many calls or connections at once. Nothing was changed; call again.",
+    ),
 ];
 
 fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
@@ -324,17 +334,13 @@ fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<It
 
 fn shared_responses(schemas: &mut Schemas) -> Json {
     let responses = REFUSALS.iter().map(|refusal| {
-        let mut response = json!({ "description": refusal.says });
-        // That is sent without reading what was asked.
-        if refusal.status != "503" {
-            let is_invalid = refusal.name == INVALID_REQUEST;
-            let schema = if is_invalid { schemas.invalid_request() } else { schemas.error() };
-            response["content"] = content(ANSWER_TYPES, &schema);
-        }
+        let is_invalid = refusal.name == INVALID_REQUEST;
+        let schema = if is_invalid { schemas.invalid_request() } else { schemas.error() };
+        let mut response = json!({ "description": refusal.says, "content": content(ANSWER_TYPES, &schema) });
         let header = match refusal.status {
             "401" => Some("WWW-Authenticate"),
             "405" => Some("Allow"),
-            "503" => Some("Retry-After"),
+            "429" | "503" => Some("Retry-After"),
             _ => None,
         };
         if let Some(name) = header {

@@ -5,13 +5,13 @@ use super::license::sort_order;
 use super::types::{
     AUTHENTICATION_GENERIC_DATA, GRANTED_MODULE_LICENSE, SO_CREDENTIALS, SO_PRINCIPAL_CARRIER, SO_SYSTEM_INFO_CARRIER,
 };
-use super::{APPLICATION_TOKEN, Call, Contract, Operation, int, string};
+use super::{APPLICATION_TOKEN, Call, Contract, Done, Operation, int, string};
 use crate::auth::Password;
 use crate::contract::message::{Record, Value};
 use crate::contract::{ComplexType, Field, Kind};
 use crate::error::Error;
 use crate::license::Owner;
-use crate::seats::LicenseType;
+use crate::seats::{LicenseType, Refusal};
 use crate::service::SignIn;
 use crate::store::Principal;
 
@@ -85,29 +85,31 @@ static GET_SYSTEM_INFO_RESPONSE: ComplexType = ComplexType {
     fields: &[Field { name: "SystemInfo", kind: Kind::Complex(&SO_SYSTEM_INFO_CARRIER) }],
 };
 
-async fn authenticate_username_password(mut call: Call) -> Result<Record, Error> {
+async fn authenticate_username_password(mut call: Call) -> Result<Done, Error> {
     let user_name = call.arguments.take_string("UserName").unwrap_or_default();
     let password = Password::new(call.arguments.take_string("Password").unwrap_or_default());
     let signed_in = call.service.sign_in(&call.context, user_name, password).await?;
     Ok(signed_in.map_or_else(refused, |signed_in| accepted(&call, signed_in)))
 }
 
-async fn authenticate_with_access_token(mut call: Call) -> Result<Record, Error> {
+async fn authenticate_with_access_token(mut call: Call) -> Result<Done, Error> {
     let token = call.arguments.take_string("AccessToken").unwrap_or_default();
     let signed_in = call.service.sign_in_with_ticket(&call.context, &token).await?;
     Ok(signed_in.map_or_else(refused, |signed_in| accepted(&call, signed_in)))
 }
 
-fn refused() -> Record {
-    Record::new(&AUTHENTICATE_RESPONSE).with("AuthenticationSucceeded", Value::Boolean(false))
+fn refused() -> Done {
+    let answer = Record::new(&AUTHENTICATE_RESPONSE).with("AuthenticationSucceeded", Value::Boolean(false));
+    Done { answer, refused: Some(Refusal::CallerUnknown.into()) }
 }
 
-fn accepted(call: &Call, signed_in: SignIn) -> Record {
+fn accepted(call: &Call, signed_in: SignIn) -> Done {
     let credentials = Record::new(&SO_CREDENTIALS).with("Ticket", string(signed_in.ticket));
     Record::new(&AUTHENTICATE_RESPONSE)
         .with("Response", Value::Record(principal_carrier(call, &signed_in.principal)))
         .with("Credentials", Value::Record(credentials))
         .with("AuthenticationSucceeded", Value::Boolean(true))
+        .into()
 }
 
 /// The company of the user is their entity; of what else the vendor tells there is nothing here.
@@ -166,7 +168,7 @@ fn granted(call: &Call, owner: &Owner) -> Vec<Record> {
 }
 
 /// For everybody, so it says nothing of any license.
-async fn get_system_info(call: Call) -> Result<Record, Error> {
+async fn get_system_info(call: Call) -> Result<Done, Error> {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let info = Record::new(&SO_SYSTEM_INFO_CARRIER)
         .with("WarningEnglish", string(""))
@@ -188,5 +190,5 @@ async fn get_system_info(call: Call) -> Result<Record, Error> {
         .with("DatabaseName", string(""))
         .with("IsOnTravel", Value::Boolean(false))
         .with("IsSatellite", Value::Boolean(false));
-    Ok(Record::new(&GET_SYSTEM_INFO_RESPONSE).with("SystemInfo", Value::Record(info)))
+    Ok(Record::new(&GET_SYSTEM_INFO_RESPONSE).with("SystemInfo", Value::Record(info)).into())
 }
