@@ -5,19 +5,19 @@ use std::time::Duration;
 
 /// Printed for `--help` and after a mistake.
 pub const HELP: &str = "\
-Takes license seats over SOAP 1.1, each for a new user, and tells how fast they came. Or posts the same message over and
-over.
+Takes license seats over SOAP 1.1, each for a new user, and tells how fast they came. Or sends one request over and over.
 
 Usage: seatkeeper-load --addr HOST:PORT --user NAME --password PASSWORD --entity ID [OPTIONS]
-       seatkeeper-load --addr HOST:PORT --path PATH --message FILE --expect TEXT [OPTIONS]
+       seatkeeper-load --addr HOST:PORT --path PATH --expect TEXT [OPTIONS]
 
   --addr HOST:PORT   the server
   --user NAME        the credential, sent in AuthHeader
   --password TEXT
   --entity ID        LicenseProviderEntityId
   --type TYPE        LicenseType [SqlBackup]
-  --path PATH        where the message is posted
-  --message FILE     a SOAP 1.1 message
+  --path PATH        what is asked for, with GET or, if there is a message, with POST
+  --message FILE     the body: a SOAP 1.1 message, if no header says otherwise
+  --header LINE      sent with it, as 'Name: value'; may be given several times
   --expect TEXT      an answer with status 200 and this text in it counts as Success
   --connections N    connections, each with one request under way at a time [1]
   --seconds S        how long new requests are sent [5]
@@ -46,8 +46,20 @@ pub struct Options {
 /// What is sent.
 #[derive(Debug)]
 pub enum Work {
-    Assign { user: String, password: String, entity: u32, license_type: String, prefix: String },
-    Message { path: String, body: String, expect: String },
+    Assign {
+        user: String,
+        password: String,
+        entity: u32,
+        license_type: String,
+        prefix: String,
+    },
+    /// The same request always.
+    Request {
+        path: String,
+        body: Option<String>,
+        headers: Vec<String>,
+        expect: String,
+    },
 }
 
 impl Options {
@@ -58,7 +70,7 @@ impl Options {
         let mut seconds = 5.0_f64;
         let mut license_type = "SqlBackup".to_owned();
         let mut prefix = "load-".to_owned();
-        let (mut path, mut message, mut expect) = (None, None, None);
+        let (mut path, mut message, mut headers, mut expect) = (None, None, Vec::new(), None);
         let (mut allow_other, mut json) = (false, false);
 
         let mut args = args;
@@ -75,6 +87,7 @@ impl Options {
                 "--prefix" => prefix = value()?,
                 "--path" => path = Some(value()?),
                 "--message" => message = Some(value()?),
+                "--header" => headers.push(value()?),
                 "--expect" => expect = Some(value()?),
                 "--pid" => pid = Some(number(&name, &value()?)?),
                 "--allow-other" => allow_other = true,
@@ -90,10 +103,13 @@ impl Options {
         if !(0.1..=3600.0).contains(&seconds) {
             return Err("--seconds must be between 0.1 and 3600".to_owned());
         }
-        let work = match message {
-            Some(file) => Work::Message {
-                path: path.ok_or("--path is missing")?,
-                body: std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?,
+        let work = match path {
+            Some(path) => Work::Request {
+                path,
+                body: message
+                    .map(|file| std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}")))
+                    .transpose()?,
+                headers,
                 expect: expect.ok_or("--expect is missing")?,
             },
             None => Work::Assign {

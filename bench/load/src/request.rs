@@ -7,13 +7,13 @@ use crate::options::{Options, Work};
 /// Enough for any run this program can do; a fixed width keeps Content-Length the same for all requests.
 const DIGITS: usize = 10;
 
-/// HTTP head and SOAP 1.1 envelope: of an AssignLicense, with a user name that ends in a number, or of any message.
+/// HTTP head and body: of an AssignLicense, with a user name that ends in a number, or of what is always the same.
 #[derive(Clone)]
 pub struct Request {
     bytes: Vec<u8>,
-    /// Where the number stands; none in a message that is always the same.
+    /// Where the number stands; none in what is always the same.
     digits_at: Option<usize>,
-    /// What the answer to such a message holds.
+    /// What the answer to that holds.
     expect: Option<String>,
 }
 
@@ -25,9 +25,10 @@ impl Request {
             Work::Assign { user, password, entity, license_type, prefix } => {
                 (user, password, entity, license_type, prefix)
             }
-            Work::Message { path, body, expect } => {
-                let head = head(path, &options.addr, None, body.len());
-                return Self { bytes: (head + body).into_bytes(), digits_at: None, expect: Some(expect.clone()) };
+            Work::Request { path, body, headers, expect } => {
+                let head = head(path, &options.addr, headers, body.as_ref().map(String::len));
+                let bytes = (head + body.as_deref().unwrap_or_default()).into_bytes();
+                return Self { bytes, digits_at: None, expect: Some(expect.clone()) };
             }
         };
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
@@ -51,8 +52,8 @@ impl Request {
         let head = head(
             "/WebApi/AccountManagementService/LicenseManagementService.asmx",
             &options.addr,
-            Some("sosonlinebackup.com/AssignLicense"),
-            before.len() + DIGITS + after.len(),
+            &["SOAPAction: \"sosonlinebackup.com/AssignLicense\"".to_owned()],
+            Some(before.len() + DIGITS + after.len()),
         );
         let digits_at = head.len() + before.len();
         let bytes = [head.as_bytes(), before.as_bytes(), &[b'0'; DIGITS], after.as_bytes()].concat();
@@ -79,12 +80,19 @@ impl Request {
     }
 }
 
-fn head(path: &str, host: &str, action: Option<&str>, length: usize) -> String {
-    let action = action.map_or_else(String::new, |action| format!("SOAPAction: \"{action}\"\r\n"));
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/xml; charset=utf-8\r\n{action}\
-         Content-Length: {length}\r\n\r\n"
-    )
+/// `length`: of the body, if there is one.
+fn head(path: &str, host: &str, headers: &[String], length: Option<usize>) -> String {
+    let is_typed = headers.iter().any(|header| header.to_ascii_lowercase().starts_with("content-type:"));
+    let mut lines =
+        vec![format!("{} {path} HTTP/1.1", if length.is_some() { "POST" } else { "GET" }), format!("Host: {host}")];
+    lines.extend_from_slice(headers);
+    if let Some(length) = length {
+        lines.push(format!("Content-Length: {length}"));
+        if !is_typed {
+            lines.push("Content-Type: text/xml; charset=utf-8".to_owned());
+        }
+    }
+    lines.join("\r\n") + "\r\n\r\n"
 }
 
 fn escape(text: &str) -> String {
