@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
@@ -28,7 +28,7 @@ use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception,
 use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::service::{CallContext, Identity};
 use crate::soap::encoding;
-use negotiation::Form;
+use negotiation::Format;
 
 pub use cors::AllowedOrigins;
 
@@ -37,14 +37,16 @@ const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
 /// Everything at and below `/api`.
 pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Some(answer) = app.allowed_origins.preflight(&parts) {
-        return answer;
-    }
-    let mut response = match Exchange::new(&app, parts) {
-        Some(exchange) => exchange.answer(body).await,
-        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    let origin = parts.headers.get(header::ORIGIN).cloned();
+    let mut response = match app.allowed_origins.preflight(&parts) {
+        Some(answer) => answer,
+        None => match Exchange::new(&app, parts) {
+            Some(exchange) => exchange.answer(body).await,
+            None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        },
     };
     let headers = response.headers_mut();
+    app.allowed_origins.mark(origin, headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
@@ -56,7 +58,7 @@ struct Exchange<'a> {
     parts: Parts,
     context: CallContext,
     /// What the client would like to read.
-    form: Form,
+    format: Format,
     /// Of the path below `/api`, as they were typed, decoded once; empty ones are dropped.
     segments: Vec<String>,
 }
@@ -79,8 +81,8 @@ impl Exchange<'_> {
         let segments = path.split('/').filter(|segment| !segment.is_empty()).skip(1);
         // In a path a plus sign is itself.
         let segments = segments.map(|segment| percent_decode(&segment.replace('+', "%2B"))).collect();
-        let form = negotiation::form(&parts.headers);
-        Some(Exchange { app, parts, context, form, segments })
+        let format = negotiation::format(&parts.headers);
+        Some(Exchange { app, parts, context, format, segments })
     }
 
     async fn answer(&self, body: Body) -> Response {
@@ -89,9 +91,9 @@ impl Exchange<'_> {
             return allowed;
         }
         match place {
-            Place::Versions => return self.json(&self.versions()),
-            Place::Operations => return self.json(&self.operations()),
-            Place::OpenApi => return self.text(openapi::render(&self.app.base(&self.parts))),
+            Place::Versions => return json(self.versions().to_string()),
+            Place::Operations => return json(self.operations().to_string()),
+            Place::OpenApi => return json(openapi::render(&self.app.base(&self.parts))),
             _ => {}
         }
         let identity = authorization::identity(&self.parts.headers, &self.context);
@@ -113,7 +115,7 @@ impl Exchange<'_> {
         }
         match (self.known(&identity).await, place) {
             (Err(refused), _) => refused,
-            (Ok(()), Place::Agent(operation)) if self.is_get() => self.json(&self.description(operation)),
+            (Ok(()), Place::Agent(operation)) if self.is_get() => json(description(operation).to_string()),
             (Ok(()), place) => match Self::allowed(&place) {
                 Some(allowed) => self.method_not_allowed(allowed),
                 None => self.error(StatusCode::NOT_FOUND, "SoNotFoundException", "There is nothing at this address."),
@@ -218,6 +220,10 @@ impl Exchange<'_> {
     }
 
     async fn body(&self, body: Body) -> Result<(String, Syntax), Refused> {
+        let codings = self.parts.headers.get_all(header::CONTENT_ENCODING);
+        if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(Refused::Coding);
+        }
         let bytes = read_body(body, &self.parts.headers, &self.app.limits).await.map_err(Refused::Unread)?;
         let typed = match self.parts.headers.contains_key(header::CONTENT_TYPE) {
             true => ContentType::of(&self.parts.headers).unwrap_or_default(),
@@ -225,7 +231,7 @@ impl Exchange<'_> {
             false => ContentType { media_type: "application/json".to_owned(), ..ContentType::default() },
         };
         let syntax = Syntax::of_media_type(&typed.media_type).ok_or(Refused::MediaType)?;
-        let text = encoding::decode(&bytes, typed.charset.as_deref()).ok_or(Refused::MediaType)?;
+        let text = encoding::decode(&bytes, typed.charset.as_deref()).ok_or(Refused::Charset)?;
         Ok((text.into_owned(), syntax))
     }
 
@@ -281,7 +287,7 @@ impl Exchange<'_> {
         }
         let selected = self.query("$select").map(|text| Select::parse(&text));
         let select = selected.as_ref().unwrap_or(Select::everything());
-        self.written(StatusCode::OK, &Written { value, kind: *kind, select })
+        self.written(&Written { value, kind: *kind, select })
     }
 
     /// Whether the caller is who they say; else what to answer.
@@ -315,18 +321,18 @@ impl Exchange<'_> {
     }
 
     fn refused(&self, refused: &Refused, surface: Surface) -> Response {
+        const EXCEPTION: &str = exception(ErrorKind::InvalidInputParameters);
         self.app.service.metrics.count_call("none", "Fault");
-        tracing::info!(error_id = %self.context.id, reason = %ForLog(refused.reason()), "not a call we can serve");
+        let text = refused.to_string();
+        tracing::info!(error_id = %self.context.id, reason = %ForLog(&text), "not a call we can serve");
         match refused {
-            Refused::Malformed(text) if surface == Surface::Agent => self.invalid(text),
-            Refused::Malformed(text) => self.error(StatusCode::BAD_REQUEST, "SoInvalidArgumentException", text),
-            Refused::MediaType => self.error(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "SoInvalidArgumentException",
-                "The body is of a type that is not taken: send application/json.",
-            ),
+            Refused::Malformed(_) if surface == Surface::Agent => self.invalid(&text),
+            Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
+            Refused::MediaType | Refused::Charset | Refused::Coding => {
+                self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text)
+            }
             Refused::Unread(unread) => {
-                let mut response = self.error(unread.status(), "SoInvalidArgumentException", &unread.to_string());
+                let mut response = self.error(unread.status(), EXCEPTION, &text);
                 // The rest of the body is not read.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
@@ -345,32 +351,16 @@ impl Exchange<'_> {
     /// An agent call whose arguments are wrong.
     fn invalid(&self, detail: &str) -> Response {
         let members = [("Message", "The request is invalid."), ("MessageDetail", detail)];
-        self.form.respond(StatusCode::BAD_REQUEST, &problem("HttpError", None, &members, self.form.is_xml()), self)
+        self.format.respond(StatusCode::BAD_REQUEST, problem("HttpError", None, &members, self.format.is_xml()))
     }
 
     fn error(&self, status: StatusCode, name: &str, text: &str) -> Response {
         let members = [("ErrorType", name), ("ErrorMessage", text), ("ErrorSource", "Seatkeeper")];
-        self.form.respond(status, &problem("ErrorResponse", Some("Error"), &members, self.form.is_xml()), self)
+        self.format.respond(status, problem("ErrorResponse", Some("Error"), &members, self.format.is_xml()))
     }
 
-    fn written(&self, status: StatusCode, written: &Written<'_>) -> Response {
-        let text = if self.form.is_xml() { written.xml() } else { written.json() };
-        self.form.respond(status, &text, self)
-    }
-
-    fn json(&self, value: &serde_json::Value) -> Response {
-        self.text(value.to_string())
-    }
-
-    fn text(&self, json: String) -> Response {
-        let mut response =
-            (StatusCode::OK, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], json).into_response();
-        self.app.allowed_origins.mark(&self.parts.headers, response.headers_mut());
-        response
-    }
-
-    fn origin_headers(&self, headers: &mut HeaderMap) {
-        self.app.allowed_origins.mark(&self.parts.headers, headers);
+    fn written(&self, written: &Written<'_>) -> Response {
+        self.format.respond(StatusCode::OK, if self.format.is_xml() { written.xml() } else { written.json() })
     }
 
     // What there is --------------------------------------------------------------------------------------------------
@@ -401,20 +391,25 @@ impl Exchange<'_> {
         }
         all.into()
     }
+}
 
-    /// GET on an agent call says what it is, and does not run it.
-    fn description(&self, operation: &Operation) -> serde_json::Value {
-        let arguments = operation.input.fields.iter();
-        let arguments: Vec<_> =
-            arguments.map(|field| json!({ "Name": field.name, "Type": web::type_name(field.kind) })).collect();
-        json!({
-            "Operation": operation.name(),
-            "Description": operation.documentation,
-            "Method": "POST",
-            "Arguments": arguments,
-            "Result": operation.output.fields.first().map(|field| web::type_name(field.kind)),
-        })
-    }
+/// GET on an agent call says what it is, and does not run it.
+fn description(operation: &Operation) -> serde_json::Value {
+    let arguments = operation.input.fields.iter();
+    let arguments: Vec<_> =
+        arguments.map(|field| json!({ "Name": field.name, "Type": web::type_name(field.kind) })).collect();
+    json!({
+        "Operation": operation.name(),
+        "Description": operation.documentation,
+        "Method": "POST",
+        "Arguments": arguments,
+        "Result": operation.output.fields.first().map(|field| web::type_name(field.kind)),
+    })
+}
+
+/// What is in JSON only.
+fn json(text: String) -> Response {
+    Format::default().respond(StatusCode::OK, text)
 }
 
 /// Which of the two ways a call came in.
@@ -424,23 +419,19 @@ enum Surface {
     Resource,
 }
 
-/// Why no operation was called.
+/// Why no operation was called. `Display` is for the caller.
+#[derive(Debug, thiserror::Error)]
 enum Refused {
+    #[error("{0}")]
     Malformed(String),
+    #[error("The body is of a type that is not taken: send application/json.")]
     MediaType,
+    #[error("The body is in a charset that is not taken: send UTF-8.")]
+    Charset,
+    #[error("The body is compressed: send it as it is.")]
+    Coding,
+    #[error("{0}")]
     Unread(Unread),
-}
-
-impl Refused {
-    fn reason(&self) -> &str {
-        match self {
-            Refused::Malformed(text) => text,
-            Refused::MediaType => "unsupported media type",
-            Refused::Unread(Unread::TooLong { .. }) => "the body is too large",
-            Refused::Unread(Unread::Late { .. }) => "the body is late",
-            Refused::Unread(Unread::BrokeOff(why)) => why,
-        }
-    }
 }
 
 fn status(kind: ErrorKind) -> StatusCode {

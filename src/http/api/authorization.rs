@@ -23,7 +23,9 @@ pub(super) fn identity(headers: &HeaderMap, context: &CallContext) -> Identity {
 }
 
 fn basic(encoded: &str, context: &CallContext) -> Option<Identity> {
-    let text = String::from_utf8(BASE64.decode(encoded).ok()?).ok()?;
+    let text = BASE64.decode(encoded).ok()?;
+    // Clients older than RFC 7617 send ISO 8859-1. That is hardly ever UTF-8 by chance.
+    let text = String::from_utf8(text).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect());
     let (user_name, password) = text.split_once(':')?;
     Some(Identity::of_password(Some(user_name.to_owned()), Some(Password::new(password.to_owned())), context))
 }

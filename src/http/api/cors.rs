@@ -37,31 +37,34 @@ impl AllowedOrigins {
             return None;
         }
         let mut response = StatusCode::NO_CONTENT.into_response();
-        let headers = response.headers_mut();
-        self.mark(&parts.headers, headers);
-        if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        if self.has(parts.headers.get(header::ORIGIN)) {
             const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
-            const HEADERS: HeaderValue = HeaderValue::from_static(
-                "Authorization, Content-Type, Accept, Accept-Language, SO-Language, SO-Culture, SO-TimeZone, SO-AppToken, SO-Browser-TZ-Offset, X-XSRF-TOKEN",
-            );
+            let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+            // No header that a page may send does any harm here.
+            if let Some(asked) = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+            }
         }
         Some(response)
     }
 
     /// Tells the browser that a page may read the answer. An origin that is not listed is not told of.
-    pub(super) fn mark(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    pub(super) fn mark(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
         if self.0.is_empty() {
             return;
         }
         answer.append(header::VARY, HeaderValue::from_static("Origin"));
-        let Some(origin) = request.get(header::ORIGIN) else { return };
-        let typed = origin.to_str().unwrap_or_default();
-        if self.0.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(typed)) {
-            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("SO-TimeZone, X-Request-Id"));
+        if let Some(origin) = origin.filter(|origin| self.has(Some(origin))) {
+            const EXPOSED: HeaderValue = HeaderValue::from_static("SO-TimeZone, Retry-After, X-Request-Id");
+            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
+    }
+
+    fn has(&self, origin: Option<&HeaderValue>) -> bool {
+        let typed = origin.and_then(|origin| origin.to_str().ok());
+        typed.is_some_and(|typed| self.0.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(typed)))
     }
 }

@@ -4,47 +4,48 @@
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::Exchange;
-
 /// A media type that answers can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Form(&'static str);
+pub(super) struct Format(&'static str);
 
 /// The first is for those who have no wish.
-const FORMS: [Form; 6] = [
-    Form("application/json"),
-    Form("text/json"),
-    Form("application/xml"),
-    Form("text/xml"),
-    Form("application/json-patch+json"),
-    Form("application/merge-patch+json"),
+const FORMATS: [Format; 6] = [
+    Format("application/json"),
+    Format("text/json"),
+    Format("application/xml"),
+    Format("text/xml"),
+    Format("application/json-patch+json"),
+    Format("application/merge-patch+json"),
 ];
 
-impl Form {
+impl Format {
     pub(super) fn is_xml(self) -> bool {
         self.0.ends_with("/xml")
     }
 
-    pub(super) fn respond(self, status: StatusCode, text: &str, exchange: &Exchange<'_>) -> Response {
-        let content_type = format!("{}; charset=utf-8", self.0);
-        let mut response = (status, [(header::CONTENT_TYPE, content_type)], text.to_owned()).into_response();
-        exchange.origin_headers(response.headers_mut());
-        response
+    pub(super) fn respond(self, status: StatusCode, text: String) -> Response {
+        (status, [(header::CONTENT_TYPE, format!("{}; charset=utf-8", self.0))], text).into_response()
+    }
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        FORMATS[0]
     }
 }
 
 /// What the client would like best of what there is.
-pub(super) fn form(headers: &HeaderMap) -> Form {
+pub(super) fn format(headers: &HeaderMap) -> Format {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<Range> = values.flat_map(|value| value.split(',')).filter_map(Range::parse).collect();
     let mut best = None;
-    for form in FORMS {
-        let Some(wish) = wish(&ranges, form) else { continue };
-        if wish.quality > 0 && best.is_none_or(|(_, known): (Form, Wish)| wish > known) {
-            best = Some((form, wish));
+    for format in FORMATS {
+        let Some(wish) = wish(&ranges, format) else { continue };
+        if wish.quality > 0 && best.is_none_or(|(_, known): (Format, Wish)| wish > known) {
+            best = Some((format, wish));
         }
     }
-    best.map_or(FORMS[0], |(form, _)| form)
+    best.map_or_else(Format::default, |(format, _)| format)
 }
 
 /// Better is greater: by quality, then by what was named rather than meant by a star, then by what was named first.
@@ -57,9 +58,9 @@ struct Wish {
 }
 
 /// Of several ranges that a type is in, the most precise tells its quality.
-fn wish(ranges: &[Range], form: Form) -> Option<Wish> {
+fn wish(ranges: &[Range], format: Format) -> Option<Wish> {
     let fitting = ranges.iter().enumerate().filter_map(|(index, range)| {
-        let precision = range.precision(form)?;
+        let precision = range.precision(format)?;
         Some(Wish { quality: range.quality, precision, before: std::cmp::Reverse(index) })
     });
     fitting.max_by_key(|wish| (wish.precision, wish.before))
@@ -85,12 +86,12 @@ impl Range {
         media_type.contains('/').then_some(Range { media_type, quality })
     }
 
-    fn precision(&self, form: Form) -> Option<u8> {
-        let (kind, _) = form.0.split_once('/')?;
+    fn precision(&self, format: Format) -> Option<u8> {
+        let (kind, _) = format.0.split_once('/')?;
         match self.media_type.as_str() {
             "*/*" => Some(0),
             range if range.strip_suffix("/*") == Some(kind) => Some(1),
-            range => (range == form.0).then_some(2),
+            range => (range == format.0).then_some(2),
         }
     }
 }
@@ -128,7 +129,7 @@ mod tests {
             for value in accept {
                 headers.append(header::ACCEPT, HeaderValue::from_static(value));
             }
-            assert_eq!(form(&headers).0, expected, "{accept:?}");
+            assert_eq!(format(&headers).0, expected, "{accept:?}");
         }
     }
 }
