@@ -5,6 +5,7 @@ mod authorization;
 mod cors;
 mod negotiation;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -14,7 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use super::message::{ContentType, Unread, read_body};
+use super::message::{ContentType, ForLog, Unread, read_body};
 use super::{App, TypedPath, percent_decode};
 use crate::contract::message::Record;
 use crate::contract::netserver::dates::Dates;
@@ -305,14 +306,13 @@ impl Exchange<'_> {
 
     fn refused(&self, refused: &Refused, surface: Surface) -> Response {
         self.app.service.metrics.count_call("none", "Fault");
+        tracing::info!(error_id = %self.context.id, reason = %ForLog(&refused.reason()), "not a call we can serve");
         match refused {
             Refused::Malformed(text) if surface == Surface::Agent => self.invalid(text),
             Refused::Malformed(text) => self.error(StatusCode::BAD_REQUEST, "SoInvalidArgumentException", text),
-            Refused::MediaType => self.error(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "SoInvalidArgumentException",
-                "The body is of a type that is not taken: send application/json.",
-            ),
+            Refused::MediaType => {
+                self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "SoInvalidArgumentException", MEDIA_TYPE)
+            }
             Refused::Unread(unread) => {
                 let mut response = self.error(unread.status(), "SoInvalidArgumentException", &unread.to_string());
                 // The rest of the body is not read.
@@ -417,6 +417,18 @@ enum Refused {
     Malformed(String),
     MediaType,
     Unread(Unread),
+}
+
+const MEDIA_TYPE: &str = "The body is of a type that is not taken: send application/json.";
+
+impl Refused {
+    fn reason(&self) -> Cow<'_, str> {
+        match self {
+            Refused::Malformed(text) => text.into(),
+            Refused::MediaType => MEDIA_TYPE.into(),
+            Refused::Unread(unread) => unread.to_string().into(),
+        }
+    }
 }
 
 fn status(kind: ErrorKind) -> StatusCode {
