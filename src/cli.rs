@@ -38,7 +38,7 @@ enum Command {
         after_help = "Example:\n  seatkeeper serve --database /var/lib/seatkeeper/seats.db --listen 127.0.0.1:8086"
     )]
     Serve(Box<ServeArgs>),
-    /// Run the service on a fresh database with sample entities, credentials and pools, and print a call to paste.
+    /// Run the service on a fresh database with sample entities, credentials and pools, and print calls to paste.
     #[command(after_help = "Example:\n  seatkeeper demo --listen 127.0.0.1:9000")]
     Demo(demo::DemoArgs),
     /// Run SQL against the database: seed it, correct it, read it. Offers the SQL function hash_password('...').

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::error::{Error, Kind as ErrorKind};
 use crate::metrics::Metrics;
@@ -88,10 +88,11 @@ pub struct Streamed {
     pub rest: JoinHandle<Record>,
 }
 
-/// Counts a call, and logs a refusal under the id the caller is told.
+/// Counts a call, and logs it under the id the caller is told and the audit has.
 pub fn log_outcome(operation: &'static str, metrics: &Metrics, context: &CallContext, refused: Option<&Error>) {
     let Some(refused) = refused else {
         metrics.count_call(operation, "Success");
+        debug!(request_id = %context.id, operation, "done");
         return;
     };
     let (id, code) = (context.id, refused.kind.code());

@@ -1,4 +1,4 @@
-//! `seatkeeper demo`: a fresh database with sample data, the service on it, and a call to paste.
+//! `seatkeeper demo`: a fresh database with sample data, the service on it, and calls to paste.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use clap::Args;
 use super::{Failure, serve};
 use crate::auth;
 use crate::config::{Config, Overrides};
+use crate::contract::netserver::web::{BASE, RESOURCE};
 use crate::contract::{asmx, sample};
 use crate::soap::Version;
 use crate::store::sqlite;
@@ -27,6 +28,10 @@ pub(super) struct DemoArgs {
 const USER_NAME: &str = "agent";
 const PASSWORD: &str = "demo-password";
 const PROVIDER_ENTITY_ID: i32 = 42;
+/// What license tools call that entity.
+const OWNER_NAME: &str = "CONTOSO";
+/// An account that holds nothing yet.
+const ASSOCIATE_ID: i32 = 7;
 
 pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
     let database = match args.database {
@@ -62,9 +67,23 @@ fn seed(database: &Path) -> Result<(), Failure> {
              (1, {PROVIDER_ENTITY_ID}, 'SqlBackup', 100, NULL),
              (2, {PROVIDER_ENTITY_ID}, 'ExchangeBackup', 2, NULL),
              (3, 43, 'SkraftDiskImageV5', 10, '2020-01-01T00:00:00Z');
-         COMMIT;"
+         -- What license tools see: an owner, an associate, and more seats to be had.
+         UPDATE entity SET owner_name = '{OWNER_NAME}', serial_nr = '1010000014', shop_url = 'https://shop.example.com/contoso',
+             admin_warning_at = {in_days_335}, expires_at = {in_days_365}, grace_at = {in_days_395} WHERE id = {PROVIDER_ENTITY_ID};
+         INSERT INTO account (id, username, entity_id) VALUES ({ASSOCIATE_ID}, 'backup07', {PROVIDER_ENTITY_ID});
+         INSERT INTO license_offer (entity_id) VALUES ({PROVIDER_ENTITY_ID});
+         INSERT INTO license_offer_module (entity_id, license_type, seats_total) VALUES ({PROVIDER_ENTITY_ID}, 'SqlBackup', 150);
+         COMMIT;",
+        in_days_335 = midnight_in(335),
+        in_days_365 = midnight_in(365),
+        in_days_395 = midnight_in(395),
     ))?;
     Ok(())
+}
+
+/// As SQL, so that the sample license is in force whenever the demo is tried.
+fn midnight_in(days: u16) -> String {
+    format!("strftime('%Y-%m-%dT00:00:00Z', 'now', '+{days} days')")
 }
 
 fn guide(address: SocketAddr, database: &Path) -> String {
@@ -87,6 +106,10 @@ EOF
 Then read the row:
 
 echo \"SELECT * FROM audit_event;\" | {program} sql --database {database}
+
+License tools see the same seat: '1 of 100 in use'.
+
+curl -s -u {USER_NAME}:{PASSWORD} http://{address}{BASE}/{RESOURCE}/User/{ASSOCIATE_ID}
 
 ",
         database = database.display(),

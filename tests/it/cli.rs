@@ -149,7 +149,7 @@ fn a_setting_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn the_demo_prints_a_call_that_can_be_pasted() {
+fn the_demo_prints_calls_that_can_be_pasted() {
     let directory = TempDir::new();
     let database = directory.join("demo.db");
     let mut demo = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
@@ -160,7 +160,7 @@ fn the_demo_prints_a_call_that_can_be_pasted() {
         .expect("demo");
     let mut guide = String::new();
     let mut out = std::io::BufReader::new(demo.stdout.take().expect("stdout"));
-    while !guide.contains("echo \"SELECT") {
+    while !guide.contains("/api/v1/") {
         let read = std::io::BufRead::read_line(&mut out, &mut guide).expect("the guide");
         assert!(read > 0, "the demo ended: {guide}");
     }
@@ -172,8 +172,11 @@ fn the_demo_prints_a_call_that_can_be_pasted() {
     assert!(paste(call).contains("<Code>Success</Code>"));
     let again = paste(call);
     assert!(again.contains("<Result>52</Result>") && again.contains("already holds a SqlBackup license"), "{again}");
-    let row = paste(guide[guide.find("echo ").expect("the next step")..].trim());
+    let (read, tools) = guide.split_once("\nLicense tools").expect("the step after it");
+    let row = paste(read[read.find("echo ").expect("the next step")..].trim());
     assert!(row.contains("|assign|agent|") && row.contains("|backup01|"), "{row}");
+    let seats = paste(&tools[tools.find("curl ").expect("a call")..]);
+    assert!(seats.contains("\"1 of 100 in use\"") && tools.contains("'1 of 100 in use'"), "{seats}");
     demo.kill().expect("kill");
     demo.wait().expect("wait");
 }

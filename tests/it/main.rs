@@ -25,6 +25,7 @@ mod netserver_soap;
 mod netserver_tickets;
 mod openapi;
 mod operations;
+mod pasted;
 mod program;
 mod store;
 mod store_activate;

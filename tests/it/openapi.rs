@@ -110,3 +110,18 @@ fn operations() -> usize {
         document["paths"].as_object().expect("paths").values().map(|item| item.as_object().expect("a path item"));
     items.map(|item| item.keys().filter(|key| *key != "parameters").count()).sum()
 }
+
+/// With several, the client that openapi-python-client generates fails when it sends the list.
+#[test]
+fn a_list_can_be_sent_as_json_under_one_name_only() {
+    let document: Json = serde_json::from_str(&openapi::render("")).expect("JSON");
+    let items = document["paths"].as_object().expect("paths").values();
+    let bodies =
+        items.flat_map(|item| item.as_object().expect("a path item").values()).map(|call| &call["requestBody"]);
+    let lists: Vec<Vec<&String>> = bodies
+        .filter_map(|body| body["content"].as_object())
+        .filter(|content| content.values().any(|of| of["schema"]["type"] == "array"))
+        .map(|content| content.keys().collect())
+        .collect();
+    assert_eq!(lists, [["application/json", "application/xml"], ["application/json", "application/xml"]]);
+}

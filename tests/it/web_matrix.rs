@@ -12,6 +12,7 @@ use seatkeeper::contract::netserver::LICENSE;
 use seatkeeper::store::sqlite;
 use serde_json::{Value as Json, json};
 
+use crate::flood::Program;
 use crate::harness::*;
 
 /// An owner with 10 SkraftDiskImageV5 seats, one of them associate 7's, and 3 SqlBackup seats; dates in winter and summer.
@@ -1220,6 +1221,40 @@ fn every_answer_is_for_its_caller_only() {
             assert_eq!((answer.header("etag"), answer.header("set-cookie")), (None, None), "{line}");
         }
     }
+}
+
+/// With the id of an answer the operator finds what became of the call.
+#[test]
+fn every_call_is_in_the_log_under_the_id_of_its_answer() {
+    let mut program = Program::with(&(sample_data() + SEED), "debug");
+    let ask = |line: &str, body: &str| {
+        let head = format!("{line} HTTP/1.1\r\nHost: test.example\r\n{}{JSON}", basic("agent", PASSWORD));
+        let answer = program.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        (answer.status, answer.header("x-request-id").expect("an id").to_owned())
+    };
+    let calls = [
+        (
+            ask("PUT /api/v1/License/CONTOSO/7", r#"["SQLBACKUP"]"#),
+            200,
+            "done",
+            "operation=\"AssignThirdPartyLicenses\"",
+        ),
+        (ask("GET /api/v1/License/CONTOSO/0", ""), 400, "AssociateId", "code=\"InvalidInputParameters\""),
+        (
+            ask("POST /api/v1/Agents/License/GetShopUrl", "{\u{1b}"),
+            400,
+            "not a call we can serve",
+            "The body is not JSON",
+        ),
+        (ask("DELETE /api/v1/License/CONTOSO", ""), 403, "The role 'agent'", "code=\"AccessDenied\""),
+    ];
+    let log = program.kill();
+    for ((status, id), expected, says, field) in calls {
+        assert_eq!(status, expected, "{says}");
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();
+        assert!(matches!(lines[..], [line] if line.contains(says) && line.contains(field)), "{says}: {lines:?}");
+    }
+    assert!(!log.contains(PASSWORD), "{log}");
 }
 
 // Pages of other origins --------------------------------------------------------------------------------------------
