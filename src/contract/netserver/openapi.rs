@@ -4,6 +4,8 @@
 //! A carrier is described once for answers, where all members are always there, and once for requests, where none has to
 //! be. Members are null where `$select` leaves them out, so even those of value types can be.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::web::{AGENT, BASE, Method, ROUTES, Route, Segment, parameter};
@@ -38,6 +40,14 @@ const SERVICE_TAG: &str = "Service";
 
 /// The document, for a service that is reached at `server_url`: scheme, host and port.
 pub fn render(server_url: &str) -> String {
+    // All but the address is always the same, and anybody may ask for it.
+    static DOCUMENT: LazyLock<String> = LazyLock::new(document);
+    DOCUMENT.replacen(&json!(SERVER_URL).to_string(), &json!(server_url).to_string(), 1)
+}
+
+const SERVER_URL: &str = "{server}";
+
+fn document() -> String {
     let mut schemas = Schemas::default();
     let paths = paths(&mut schemas);
     let document = json!({
@@ -50,7 +60,7 @@ pub fn render(server_url: &str) -> String {
                 The operations of License.svc as agent calls, and most of them as a resource. Paths, and names of members \
                 in requests, are taken in any case.",
         },
-        "servers": [{ "url": server_url }],
+        "servers": [{ "url": SERVER_URL }],
         "security": [{ "Basic": [] }, { "SoTicket": [] }, { "Bearer": [] }],
         "tags": [
             { "name": AGENT_TAG, "description": "Agent calls. One that finds nothing answers null." },
