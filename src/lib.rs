@@ -1,4 +1,4 @@
-//! Seatkeeper: license seats over SOAP.
+//! Seatkeeper: license seats over SOAP and a Web API.
 //!
 //! The parts, from the inside out, and how they meet:
 //!
@@ -10,8 +10,9 @@
 //! * [`auth`]: passwords, checked off the async threads and remembered for a short time.
 //! * [`service`]: the use cases, one function per operation: who calls, ask the store, what happened.
 //! * [`soap`]: envelopes and faults of SOAP 1.1 and 1.2. Knows no operation.
-//! * [`contract`]: the operations, each described once; WSDL, pages, samples and dispatch follow from the description.
-//! * [`http`]: every route on one screen; the accept loop and its timeouts.
+//! * [`contract`]: the operations, each described once; WSDL, OpenAPI, pages, samples and dispatch follow from the
+//!   description, and so do JSON and the routes of the Web API.
+//! * [`http`]: every route on one screen; what each surface answers with; the accept loop and its timeouts.
 //! * [`config`], [`cli`]: settings and subcommands; `main` calls [`cli::run`] and exits.
 //!
 //! | module | may use, of this crate |
