@@ -342,8 +342,9 @@ impl Exchange<'_> {
 
     fn unauthorized(&self) -> Response {
         const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"SuperOffice\", charset=\"UTF-8\"");
-        let text = explain(&crate::seats::Refusal::CallerUnknown.into());
-        let mut response = self.error(StatusCode::UNAUTHORIZED, exception(ErrorKind::InvalidSoapCredentials), &text);
+        let text = "Nobody is signed in. Send Authorization with a valid user name and password as Basic, or with a ticket \
+            as SOTicket; a ticket ends 6 hours after its last use.";
+        let mut response = self.error(StatusCode::UNAUTHORIZED, exception(ErrorKind::InvalidSoapCredentials), text);
         response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
         response
     }
