@@ -28,10 +28,10 @@ class OnSite(requests.adapters.HTTPAdapter):
         return super().send(request, **kwargs)
 
 
-def answer(session, ticket, entity, call, arguments, **options):
+def answer(session, ticket, entity, call, arguments, headers):
     # Its class SuperOffice signs in at the vendor's before anything else; a ticket of one's own goes where that one would.
-    own = SOType(entity, TENANT, ENVIRONMENT, API_VERSION, session, options.pop("ticket", ticket), "1234567-1234-9876")
-    result = getattr(own, call)(*arguments, **options)
+    resource = SOType(entity, TENANT, ENVIRONMENT, API_VERSION, session, ticket, "1234567-1234-9876")
+    result = getattr(resource, call)(*arguments, headers=headers)
     if isinstance(result, requests.Response):
         return {"status": result.status_code, "body": result.json()}
     return {"result": result}

@@ -18,7 +18,7 @@ async function answer(base, { sign_in: [signIn, ...secrets], settings, call, arg
     webapi[signIn](...secrets);
     const agent = webapi.getLicenseAgent();
     const seen = {};
-    const zone = { responseCallback: (response) => (seen.zone = response.headers['so-timezone']) };
+    const zone = { responseCallback: (response) => (seen.zone = response.headers['so-timezone'] ?? null) };
     const parameters = [...wanted.map(argument), { ...options, ...zone }];
     try {
         seen.result = await agent[call](...parameters);
@@ -48,9 +48,10 @@ function at(value, names) {
     return names.reduce((part, name) => part[name], value);
 }
 
-/** A Date is told from a text by its name. */
+/** A Date is told from a text by its name, and what the answer did not have is told at all. */
 function named(name, value) {
     const own = this[name];
+    if (own === undefined) return 'undefined';
     return own instanceof Date ? `Date ${isNaN(own) ? 'invalid' : own.toISOString()}` : value;
 }
 
