@@ -329,8 +329,11 @@ fn license_agent_and_its_settings() {
         json!({ "axiosConfig": { "headers": { "SO-AppToken": "1234567-1234-9876" } } }),
     ] {
         agent.settings = settings.clone();
-        for options in [json!({}), json!({ "languageCode": "de", "cultureCode": "fr" }), json!({ "languageCode": "" })]
-        {
+        for options in [
+            json!({}),
+            json!({ "languageCode": "de", "cultureCode": "fr" }),
+            json!({ "languageCode": "", "timezone": "" }),
+        ] {
             let got = agent.ask("getLicenseFromLicenseServerAsync", json!(["CONTOSO"]), options.clone());
             assert_eq!(got["result"], license([0, 0, 0], true), "{settings} {options}");
             assert_eq!(got["status"], 10, "completed");
