@@ -36,4 +36,5 @@ mod store_tickets;
 mod surfaces;
 mod validator;
 mod web_matrix;
+mod web_numbers;
 mod wsdl;
