@@ -37,4 +37,5 @@ mod surfaces;
 mod validator;
 mod web_matrix;
 mod web_numbers;
+mod web_samples;
 mod wsdl;

@@ -1,5 +1,5 @@
 //! What license tools are told of the pools, and what they may do to them: status, numbers, each operation. Whatever is
-//! told here is told alike on all surfaces; see [`crate::surfaces`].
+//! told here is told alike on all surfaces; see `surfaces`.
 
 use seatkeeper::contract::netserver::LICENSE;
 use seatkeeper::contract::netserver::web::ROUTES;
@@ -591,7 +591,10 @@ fn what_people_typed_is_told_as_it_is() {
     );
     let license = tools.response("reader", "GetLicenseFromDB", CONTOSO);
     assert_eq!(at(&license, "Current/CompanyName").text, " A & B <C> \"größe\" 名\r\n\t\u{1F512} ");
-    assert_eq!(at(&license, "Current/OwnerDescription").text, "\u{FFFD}x");
+    assert_eq!(at(&license, "Current/OwnerDescription").text, "\u{FFFD}x", "XML has no such character");
+    let caller = Caller { ticket: &tools.ticket("reader"), zone: None };
+    let request = Surface::Resource(Form::Json).request(caller, "GetLicenseFromDB", CONTOSO).expect("a route");
+    assert!(tools.server.send(&request).body.contains(r#""OwnerDescription":"\u0001x""#), "and JSON has");
     assert_eq!(at(&license, "Current/SerialNr").text, "  ");
     assert_eq!(tools.response("reader", "GetShopUrl", CONTOSO).text, "https://shop.example/?a=1&b=<2>");
     let fabrikam = tools.response("reader", "GetLicenseFromDB", "<OwnerName>FABRIKAM</OwnerName>");
