@@ -148,7 +148,7 @@ impl Surface {
             Surface::Resource(_) if text == format!("{operation} found nothing under this name.") => {
                 Ok(null("Response"))
             }
-            _ => Err((exception, text)),
+            _ => Err(refusal(exception, text, "Nobody is signed in. Send Authorization with ")),
         }
     }
 
@@ -306,9 +306,21 @@ fn read_soap(surface: Surface, answer: &Answer) -> Outcome {
     let envelope = envelope::read(&answer.body, &envelope::Limits::default()).expect("an envelope");
     assert_eq!(surface, Surface::Soap(envelope.version), "answered in the version it was asked in");
     match answer.exception() {
-        Some(exception) => Err((exception, answer.element("FriendlyText").expect("a text"))),
+        Some(exception) => {
+            let text = answer.element("FriendlyText").expect("a text");
+            Err(refusal(exception, text, "A valid session is missing. Sign in, and send the ticket "))
+        }
         None => Ok(envelope.body.and_then(|body| body.children.into_iter().next()).expect("a Response")),
     }
+}
+
+/// How to sign in is told by each surface in its own way, which begins like this.
+fn refusal(exception: String, text: String, sign_in: &str) -> (String, String) {
+    if exception != "SoSessionException" {
+        return (exception, text);
+    }
+    assert!(text.starts_with(sign_in), "{text}");
+    (exception, String::new())
 }
 
 fn parsed(answer: &Answer) -> Json {
