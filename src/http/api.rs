@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
@@ -41,7 +41,11 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
     let mut response = match app.allowed_origins.preflight(&parts) {
         Some(answer) => answer,
         None => match Exchange::new(&app, parts) {
-            Some(exchange) => exchange.answer(body).await,
+            Some(exchange) => {
+                let mut answer = exchange.answer(body).await;
+                exchange.name_zone(answer.headers_mut());
+                answer
+            }
             None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         },
     };
@@ -258,23 +262,30 @@ impl Exchange<'_> {
                 return self.known(&identity).await.err().unwrap_or_else(|| self.refused(&refused, surface));
             }
         };
-        let dates = self.dates();
-        let call =
-            Call { service: Arc::clone(&self.app.service), context: self.context.clone(), identity, dates, arguments };
-        let mut response = match operation.call(call).await {
+        let call = Call {
+            service: Arc::clone(&self.app.service),
+            context: self.context.clone(),
+            identity,
+            dates: self.dates(),
+            arguments,
+        };
+        match operation.call(call).await {
             Ok(record) => self.result(operation, &record, surface),
             Err(error) => self.failed(&error, surface),
-        };
-        if self.parts.headers.contains_key(SO_TIME_ZONE) {
-            response.headers_mut().insert(SO_TIME_ZONE, HeaderValue::from_static(dates.zone().code));
         }
-        response
     }
 
     fn dates(&self) -> Dates {
         let values = self.parts.headers.get_all(SO_TIME_ZONE).iter().filter_map(|value| value.to_str().ok());
         let value = values.collect::<Vec<_>>().join(",");
         if value.is_empty() { Dates::base() } else { Dates::of_header(&value) }
+    }
+
+    /// Says which zone was meant, of every answer: it must not tell who is not signed in how far a call got.
+    fn name_zone(&self, answer: &mut HeaderMap) {
+        if self.parts.headers.contains_key(SO_TIME_ZONE) {
+            answer.insert(SO_TIME_ZONE, HeaderValue::from_static(self.dates().zone().code));
+        }
     }
 
     fn result(&self, operation: &Operation, record: &Record, surface: Surface) -> Response {
