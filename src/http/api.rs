@@ -23,7 +23,9 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
 use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
-use crate::contract::netserver::web::{self, AGENT, BASE, RESOURCE, ROUTES, Route, Segment, parameter};
+use crate::contract::netserver::web::{
+    self, AGENT, BASE, MEDIA_TYPES, OPENAPI, RESOURCE, ROUTES, Route, Segment, parameter,
+};
 use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
 use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::service::{CallContext, Identity};
@@ -122,7 +124,11 @@ impl Exchange<'_> {
             (Ok(()), Place::Agent(operation)) if self.is_get() => json(description(operation).to_string()),
             (Ok(()), place) => match Self::allowed(&place) {
                 Some(allowed) => self.method_not_allowed(allowed),
-                None => self.error(StatusCode::NOT_FOUND, "SoNotFoundException", "There is nothing at this address."),
+                None => self.error(
+                    StatusCode::NOT_FOUND,
+                    exception(ErrorKind::ObjectEntityMismatch),
+                    "There is nothing at this address.",
+                ),
             },
         }
     }
@@ -134,7 +140,7 @@ impl Exchange<'_> {
             0 => return Place::Versions,
             _ if !is(0, version_and_name) => return Place::Nothing,
             1 => return Place::Operations,
-            2 if is(1, "openapi.json") => return Place::OpenApi,
+            2 if is(1, OPENAPI) => return Place::OpenApi,
             _ => {}
         }
         if is(1, RESOURCE) {
@@ -185,7 +191,7 @@ impl Exchange<'_> {
 
     fn method_not_allowed(&self, allowed: String) -> Response {
         let text = format!("This address takes {allowed}.");
-        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, "SoNotSupportedException", &text);
+        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, exception(ErrorKind::NotSupported), &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             response.headers_mut().insert(header::ALLOW, value);
         }
@@ -232,7 +238,7 @@ impl Exchange<'_> {
         let typed = match self.parts.headers.contains_key(header::CONTENT_TYPE) {
             true => ContentType::of(&self.parts.headers).unwrap_or_default(),
             // What is not said to be anything is what most send.
-            false => ContentType { media_type: "application/json".to_owned(), ..ContentType::default() },
+            false => ContentType { media_type: MEDIA_TYPES[0].to_owned(), ..ContentType::default() },
         };
         let syntax = Syntax::of_media_type(&typed.media_type).ok_or(Refused::MediaType)?;
         let text = encoding::decode(&bytes, typed.charset.as_deref()).ok_or(Refused::Charset)?;
@@ -294,7 +300,7 @@ impl Exchange<'_> {
         };
         if value.is_none() && surface == Surface::Resource {
             let text = format!("{} found nothing under this name.", operation.name());
-            return self.error(StatusCode::NOT_FOUND, "SoNotFoundException", &text);
+            return self.error(StatusCode::NOT_FOUND, exception(ErrorKind::ObjectEntityMismatch), &text);
         }
         let selected = self.query("$select").map(|text| Select::parse(&text));
         let select = selected.as_ref().unwrap_or(Select::everything());

@@ -34,5 +34,6 @@ mod store_modules;
 mod store_numbers;
 mod store_tickets;
 mod validator;
+mod web_hostile;
 mod web_matrix;
 mod wsdl;
