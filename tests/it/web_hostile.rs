@@ -298,14 +298,16 @@ fn damaged_requests() {
     ];
     let mut served = 0;
     for number in 0..number_from("SEATKEEPER_REQUESTS").unwrap_or(1500) {
-        let sent = request(&targets, &bodies, &mut random);
+        // What follows ends the connection behind a request that is whole.
+        let end = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let sent = [&request(&targets, &bodies, &mut random)[..], end].concat();
         let begun = Instant::now();
         let answers = exchange_or_end(api.0.address, &sent, Duration::from_millis(20));
         let says = || format!("request {number}: {}\n{answers}", String::from_utf8_lossy(&sent));
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?} {}", begun.elapsed(), says());
         let found = statuses(&answers);
         assert!(found.iter().all(|status| *status < 500 || *status == 501), "{}", says());
-        served += found.iter().filter(|status| **status == 200).count();
+        served += usize::from(found.first() == Some(&200));
     }
     assert!(served > 50, "too few were served to show anything: {served}");
     assert_eq!(api.0.violations(), []);

@@ -991,7 +991,7 @@ fn authorization() {
         (format!("SOTICKET {ticket}"), 200),
         (format!("Bearer {ticket}"), 200),
         (format!("bearer {ticket}"), 200),
-        // A ticket stands for a user too, with a blank password.
+        // Only where one signs in does a ticket stand for a user name.
         (format!("Basic {}", BASE64.encode(format!("{ticket}:"))), 401),
         (format!("Basic {}", BASE64.encode("admin:wrong")), 401),
         (format!("Basic {}", BASE64.encode(format!("nobody:{PASSWORD}"))), 401),
