@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::connection::RETRY_SECONDS;
-use super::message::{ContentType, ForLog, Unread, read_body};
+use super::message::{ContentType, Unread, not_a_call, read_body};
 use super::{App, TypedPath, percent_decode};
 use crate::contract::Field;
 use crate::contract::message::Record;
@@ -339,9 +339,8 @@ impl Exchange<'_> {
 
     fn refused(&self, refused: &Refused, surface: Surface) -> Response {
         const EXCEPTION: &str = exception(ErrorKind::InvalidInputParameters);
-        self.app.service.metrics.count_call("none", "Fault");
         let text = refused.to_string();
-        tracing::info!(error_id = %self.context.id, reason = %ForLog(&text), "not a call we can serve");
+        not_a_call(self.app, &self.context, &text);
         match refused {
             Refused::Malformed(_) if surface == Surface::Agent => self.invalid(&text),
             Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),

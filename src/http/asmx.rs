@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{ContentType, ForLog, Unread, read_body, respond, understand, unsupported_media_type};
+use super::message::{ContentType, Unread, not_a_call, read_body, respond, understand, unsupported_media_type};
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
@@ -84,8 +84,7 @@ async fn answer(
             respond(StatusCode::OK, version, "private, max-age=0", body)
         }
         Err(refused) => {
-            app.service.metrics.count_call("none", "Fault");
-            tracing::info!(error_id = %context.id, reason = %ForLog(refused.reason()), "not a call we can serve");
+            not_a_call(app, context, refused.reason());
             refused.response(typed)
         }
     }

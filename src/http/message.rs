@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use super::Limits;
+use super::{App, Limits};
+use crate::service::CallContext;
 use crate::soap::Version;
 use crate::soap::envelope::{Element, Envelope};
 use crate::soap::fault::{Fault, FaultCode};
@@ -150,8 +151,14 @@ pub(super) fn unsupported_media_type() -> Response {
         .into_response()
 }
 
+/// Counts and logs what did not become a call of any operation.
+pub(super) fn not_a_call(app: &App, context: &CallContext, reason: &str) {
+    app.service.metrics.count_call("none", "Fault");
+    tracing::info!(error_id = %context.id, reason = %ForLog(reason), "not a call we can serve");
+}
+
 /// What a client wrote, for the log: on one line, so that it cannot pass for another entry, and not without end.
-pub(super) struct ForLog<'a>(pub(super) &'a str);
+struct ForLog<'a>(&'a str);
 
 impl fmt::Display for ForLog<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{ContentType, ForLog, Unread, read_body, respond, understand, unsupported_media_type};
+use super::message::{ContentType, Unread, not_a_call, read_body, respond, understand, unsupported_media_type};
 use super::{App, TypedPath, pages};
 use crate::contract::ComplexType;
 use crate::contract::message::{self, Nulls, Record, Value};
@@ -72,8 +72,7 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
             respond(StatusCode::OK, version, CACHED, answer(version, operation, dates, outcome, &context))
         }
         Err(refused) => {
-            app.service.metrics.count_call("none", "Fault");
-            tracing::info!(error_id = %context.id, reason = %ForLog(refused.reason()), "not a call we can serve");
+            not_a_call(&app, &context, refused.reason());
             refused.response()
         }
     }

@@ -13,6 +13,7 @@ mod look;
 mod modules;
 mod open;
 mod owner;
+mod readers;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ pub use check::{INVARIANTS, Violation, check};
 pub use open::{HashPassword, OpenError, SCHEMA, SCHEMA_VERSION, admin_connection};
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,6 +39,7 @@ use super::{
 use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
+use readers::Readers;
 use writer::Writer;
 
 /// How the store is run. See `seatkeeper serve --help` for what each limit means to an operator.
@@ -63,21 +65,34 @@ impl Default for Options {
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
-    long_reads: Semaphore,
+    reads: Arc<Semaphore>,
+    long_reads: Arc<Semaphore>,
     enroll: bool,
 }
 
 /// Lists of holders under way at a time; one more is refused.
 const LONG_READS_MAX: usize = 8;
 
+/// Other reads at a time; one more waits. They are short and keep a core busy each: with more of them none would be done
+/// sooner, and each has a connection of its own, whose making costs as much as many reads.
+fn reads_max() -> usize {
+    std::thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).clamp(4, 32))
+}
+
 impl SqliteStore {
     /// Opens the database, makes it if there is none, migrates an older one. Refuses a file that is not ours, is newer
     /// than this program, or whose schema was tampered with.
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let connection = open::writer(path, options.busy_timeout)?;
-        let readers = Arc::new(Readers::new(path, options.busy_timeout)?);
+        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max())?);
         let writer = Writer::start(connection, options, metrics)?;
-        Ok(SqliteStore { writer, readers, long_reads: Semaphore::new(LONG_READS_MAX), enroll: options.enroll })
+        Ok(SqliteStore {
+            writer,
+            readers,
+            reads: Arc::new(Semaphore::new(reads_max())),
+            long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
+            enroll: options.enroll,
+        })
     }
 
     /// Waits until every call that was accepted is answered, and closes the file.
@@ -87,16 +102,14 @@ impl SqliteStore {
         self.writer.close();
     }
 
-    /// Runs a read in a transaction on a connection of its own, off the async threads.
+    /// Runs a read when it is its turn.
     fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Reply<'_, T> {
-        let readers = Arc::clone(&self.readers);
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || readers.with(query))
-                .await
-                .map_err(|_| StoreError::Failed("a read panicked".to_owned()))?
+            let turn = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            self.readers.run(turn, query).await
         })
     }
 }
@@ -147,8 +160,8 @@ impl Store for SqliteStore {
     ) -> Reply<'_, Result<(), Refusal>> {
         Box::pin(async move {
             // Slow readers of long lists must not take the connections that sign-ins need.
-            let _place = self.long_reads.try_acquire().map_err(|_| StoreError::QueueFull)?;
-            self.read(move |connection| look::holders(connection, &call, &request, &pages)).await?
+            let place = Arc::clone(&self.long_reads).try_acquire_owned().map_err(|_| StoreError::QueueFull)?;
+            self.readers.run(place, move |connection| look::holders(connection, &call, &request, &pages)).await?
         })
     }
 
@@ -189,43 +202,6 @@ impl Store for SqliteStore {
             return Box::pin(std::future::ready(Err(StoreError::Closed)));
         }
         self.read(|connection| connection.query_row("SELECT count(*) FROM pool_resize", [], |_| Ok(())))
-    }
-}
-
-/// Read-only connections, made on demand and kept for the next reader.
-struct Readers {
-    path: std::path::PathBuf,
-    busy_timeout: Duration,
-    idle: Mutex<Vec<Connection>>,
-}
-
-/// Connections kept when nobody reads; more than the machine's cores would only hold memory.
-const IDLE_READERS_MAX: usize = 4;
-
-impl Readers {
-    fn new(path: &Path, busy_timeout: Duration) -> Result<Readers, OpenError> {
-        let first = open::reader(path, busy_timeout)?;
-        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(vec![first]) })
-    }
-
-    fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let pooled = idle().pop();
-        let connection = match pooled {
-            Some(connection) => connection,
-            None => open::reader(&self.path, self.busy_timeout).map_err(|e| StoreError::Failed(e.to_string()))?,
-        };
-        // One transaction, so that all of its reads are of one moment. What failed is not used again.
-        let value = connection
-            .execute_batch("BEGIN")
-            .and_then(|()| query(&connection))
-            .and_then(|value| connection.execute_batch("COMMIT").map(|()| value))
-            .map_err(store_error)?;
-        let mut idle = idle();
-        if idle.len() < IDLE_READERS_MAX {
-            idle.push(connection);
-        }
-        Ok(value)
     }
 }
 

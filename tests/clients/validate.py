@@ -1,8 +1,8 @@
 """Holds SOAP answers to the schemas that stand in the WSDLs, and to the rules for envelopes and faults.
 
 Standard input, one JSON value a line: first a list of WSDLs, then any number of answers,
-{"status": number, "content_type": text, "body": text}. Standard output: for each answer a line with a list of what is
-wrong with it; empty where nothing is. It ends with its input.
+{"is_soap": boolean, "status": number, "content_type": text, "body": text}. Standard output: for each answer a line with a
+list of what is wrong with it; empty where nothing is. What is no SOAP is held to being XML alone. It ends with its input.
 """
 
 import json
@@ -163,16 +163,23 @@ class Validator:
             root = etree.fromstring(answer["body"].encode(), parser)
         except etree.XMLSyntaxError as error:
             return [str(error)]
-        document, soap = root.getroottree(), etree.QName(root).namespace
-        if root.tag not in (f"{{{SOAP11}}}Envelope", f"{{{SOAP12}}}Envelope"):
-            return [f"the root is {root.tag}"]
-        found = []
+        document, found = root.getroottree(), []
         if document.docinfo.doctype:
             found.append("it has a document type declaration")
         if root.xpath("//processing-instruction()"):
             found.append("it has a processing instruction")
         if document.docinfo.encoding.lower() != "utf-8":
             found.append(f"it says that it is {document.docinfo.encoding}")
+        if answer["is_soap"]:
+            return found + self.soap(root, answer)
+        if not answer["content_type"].endswith("; charset=utf-8"):
+            found.append(f"it is typed {answer['content_type']}")
+        return found
+
+    def soap(self, root, answer):
+        found, soap = [], etree.QName(root).namespace
+        if root.tag not in (f"{{{SOAP11}}}Envelope", f"{{{SOAP12}}}Envelope"):
+            return [f"the root is {root.tag}"]
         if answer["content_type"] != MEDIA_TYPES[soap]:
             found.append(f"it is typed {answer['content_type']}")
         children = [child.tag for child in root]

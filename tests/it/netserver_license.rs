@@ -1,80 +1,19 @@
-//! What license tools are told of the pools, and what they may do to them: status, numbers, each operation, activation.
+//! What license tools are told of the pools, and what they may do to them: status, numbers, each operation. Whatever is
+//! told here is told alike on all surfaces; see `surfaces`.
 
 use seatkeeper::contract::netserver::LICENSE;
+use seatkeeper::contract::netserver::web::ROUTES;
 use seatkeeper::soap::envelope::Element;
 
 use crate::harness::*;
-use crate::netserver_soap::{at, numbers, read, shape};
+use crate::netserver_activation::{granted, presented};
+use crate::netserver_soap::{at, numbers, shape};
+use crate::surfaces::{Caller, Form, SURFACES, Surface, Tools};
 
-const CONTOSO: &str = "<OwnerName>CONTOSO</OwnerName>";
-
-/// A service and the tickets of its users.
-struct Tools {
-    server: Server,
-    reader: String,
-    agent: String,
-    admin: String,
-}
-
-impl Tools {
-    fn start() -> Tools {
-        let server = Server::with_owners();
-        let [reader, agent, admin] = ["reader", "agent", "admin"].map(|user| server.netserver_sign_in(user));
-        Tools { server, reader, agent, admin }
-    }
-
-    fn ticket(&self, user: &str) -> &str {
-        match user {
-            "reader" => &self.reader,
-            "agent" => &self.agent,
-            "admin" => &self.admin,
-            _ => "",
-        }
-    }
-
-    fn call(&self, user: &str, operation: &str, arguments: &str) -> Answer {
-        self.server.license_call(self.ticket(user), operation, arguments)
-    }
-
-    /// What is in the Response of a call that succeeds.
-    fn response(&self, user: &str, operation: &str, arguments: &str) -> Element {
-        let answer = self.call(user, operation, arguments);
-        assert_eq!(answer.exception(), None, "{operation} {arguments}: {answer:?}");
-        read(&answer).body.and_then(|body| body.children.into_iter().next()).expect("a Response")
-    }
-
-    /// The exception of a call, and why.
-    fn refused(&self, user: &str, operation: &str, arguments: &str) -> (String, String) {
-        let answer = self.call(user, operation, arguments);
-        let exception = answer.exception().unwrap_or_else(|| panic!("{operation} {arguments}: {answer:?}"));
-        (exception, answer.element("FriendlyText").expect("a text"))
-    }
-
-    fn status(&self) -> [String; 3] {
-        let response = self.response("reader", "GetLicenseStatusFromLicenseServer", CONTOSO);
-        ["LicenseStatus", "Message", "Url"].map(|member| at(&response, member).text.clone())
-    }
-
-    /// Takes this many seats of CONTOSO's.
-    fn take(&self, license_type: &str, seats: usize) {
-        for n in 0..seats {
-            assert_eq!(self.server.assign(&format!("{license_type}-{n}"), 42, license_type).code(), "Success");
-        }
-    }
-
-    /// All that an activation could change.
-    fn state(&self) -> String {
-        self.server.query(
-            "SELECT (SELECT group_concat(id || ' ' || seats_total, ', ') FROM license_pool) || '; '
-                 || (SELECT group_concat(concat_ws(' ', id, name, owner_name, serial_nr, next_check_at, maintenance_at, admin_warning_at, expires_at, grace_at), ', ') FROM entity) || '; '
-                 || (SELECT count(*) FROM license_offer) || (SELECT count(*) FROM license_offer_module) || '; '
-                 || (SELECT max(id) FROM audit_event)",
-        )
-    }
-}
+pub const CONTOSO: &str = "<OwnerName>CONTOSO</OwnerName>";
 
 /// The texts of the leaves of an element, in their order.
-fn texts(element: &Element) -> Vec<String> {
+pub fn texts(element: &Element) -> Vec<String> {
     if element.children.is_empty() {
         return vec![element.text.clone()];
     }
@@ -94,9 +33,9 @@ fn modules(associate: i32, owner: &str, of: &[&str]) -> String {
 
 // Status and numbers -------------------------------------------------------------------------------------------------
 
-const OFFER: &str = "INSERT INTO license_offer (entity_id) VALUES (42);";
+pub const OFFER: &str = "INSERT INTO license_offer (entity_id) VALUES (42);";
 
-fn offer_seats(license_type: &str, seats: i32) -> String {
+pub fn offer_seats(license_type: &str, seats: i32) -> String {
     format!("{OFFER} INSERT INTO license_offer_module VALUES (42, '{license_type}', {seats});")
 }
 
@@ -193,23 +132,19 @@ fn the_status_follows_what_stands_in_the_database() {
         let tools = Tools::start();
         tools.take("SqlBackup", 1);
         tools.server.sql(&sql);
-        let [found, told, at] = tools.status();
+        let [found, told, at] = license_status(&tools);
         assert_eq!((&*found, &*at), (status, url), "{name}: {told}");
         assert!(told.contains(message) && told.is_empty() == message.is_empty(), "{name}: {told}");
     }
 }
 
-/// What one surface tells of CONTOSO: the numbers of its first module, whether what is granted can be activated, the status.
-type Surface = fn(&Tools) -> ([i32; 6], bool, String);
-
-const SURFACES: [(&str, Surface); 1] = [("SOAP", soap)];
-
-fn soap(tools: &Tools) -> ([i32; 6], bool, String) {
-    let license = tools.response("reader", "GetLicenseFromLicenseServer", CONTOSO);
-    let [status, ..] = tools.status();
-    (numbers(&license, 0), at(&license, "CanBeActivated").text == "true", status)
+/// LicenseStatus, Message and Url of CONTOSO.
+pub fn license_status(tools: &Tools) -> [String; 3] {
+    let response = tools.response("reader", "GetLicenseStatusFromLicenseServer", CONTOSO);
+    ["LicenseStatus", "Message", "Url"].map(|member| at(&response, member).text.clone())
 }
 
+/// As the first module has them: with what is granted, and, where nothing is told of that, of what is in force.
 #[test]
 fn the_worked_answer_step_by_step() {
     let tools = Tools::start();
@@ -219,18 +154,29 @@ fn the_worked_answer_step_by_step() {
         tools.server.sql(&format!("DELETE FROM license_offer; {}", offer_seats("SkraftDiskImageV5", seats)));
     };
     let assign = || assert_eq!(tools.server.assign("one-more", 42, "SkraftDiskImageV5").code(), "Success");
-    type Step<'s> = (&'s str, &'s dyn Fn(), [i32; 6], bool, &'s str);
+    type Step<'s> = (&'s str, &'s dyn Fn(), [i32; 6], [i32; 6], bool, &'s str);
     let steps: [Step; 4] = [
-        ("3 of 10 in use", &|| (), [3, 7, 0, 10, 7, 10], true, "Ok"),
-        ("one more", &assign, [4, 6, 0, 10, 6, 10], true, "Ok"),
-        ("12 offered", &|| offer(12), [4, 6, 2, 12, 8, 10], true, "NewLicenseAvailable"),
-        ("3 offered", &|| offer(3), [4, 6, -7, 3, -1, 10], false, "ProblemWithLicense"),
+        ("3 of 10 in use", &|| (), [3, 7, 0, 10, 7, 10], [3, 7, 0, 10, 7, 10], true, "Ok"),
+        ("one more", &assign, [4, 6, 0, 10, 6, 10], [4, 6, 0, 10, 6, 10], true, "Ok"),
+        ("12 offered", &|| offer(12), [4, 6, 2, 12, 8, 10], [4, 6, 0, 10, 6, 10], true, "NewLicenseAvailable"),
+        ("3 offered", &|| offer(3), [4, 6, -7, 3, -1, 10], [4, 6, 0, 10, 6, 10], false, "ProblemWithLicense"),
     ];
-    for (step, change, numbers, can_be_activated, status) in steps {
+    for (step, change, with_new, in_force, can_be_activated, state) in steps {
         change();
-        for (surface, ask) in SURFACES {
-            assert_eq!(ask(&tools), (numbers, can_be_activated, status.to_owned()), "{step}, {surface}");
+        let granted = tools.response("reader", "GetLicenseFromLicenseServer", CONTOSO);
+        assert_eq!(numbers(&granted, 0), with_new, "{step}");
+        assert_eq!(at(&granted, "CanBeActivated").text, can_be_activated.to_string(), "{step}");
+        assert_eq!(numbers(&granted, 1), [5, 0, 0, 5, 0, 5], "{step}");
+        assert_eq!(numbers(&granted, 2), [0, 7, 0, 7, 7, 7], "{step}");
+        for (operation, arguments, path) in
+            [("GetLicenseFromDB", CONTOSO, ""), ("GetLicenseForAllOwnersFromDB", "", "ExtendedLicenseInfo")]
+        {
+            let response = tools.response("reader", operation, arguments);
+            let stored = if path.is_empty() { &response } else { at(&response, path) };
+            assert_eq!(numbers(stored, 0), in_force, "{step}, {operation}");
+            assert_eq!(at(stored, "CanBeActivated").text, "false", "{step}, {operation}: nothing new is told");
         }
+        assert_eq!(license_status(&tools)[0], state, "{step}");
     }
     let seats: i64 = tools.server.query(
         "SELECT count(*) FROM seat JOIN license_pool ON id = pool_id WHERE entity_id = 42 AND account_id IS NOT NULL",
@@ -266,11 +212,11 @@ const UNSUPPORTED: [&str; 3] = ["GetModuleLicenseHistoryFromLicenseServer", "Get
 fn operations() -> Vec<(&'static str, String, &'static str)> {
     let owner = CONTOSO.to_owned();
     let sql = modules(101, "CONTOSO", &["SQLBACKUP"]);
-    let presented = |argument: &str| format!("<{argument}><New>{CONTOSO}</New></{argument}>");
+    let new = format!("<New>{CONTOSO}</New>");
     vec![
         ("GetLicenseForAllOwnersFromDB", String::new(), "reader"),
         ("GetLicenseFromLicenseServer", owner.clone(), "reader"),
-        ("ValidateLicenseInfo", presented("LicenseInfo"), "reader"),
+        ("ValidateLicenseInfo", presented("LicenseInfo", &new), "reader"),
         ("GetLicenseStatusFromLicenseServer", owner.clone(), "reader"),
         ("GetLicenseFromDB", owner.clone(), "reader"),
         ("GetUserLicenses", "<AssociateId>101</AssociateId>".to_owned(), "reader"),
@@ -285,7 +231,7 @@ fn operations() -> Vec<(&'static str, String, &'static str)> {
         ),
         ("AssignThirdPartyLicenses", sql.clone(), "agent"),
         ("UnassignThirdPartyLicenses", sql, "admin"),
-        ("ActivateLicenseInfo", presented("NewLicense"), "admin"),
+        ("ActivateLicenseInfo", presented("NewLicense", &new), "admin"),
         (
             "ChangeSerialNumber",
             "<NewCompanyName>C</NewCompanyName><NewSerialNumber>1</NewSerialNumber>".to_owned(),
@@ -304,6 +250,10 @@ fn each_operation_is_for_its_role_and_those_above() {
     for (operation, arguments, least) in operations() {
         known.push(operation);
         assert_eq!(tools.refused("nobody", operation, &arguments).0, "SoSessionException", "{operation}");
+        for surface in SURFACES {
+            let request = surface.request(Caller { ticket: "", zone: None }, operation, &arguments);
+            assert_eq!(request.is_some(), surface.has(operation), "{surface:?} {operation}");
+        }
         for role in ROLES {
             if rank(role) < rank(least) {
                 let before = tools.state();
@@ -317,6 +267,8 @@ fn each_operation_is_for_its_role_and_those_above() {
         }
     }
     known.sort_unstable();
+    let routed = LICENSE.operations.iter().filter(|o| Surface::Resource(Form::Json).has(o.name()));
+    assert_eq!(routed.count(), ROUTES.len());
     let mut all: Vec<&str> = LICENSE.operations.iter().map(|operation| operation.name()).collect();
     all.sort_unstable();
     assert_eq!(known, all, "and there is no other operation");
@@ -490,17 +442,9 @@ fn a_name_that_is_no_owners_is_simply_unknown() {
 #[test]
 fn all_owners_are_told_that_the_caller_may_know() {
     let tools = Tools::start();
-    let contoso = tools.server.netserver_sign_in("contoso");
-    let outside = tools.server.netserver_sign_in("outside");
-    for (user, ticket, expected) in [
-        ("reader", &tools.reader, "CONTOSO FABRIKAM"),
-        ("contoso", &contoso, "CONTOSO"),
-        ("outside", &outside, "OUTSIDE"),
-    ] {
+    for (user, expected) in [("reader", "CONTOSO FABRIKAM"), ("contoso", "CONTOSO"), ("outside", "OUTSIDE")] {
         let owners = |operation: &str, path: &str| {
-            let answer = tools.server.license_call(ticket, operation, "");
-            let body = read(&answer).body.expect("a Body");
-            let list = at(&body, "Response");
+            let list = tools.response(user, operation, "<SatelliteId>0</SatelliteId>");
             list.children.iter().map(|item| at(item, path).text.clone()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(owners("GetLicenseForAllOwnersFromDB", "Current/OwnerName"), expected, "{user}");
@@ -561,33 +505,29 @@ fn what_a_user_holds_and_can_be_assigned_is_told_by_owner() {
          UPDATE seat SET account_id = 102 WHERE pool_id = 3 AND seat_no = 1;
          UPDATE seat SET account_id = 103 WHERE pool_id = 9 AND seat_no = 1;",
     );
-    let contoso = tools.server.netserver_sign_in("contoso");
-    let outside = tools.server.netserver_sign_in("outside");
     // Name, description, then for each module: can be assigned, free, in use, assigned.
-    let licenses = |ticket: &str, associate: i32| {
-        let asked = format!("<AssociateId>{associate}</AssociateId>");
-        let answer = tools.server.license_call(ticket, "GetUserLicenses", &asked);
-        let body = read(&answer).body.expect("a Body");
+    let licenses = |user: &str, associate: i32| {
+        let owners = tools.response(user, "GetUserLicenses", &format!("<AssociateId>{associate}</AssociateId>"));
         let owner = |owner: &Element| {
             let links = at(owner, "RestrictedModuleLicenses").children.iter().map(|link| {
                 ["CanAssign", "Free", "InUse", "Assigned"].map(|member| at(link, member).text.clone()).join(" ")
             });
             format!("{}: {}", at(owner, "Name").text, links.collect::<Vec<_>>().join(", "))
         };
-        at(&body, "Response").children.iter().map(owner).collect::<Vec<_>>()
+        owners.children.iter().map(owner).collect::<Vec<_>>()
     };
     const ANNA: &str = "CONTOSO: true 10 0 false, false 4 1 true, false 0 1 false";
     const NORTHWIND: &str = "NORTHWIND: false 0 0 false, false 0 0 false, false 0 0 false";
-    assert_eq!(licenses(&tools.reader, 101), [ANNA, NORTHWIND], "the user's company and those above it");
-    assert_eq!(licenses(&contoso, 101), [ANNA], "as far as the caller may know them");
-    assert_eq!(licenses(&contoso, 103), [""; 0], "whose user that is");
-    assert_eq!(licenses(&tools.reader, 999), [""; 0]);
-    assert_eq!(licenses(&outside, 103), [""; 0], "what is held is told to whom the user belongs");
-    assert_eq!(licenses(&outside, 109), ["OUTSIDE: false 0 0 false, true 3 1 false, false 0 0 false"]);
+    assert_eq!(licenses("reader", 101), [ANNA, NORTHWIND], "the user's company and those above it");
+    assert_eq!(licenses("contoso", 101), [ANNA], "as far as the caller may know them");
+    assert_eq!(licenses("contoso", 103), [""; 0], "whose user that is");
+    assert_eq!(licenses("reader", 999), [""; 0]);
+    assert_eq!(licenses("outside", 103), [""; 0], "what is held is told to whom the user belongs");
+    assert_eq!(licenses("outside", 109), ["OUTSIDE: false 0 0 false, true 3 1 false, false 0 0 false"]);
     // Fay holds a seat that is not among the caller's.
-    assert_eq!(licenses(&tools.reader, 103), ["FABRIKAM: false 0 0 false, true 2 0 false, false 0 0 false", NORTHWIND]);
+    assert_eq!(licenses("reader", 103), ["FABRIKAM: false 0 0 false, true 2 0 false, false 0 0 false", NORTHWIND]);
     tools.server.sql("UPDATE entity SET active = 0 WHERE id = 42");
-    assert_eq!(licenses(&contoso, 101), ["CONTOSO: false 10 0 false, false 4 1 true, false 0 1 false"], "not active");
+    assert_eq!(licenses("contoso", 101), ["CONTOSO: false 10 0 false, false 4 1 true, false 0 1 false"], "not active");
 
     let links = tools.response(
         "reader",
@@ -651,7 +591,10 @@ fn what_people_typed_is_told_as_it_is() {
     );
     let license = tools.response("reader", "GetLicenseFromDB", CONTOSO);
     assert_eq!(at(&license, "Current/CompanyName").text, " A & B <C> \"größe\" 名\r\n\t\u{1F512} ");
-    assert_eq!(at(&license, "Current/OwnerDescription").text, "\u{FFFD}x");
+    assert_eq!(at(&license, "Current/OwnerDescription").text, "\u{FFFD}x", "XML has no such character");
+    let caller = Caller { ticket: &tools.ticket("reader"), zone: None };
+    let request = Surface::Resource(Form::Json).request(caller, "GetLicenseFromDB", CONTOSO).expect("a route");
+    assert!(tools.server.send(&request).body.contains(r#""OwnerDescription":"\u0001x""#), "and JSON has");
     assert_eq!(at(&license, "Current/SerialNr").text, "  ");
     assert_eq!(tools.response("reader", "GetShopUrl", CONTOSO).text, "https://shop.example/?a=1&b=<2>");
     let fabrikam = tools.response("reader", "GetLicenseFromDB", "<OwnerName>FABRIKAM</OwnerName>");
@@ -666,54 +609,57 @@ fn module_names(links: &Element) -> String {
 
 #[test]
 fn modules_are_assigned_and_taken_back() {
-    let tools = Tools::start();
-    let assign =
-        |of: &[&str]| module_names(&tools.response("agent", "AssignThirdPartyLicenses", &modules(101, "CONTOSO", of)));
-    let unassign = |of: &[&str]| {
-        module_names(&tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", of)))
-    };
-    let events = || -> i64 { tools.server.query("SELECT count(*) FROM audit_event WHERE action <> 'pool-create'") };
-    assert_eq!(assign(&["SqlBackup"]), "SQLBACKUP", "all that is held then, in whatever case it is asked for");
-    assert_eq!(events(), 1);
-    assert_eq!(assign(&["SQLBACKUP"]), "SQLBACKUP", "once more changes nothing");
-    assert_eq!(events(), 1);
-    assert_eq!(assign(&["EXCHANGEBACKUP", "SQLBACKUP", "ExchangeBackup"]), "SQLBACKUP EXCHANGEBACKUP");
-    assert_eq!(events(), 2);
-    // The other service sees the same seats.
-    assert_eq!(tools.server.assign("anna", 42, "SqlBackup").code(), "AlreadyExists");
-    assert_eq!(tools.server.assign("anna", 42, "SkraftDiskImageV5").code(), "Success");
-    assert_eq!(unassign(&["SQLBACKUP"]), "SKRAFTDISKIMAGEV5 EXCHANGEBACKUP", "what is still held");
-    assert_eq!(unassign(&["SQLBACKUP"]), "SKRAFTDISKIMAGEV5 EXCHANGEBACKUP", "once more changes nothing");
-    assert_eq!(unassign(&["SKRAFTDISKIMAGEV5", "SQLBACKUP", "EXCHANGEBACKUP"]), "");
-    assert_eq!(events(), 6);
-    assert_eq!(tools.server.violations(), []);
+    for tools in Tools::calling("AssignThirdPartyLicenses") {
+        let assign = |of: &[&str]| {
+            module_names(&tools.response("agent", "AssignThirdPartyLicenses", &modules(101, "CONTOSO", of)))
+        };
+        let unassign = |of: &[&str]| {
+            module_names(&tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", of)))
+        };
+        let events = || -> i64 { tools.server.query("SELECT count(*) FROM audit_event WHERE action <> 'pool-create'") };
+        assert_eq!(assign(&["SqlBackup"]), "SQLBACKUP", "all that is held then, in whatever case it is asked for");
+        assert_eq!(events(), 1);
+        assert_eq!(assign(&["SQLBACKUP"]), "SQLBACKUP", "once more changes nothing");
+        assert_eq!(events(), 1);
+        assert_eq!(assign(&["EXCHANGEBACKUP", "SQLBACKUP", "ExchangeBackup"]), "SQLBACKUP EXCHANGEBACKUP");
+        assert_eq!(events(), 2);
+        // The other service sees the same seats.
+        assert_eq!(tools.server.assign("anna", 42, "SqlBackup").code(), "AlreadyExists");
+        assert_eq!(tools.server.assign("anna", 42, "SkraftDiskImageV5").code(), "Success");
+        assert_eq!(unassign(&["SQLBACKUP"]), "SKRAFTDISKIMAGEV5 EXCHANGEBACKUP", "what is still held");
+        assert_eq!(unassign(&["SQLBACKUP"]), "SKRAFTDISKIMAGEV5 EXCHANGEBACKUP", "once more changes nothing");
+        assert_eq!(unassign(&["SKRAFTDISKIMAGEV5", "SQLBACKUP", "EXCHANGEBACKUP"]), "");
+        assert_eq!(events(), 6);
+        assert_eq!(tools.server.violations(), []);
+    }
 }
 
 #[test]
 fn the_audit_knows_the_caller_and_the_call() {
-    let tools = Tools::start();
-    let last = || -> String {
-        tools.server.query(
-            "SELECT concat_ws(' ', action, actor, request_id, username) FROM audit_event ORDER BY id DESC LIMIT 1",
-        )
-    };
-    let id = |answer: &Answer| answer.header("x-request-id").expect("an id").to_owned();
-    let assigned = tools.call("agent", "AssignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
-    assert_eq!(last(), format!("assign agent {} anna", id(&assigned)));
-    let released = tools.call("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
-    assert_eq!(last(), format!("release admin {} anna", id(&released)));
-    tools.server.sql(&offer_seats("SqlBackup", 8));
-    let activated = activate(&tools, "admin", &granted(&tools));
-    assert_eq!(last(), format!("pool-change admin {}", id(&activated)));
-    tools.server.sql(&format!(
-        "{} UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 2",
-        offer_seats("SqlBackup", 3)
-    ));
-    let activated = activate(&tools, "admin", &granted(&tools));
-    assert_eq!(last(), format!("pool-create admin {}", id(&activated)));
-    let removed = tools.call("admin", "RemoveLicenseFromDB", "<ModuleOwner>CONTOSO</ModuleOwner>");
-    assert_eq!(last(), format!("pool-change admin {}", id(&removed)));
-    assert_eq!(tools.server.violations(), []);
+    for tools in Tools::calling("ActivateLicenseInfo") {
+        let last = || -> String {
+            tools.server.query(
+                "SELECT concat_ws(' ', action, actor, request_id, username) FROM audit_event ORDER BY id DESC LIMIT 1",
+            )
+        };
+        let id = |answer: &Answer| answer.header("x-request-id").expect("an id").to_owned();
+        let assigned = tools.call("agent", "AssignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
+        assert_eq!(last(), format!("assign agent {} anna", id(&assigned)));
+        let released = tools.call("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
+        assert_eq!(last(), format!("release admin {} anna", id(&released)));
+        tools.server.sql(&offer_seats("SqlBackup", 8));
+        let activated = tools.call("admin", "ActivateLicenseInfo", &presented("NewLicense", &granted(&tools)));
+        assert_eq!(last(), format!("pool-change admin {}", id(&activated)));
+        tools.server.sql(&format!(
+            "{} UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 2",
+            offer_seats("SqlBackup", 3)
+        ));
+        let activated = tools.call("admin", "ActivateLicenseInfo", &presented("NewLicense", &granted(&tools)));
+        assert_eq!(last(), format!("pool-create admin {}", id(&activated)));
+        let removed = tools.call("admin", "RemoveLicenseFromDB", "<ModuleOwner>CONTOSO</ModuleOwner>");
+        assert_eq!(last(), format!("pool-change admin {}", id(&removed)));
+        assert_eq!(tools.server.violations(), []);
+    }
 }
 
 #[test]
@@ -784,372 +730,28 @@ fn all_modules_are_assigned_or_none() {
 
 #[test]
 fn what_another_owner_gave_is_not_taken_back() {
-    let tools = Tools::start();
-    tools.server.sql("UPDATE seat SET account_id = 101 WHERE pool_id = 4 AND seat_no = 1");
-    let before = tools.state();
-    let left = tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
-    assert_eq!((module_names(&left), tools.state()), (String::new(), before));
-    let left = tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "FABRIKAM", &["SQLBACKUP"]));
-    assert_eq!(module_names(&left), "");
-    assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM seat WHERE account_id IS NOT NULL"), 0);
-    // A seat of a pool that has expired is one, when it is to be given back.
-    tools.server.sql(
-        "UPDATE seat SET account_id = 101 WHERE pool_id = 2 AND seat_no = 1;
+    for tools in Tools::calling("UnassignThirdPartyLicenses") {
+        tools.server.sql("UPDATE seat SET account_id = 101 WHERE pool_id = 4 AND seat_no = 1");
+        let before = tools.state();
+        let left = tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
+        assert_eq!((module_names(&left), tools.state()), (String::new(), before));
+        let left = tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "FABRIKAM", &["SQLBACKUP"]));
+        assert_eq!(module_names(&left), "");
+        assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM seat WHERE account_id IS NOT NULL"), 0);
+        // A seat of a pool that has expired is one, when it is to be given back.
+        tools.server.sql(
+            "UPDATE seat SET account_id = 101 WHERE pool_id = 2 AND seat_no = 1;
          UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 2",
-    );
-    tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
-    assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM seat WHERE account_id IS NOT NULL"), 0);
-    for (associate, owner, exception) in
-        [(999, "CONTOSO", "SoNotFoundException"), (101, "NOBODY", "SoNotFoundException")]
-    {
-        assert_eq!(
-            tools.refused("admin", "UnassignThirdPartyLicenses", &modules(associate, owner, &["SQLBACKUP"])).0,
-            exception
         );
-    }
-}
-
-// Activation ---------------------------------------------------------------------------------------------------------
-
-/// What GetLicenseFromLicenseServer tells of CONTOSO, as it stands in the answer.
-fn granted(tools: &Tools) -> String {
-    let answer = tools.call("reader", "GetLicenseFromLicenseServer", CONTOSO);
-    let (_, rest) = answer.body.split_once("<Response>").expect("a Response");
-    rest.split_once("</Response></GetLicenseFromLicenseServerResponse>").expect("its end").0.to_owned()
-}
-
-fn activate(tools: &Tools, user: &str, license: &str) -> Answer {
-    tools.call(user, "ActivateLicenseInfo", &format!("<NewLicense>{license}</NewLicense>"))
-}
-
-/// Succeeded and Reason of a LicenseResult.
-fn result(answer: &Answer) -> (bool, String) {
-    assert_eq!(answer.exception(), None, "{answer:?}");
-    let body = read(answer).body.expect("a Body");
-    let result = at(&body, "Response");
-    assert_eq!(shape(result), "Response(TableRight FieldProperties Succeeded Reason)");
-    (at(result, "Succeeded").text == "true", at(result, "Reason").text.clone())
-}
-
-const DONE: (bool, String) = (true, String::new());
-
-/// An offer in which everything is new.
-const ALL_NEW: &str = "INSERT INTO license_offer VALUES (42, 'Contoso & Sons <Ltd>', '1010000022', '2097-01-01T00:00:00Z',
-        '2097-02-01T00:00:00Z', '2097-03-01T00:00:00Z', '2097-04-01T00:00:00Z', '2097-05-01T00:00:00Z');
-    INSERT INTO license_offer_module VALUES (42, 'SkraftDiskImageV5', 12), (42, 'SqlBackup', 2), (42, 'ExchangeBackup', 0);";
-
-#[test]
-fn what_was_fetched_can_be_activated_as_it_is() {
-    let tools = Tools::start();
-    tools.take("SqlBackup", 2);
-    tools.server.sql(ALL_NEW);
-    let license = granted(&tools);
-    let before = tools.state();
-    let validated = tools.call("reader", "ValidateLicenseInfo", &format!("<LicenseInfo>{license}</LicenseInfo>"));
-    assert_eq!(result(&validated), DONE);
-    assert_eq!(tools.state(), before, "to validate changes nothing");
-
-    assert_eq!(result(&activate(&tools, "admin", &license)), DONE);
-    let pools: String =
-        tools.server.query("SELECT group_concat(seats_total, ' ' ORDER BY id) FROM license_pool WHERE entity_id = 42");
-    assert_eq!(pools, "12 2 0");
-    let entity: String = tools.server.query(
-        "SELECT concat_ws('|', name, serial_nr, next_check_at, maintenance_at, admin_warning_at, expires_at, grace_at) FROM entity WHERE id = 42",
-    );
-    assert_eq!(
-        entity,
-        "Contoso & Sons <Ltd>|1010000022|2097-01-01T00:00:00Z|2097-02-01T00:00:00Z|2097-03-01T00:00:00Z|2097-04-01T00:00:00Z|2097-05-01T00:00:00Z"
-    );
-    assert_eq!(
-        tools
-            .server
-            .query::<i64>("SELECT (SELECT count(*) FROM license_offer) + (SELECT count(*) FROM license_offer_module)"),
-        0
-    );
-    assert_eq!(tools.status()[0], "Ok");
-    let now = tools.response("reader", "GetLicenseFromLicenseServer", CONTOSO);
-    assert_eq!(texts(at(&now, "New")), texts(at(&now, "Current")), "what was granted is in force");
-    assert_eq!(numbers(&now, 1), [2, 0, 0, 2, 0, 2]);
-
-    // Once more, with the license that is in force now or with the one from before: it is what is granted.
-    let before = tools.state();
-    for license in [&license, &granted(&tools)] {
-        assert_eq!(result(&activate(&tools, "admin", license)), DONE);
-    }
-    assert_eq!(tools.state(), before, "nothing is left to be done");
-    assert_eq!(tools.server.violations(), []);
-}
-
-#[test]
-fn whatever_is_granted_can_be_activated() {
-    for (name, sql) in [
-        ("nothing new", String::new()),
-        ("an offer of what there is", OFFER.to_owned()),
-        (
-            "a name of odd characters",
-            format!(
-                "{OFFER} UPDATE license_offer SET company_name = ' a & b <c> \"d\" größe 名' || char(9, 13, 10) || char(128274) || ' ';"
-            ),
-        ),
-        ("a blank serial number", format!("{OFFER} UPDATE license_offer SET serial_nr = '  ';")),
-        ("no serial number", "UPDATE entity SET serial_nr = NULL WHERE id = 42;".to_owned()),
-        (
-            "no description and no shop",
-            "UPDATE entity SET owner_description = NULL, shop_url = NULL WHERE id = 42;".to_owned(),
-        ),
-        (
-            "the end of time",
-            format!(
-                "{OFFER} UPDATE license_offer SET expires_at = '9999-12-31T23:59:59Z', grace_at = '9999-12-31T00:00:00Z';"
-            ),
-        ),
-        ("almost", format!("{OFFER} UPDATE license_offer SET expires_at = '9999-12-30T21:59:59Z';")),
-        (
-            "no end any more",
-            format!(
-                "UPDATE entity SET grace_at = '2020-01-01T00:00:00Z' WHERE id = 42; {OFFER} UPDATE license_offer SET grace_at = '0001-01-01T00:00:00Z';"
-            ),
-        ),
-        ("long ago", format!("{OFFER} UPDATE license_offer SET maintenance_at = '1850-06-01T12:34:56Z';")),
-        (
-            "a summer's day",
-            format!(
-                "{OFFER} UPDATE license_offer SET expires_at = '2027-07-01T00:00:00Z', grace_at = '2027-10-31T00:30:00Z';"
-            ),
-        ),
-        (
-            "several pools",
-            format!(
-                "INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (31, 42, 'SqlBackup', 7); {}",
-                offer_seats("SqlBackup", 3)
-            ),
-        ),
-    ] {
-        let tools = Tools::start();
-        tools.server.sql(&sql);
-        // By somebody with the base zone, and by somebody with another one.
-        for zone in [
-            "",
-            "<SoTimeZoneId>261</SoTimeZoneId>",
-            "<SoTimeZoneId>433</SoTimeZoneId>",
-            "<SoTimeZoneLocationCode>NZ</SoTimeZoneLocationCode>",
-        ] {
-            let zone = if zone.is_empty() {
-                String::new()
-            } else {
-                format!("<TimeZone xmlns=\"{}\">{zone}</TimeZone>", seatkeeper::contract::netserver::NAMESPACE)
-            };
-            let blocks = format!("{zone}{}", credentials(&tools.admin));
-            let fetched = tools.server.netserver_call(&LICENSE, &blocks, "GetLicenseFromLicenseServer", CONTOSO);
-            let (_, rest) = fetched.body.split_once("<Response>").expect("a Response");
-            let license = rest.split_once("</Response>").expect("its end").0;
-            assert!(license.contains("<CanBeActivated>true<"), "{name}: {license}");
-            let argument = format!("<LicenseInfo>{license}</LicenseInfo>");
+        tools.response("admin", "UnassignThirdPartyLicenses", &modules(101, "CONTOSO", &["SQLBACKUP"]));
+        assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM seat WHERE account_id IS NOT NULL"), 0);
+        for (associate, owner, exception) in
+            [(999, "CONTOSO", "SoNotFoundException"), (101, "NOBODY", "SoNotFoundException")]
+        {
             assert_eq!(
-                result(&tools.server.netserver_call(&LICENSE, &blocks, "ValidateLicenseInfo", &argument)),
-                DONE,
-                "{name} {zone}: {license}"
+                tools.refused("admin", "UnassignThirdPartyLicenses", &modules(associate, owner, &["SQLBACKUP"])).0,
+                exception
             );
         }
-        assert_eq!(result(&activate(&tools, "admin", &granted(&tools))), DONE, "{name}");
-        assert_eq!(tools.status()[0], "Ok", "{name}");
-        assert_eq!(tools.server.violations(), [], "{name}");
     }
-}
-
-#[test]
-fn a_license_that_was_changed_on_the_way_is_refused() {
-    let tools = Tools::start();
-    tools.take("SqlBackup", 1);
-    tools.server.sql(ALL_NEW);
-    let license = granted(&tools);
-    let before = tools.state();
-    // Of what is there several times the first is changed, which is in New.
-    for (member, from, to) in [
-        ("CompanyName", "Contoso &amp; Sons", "Contoso &amp; Daughters"),
-        ("CompanyName", "<CompanyName>Contoso", "<CompanyName> Contoso"),
-        ("CompanyName", "<CompanyName>Contoso &amp; Sons &lt;Ltd&gt;", "<CompanyName>"),
-        ("SerialNr", ">1010000022<", ">1010000014<"),
-        ("SerialNr", ">1010000022<", "><"),
-        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>FABRIKAM<"),
-        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>NOBODY<"),
-        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>SUPEROFFICE<"),
-        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>OUTSIDE<"),
-        ("OwnerName", "<OwnerName>CONTOSO</OwnerName><OwnerDescription>", "<OwnerDescription>"),
-        ("OwnerDescription", ">Contoso Backup &amp; Recovery<", ">Contoso<"),
-        ("NextCheckDate", "2097-01-01T00:00:00Z", "2097-01-01T00:00:01Z"),
-        ("NextCheckDate", "2097-01-01T00:00:00Z", "soon"),
-        ("MaintenanceDate", "2097-02-01T00:00:00Z", "2098-02-01T00:00:00Z"),
-        ("AdminWarningDate", "2097-03-01T00:00:00Z", "2097-03-01T00:00:00+01:00"),
-        ("ExpiryDate", "2097-04-01T00:00:00Z", "0001-01-01T00:00:00"),
-        ("GraceDate", "2097-05-01T00:00:00Z", "9999-12-31T23:59:59.9999999"),
-        ("ExtraFlags", "<ExtraFlags>0<", "<ExtraFlags>1<"),
-        ("LicenseUrl", ">https://shop.example/contoso<", ">https://shop.example/other<"),
-        ("LicenseVersion", "<LicenseVersion>1<", "<LicenseVersion>2<"),
-        ("DeploymentType", "<DeploymentType>0<", "<DeploymentType>1<"),
-        ("ProductType", "<ProductType />", "<ProductType>x</ProductType>"),
-        ("ProductDescription", "<ProductDescription />", "<ProductDescription>x</ProductDescription>"),
-        (
-            "Signature",
-            "</ModuleLicenses><PublicKey xsi:nil=\"true\" /><Signature />",
-            "</ModuleLicenses><Signature>x</Signature>",
-        ),
-        ("NumberOfLicenses", "<NumberOfLicenses>12<", "<NumberOfLicenses>13<"),
-        ("NumberOfLicenses", "<NumberOfLicenses>2<", "<NumberOfLicenses>1<"),
-        ("NumberOfLicenses", "<NumberOfLicenses>0<", "<NumberOfLicenses>-1<"),
-        ("NumberOfLicenses", "<NumberOfLicenses>12</NumberOfLicenses>", ""),
-        ("ModuleDescription", ">SQLBACKUP<", ">EXCHANGEBACKUP<"),
-        ("ModuleName", ">SQLBACKUP<", ">SALES<"),
-        ("ModuleName", "<ModuleName>SQLBACKUP</ModuleName>", ""),
-        ("ModuleLicenses", "<ModuleLicenses>", "<ModuleLicenses/><Other>"),
-        (
-            "ModuleLicenses",
-            "<ModuleLicenses>",
-            "<ModuleLicenses><ModuleLicense><ModuleName>SQLBACKUP</ModuleName><NumberOfLicenses>2</NumberOfLicenses></ModuleLicense>",
-        ),
-        ("OwnerName of a module", "<ModuleLicense><OwnerName>CONTOSO<", "<ModuleLicense><OwnerName>FABRIKAM<"),
-        ("ModuleDescription", "<ModuleDescription>SqlBackup<", "<ModuleDescription>x<"),
-        ("ModuleTooltip", "<ModuleTooltip />", "<ModuleTooltip>x</ModuleTooltip>"),
-        ("ModuleVersion", "<ModuleVersion />", "<ModuleVersion>x</ModuleVersion>"),
-        ("LicenseType", ">UserLicense<", ">SiteLicense<"),
-        ("Unrestricted", "<Unrestricted>false<", "<Unrestricted>true<"),
-        ("AllowedUserType", ">InternalAssociate<", ">AnonymousAssociate<"),
-        ("ExtraFlags of a module", "</NumberOfLicenses><ExtraFlags>0<", "</NumberOfLicenses><ExtraFlags>1<"),
-        ("ExtraInfo", "<ExtraInfo />", "<ExtraInfo>set=a,b,c</ExtraInfo>"),
-        ("SortOrder", "<SortOrder>1<", "<SortOrder>9<"),
-        ("IsHidden", "<IsHidden>false<", "<IsHidden>true<"),
-        ("PrerequisiteModuleName", "<PrerequisiteModuleName />", "<PrerequisiteModuleName>x</PrerequisiteModuleName>"),
-        ("Signature of a module", "<Signature /></ModuleLicense>", "<Signature>x</Signature></ModuleLicense>"),
-        ("New", "<New>", "<New xsi:nil=\"true\" /><Other>"),
-        ("New", "<New>", "<New xsi:nil=\"true\">"),
-    ] {
-        assert!(license.contains(from), "{member}: no {from} in {license}");
-        let changed = license.replacen(from, to, 1);
-        let changed =
-            if to.ends_with("<Other>") { changed.replacen(&from.replace('<', "</"), "</Other>", 1) } else { changed };
-        for (operation, argument) in [("ActivateLicenseInfo", "NewLicense"), ("ValidateLicenseInfo", "LicenseInfo")] {
-            let answer = tools.call("admin", operation, &format!("<{argument}>{changed}</{argument}>"));
-            let (succeeded, reason) = result(&answer);
-            assert!(!succeeded, "{member}: {from} for {to}");
-            let name = member.split(' ').next().unwrap_or_default();
-            assert!(
-                reason.contains(&format!("{name} ")) || reason.contains("ModuleLicenses differs"),
-                "{member}: {reason}"
-            );
-        }
-        assert_eq!(tools.state(), before, "{member}: nothing is changed");
-    }
-    // Of what is in force, and of the numbers, nothing is taken from a caller.
-    let current = license.replacen("<Current><CompanyName>Contoso Backup<", "<Current><CompanyName>x<", 1);
-    assert_ne!(current, license);
-    assert_eq!(result(&activate(&tools, "admin", &current)), DONE);
-}
-
-#[test]
-fn what_was_not_sent_is_not_compared() {
-    // A client may leave out what it does not know; who grants what is said by owner and modules.
-    let tools = Tools::start();
-    tools.server.sql(&offer_seats("SqlBackup", 6));
-    let module = |name: &str, number: i32| {
-        format!(
-            "<ModuleLicense><ModuleName>{name}</ModuleName><NumberOfLicenses>{number}</NumberOfLicenses></ModuleLicense>"
-        )
-    };
-    let modules = [module("sqlbackup", 6), module("SKRAFTDISKIMAGEV5", 10), module("EXCHANGEBACKUP", 7)].concat();
-    let license = format!("<New>{CONTOSO}<ModuleLicenses>{modules}</ModuleLicenses></New>");
-    assert_eq!(result(&activate(&tools, "admin", &license)), DONE);
-    assert_eq!(tools.server.query::<i64>("SELECT seats_total FROM license_pool WHERE id = 2"), 6);
-}
-
-#[test]
-fn an_offer_below_use_waits_until_seats_are_released() {
-    let tools = Tools::start();
-    tools.take("SqlBackup", 3);
-    tools.server.sql(&offer_seats("SqlBackup", 2));
-    let license = granted(&tools);
-    assert!(license.starts_with("<Reason>3 SqlBackup seats of CONTOSO are in use and the new license has 2. Release 1 first.</Reason><CanBeActivated>false<"), "{license}");
-    let before = tools.state();
-    let (succeeded, reason) = result(&activate(&tools, "admin", &license));
-    assert!(!succeeded && reason.contains("Release 1 first."), "{reason}");
-    assert_eq!(tools.state(), before, "nobody's seat is taken");
-    let holding = "<Username>SqlBackup-0</Username><LicenseType>SqlBackup</LicenseType>";
-    assert_eq!(tools.server.call("UnassignLicense", "admin", holding).code(), "Success");
-    assert_eq!(result(&activate(&tools, "admin", &license)), DONE, "the same license, now");
-    assert_eq!(tools.server.query::<i64>("SELECT seats_total FROM license_pool WHERE id = 2"), 2);
-    assert_eq!(tools.server.violations(), []);
-}
-
-#[test]
-fn a_serial_number_brings_what_is_offered_under_it() {
-    let tools = Tools::start();
-    let change = |user: &str, company: &str, serial: &str| {
-        let arguments =
-            format!("<NewCompanyName>{}</NewCompanyName><NewSerialNumber>{serial}</NewSerialNumber>", escape(company));
-        tools.server.license_call(&tools.server.netserver_sign_in(user), "ChangeSerialNumber", &arguments)
-    };
-    const NAME: &str = "Contoso & Sons <Ltd>";
-    let before = tools.state();
-    let (succeeded, reason) = result(&change("admin", "Contoso Backup", "1010000014"));
-    assert!(!succeeded && reason.contains("No license is offered to company 'Contoso Backup'"), "{reason}");
-    assert_eq!(tools.state(), before, "there is no offer");
-    tools.server.sql(ALL_NEW);
-    let before = tools.state();
-    for (user, company, serial) in [
-        ("admin", NAME, "1010000014"),
-        ("admin", "Contoso Backup", "1010000022"),
-        ("admin", "contoso & sons <ltd>", "1010000022"),
-        ("outside", NAME, "1010000022"),
-    ] {
-        assert!(!result(&change(user, company, serial)).0, "{user} {company} {serial}");
-        assert_eq!(tools.state(), before);
-    }
-    tools.take("ExchangeBackup", 1);
-    let before = tools.state();
-    let (succeeded, reason) = result(&change("admin", NAME, "1010000022"));
-    assert!(!succeeded && reason.contains("Release 1 first."), "{reason}");
-    assert_eq!(tools.state(), before);
-    tools.server.sql("UPDATE license_offer_module SET seats_total = 1 WHERE license_type = 'ExchangeBackup'");
-    // By the company itself, and with the blanks that people add.
-    assert_eq!(result(&change("contoso", " Contoso & Sons <Ltd> ", " 1010000022 ")), DONE);
-    assert_eq!(
-        tools.server.query::<String>("SELECT name || ' ' || serial_nr FROM entity WHERE id = 42"),
-        "Contoso & Sons <Ltd> 1010000022"
-    );
-    assert_eq!(tools.server.query::<i64>("SELECT sum(seats_total) FROM license_pool WHERE entity_id = 42"), 15);
-    assert!(!result(&change("admin", NAME, "1010000022")).0, "the offer is used up");
-    assert_eq!(tools.server.violations(), []);
-}
-
-#[test]
-fn a_license_is_forgotten_when_no_seat_is_in_use() {
-    let tools = Tools::start();
-    tools.take("SqlBackup", 1);
-    tools.server.sql(&format!(
-        "UPDATE license_pool SET expires_at = '2020-01-01T00:00:00Z' WHERE id = 2; {}",
-        offer_seats("SqlBackup", 1)
-    ));
-    let remove = |owner: &str| {
-        result(&tools.call("admin", "RemoveLicenseFromDB", &format!("<ModuleOwner>{owner}</ModuleOwner>")))
-    };
-    let before = tools.state();
-    let (succeeded, reason) = remove("CONTOSO");
-    assert!(!succeeded && reason.starts_with("The license of CONTOSO is in use: 1 of its seats"), "{reason}");
-    for owner in ["NOBODY", "OUTSIDE", "SUPEROFFICE", "SuperOffice"] {
-        let (succeeded, reason) = remove(owner);
-        assert!(!succeeded && reason.starts_with(&format!("Owner '{owner}' does not exist")), "{reason}");
-    }
-    assert_eq!(tools.state(), before);
-    tools.server.sql("UPDATE seat SET account_id = NULL");
-    assert_eq!(remove("contoso"), DONE);
-    assert_eq!(tools.server.query::<i64>("SELECT sum(seats_total) FROM license_pool WHERE entity_id = 42"), 0);
-    assert_eq!(
-        tools
-            .server
-            .query::<i64>("SELECT (SELECT count(*) FROM license_offer) + (SELECT count(*) FROM license_offer_module)"),
-        0
-    );
-    assert_eq!(shape(&tools.response("reader", "GetLicenseFromDB", CONTOSO)), "Response", "it is unknown now");
-    assert!(!remove("CONTOSO").0);
-    assert_eq!(tools.server.assign("anna", 42, "SkraftDiskImageV5").code(), "NoFreeSeat");
-    assert_eq!(tools.server.violations(), []);
 }

@@ -1,5 +1,6 @@
-//! Holds every SOAP answer that a test gets to the schemas in the WSDLs and to the rules for envelopes and faults. Python
-//! and lxml do it, so that nothing of ours judges itself: one process, `tests/clients/validate.py`, for all tests.
+//! Holds every SOAP answer that a test gets to the schemas in the WSDLs and to the rules for envelopes and faults, and every
+//! answer of the Web API that is XML to being XML. Python and lxml do it, so that nothing of ours judges itself: one
+//! process, `tests/clients/validate.py`, for all tests.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -23,15 +24,37 @@ pub fn python() -> PathBuf {
 /// Fails the test that got a SOAP answer with something wrong in it. Without that Python nothing is checked here; the
 /// tests of `clients` fail then, and say what to do.
 pub fn check(answer: &Answer) {
-    if is_soap(answer) && python().exists() {
-        assert_eq!(problems(answer), [""; 0], "{answer:?}");
+    if is_soap(answer) {
+        if python().exists() {
+            assert_eq!(problems(answer), [""; 0], "{answer:?}");
+        }
+    } else if answer.header("content-type").is_some_and(|typed| typed.starts_with("application/xml")) {
+        check_xml(answer);
     }
 }
 
-/// What is wrong with an answer.
+/// Fails the test that got an answer of the Web API that says it is XML, and is not.
+pub fn check_xml(answer: &Answer) {
+    let typed = answer.header("content-type").unwrap_or_default();
+    let is_xml = ["text/xml", "application/xml"].iter().any(|t| typed.starts_with(t)) && !answer.body.is_empty();
+    if is_xml && python().exists() {
+        assert_eq!(problems_of_xml(answer), [""; 0], "{answer:?}");
+    }
+}
+
+/// What is wrong with an answer, which should be SOAP.
 pub fn problems(answer: &Answer) -> Vec<String> {
+    found(answer, true)
+}
+
+/// What is wrong with an answer, which should be XML.
+pub fn problems_of_xml(answer: &Answer) -> Vec<String> {
+    found(answer, false)
+}
+
+fn found(answer: &Answer, is_soap: bool) -> Vec<String> {
     static VALIDATOR: LazyLock<Mutex<Validator>> = LazyLock::new(|| Mutex::new(Validator::start()));
-    VALIDATOR.lock().unwrap_or_else(PoisonError::into_inner).problems(answer)
+    VALIDATOR.lock().unwrap_or_else(PoisonError::into_inner).problems(answer, is_soap)
 }
 
 /// An empty answer to what is not XML is typed as SOAP; the documents are XML and no SOAP.
@@ -70,9 +93,9 @@ impl Validator {
         let _ = writeln!(self.answers, "{value}");
     }
 
-    fn problems(&mut self, answer: &Answer) -> Vec<String> {
-        let typed = answer.header("content-type");
-        self.tell(&json!({ "status": answer.status, "content_type": typed, "body": answer.body }));
+    fn problems(&mut self, answer: &Answer, is_soap: bool) -> Vec<String> {
+        let (status, typed) = (answer.status, answer.header("content-type"));
+        self.tell(&json!({ "is_soap": is_soap, "status": status, "content_type": typed, "body": answer.body }));
         let mut line = String::new();
         let read = self.found.read_line(&mut line);
         assert!(read.is_ok_and(|n| n > 0), "the validator has ended: {:?}. {INSTALL}", self.child.wait());

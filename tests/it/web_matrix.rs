@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use crate::flood::Program;
 use crate::harness::*;
+use crate::validator;
 
 /// An owner with 10 SkraftDiskImageV5 seats, one of them associate 7's, and 3 SqlBackup seats; dates in winter and summer.
 const SEED: &str = "
@@ -61,7 +62,9 @@ impl Api {
         let answer = String::from_utf8(answer).expect("UTF-8");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         let status = head.get(9..12).and_then(|status| status.parse().ok()).expect("a status");
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
+        let answer = Answer { status, head: head.to_owned(), body: body.to_owned() };
+        validator::check_xml(&answer);
+        answer
     }
 
     /// An agent call with a JSON body.
@@ -207,6 +210,20 @@ fn answers_as_xml() {
     let nothing =
         api.ask(&format!("POST {AGENT}/GetLicenseFromDB"), &format!("{XML}{JSON}"), r#"{"OwnerName":"NOBODY"}"#);
     assert!(nothing.status == 200 && nothing.body.contains("xsi:nil=\"true\""), "{nothing:?}");
+    // Every answer that is XML has been validated. That the validation sees what is wrong:
+    assert_eq!(validator::problems_of_xml(&nothing), [""; 0]);
+    for (from, to) in [
+        (" />", ">"),
+        ("xmlns:xsi=", "xmlns:x="),
+        ("encoding=\"utf-8\"", "encoding=\"iso-8859-1\""),
+        ("<ExtendedLicenseInfo", "<!DOCTYPE a><ExtendedLicenseInfo"),
+        (" />", " /><a/>"),
+        (" />", ">&</ExtendedLicenseInfo>"),
+    ] {
+        let spoilt = Answer { body: nothing.body.replacen(from, to, 1), ..nothing.clone() };
+        assert_ne!(spoilt.body, nothing.body, "no {from}");
+        assert_ne!(validator::problems_of_xml(&spoilt), [""; 0], "{spoilt:?}");
+    }
 }
 
 #[test]

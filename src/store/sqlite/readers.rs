@@ -1,0 +1,63 @@
+//! Connections that only read, each for one read at a time.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::open::{self, OpenError};
+use super::store_error;
+use crate::store::StoreError;
+
+/// Made on demand and kept for the next read.
+pub(super) struct Readers {
+    path: PathBuf,
+    busy_timeout: Duration,
+    idle: Mutex<Vec<Connection>>,
+    /// Connections kept when nobody reads.
+    idle_max: usize,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path, busy_timeout: Duration, idle_max: usize) -> Result<Readers, OpenError> {
+        let first = open::reader(path, busy_timeout)?;
+        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(vec![first]), idle_max })
+    }
+
+    /// Runs a read in a transaction on a connection of its own, off the async threads. The turn it was given ends with the
+    /// read, not when its caller hangs up: nothing stops a read that has begun.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        turn: OwnedSemaphorePermit,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let readers = Arc::clone(self);
+        let read = move || {
+            let _turn = turn;
+            readers.with(query)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Failed("a read panicked".to_owned()))?
+    }
+
+    fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let pooled = idle().pop();
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => open::reader(&self.path, self.busy_timeout).map_err(|e| StoreError::Failed(e.to_string()))?,
+        };
+        // One transaction, so that all of its reads are of one moment. What failed is not used again.
+        let value = connection
+            .execute_batch("BEGIN")
+            .and_then(|()| query(&connection))
+            .and_then(|value| connection.execute_batch("COMMIT").map(|()| value))
+            .map_err(store_error)?;
+        let mut idle = idle();
+        if idle.len() < self.idle_max {
+            idle.push(connection);
+        }
+        Ok(value)
+    }
+}
