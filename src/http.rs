@@ -17,6 +17,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{any, get};
@@ -99,7 +100,8 @@ impl App {
         }
         let peer = parts.extensions.get::<CallContext>().map(|c| c.peer);
         let said = peer.map(|peer| self.trusted_proxies.read(peer, &parts.headers)).unwrap_or_default();
-        let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok());
+        let host = host.filter(|host| !host.is_empty()).map(str::to_owned);
         let local = || parts.extensions.get::<LocalAddr>().map(|l| l.0.clone()).unwrap_or_default();
         format!("{}://{}", said.scheme.as_deref().unwrap_or("http"), said.host.or(host).unwrap_or_else(local))
     }
@@ -119,6 +121,7 @@ pub fn router(app: Arc<App>) -> Router {
     }
     router
         .route("/api", any(api::api))
+        .route("/api/", any(api::api))
         .route("/api/{*rest}", any(api::api))
         .route("/", get(|| async { Redirect::temporary(ASMX_PATH) }))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -185,18 +188,28 @@ async fn dispatch(router: Router, request: Request<hyper::body::Incoming>, peer:
     response
 }
 
-/// The answer to a request that a proxy before us may take for another one than we do: addressed to no host or to several
-/// (RFC 9112 §3.2), or in a transfer coding that is not ours (§6.1). hyper refuses the rest of what is ambiguous.
+/// The answer to a request that a proxy before us may take for another one than we do: addressed to no host, to several or
+/// to what is none (RFC 9112 §3.2), or in a transfer coding that is not ours (§6.1). hyper refuses the rest of what is
+/// ambiguous.
 fn misread(request: &Request) -> Option<StatusCode> {
     let values = |name| request.headers().get_all(name).iter();
-    let hosts = values(header::HOST).count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+    let mut hosts = values(header::HOST);
+    let (host, more) = (hosts.next(), hosts.next().is_some());
+    if more || !host.map_or(request.version() < Version::HTTP_11, is_host) {
         return Some(StatusCode::BAD_REQUEST);
     }
     let mut codings = values(header::TRANSFER_ENCODING);
     let (first, more) = (codings.next(), codings.next().is_some());
     let is_ours = first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     (more || !is_ours).then_some(StatusCode::NOT_IMPLEMENTED)
+}
+
+/// A name or address, with or without a port; or nothing, of a request for no host in particular (RFC 9110 §7.2).
+fn is_host(value: &HeaderValue) -> bool {
+    // The longest name and port. Answers say it again and again.
+    const BYTES_MAX: usize = 255 + ":65535".len();
+    let host = value.as_bytes();
+    host.is_empty() || host.len() <= BYTES_MAX && !host.contains(&b'@') && Authority::try_from(host).is_ok()
 }
 
 /// An IPv4 client that came in over an IPv6 socket is still that IPv4 client.

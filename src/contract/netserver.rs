@@ -1,8 +1,8 @@
 //! The NetServer contracts, as the vendor's license tools know them: SoPrincipal, where one signs in, and License, both
-//! over SOAP; License over REST too.
+//! over SOAP; License as a Web API too.
 //!
 //! An operation is described once, in [`LICENSE`] or [`SO_PRINCIPAL`]; every surface reads and writes its messages by
-//! that description, so that SOAP and REST cannot tell different things of the same license.
+//! that description, so that SOAP and the Web API cannot tell different things of the same license.
 
 pub mod dates;
 pub mod license;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
@@ -23,7 +23,9 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
 use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
-use crate::contract::netserver::web::{self, AGENT, BASE, RESOURCE, ROUTES, Route, Segment, parameter};
+use crate::contract::netserver::web::{
+    self, AGENT, BASE, MEDIA_TYPES, OPENAPI, RESOURCE, ROUTES, Route, Segment, parameter,
+};
 use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
 use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::service::{CallContext, Identity};
@@ -41,7 +43,11 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
     let mut response = match app.allowed_origins.preflight(&parts) {
         Some(answer) => answer,
         None => match Exchange::new(&app, parts) {
-            Some(exchange) => exchange.answer(body).await,
+            Some(exchange) => {
+                let mut answer = exchange.answer(body).await;
+                exchange.name_zone(answer.headers_mut());
+                answer
+            }
             None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         },
     };
@@ -118,7 +124,11 @@ impl Exchange<'_> {
             (Ok(()), Place::Agent(operation)) if self.is_get() => json(description(operation).to_string()),
             (Ok(()), place) => match Self::allowed(&place) {
                 Some(allowed) => self.method_not_allowed(allowed),
-                None => self.error(StatusCode::NOT_FOUND, "SoNotFoundException", "There is nothing at this address."),
+                None => self.error(
+                    StatusCode::NOT_FOUND,
+                    exception(ErrorKind::ObjectEntityMismatch),
+                    "There is nothing at this address.",
+                ),
             },
         }
     }
@@ -130,7 +140,7 @@ impl Exchange<'_> {
             0 => return Place::Versions,
             _ if !is(0, version_and_name) => return Place::Nothing,
             1 => return Place::Operations,
-            2 if is(1, "openapi.json") => return Place::OpenApi,
+            2 if is(1, OPENAPI) => return Place::OpenApi,
             _ => {}
         }
         if is(1, RESOURCE) {
@@ -181,7 +191,7 @@ impl Exchange<'_> {
 
     fn method_not_allowed(&self, allowed: String) -> Response {
         let text = format!("This address takes {allowed}.");
-        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, "SoNotSupportedException", &text);
+        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, exception(ErrorKind::NotSupported), &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             response.headers_mut().insert(header::ALLOW, value);
         }
@@ -228,7 +238,7 @@ impl Exchange<'_> {
         let typed = match self.parts.headers.contains_key(header::CONTENT_TYPE) {
             true => ContentType::of(&self.parts.headers).unwrap_or_default(),
             // What is not said to be anything is what most send.
-            false => ContentType { media_type: "application/json".to_owned(), ..ContentType::default() },
+            false => ContentType { media_type: MEDIA_TYPES[0].to_owned(), ..ContentType::default() },
         };
         let syntax = Syntax::of_media_type(&typed.media_type).ok_or(Refused::MediaType)?;
         let text = encoding::decode(&bytes, typed.charset.as_deref()).ok_or(Refused::Charset)?;
@@ -258,17 +268,17 @@ impl Exchange<'_> {
                 return self.known(&identity).await.err().unwrap_or_else(|| self.refused(&refused, surface));
             }
         };
-        let dates = self.dates();
-        let call =
-            Call { service: Arc::clone(&self.app.service), context: self.context.clone(), identity, dates, arguments };
-        let mut response = match operation.call(call).await {
+        let call = Call {
+            service: Arc::clone(&self.app.service),
+            context: self.context.clone(),
+            identity,
+            dates: self.dates(),
+            arguments,
+        };
+        match operation.call(call).await {
             Ok(record) => self.result(operation, &record, surface),
             Err(error) => self.failed(&error, surface),
-        };
-        if self.parts.headers.contains_key(SO_TIME_ZONE) {
-            response.headers_mut().insert(SO_TIME_ZONE, HeaderValue::from_static(dates.zone().code));
         }
-        response
     }
 
     fn dates(&self) -> Dates {
@@ -277,13 +287,20 @@ impl Exchange<'_> {
         if value.is_empty() { Dates::base() } else { Dates::of_header(&value) }
     }
 
+    /// Says which zone was meant, of every answer: it must not tell who is not signed in how far a call got.
+    fn name_zone(&self, answer: &mut HeaderMap) {
+        if self.parts.headers.contains_key(SO_TIME_ZONE) {
+            answer.insert(SO_TIME_ZONE, HeaderValue::from_static(self.dates().zone().code));
+        }
+    }
+
     fn result(&self, operation: &Operation, record: &Record, surface: Surface) -> Response {
         let Some((Field { kind, .. }, value)) = record.fields().next() else {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
         if value.is_none() && surface == Surface::Resource {
             let text = format!("{} found nothing under this name.", operation.name());
-            return self.error(StatusCode::NOT_FOUND, "SoNotFoundException", &text);
+            return self.error(StatusCode::NOT_FOUND, exception(ErrorKind::ObjectEntityMismatch), &text);
         }
         let selected = self.query("$select").map(|text| Select::parse(&text));
         let select = selected.as_ref().unwrap_or(Select::everything());

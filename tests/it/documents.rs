@@ -201,7 +201,8 @@ fn addresses_are_what_the_client_used() {
         wsdl("").body.contains(&format!("location=\"http://{}{typed}\"", server.address)),
         "no Host: our own address"
     );
-    assert!(wsdl("a\"><b").body.contains("http://a&quot;&gt;&lt;b/"), "whatever it is, it stays a value");
+    assert!(wsdl("a&lt;b").body.contains("http://a&amp;lt;b/"), "whatever it is, it stays a value");
+    assert_eq!(wsdl("a\"><b").status, 400, "no host has that in its name");
     let disco = server.get(&format!("{typed}?DISCO"));
     assert!(disco.body.contains(&format!("docRef=\"http://{}{typed}\"", server.address)), "{}", disco.body);
 

@@ -68,7 +68,7 @@ impl Program {
         self.directory.join("seats.db")
     }
 
-    fn connect(&self) -> Client {
+    pub fn connect(&self) -> Client {
         Client::to(self.address)
     }
 
@@ -88,7 +88,7 @@ impl Program {
     }
 
     /// Resident memory in KiB; `None` where the system does not say.
-    fn memory(&self) -> Option<i64> {
+    pub fn memory(&self) -> Option<i64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
         status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()
     }

@@ -37,6 +37,7 @@ mod store_tickets;
 mod surfaces;
 mod validator;
 mod web_clients;
+mod web_hostile;
 mod web_matrix;
 mod web_numbers;
 mod web_samples;

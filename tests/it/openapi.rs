@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use seatkeeper::auth;
-use seatkeeper::contract::netserver::openapi;
+use seatkeeper::contract::netserver::{openapi, web};
 use serde_json::Value as Json;
 
 use crate::documents::golden;
@@ -91,7 +91,7 @@ fn the_service_does_what_its_document_says() {
         .args(["-m", "schemathesis.cli", "--config-file"])
         .arg(clients.join("schemathesis.toml"))
         .args(["run", "--auth", &format!("admin:{PASSWORD}")])
-        .arg(format!("http://{}{}", server.address, openapi::PATH))
+        .arg(format!("http://{}{}/{}", server.address, web::BASE, web::OPENAPI))
         .output()
         .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", validator::python().display()));
     let said = [output.stdout, output.stderr].concat();

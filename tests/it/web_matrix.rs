@@ -26,13 +26,13 @@ const SEED: &str = "
     UPDATE seat SET account_id = 7 WHERE pool_id = 3 AND seat_no = 1;";
 
 const OWNER: &str = "/api/v1/License/CONTOSO";
-const AGENT: &str = "/api/v1/Agents/License";
+pub const AGENT: &str = "/api/v1/Agents/License";
 
 /// A caller of the Web API.
-struct Api(Server);
+pub struct Api(pub Server);
 
 impl Api {
-    fn start() -> Api {
+    pub fn start() -> Api {
         Api::with("")
     }
 
@@ -41,19 +41,19 @@ impl Api {
     }
 
     /// By `admin`. `line` is method and target; each header ends in CR LF.
-    fn ask(&self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub fn ask(&self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
         self.bare(line, &format!("{}{headers}", basic("admin", PASSWORD)), body)
     }
 
     /// Without credentials. Reads until the service closes, so that also an answer without a body ends.
-    fn bare(&self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub fn bare(&self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
         let body = body.as_ref();
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let head = format!("{line} HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n{headers}{length}\r\n");
         self.raw(&[head.as_bytes(), body].concat())
     }
 
-    fn raw(&self, request: &[u8]) -> Answer {
+    pub fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.0.address).expect("connect");
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
         stream.write_all(request).expect("sent");
@@ -73,9 +73,9 @@ impl Api {
     }
 }
 
-const JSON: &str = "Content-Type: application/json\r\n";
+pub const JSON: &str = "Content-Type: application/json\r\n";
 
-fn basic(user: &str, password: &str) -> String {
+pub fn basic(user: &str, password: &str) -> String {
     format!("Authorization: Basic {}\r\n", BASE64.encode(format!("{user}:{password}")))
 }
 
@@ -1008,7 +1008,7 @@ fn authorization() {
         (format!("SOTICKET {ticket}"), 200),
         (format!("Bearer {ticket}"), 200),
         (format!("bearer {ticket}"), 200),
-        // A ticket stands for a user too, with a blank password.
+        // Only where one signs in does a ticket stand for a user name.
         (format!("Basic {}", BASE64.encode(format!("{ticket}:"))), 401),
         (format!("Basic {}", BASE64.encode("admin:wrong")), 401),
         (format!("Basic {}", BASE64.encode(format!("nobody:{PASSWORD}"))), 401),

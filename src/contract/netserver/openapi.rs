@@ -8,34 +8,21 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::web::{AGENT, BASE, Method, ROUTES, Route, Segment, parameter};
+use super::web::{AGENT, BASE, FORM_TYPE, MEDIA_TYPES, Method, OPENAPI, RESOURCE, ROUTES, Route, Segment, parameter};
 use super::{LICENSE, Operation};
 use crate::contract::{ComplexType, Declared, Enumeration, Field, Kind};
 use crate::seats::LicenseType;
 
-/// Where the document is.
-pub const PATH: &str = "/api/v1/openapi.json";
-
-/// Media types of answers, by Accept, and of the arguments of agent calls.
-const ANSWER_TYPES: [&str; 6] = [
-    "application/json",
-    "text/json",
-    "application/xml",
-    "text/xml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-];
 const JSON_TYPE: [&str; 1] = ["application/json"];
 /// Of bodies that are one value. All of the above are taken, but a generator of clients (openapi-python-client 0.29) writes
 /// a test that always fails at run time where a list can be sent as JSON under several names.
 const VALUE_TYPES: [&str; 2] = ["application/json", "application/xml"];
-const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// Arguments that may be left out of a call.
 const OPTIONAL: [&str; 1] = ["SatelliteId"];
 
-const AGENT_TAG: &str = "Agents/License";
-const RESOURCE_TAG: &str = "License";
+const AGENT_TAG: &str = AGENT;
+const RESOURCE_TAG: &str = RESOURCE;
 const SERVICE_TAG: &str = "Service";
 
 /// The document, for a service that is reached at `server_url`: scheme, host and port.
@@ -101,7 +88,7 @@ fn paths(schemas: &mut Schemas) -> Map<String, Json> {
         (BASE, "v1_Operations", "Says what is called where: addresses, their methods, and what they do", {
             json!({ "type": "object", "additionalProperties": texts() })
         }),
-        (PATH, "v1_OpenApi", "Gets this document", json!({ "type": "object" })),
+        (&format!("{BASE}/{OPENAPI}"), "v1_OpenApi", "Gets this document", json!({ "type": "object" })),
     ] {
         paths.insert(path.to_owned(), json!({ "get": public(id, summary, &answer) }));
     }
@@ -167,7 +154,7 @@ fn agent_body(operation: &Operation, schemas: &mut Schemas) -> Json {
     // Only simple values can be in a form.
     let form =
         Some(FORM_TYPE).filter(|_| fields.iter().all(|f| matches!(f.kind, Kind::String | Kind::Int | Kind::Strings)));
-    let types = ANSWER_TYPES.into_iter().chain(form);
+    let types = MEDIA_TYPES.into_iter().chain(form);
     json!({ "required": fields.iter().any(is_required), "content": content(types, &schema) })
 }
 
@@ -333,7 +320,7 @@ static REFUSALS: [Refusal; 14] = [
 fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
     let mut responses = Map::new();
     if operation.is_supported {
-        let mut ok = json!({ "description": "Done.", "content": content(ANSWER_TYPES, &answer) });
+        let mut ok = json!({ "description": "Done.", "content": content(MEDIA_TYPES, &answer) });
         ok["headers"] = json!({
             "SO-TimeZone": { "description": "The zone, where one was asked for.", "schema": { "type": "string" } },
         });
@@ -349,7 +336,7 @@ fn shared_responses(schemas: &mut Schemas) -> Json {
     let responses = REFUSALS.iter().map(|refusal| {
         let is_invalid = refusal.name == INVALID_REQUEST;
         let schema = if is_invalid { schemas.invalid_request() } else { schemas.error() };
-        let mut response = json!({ "description": refusal.says, "content": content(ANSWER_TYPES, &schema) });
+        let mut response = json!({ "description": refusal.says, "content": content(MEDIA_TYPES, &schema) });
         let header = match refusal.status {
             "401" => Some("WWW-Authenticate"),
             "405" => Some("Allow"),

@@ -10,10 +10,29 @@ use crate::contract::Kind;
 
 /// Where the Web API is.
 pub const BASE: &str = "/api/v1";
+/// Below [`BASE`]: the OpenAPI document.
+pub const OPENAPI: &str = "openapi.json";
 /// Below [`BASE`]: the agent calls.
 pub const AGENT: &str = "Agents/License";
 /// Below [`BASE`]: the resource.
 pub const RESOURCE: &str = "License";
+
+/// Media types of bodies, in requests and answers. The first is for answers to those who have no wish.
+pub const MEDIA_TYPES: [&str; 6] = [
+    "application/json",
+    "text/json",
+    "application/xml",
+    "text/xml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+];
+/// Of the arguments of an agent call too.
+pub const FORM_TYPE: &str = "application/x-www-form-urlencoded";
+
+/// Whether a body of one of [`MEDIA_TYPES`] is XML; the others are JSON.
+pub fn is_xml(media_type: &str) -> bool {
+    media_type.ends_with("/xml")
+}
 
 /// One method on one path of the resource.
 pub struct Route {

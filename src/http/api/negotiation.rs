@@ -4,23 +4,15 @@
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::contract::netserver::web::{self, MEDIA_TYPES};
+
 /// A media type that answers can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Format(&'static str);
 
-/// The first is for those who have no wish.
-const FORMATS: [Format; 6] = [
-    Format("application/json"),
-    Format("text/json"),
-    Format("application/xml"),
-    Format("text/xml"),
-    Format("application/json-patch+json"),
-    Format("application/merge-patch+json"),
-];
-
 impl Format {
     pub(super) fn is_xml(self) -> bool {
-        self.0.ends_with("/xml")
+        web::is_xml(self.0)
     }
 
     pub(super) fn respond(self, status: StatusCode, text: String) -> Response {
@@ -30,7 +22,7 @@ impl Format {
 
 impl Default for Format {
     fn default() -> Self {
-        FORMATS[0]
+        Format(MEDIA_TYPES[0])
     }
 }
 
@@ -39,7 +31,7 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<Range> = values.flat_map(|value| value.split(',')).filter_map(Range::parse).collect();
     let mut best = None;
-    for format in FORMATS {
+    for format in MEDIA_TYPES.map(Format) {
         let Some(wish) = wish(&ranges, format) else { continue };
         if wish.quality > 0 && best.is_none_or(|(_, known): (Format, Wish)| wish > known) {
             best = Some((format, wish));

@@ -3,6 +3,7 @@
 
 use serde_json::Value as Json;
 
+use super::{FORM_TYPE, MEDIA_TYPES, is_xml};
 use crate::contract::message::{self, Record, Value};
 use crate::contract::{ComplexType, Enumeration, Kind};
 use crate::soap::envelope::{self, Limits};
@@ -19,11 +20,8 @@ impl Syntax {
     /// By media type in lower case; `None`: it is not taken.
     pub fn of_media_type(media_type: &str) -> Option<Syntax> {
         match media_type {
-            "application/json" | "text/json" | "application/json-patch+json" | "application/merge-patch+json" => {
-                Some(Syntax::Json)
-            }
-            "application/xml" | "text/xml" => Some(Syntax::Xml),
-            "application/x-www-form-urlencoded" => Some(Syntax::Form),
+            FORM_TYPE => Some(Syntax::Form),
+            known if MEDIA_TYPES.contains(&known) => Some(if is_xml(known) { Syntax::Xml } else { Syntax::Json }),
             _ => None,
         }
     }
