@@ -2,11 +2,12 @@
 //! into the log, and SOAP answers.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 
 use super::{App, Limits};
 use crate::service::CallContext;
@@ -81,28 +82,45 @@ impl fmt::Display for Unread {
     }
 }
 
-pub(super) async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Vec<u8>, Unread> {
-    let too_long = || Unread::TooLong { bytes_max: limits.body_bytes_max };
+pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Vec<u8>, Unread> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
-        return Err(too_long());
-    }
-    let mut body = Limited::new(body, limits.body_bytes_max);
-    // Into one buffer as it comes: what is kept of a body is then its bytes, however small the chunks it came in.
-    let collect = async {
-        let mut bytes = Vec::new();
-        while let Some(frame) = body.frame().await.transpose()? {
-            if let Ok(data) = frame.into_data() {
-                bytes.extend_from_slice(&data);
-            }
-        }
-        Ok::<_, axum::BoxError>(bytes)
+    let read = match length.is_some_and(|length| length > limits.body_bytes_max as u64) {
+        true => Ok(Err(Unread::TooLong { bytes_max: limits.body_bytes_max })),
+        false => tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await,
     };
-    match tokio::time::timeout(limits.body_timeout, collect).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(e)) => Err(Unread::BrokeOff(e.to_string())),
-        Err(_) => Err(Unread::Late { seconds: limits.body_timeout.as_secs() }),
+    let outcome = read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }));
+    // Who asked first whether to send it reads the answer before that.
+    if matches!(outcome, Err(Unread::TooLong { .. })) && !headers.contains_key(header::EXPECT) {
+        tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard(body)));
+    }
+    outcome
+}
+
+/// Into one buffer as it comes: what is kept of a body is then its bytes, however small the chunks it came in.
+async fn read_to_end(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await.transpose().map_err(|e| Unread::BrokeOff(e.to_string()))? {
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > bytes_max {
+            return Err(Unread::TooLong { bytes_max });
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// How much, and how long, of a body that is too large.
+const DISCARD_BYTES_MAX: usize = 32 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Lets a client send the rest of what is not taken, so that it comes to read why. If the connection were closed before
+/// that, the reset would take the answer with it.
+async fn discard(mut body: Body) {
+    let mut bytes = 0;
+    while bytes < DISCARD_BYTES_MAX
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        bytes += frame.data_ref().map_or(0, |data| data.len());
     }
 }
 

@@ -122,6 +122,34 @@ fn a_body_has_as_many_bytes_as_allowed_and_no_more() {
     );
 }
 
+/// Most clients send all of a request before they read of an answer.
+#[test]
+fn who_sends_too_much_gets_to_read_that() {
+    let server = Server::start();
+    let length = 20_000_000;
+    let body = vec![b'x'; length];
+    for head in [head(&format!("Content-Length: {length}\r\n")), head("Transfer-Encoding: chunked\r\n")] {
+        let is_chunked = head.windows(7).any(|w| w == b"chunked");
+        let body = if is_chunked { [&chunked(&body, 1_000_000)[..], END].concat() } else { body.clone() };
+        let mut client = server.connect();
+        client.0.write_all(&[head, body].concat()).expect("all of it is sent");
+        assert_eq!(statuses(&rest(&mut client)), [413], "in chunks: {is_chunked}");
+    }
+}
+
+/// Clients of that kind are rare, but shell scripts with nc are of it.
+#[test]
+fn who_ends_sending_is_answered() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.0.write_all(&post11(&call())).expect("send");
+    client.0.shutdown(std::net::Shutdown::Write).expect("shut down");
+    assert_eq!(statuses(&rest(&mut client)), [200]);
+    let mut idle = server.connect();
+    idle.0.shutdown(std::net::Shutdown::Write).expect("shut down");
+    assert_eq!(rest(&mut idle), b"", "and closed at once");
+}
+
 #[test]
 fn a_message_is_as_rich_as_allowed_and_no_richer() {
     let server = Server::start();
