@@ -1,6 +1,7 @@
 //! What happens when the database cannot do its work: a defined answer, nothing lost, nothing half done.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use seatkeeper::store::sqlite;
@@ -46,20 +47,51 @@ fn a_short_lock_is_waited_for() {
     assert_eq!(waiting.receive().code(), "Success");
 }
 
+/// Calls that were committed, and commits.
+fn groups(server: &Server) -> (u64, u64) {
+    let metrics = server.metrics.render();
+    let value = |name: &str| -> u64 {
+        let line = metrics.lines().find_map(|l| l.strip_prefix(name)).expect("a metric");
+        line.trim().parse::<f64>().expect("a number") as u64
+    };
+    (value("seatkeeper_store_group_calls_sum "), value("seatkeeper_store_group_calls_count "))
+}
+
+/// As beside a service under full load, which is away from the lock only while it answers the calls of a commit. Waiting
+/// as SQLite does, a statement would see hundreds of commits go by, and at times give up.
+#[test]
+fn hand_written_sql_gets_its_turn_between_commits() {
+    const STATEMENTS: usize = 100;
+    let server = Server::start();
+    let (is_done, commits) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let busy = connection(&server.database());
+            while !is_done.load(Ordering::Relaxed) {
+                busy.execute_batch("BEGIN IMMEDIATE").expect("lock");
+                std::thread::sleep(Duration::from_millis(5));
+                busy.execute_batch("COMMIT").expect("unlock");
+                commits.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_micros(300));
+            }
+        });
+        let administrator = connection(&server.database());
+        let outcome = (0..STATEMENTS)
+            .try_for_each(|n| administrator.execute_batch(&format!("UPDATE entity SET name = 'n{n}' WHERE id = 43")));
+        is_done.store(true, Ordering::Relaxed);
+        outcome
+    });
+    outcome.expect("each gets its turn");
+    let passed_by = commits.into_inner() / STATEMENTS;
+    assert!(passed_by < 100, "{passed_by} commits for each statement");
+}
+
 #[test]
 fn calls_that_wait_together_share_a_commit() {
     let server = with_busy_timeout(Duration::from_secs(30));
     server.sql("UPDATE license_pool SET seats_total = 100 WHERE id = 1");
     assert_eq!(server.assign("first", 42, "SqlBackup").code(), "Success");
-    let groups = || -> (u64, u64) {
-        let metrics = server.metrics.render();
-        let value = |name: &str| -> u64 {
-            let line = metrics.lines().find_map(|l| l.strip_prefix(name)).expect("a metric");
-            line.trim().parse::<f64>().expect("a number") as u64
-        };
-        (value("seatkeeper_store_group_calls_sum "), value("seatkeeper_store_group_calls_count "))
-    };
-    let (calls_before, groups_before) = groups();
+    let (calls_before, groups_before) = groups(&server);
     let other = connection(&server.database());
     other.execute_batch("BEGIN IMMEDIATE").expect("lock");
     let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
@@ -72,7 +104,7 @@ fn calls_that_wait_together_share_a_commit() {
     for client in &mut clients {
         assert_eq!(client.receive().code(), "Success");
     }
-    let (calls, groups) = groups();
+    let (calls, groups) = groups(&server);
     assert_eq!(calls - calls_before, 20);
     assert!(groups - groups_before < 20, "{} groups", groups - groups_before);
     assert_eq!(server.violations(), []);

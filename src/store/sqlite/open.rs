@@ -62,13 +62,25 @@ pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     Ok(connection)
 }
 
+/// How long hand-written SQL waits for the lock.
+const HAND_WRITTEN_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The service under full load gives the lock back for a fraction of a millisecond at a time, while it answers a group.
+/// SQLite's own way of waiting, up to 100 ms between two tries, hardly ever meets that moment.
+fn try_again_soon(tries: i32) -> bool {
+    const PAUSE: Duration = Duration::from_millis(1);
+    std::thread::sleep(PAUSE);
+    PAUSE * u32::try_from(tries).unwrap_or(0) < HAND_WRITTEN_BUSY_TIMEOUT
+}
+
 /// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
 pub type HashPassword = fn(&str) -> Result<String, String>;
 
 /// A connection for SQL written by hand: it has the function `hash_password('…')`, and refuses what would take the
 /// guards away (dropping our tables and triggers, switching checks off). `create`: make the database if there is none.
 pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) -> Result<Connection, OpenError> {
-    let mut connection = admin(path, Duration::from_secs(5), create)?;
+    let mut connection = admin(path, HAND_WRITTEN_BUSY_TIMEOUT, create)?;
+    connection.busy_handler(Some(try_again_soon)).map_err(|e| sqlite(path, e))?;
     prepare_for_hand_written_sql(&mut connection, hash_password).map_err(|e| sqlite(path, e))?;
     Ok(connection)
 }
