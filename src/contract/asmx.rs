@@ -10,7 +10,7 @@ use super::{
     Answer, Array, ComplexType, Contract, Enumeration, Field, Invocation, Kind, Operation, Streamed, log_outcome,
 };
 use crate::auth::Password;
-use crate::error::Error;
+use crate::error::{Error, Kind as ErrorKind};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Transfer};
 use crate::service::{CallContext, Identity};
@@ -381,9 +381,14 @@ fn result(operation: &'static str, metrics: &Arc<Metrics>, context: &CallContext
     }
 }
 
-/// What `Message` says: the id finds the log line.
+/// What `Message` says: the id finds the log line. Here it is AuthHeader that shows who calls.
 fn told(context: &CallContext, refused: &Error) -> String {
-    format!("Err-{}; {refused}", context.id)
+    const NOT_SIGNED_IN: &str =
+        "The user name or password in AuthHeader is not valid. Send the UserName and Password of an active credential.";
+    match refused.kind {
+        ErrorKind::InvalidSoapCredentials => format!("Err-{}; {NOT_SIGNED_IN}", context.id),
+        _ => format!("Err-{}; {refused}", context.id),
+    }
 }
 
 fn result_record(number: i32, code: &str, message: String) -> Value {

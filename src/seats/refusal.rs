@@ -19,7 +19,7 @@ pub enum FieldFault {
 pub enum Refusal {
     /// User unknown, password wrong, credential inactive: one text for all of them.
     #[error(
-        "The user name or password in AuthHeader is not valid. Send the UserName and Password of an active credential."
+        "The caller is not signed in: a user name, password or ticket is missing or not valid. Send those of an active credential."
     )]
     CallerUnknown,
     #[error("The role '{}' of this credential may not do this; '{}' may. Use another credential, or have an administrator raise this one.", .role.name(), .least.name())]

@@ -118,7 +118,7 @@ fn refusals_come_in_their_order() {
 #[test]
 fn what_is_refused_and_what_is_said() {
     for (words, kind, says) in [
-        ("caller=none", Kind::InvalidSoapCredentials, "The user name or password in AuthHeader is not valid"),
+        ("caller=none", Kind::InvalidSoapCredentials, "The caller is not signed in"),
         ("caller=reader", Kind::AccessDenied, "role 'reader' of this credential may not do this; 'agent' may"),
         ("user=-", Kind::InvalidInputParameters, "Username is missing"),
         ("user=''", Kind::InvalidInputParameters, "Username is empty"),
