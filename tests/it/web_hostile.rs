@@ -16,7 +16,7 @@ use crate::flood::Program;
 use crate::harness::*;
 use crate::kill::{Random, number_from};
 use crate::program::Serving;
-use crate::web_matrix::{AGENT, Api, JSON, basic};
+use crate::web::{AGENT, Api, JSON, basic};
 
 /// Sends bytes, and reads until the service closes; what it answered, as it came.
 fn exchange(address: SocketAddr, request: &[u8]) -> String {

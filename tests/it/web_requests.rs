@@ -1,0 +1,462 @@
+//! The Web API at the wire, as tables: what it makes of bodies, paths, queries and methods. What the operations do is told
+//! elsewhere.
+
+use seatkeeper::contract::netserver::LICENSE;
+use serde_json::json;
+
+use crate::harness::*;
+use crate::web::*;
+
+// Bodies ------------------------------------------------------------------------------------------------------------
+
+fn utf16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(to_bytes).collect()
+}
+
+#[test]
+fn content_types() {
+    let api = Api::start();
+    let json = r#"{"OwnerName":"größe"}"#;
+    let xml = "<Request><OwnerName>größe</OwnerName></Request>";
+    let form = "OwnerName=gr%C3%B6%C3%9Fe";
+    let bom = |bytes: &[u8]| [&b"\xEF\xBB\xBF"[..], bytes].concat();
+    let latin1 = |text: &str| text.chars().map(|c| c as u8).collect::<Vec<u8>>();
+    let little = |text: &str| utf16(text, u16::to_le_bytes);
+    let big = |text: &str| utf16(text, u16::to_be_bytes);
+    let marked = |text: &str| [&b"\xFF\xFE"[..], &utf16(text, u16::to_le_bytes)].concat();
+    let declared = format!("<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>{xml}");
+    for (content_type, body) in [
+        (Some("application/json"), json.as_bytes().to_vec()),
+        (Some("text/json"), json.into()),
+        (Some("application/json-patch+json"), json.into()),
+        (Some("application/merge-patch+json"), json.into()),
+        (Some("application/xml"), xml.into()),
+        (Some("text/xml"), xml.into()),
+        (Some("application/x-www-form-urlencoded"), form.into()),
+        // What is not said to be anything is taken for JSON.
+        (None, json.into()),
+        (Some("Application/JSON"), json.into()),
+        (Some("application/json;charset=UTF-8"), json.into()),
+        (Some("application/json; charset=\"utf-8\"; odd"), json.into()),
+        (Some("application/json; charset=utf-16"), little(json)),
+        (Some("application/json; charset=utf-16"), marked(json)),
+        (Some("application/json; charset=utf-16be"), big(json)),
+        (Some("application/json; charset=iso-8859-1"), latin1(json)),
+        // A byte order mark decides.
+        (Some("application/json"), bom(json.as_bytes())),
+        (Some("application/json; charset=iso-8859-1"), bom(json.as_bytes())),
+        (Some("application/json"), marked(json)),
+        (Some("text/xml; charset=utf-16"), little(xml)),
+        (Some("text/xml"), marked(xml)),
+        (Some("text/xml"), bom(xml.as_bytes())),
+        (Some("text/xml; charset=utf-8"), declared.clone().into()),
+        (Some("application/xml"), latin1(&declared)),
+        (Some("application/x-www-form-urlencoded; charset=utf-8"), form.into()),
+        (Some("application/x-www-form-urlencoded"), bom(form.as_bytes())),
+    ] {
+        let headers = content_type.map_or_else(String::new, |t| format!("Content-Type: {t}\r\n"));
+        let answer = api.ask(&format!("POST {AGENT}/GetLicenseStatusFromLicenseServer"), &headers, &body);
+        assert_eq!(answer.status, 200, "{content_type:?} {answer:?}");
+        assert!(answer.body.contains("'größe'"), "{content_type:?} {}: {answer:?}", String::from_utf8_lossy(&body));
+    }
+    for (coding, status) in [("gzip", 415), ("identity, br", 415), ("", 415), ("identity", 200), ("IDENTITY", 200)] {
+        let headers = format!("{JSON}Content-Encoding: {coding}\r\n");
+        let answer = api.ask(&format!("POST {AGENT}/GetLicenseFromDB"), &headers, json);
+        assert_eq!(answer.status, status, "{coding:?} {answer:?}");
+    }
+    for content_type in [
+        "text/plain",
+        "text/html",
+        "application/soap+xml",
+        "application/octet-stream",
+        "multipart/form-data; boundary=x",
+        "application/vnd.api+json",
+        "application/jso",
+        "application",
+        "",
+        ";",
+        "application/json; charset=klingon",
+        "gr\u{f6}\u{df}e/json",
+    ] {
+        let headers = format!("Content-Type: {content_type}\r\n");
+        for line in [format!("POST {AGENT}/GetLicenseFromDB"), format!("PUT {OWNER}/7")] {
+            let answer = api.ask(&line, &headers, json);
+            assert_error(&answer, 415, "SoInvalidArgumentException");
+        }
+    }
+}
+
+#[test]
+fn arguments_as_json() {
+    let api = Api::start();
+    let status = |body: &str| {
+        let answer = api.ask(&format!("POST {AGENT}/GetLicenseStatusFromLicenseServer"), JSON, body);
+        if answer.status == 400 {
+            assert_invalid(&answer);
+            return None;
+        }
+        Some(parsed(&answer)["LicenseStatus"].as_str().expect("a status") == "Ok")
+    };
+    for (body, known) in [
+        (r#"{"OwnerName":"CONTOSO"}"#, Some(true)),
+        (r#"{"ownerName":"CONTOSO"}"#, Some(true)),
+        (r#"{"OWNERNAME":"contoso"}"#, Some(true)),
+        (r#" { "OwnerName" : "\u0043ONTOSO" } "#, Some(true)),
+        (r#"{"OwnerName":"CONTOSO","Other":{"deep":[1,{}]},"":null}"#, Some(true)),
+        (r#"{"OwnerName":"\"<&>\u00e6\ud83d\ude00"}"#, Some(false)),
+        (r#"{"OwnerName":"\ud800"}"#, None),
+        (r#"{"OwnerName":"CONTOSO"} {}"#, None),
+        (r#"{"OwnerName":"CONTOSO",}"#, None),
+        (r#"{'OwnerName':'CONTOSO'}"#, None),
+        (r#"{"OwnerName":"CONTOSO""#, None),
+        (r#"{"OwnerName":null}"#, None),
+        (r#"{"OwnerName":""}"#, None),
+        (r#"{"OwnerName":" \t\n"}"#, None),
+        (r#"{"OwnerName":5}"#, None),
+        (r#"{"OwnerName":["CONTOSO"]}"#, None),
+        (r#"{"OwnerName":{"a":"CONTOSO"}}"#, None),
+        (r#"{"Owner Name":"CONTOSO"}"#, None),
+        ("{}", None),
+        ("null", None),
+        ("", None),
+        (" ", None),
+        ("[]", None),
+        (r#"["CONTOSO"]"#, None),
+        (r#""CONTOSO""#, None),
+        ("5", None),
+        ("<OwnerName>CONTOSO</OwnerName>", None),
+        ("OwnerName=CONTOSO", None),
+        ("\0", None),
+        (&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)), None),
+        (&format!(r#"{{"x":{}{},"OwnerName":"CONTOSO"}}"#, "[".repeat(1_000), "]".repeat(1_000)), None),
+    ] {
+        assert_eq!(status(body), known, "{}", body.get(..80).unwrap_or(body));
+    }
+    let held = |associate: &str| {
+        let body = format!(r#"{{"ModuleOwner":"CONTOSO","AssociateId":{associate}}}"#);
+        let answer = api.ask(&format!("POST {AGENT}/GetThirdPartyLicenseAssignments"), JSON, body);
+        if answer.status == 400 { None } else { Some(parsed(&answer).as_array().expect("a list").len()) }
+    };
+    for (associate, count) in [
+        ("7", Some(1)),
+        ("7.0", Some(1)),
+        ("70e-1", Some(1)),
+        (r#""7""#, Some(1)),
+        (r#"" 7 ""#, Some(1)),
+        ("8", Some(0)),
+        ("7.5", None),
+        ("0", None),
+        ("-7", None),
+        ("2147483648", None),
+        ("4294967303", None),
+        ("1e99", None),
+        ("1e999", None),
+        ("true", None),
+        ("null", None),
+        ("[7]", None),
+        (r#""seven""#, None),
+        (r#""""#, None),
+        ("007", None),
+        ("0x7", None),
+    ] {
+        assert_eq!(held(associate), count, "{associate}");
+    }
+}
+
+#[test]
+fn arguments_as_xml_and_forms() {
+    let api = Api::start();
+    let held = |content_type: &str, body: &str| {
+        let headers = format!("Content-Type: {content_type}\r\n");
+        let answer = api.ask(&format!("POST {AGENT}/GetThirdPartyLicenseAssignments"), &headers, body);
+        if answer.status == 400 {
+            assert_invalid(&answer);
+            return None;
+        }
+        Some(parsed(&answer).as_array().expect("a list").len())
+    };
+    const ARGUMENTS: &str = "<ModuleOwner>CONTOSO</ModuleOwner><AssociateId>7</AssociateId>";
+    for (body, count) in [
+        (format!("<R>{ARGUMENTS}</R>"), Some(1)),
+        (format!("<?xml version=\"1.0\"?>\n<!-- x --><R xmlns=\"urn:any\">{ARGUMENTS}<Other a=\"b\"><c/></Other></R>\n"), Some(1)),
+        (format!("<x:R xmlns:x=\"urn:x\">{}</x:R>", ARGUMENTS.replace("</", "</x:").replace("<M", "<x:M").replace("<A", "<x:A")), Some(1)),
+        ("<r><associateid> 7 </associateid><MODULEOWNER>contoso</MODULEOWNER></r>".to_owned(), Some(1)),
+        ("<R><ModuleOwner><![CDATA[CONTOSO]]></ModuleOwner><AssociateId>&#55;</AssociateId></R>".to_owned(), Some(1)),
+        ("<R><ModuleOwner>CONTOSO</ModuleOwner><AssociateId>8</AssociateId></R>".to_owned(), Some(0)),
+        ("<R><ModuleOwner>CONTOSO</ModuleOwner></R>".to_owned(), None),
+        ("<R><ModuleOwner>CONTOSO</ModuleOwner><AssociateId/></R>".to_owned(), None),
+        ("<R><ModuleOwner>CONTOSO</ModuleOwner><AssociateId>x</AssociateId></R>".to_owned(), None),
+        (
+            "<R xmlns:i=\"http://www.w3.org/2001/XMLSchema-instance\"><ModuleOwner i:nil=\"true\"/><AssociateId>7</AssociateId></R>"
+                .to_owned(),
+            None,
+        ),
+        (format!("<!DOCTYPE R [<!ENTITY e \"7\">]><R>{ARGUMENTS}</R>"), None),
+        (format!("<R>{ARGUMENTS}"), None),
+        (format!("<R>{ARGUMENTS}</R><R/>"), None),
+        (format!("{}{ARGUMENTS}{}", "<R>".repeat(1_000), "</R>".repeat(1_000)), None),
+        (r#"{"ModuleOwner":"CONTOSO","AssociateId":7}"#.to_owned(), None),
+        (String::new(), None),
+    ] {
+        assert_eq!(held("application/xml", &body), count, "{}", body.get(..200).unwrap_or(&body));
+    }
+    for (body, count) in [
+        ("ModuleOwner=CONTOSO&AssociateId=7", Some(1)),
+        ("moduleowner=contoso&ASSOCIATEID=+7+&other=x&&=", Some(1)),
+        ("ModuleOwner=%43ONTOSO&AssociateId=%37", Some(1)),
+        ("ModuleOwner=CONTOSO&AssociateId=8", Some(0)),
+        ("ModuleOwner=CONTOSO", None),
+        ("ModuleOwner=&AssociateId=7", None),
+        ("ModuleOwner=CONTOSO&AssociateId=x", None),
+        ("", None),
+    ] {
+        assert_eq!(held("application/x-www-form-urlencoded", body), count, "{body}");
+    }
+}
+
+/// Names of modules: as one argument, and as the body of the resource.
+#[test]
+fn lists_as_json_xml_and_forms() {
+    let api = Api::start();
+    const XML: &str = "Content-Type: text/xml\r\n";
+    const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let agent = format!("POST {AGENT}/AssignThirdPartyLicenses");
+    let resource = format!("PUT {OWNER}/8");
+    for (line, headers, body, held) in [
+        (
+            &agent,
+            JSON,
+            r#"{"ModuleOwner":"CONTOSO","AssociateId":8,"ModuleLicenseNames":["sqlbackup"," SKRAFTDISKIMAGEV5 "]}"#,
+            2,
+        ),
+        (
+            &agent,
+            XML,
+            "<a><moduleOwner>CONTOSO</moduleOwner><associateId>8</associateId><moduleLicenseNames><string>SQLBACKUP</string></moduleLicenseNames></a>",
+            1,
+        ),
+        (
+            &agent,
+            XML,
+            "<a xmlns:b='http://schemas.microsoft.com/2003/10/Serialization/Arrays'><ModuleOwner>CONTOSO</ModuleOwner><AssociateId>8</AssociateId>\
+             <ModuleLicenseNames><b:string>SQLBACKUP</b:string><b:string>SKRAFTDISKIMAGEV5</b:string></ModuleLicenseNames></a>",
+            2,
+        ),
+        (
+            &agent,
+            FORM,
+            "ModuleOwner=CONTOSO&AssociateId=8&ModuleLicenseNames=SQLBACKUP&modulelicensenames=SKRAFTDISKIMAGEV5",
+            2,
+        ),
+        (&agent, FORM, "ModuleOwner=CONTOSO&AssociateId=8&ModuleLicenseNames%5B%5D=SQLBACKUP", 1),
+        (&resource, JSON, r#"["SQLBACKUP","SQLBACKUP"]"#, 1),
+        (&resource, "", r#"["SQLBACKUP","SKRAFTDISKIMAGEV5"]"#, 2),
+        (&resource, XML, "<ArrayOfstring><string>SQLBACKUP</string></ArrayOfstring>", 1),
+        (&resource, "Content-Type: application/merge-patch+json\r\n", r#"["SQLBACKUP"]"#, 1),
+        (&agent, JSON, r#"{"ModuleOwner":"CONTOSO","AssociateId":8,"ModuleLicenseNames":"SQLBACKUP"}"#, 400),
+        (&agent, JSON, r#"{"ModuleOwner":"CONTOSO","AssociateId":8,"ModuleLicenseNames":[]}"#, 400),
+        (&agent, JSON, r#"{"ModuleOwner":"CONTOSO","AssociateId":8,"ModuleLicenseNames":[null]}"#, 400),
+        (
+            &agent,
+            JSON,
+            r#"{"ModuleOwner":"CONTOSO","AssociateId":8,"ModuleLicenseNames":["SQLBACKUP","NOTHING"]}"#,
+            400,
+        ),
+        (&agent, JSON, r#"{"ModuleOwner":"CONTOSO","AssociateId":8}"#, 400),
+        (&resource, JSON, r#""SQLBACKUP""#, 400),
+        (&resource, JSON, r#"{"ModuleLicenseNames":["SQLBACKUP"]}"#, 400),
+        (&resource, JSON, "[]", 400),
+        (&resource, JSON, "null", 400),
+        (&resource, JSON, "", 400),
+        (&resource, FORM, "SQLBACKUP", 400),
+        (&agent, JSON, r#"{"ModuleOwner":"CONTOSO","AssociateId":8,"ModuleLicenseNames":["EXCHANGEBACKUP"]}"#, 409),
+        (&resource, JSON, r#"["EXCHANGEBACKUP"]"#, 409),
+        (&agent, JSON, r#"{"ModuleOwner":"NOBODY","AssociateId":8,"ModuleLicenseNames":["SQLBACKUP"]}"#, 404),
+        (&agent, JSON, r#"{"ModuleOwner":"CONTOSO","AssociateId":999,"ModuleLicenseNames":["SQLBACKUP"]}"#, 404),
+    ] {
+        let answer = api.ask(line, headers, body);
+        match held {
+            0..100 => assert_eq!(parsed(&answer).as_array().map(Vec::len), Some(held), "{body} {answer:?}"),
+            400 if line == &agent => assert_invalid(&answer),
+            400 => assert_error(&answer, 400, "SoInvalidArgumentException"),
+            404 => assert_error(&answer, 404, "SoNotFoundException"),
+            status => assert_error(&answer, status as u16, "SoLicenseException"),
+        }
+        api.0.sql("UPDATE seat SET account_id = NULL WHERE account_id = 8");
+    }
+    assert_eq!(api.0.violations(), []);
+}
+
+#[test]
+fn bodies_in_bounds() {
+    let api = Api::start();
+    let long = format!(r#"{{"OwnerName":"{}"}}"#, "x".repeat(300_000));
+    let answer = api.ask(&format!("POST {AGENT}/GetLicenseFromDB"), JSON, long);
+    assert_error(&answer, 413, "SoInvalidArgumentException");
+    let chunked = "Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n";
+    let line = format!("POST {AGENT}/GetShopUrl");
+    let head = format!(
+        "{line} HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n{}{chunked}\r\n",
+        basic("admin", PASSWORD)
+    );
+    let answer = api.raw(format!("{head}9\r\n{{\"OwnerNa\r\nd\r\nme\":\"CONTOSO\"\r\n1\r\n}}\r\n0\r\n\r\n").as_bytes());
+    assert_eq!((answer.status, &*answer.body), (200, r#""https://shop.example/?a=1&b=2""#));
+}
+
+// Addresses ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn paths() {
+    let api = Api::start();
+    for (target, status) in [
+        ("/api/v1/License/CONTOSO", 200),
+        ("/api/v1/License/contoso", 200),
+        ("/API/V1/LICENSE/CONTOSO", 200),
+        ("/api/v1/license/Contoso/", 200),
+        ("/api/v1/License/%43%4FNTOSO", 200),
+        ("/api/v1/License/CONTOSO?x=%zz&&=", 200),
+        ("/api/v1/License/%2543ONTOSO", 404),
+        ("/api/v1/License/CONTOSO%2FShopUrl", 404),
+        ("/api/v1/License/CONTOSO%00", 404),
+        ("/api/v1/License/%FF%FE", 404),
+        ("/api/v1/License/%zz", 404),
+        ("/api/v1/License/a+b", 404),
+        ("/api/v1/License/Wuckert,%20Cassin%20and%20Goyette", 404),
+        ("/api/v1/License/Gr%C3%B6%C3%9Fe", 404),
+        ("/api/v1/License/CONTOSO/shopurl", 200),
+        ("/api/v1/License/CONTOSO/SHOPURL/", 200),
+        ("/api/v1/License/CONTOSO/%53hopUrl", 200),
+        ("/api/v1/License/CONTOSO/sqlBackup", 200),
+        ("/api/v1/License/CONTOSO/SQLBACKUP/", 200),
+        ("/api/v1/License/CONTOSO/7", 200),
+        ("/api/v1/License/CONTOSO/07", 200),
+        ("/api/v1/License/CONTOSO/%37", 200),
+        ("/api/v1/License/CONTOSO/0", 400),
+        ("/api/v1/License/CONTOSO/-7", 400),
+        ("/api/v1/License/CONTOSO/7.0", 404),
+        ("/api/v1/License/CONTOSO/2147483648", 404),
+        ("/api/v1/License/user/mdolist", 200),
+        ("/api/v1/License/USER/7", 200),
+        ("/api/v1/License/User/0", 400),
+        ("/api/v1/License/User/seven", 404),
+        ("/api/v1/License/User", 404),
+        ("/api/v1/License/Site/0", 200),
+        ("/api/v1/License/site/3", 200),
+        ("/api/v1/License/", 200),
+        ("/api/v1/License", 200),
+        ("/api/v1/Licenses", 404),
+        ("/api/v1/Agents/License/getshopurl", 200),
+        ("/API/V1/AGENTS/LICENSE/GETSHOPURL/", 200),
+        ("/api/v1/Agents/License/GetShopUrls", 404),
+        ("/api/v1/Agents/License/GetShopUrl/x", 404),
+        ("/api/v2/License/CONTOSO", 404),
+    ] {
+        let answer = api.ask(&format!("GET {target}"), "", "");
+        assert_eq!(answer.status, status, "{target} {answer:?}");
+    }
+    let called = api.ask("POST /API/v1/agents/LICENSE/getshopurl/", JSON, r#"{"OwnerName":"CONTOSO"}"#);
+    assert_eq!(called.body, r#""https://shop.example/?a=1&b=2""#);
+}
+
+/// Which methods there are where.
+#[test]
+fn methods() {
+    let api = Api::start();
+    for (target, allow) in [
+        ("/api", "GET, HEAD, OPTIONS"),
+        ("/api/v1", "GET, HEAD, OPTIONS"),
+        ("/api/v1/openapi.json", "GET, HEAD, OPTIONS"),
+        ("/api/v1/Agents/License/GetLicenseFromDB", "GET, POST, HEAD, OPTIONS"),
+        ("/api/v1/License", "GET, POST, HEAD, OPTIONS"),
+        ("/api/v1/License/CONTOSO", "GET, DELETE, HEAD, OPTIONS"),
+        ("/api/v1/License/CONTOSO/ShopUrl", "GET, HEAD, OPTIONS"),
+        ("/api/v1/License/CONTOSO/7", "GET, PUT, DELETE, HEAD, OPTIONS"),
+        ("/api/v1/License/CONTOSO/SQLBACKUP", "GET, HEAD, OPTIONS"),
+        ("/api/v1/License/User/7", "GET, HEAD, OPTIONS"),
+        ("/api/v1/License/ChangeSerialNumber", "POST, OPTIONS"),
+    ] {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "QUERY", "get"] {
+            if allow.split(", ").any(|allowed| allowed == method) {
+                continue;
+            }
+            let answer = api.ask(&format!("{method} {target}"), JSON, "{}");
+            assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {target}");
+            if method != "HEAD" {
+                assert_error(&answer, 405, "SoNotSupportedException");
+            }
+        }
+        // Of this anybody may ask.
+        let options = api.bare(&format!("OPTIONS {target}"), "", "");
+        assert_eq!((options.status, options.header("allow"), &*options.body), (204, Some(allow), ""), "{target}");
+        if !allow.contains("HEAD") {
+            continue;
+        }
+        let get = api.ask(&format!("GET {target}"), "", "");
+        let head = api.ask(&format!("HEAD {target}"), "", "");
+        assert_eq!((get.status, head.status, &*head.body), (200, 200, ""), "{target}");
+        for name in ["content-type", "content-length", "cache-control"] {
+            assert_eq!(head.header(name), get.header(name), "{target}");
+        }
+    }
+    assert_eq!(api.0.query::<i64>("SELECT count(*) FROM seat WHERE account_id IS NOT NULL"), 1);
+}
+
+/// GET on an agent call says what it is and does not run it.
+#[test]
+fn agent_calls_describe_themselves() {
+    let api = Api::start();
+    for operation in LICENSE.operations {
+        let answer = api.ask(&format!("GET {AGENT}/{}", operation.name()), "", "");
+        let description = parsed(&answer);
+        assert_eq!(
+            description.as_object().map(|d| d.keys().map(String::as_str).collect::<Vec<_>>()),
+            Some(vec!["Operation", "Description", "Method", "Arguments", "Result"])
+        );
+        assert_eq!((&description["Operation"], &description["Method"]), (&json!(operation.name()), &json!("POST")));
+    }
+    let assign = parsed(&api.ask(&format!("GET {AGENT}/AssignThirdPartyLicenses"), "", ""));
+    let argument = |name: &str, of: &str| json!({ "Name": name, "Type": of });
+    assert_eq!(
+        assign["Arguments"],
+        json!([
+            argument("AssociateId", "int"),
+            argument("ModuleOwner", "string"),
+            argument("ModuleLicenseNames", "string[]")
+        ])
+    );
+    assert_eq!(assign["Result"], "ModuleLicenseLink[]");
+}
+
+#[test]
+fn what_is_not_supported_says_so() {
+    let api = Api::start();
+    for (line, body) in [
+        ("POST /api/v1/Agents/License/GetLicenseFromFile", r#"{"FileContent":"<x/>"}"#),
+        ("POST /api/v1/Agents/License/AddLicenseFromFile", "{}"),
+        (
+            "POST /api/v1/Agents/License/GetModuleLicenseHistoryFromLicenseServer",
+            r#"{"LicenseInfo":{},"ModuleLicense":{}}"#,
+        ),
+        ("POST /api/v1/License", r#""<x/>""#),
+    ] {
+        assert_error(&api.ask(line, JSON, body), 501, "SoNotSupportedException");
+        assert_eq!(api.bare(line, JSON, body).status, 401, "{line}");
+    }
+}
+
+/// What needs no sign-in, and is written for the address that was used.
+#[test]
+fn documents() {
+    let api = Api::start();
+    let version = parsed(&api.bare("GET /api", "", ""));
+    assert_eq!(version["v1"], "http://test.example/api/v1");
+    assert_eq!(version["NetServerVersion"], env!("CARGO_PKG_VERSION"));
+    let urls = parsed(&api.bare("GET /api/v1/", "", ""));
+    assert!(urls["http://test.example/api/v1/Agents/License/GetLicenseFromDB"]["POST"].is_string(), "{urls}");
+    assert!(urls["http://test.example/api/v1/License/{ownerName}"]["GET"].is_string(), "{urls}");
+    let document = parsed(&api.bare("GET /api/v1/OpenAPI.json", "Accept: text/xml\r\n", ""));
+    assert_eq!(
+        (&document["openapi"], &document["servers"][0]["url"]),
+        (&json!("3.1.0"), &json!("http://test.example"))
+    );
+}
