@@ -143,11 +143,7 @@ pub fn problem(
         members.iter().for_each(|(name, text)| _ = w.leaf(name, text));
         return w.finish();
     }
-    let texts = members.iter().map(|(name, text)| format!("{}:{}", quoted(name), quoted(text)));
-    let all: Vec<String> = flag.map(|name| format!("{}:true", quoted(name))).into_iter().chain(texts).collect();
-    format!("{{{}}}", all.join(","))
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let flag = flag.map(|name| (name.to_owned(), true.into()));
+    let texts = members.iter().map(|(name, text)| ((*name).to_owned(), (*text).into()));
+    serde_json::Value::Object(flag.into_iter().chain(texts).collect()).to_string()
 }
