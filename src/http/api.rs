@@ -4,6 +4,7 @@
 mod authorization;
 mod cors;
 mod negotiation;
+mod place;
 
 use std::sync::Arc;
 
@@ -23,14 +24,13 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
 use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
-use crate::contract::netserver::web::{
-    self, AGENT, BASE, MEDIA_TYPES, OPENAPI, RESOURCE, ROUTES, Route, Segment, parameter,
-};
+use crate::contract::netserver::web::{self, AGENT, BASE, MEDIA_TYPES, ROUTES, Route, Segment, parameter};
 use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
 use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::service::{CallContext, Identity};
 use crate::soap::encoding;
 use negotiation::Format;
+use place::Place;
 
 pub use cors::AllowedOrigins;
 
@@ -69,17 +69,6 @@ struct Exchange<'a> {
     segments: Vec<String>,
 }
 
-/// What stands behind an address.
-enum Place {
-    Versions,
-    Operations,
-    OpenApi,
-    Agent(&'static Operation),
-    /// The routes of one path, one for each method.
-    Resource(Vec<&'static Route>),
-    Nothing,
-}
-
 impl Exchange<'_> {
     fn new(app: &Arc<App>, parts: Parts) -> Option<Exchange<'_>> {
         let context = app.context(&parts)?;
@@ -92,67 +81,40 @@ impl Exchange<'_> {
     }
 
     async fn answer(&self, body: Body) -> Response {
-        let place = self.place();
-        if let Some(allowed) = self.not_allowed(&place) {
-            return allowed;
+        let place = Place::of(&self.segments);
+        if self.parts.method == Method::OPTIONS
+            && let Some(allowed) = place.allowed()
+        {
+            return (StatusCode::NO_CONTENT, [(header::ALLOW, allowed)]).into_response();
         }
-        match place {
-            Place::Versions => return json(self.versions().to_string()),
-            Place::Operations => return json(self.operations().to_string()),
-            Place::OpenApi => return json(openapi::render(&self.app.base(&self.parts))),
-            _ => {}
+        match &place {
+            Place::Versions if self.is_get() => return json(self.versions().to_string()),
+            Place::Operations if self.is_get() => return json(self.operations().to_string()),
+            Place::OpenApi if self.is_get() => return json(openapi::render(&self.app.base(&self.parts))),
+            Place::Versions | Place::Operations | Place::OpenApi => return self.nothing_to_do(&place),
+            Place::Agent(_) | Place::Resource(_) | Place::Nothing => {}
         }
         let identity = authorization::identity(&self.parts.headers, &self.context);
         if matches!(identity, Identity::Nobody) {
             return self.unauthorized();
         }
-        match &place {
-            Place::Agent(operation) if self.parts.method == Method::POST => {
-                let arguments = self.object(operation, body).await;
-                return self.call(operation, arguments, identity, Surface::Agent).await;
-            }
-            Place::Resource(routes) => {
-                if let Some(route) = routes.iter().find(|route| self.is_method(route)) {
-                    let arguments = self.arguments(route, body).await;
-                    return self.call(route.operation(), arguments, identity, Surface::Resource).await;
-                }
-            }
-            _ => {}
+        if let Place::Agent(operation) = &place
+            && self.parts.method == Method::POST
+        {
+            let arguments = self.object(operation, body).await;
+            return self.call(operation, arguments, identity, Surface::Agent).await;
         }
-        match (self.known(&identity).await, place) {
+        if let Place::Resource(routes) = &place
+            && let Some(route) = routes.iter().find(|route| self.is_method(route))
+        {
+            let arguments = self.arguments(route, body).await;
+            return self.call(route.operation(), arguments, identity, Surface::Resource).await;
+        }
+        match (self.known(&identity).await, &place) {
             (Err(refused), _) => refused,
             (Ok(()), Place::Agent(operation)) if self.is_get() => json(description(operation).to_string()),
-            (Ok(()), place) => match Self::allowed(&place) {
-                Some(allowed) => self.method_not_allowed(allowed),
-                None => self.error(
-                    StatusCode::NOT_FOUND,
-                    exception(ErrorKind::ObjectEntityMismatch),
-                    "There is nothing at this address.",
-                ),
-            },
+            (Ok(()), _) => self.nothing_to_do(&place),
         }
-    }
-
-    fn place(&self) -> Place {
-        let is = |at: usize, name: &str| self.segments.get(at).is_some_and(|s| s.eq_ignore_ascii_case(name));
-        let version_and_name = BASE.rsplit('/').next().unwrap_or_default();
-        match self.segments.len() {
-            0 => return Place::Versions,
-            _ if !is(0, version_and_name) => return Place::Nothing,
-            1 => return Place::Operations,
-            2 if is(1, OPENAPI) => return Place::OpenApi,
-            _ => {}
-        }
-        if is(1, RESOURCE) {
-            let routes: Vec<_> = web::routes_at(&self.segments[2..]).collect();
-            return if routes.is_empty() { Place::Nothing } else { Place::Resource(routes) };
-        }
-        let (agents, license) = AGENT.split_once('/').unwrap_or_default();
-        if self.segments.len() == 4 && is(1, agents) && is(2, license) {
-            let named = |operation: &&Operation| is(3, operation.name());
-            return LICENSE.operations.iter().find(named).map_or(Place::Nothing, Place::Agent);
-        }
-        Place::Nothing
     }
 
     fn is_get(&self) -> bool {
@@ -163,33 +125,12 @@ impl Exchange<'_> {
         route.method.name() == if self.is_get() { "GET" } else { self.parts.method.as_str() }
     }
 
-    /// Methods of a place, as the Allow header lists them.
-    fn allowed(place: &Place) -> Option<String> {
-        let mut methods: Vec<&str> = match place {
-            Place::Versions | Place::Operations | Place::OpenApi => vec!["GET"],
-            Place::Agent(_) => vec!["GET", "POST"],
-            Place::Resource(routes) => routes.iter().map(|route| route.method.name()).collect(),
-            Place::Nothing => return None,
+    /// There is nothing here, or nothing for this method.
+    fn nothing_to_do(&self, place: &Place) -> Response {
+        let Some(allowed) = place.allowed() else {
+            let kind = ErrorKind::ObjectEntityMismatch;
+            return self.error(StatusCode::NOT_FOUND, exception(kind), "There is nothing at this address.");
         };
-        if methods.contains(&"GET") {
-            methods.push("HEAD");
-        }
-        methods.push("OPTIONS");
-        Some(methods.join(", "))
-    }
-
-    /// The answer to OPTIONS, and, of places that need no sign-in, to methods they do not have.
-    fn not_allowed(&self, place: &Place) -> Option<Response> {
-        let allowed = Self::allowed(place)?;
-        let method = &self.parts.method;
-        if method == Method::OPTIONS {
-            return Some((StatusCode::NO_CONTENT, [(header::ALLOW, allowed)]).into_response());
-        }
-        let open = matches!(place, Place::Versions | Place::Operations | Place::OpenApi);
-        (open && !self.is_get()).then(|| self.method_not_allowed(allowed))
-    }
-
-    fn method_not_allowed(&self, allowed: String) -> Response {
         let text = format!("This address takes {allowed}.");
         let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, exception(ErrorKind::NotSupported), &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {

@@ -1,0 +1,56 @@
+//! What stands behind an address of the Web API.
+
+use crate::contract::netserver::web::{self, AGENT, BASE, OPENAPI, RESOURCE, Route};
+use crate::contract::netserver::{LICENSE, Operation};
+
+pub(super) enum Place {
+    /// Which versions there are.
+    Versions,
+    /// What is called where.
+    Operations,
+    OpenApi,
+    Agent(&'static Operation),
+    /// The routes of one path, one for each method.
+    Resource(Vec<&'static Route>),
+    Nothing,
+}
+
+impl Place {
+    /// By the segments of the path below `/api`, decoded; without regard to case.
+    pub(super) fn of(segments: &[String]) -> Place {
+        let is = |at: usize, name: &str| segments.get(at).is_some_and(|segment| segment.eq_ignore_ascii_case(name));
+        let version = BASE.rsplit('/').next().unwrap_or_default();
+        match segments.len() {
+            0 => return Place::Versions,
+            _ if !is(0, version) => return Place::Nothing,
+            1 => return Place::Operations,
+            2 if is(1, OPENAPI) => return Place::OpenApi,
+            _ => {}
+        }
+        if is(1, RESOURCE) {
+            let routes: Vec<_> = web::routes_at(&segments[2..]).collect();
+            return if routes.is_empty() { Place::Nothing } else { Place::Resource(routes) };
+        }
+        let (agents, license) = AGENT.split_once('/').unwrap_or_default();
+        if segments.len() == 4 && is(1, agents) && is(2, license) {
+            let named = |operation: &&Operation| is(3, operation.name());
+            return LICENSE.operations.iter().find(named).map_or(Place::Nothing, Place::Agent);
+        }
+        Place::Nothing
+    }
+
+    /// The methods here, as the Allow header lists them; `None` where there is nothing.
+    pub(super) fn allowed(&self) -> Option<String> {
+        let mut methods: Vec<&str> = match self {
+            Place::Versions | Place::Operations | Place::OpenApi => vec!["GET"],
+            Place::Agent(_) => vec!["GET", "POST"],
+            Place::Resource(routes) => routes.iter().map(|route| route.method.name()).collect(),
+            Place::Nothing => return None,
+        };
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.push("OPTIONS");
+        Some(methods.join(", "))
+    }
+}
