@@ -208,8 +208,14 @@ fn misread(request: &Request) -> Option<StatusCode> {
 fn is_host(value: &HeaderValue) -> bool {
     // The longest name and port. Answers say it again and again.
     const BYTES_MAX: usize = 255 + ":65535".len();
-    let host = value.as_bytes();
-    host.is_empty() || host.len() <= BYTES_MAX && !host.contains(&b'@') && Authority::try_from(host).is_ok()
+    let typed = value.as_bytes();
+    if typed.is_empty() || typed.len() > BYTES_MAX || typed.iter().any(|byte| b"@,".contains(byte)) {
+        return typed.is_empty();
+    }
+    Authority::try_from(typed).is_ok_and(|authority| {
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        port.is_empty() || authority.port_u16().is_some()
+    })
 }
 
 /// An IPv4 client that came in over an IPv6 socket is still that IPv4 client.

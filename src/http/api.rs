@@ -8,7 +8,7 @@ mod place;
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -16,9 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::connection::RETRY_SECONDS;
-use super::message::{ContentType, Unread, not_a_call, read_body};
+use super::message::{ContentType, Unread, discard, not_a_call, read_body};
 use super::{App, TypedPath, percent_decode};
-use crate::contract::Field;
 use crate::contract::message::Record;
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
@@ -26,6 +25,7 @@ use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
 use crate::contract::netserver::web::{self, AGENT, BASE, MEDIA_TYPES, ROUTES, Route, Segment, parameter};
 use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
+use crate::contract::{Field, log_outcome};
 use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::service::{CallContext, Identity};
 use crate::soap::encoding;
@@ -65,7 +65,7 @@ struct Exchange<'a> {
     context: CallContext,
     /// What the client would like to read.
     format: Format,
-    /// Of the path below `/api`, as they were typed, decoded once; empty ones are dropped.
+    /// Of the path below `/api`, as they were typed, decoded once. A slash at the end adds none.
     segments: Vec<String>,
 }
 
@@ -73,7 +73,8 @@ impl Exchange<'_> {
     fn new(app: &Arc<App>, parts: Parts) -> Option<Exchange<'_>> {
         let context = app.context(&parts)?;
         let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
-        let segments = path.split('/').filter(|segment| !segment.is_empty()).skip(1);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let segments = path.split('/').skip(2);
         // In a path a plus sign is itself.
         let segments = segments.map(|segment| percent_decode(&segment.replace('+', "%2B"))).collect();
         let format = negotiation::format(&parts.headers);
@@ -81,6 +82,16 @@ impl Exchange<'_> {
     }
 
     async fn answer(&self, body: Body) -> Response {
+        let mut body = Some(body);
+        let answer = self.answer_to(&mut body).await;
+        if let Some(unread) = body {
+            discard(unread, &self.parts.headers);
+        }
+        answer
+    }
+
+    /// Takes the body if it is to be read.
+    async fn answer_to(&self, body: &mut Option<Body>) -> Response {
         let place = Place::of(&self.segments);
         if self.parts.method == Method::OPTIONS
             && let Some(allowed) = place.allowed()
@@ -142,13 +153,13 @@ impl Exchange<'_> {
     // Arguments ------------------------------------------------------------------------------------------------------
 
     /// The arguments of an agent call: members of the one object that is its body.
-    async fn object(&self, operation: &'static Operation, body: Body) -> Result<Record, Refused> {
-        let (text, syntax) = self.body(body).await?;
+    async fn object(&self, operation: &'static Operation, body: &mut Option<Body>) -> Result<Record, Refused> {
+        let (text, syntax) = self.text(body).await?;
         read::object(&text, syntax, operation.input, &self.app.limits.xml).map_err(Refused::Malformed)
     }
 
     /// The arguments of a call of the resource, wherever its route has them.
-    async fn arguments(&self, route: &'static Route, body: Body) -> Result<Record, Refused> {
+    async fn arguments(&self, route: &'static Route, body: &mut Option<Body>) -> Result<Record, Refused> {
         let mut arguments = Record::new(route.operation().input);
         for (segment, typed) in route.path.iter().zip(&self.segments[2..]) {
             if let Segment::Argument(name) = segment {
@@ -163,18 +174,24 @@ impl Exchange<'_> {
             }
         }
         if let Some(name) = route.body {
-            let (text, syntax) = self.body(body).await?;
+            let (text, syntax) = self.text(body).await?;
             let value = read::value(&text, syntax, route.kind(name), &self.app.limits.xml);
             arguments = arguments.with_some(name, value.map_err(Refused::Malformed)?);
+        } else if route.method == web::Method::Delete && body.as_ref().is_some_and(|body| !body.is_end_stream()) {
+            // It is of another path, which takes away less.
+            let text = format!("{} has no body. Whose modules are to be taken away?", route.template());
+            return Err(Refused::Malformed(text));
         }
         Ok(arguments)
     }
 
-    async fn body(&self, body: Body) -> Result<(String, Syntax), Refused> {
+    /// The body, if its type and charset are taken.
+    async fn text(&self, body: &mut Option<Body>) -> Result<(String, Syntax), Refused> {
         let codings = self.parts.headers.get_all(header::CONTENT_ENCODING);
         if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Refused::Coding);
         }
+        let body = body.take().unwrap_or_default();
         let bytes = read_body(body, &self.parts.headers, &self.app.limits).await.map_err(Refused::Unread)?;
         let typed = match self.parts.headers.contains_key(header::CONTENT_TYPE) {
             true => ContentType::of(&self.parts.headers).unwrap_or_default(),
@@ -217,7 +234,7 @@ impl Exchange<'_> {
             arguments,
         };
         match operation.call(call).await {
-            Ok(record) => self.result(operation, &record, surface),
+            Ok(record) => self.result(&record, surface),
             Err(error) => self.failed(&error, surface),
         }
     }
@@ -235,13 +252,17 @@ impl Exchange<'_> {
         }
     }
 
-    fn result(&self, operation: &Operation, record: &Record, surface: Surface) -> Response {
+    fn result(&self, record: &Record, surface: Surface) -> Response {
         let Some((Field { kind, .. }, value)) = record.fields().next() else {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
         if value.is_none() && surface == Surface::Resource {
-            let text = format!("{} found nothing under this name.", operation.name());
-            return self.error(StatusCode::NOT_FOUND, exception(ErrorKind::ObjectEntityMismatch), &text);
+            let kind = ErrorKind::ObjectEntityMismatch;
+            return self.error(
+                StatusCode::NOT_FOUND,
+                exception(kind),
+                "There is no such owner, or no such module of it.",
+            );
         }
         let selected = self.query("$select").map(|text| Select::parse(&text));
         let select = selected.as_ref().unwrap_or(Select::everything());
@@ -252,7 +273,10 @@ impl Exchange<'_> {
     async fn known(&self, identity: &Identity) -> Result<(), Response> {
         match self.app.service.principal(&self.context, identity).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.failed(&error, Surface::Resource)),
+            Err(error) => {
+                log_outcome("none", &self.app.service.metrics, &self.context, Some(&error));
+                Err(self.failed(&error, Surface::Resource))
+            }
         }
     }
 

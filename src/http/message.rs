@@ -4,7 +4,7 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
@@ -89,9 +89,8 @@ pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limi
         false => tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await,
     };
     let outcome = read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }));
-    // Who asked first whether to send it reads the answer before that.
-    if matches!(outcome, Err(Unread::TooLong { .. })) && !headers.contains_key(header::EXPECT) {
-        tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard(body)));
+    if matches!(outcome, Err(Unread::TooLong { .. })) {
+        discard(body, headers);
     }
     outcome
 }
@@ -109,19 +108,24 @@ async fn read_to_end(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Unrea
     Ok(bytes)
 }
 
-/// How much, and how long, of a body that is too large.
-const DISCARD_BYTES_MAX: usize = 32 << 20;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Lets a client send the rest of what is not taken, so that it comes to read why. If the connection were closed before
-/// that, the reset would take the answer with it.
-async fn discard(mut body: Body) {
-    let mut bytes = 0;
-    while bytes < DISCARD_BYTES_MAX
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        bytes += frame.data_ref().map_or(0, |data| data.len());
+/// Lets a client send the rest of what is not read, in bounds, so that it comes to read why. If the connection were closed
+/// before that, the reset would take the answer with it.
+pub(super) fn discard(mut body: Body, headers: &HeaderMap) {
+    const BYTES_MAX: usize = 32 << 20;
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    // Who asked first whether to send it reads the answer before that.
+    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
+        return;
     }
+    let discard = async move {
+        let mut bytes = 0;
+        while bytes < BYTES_MAX
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            bytes += frame.data_ref().map_or(0, |data| data.len());
+        }
+    };
+    tokio::spawn(tokio::time::timeout(TIMEOUT, discard));
 }
 
 /// Refuses a message with a header block we are told to understand and do not, or cannot tell whether we must.

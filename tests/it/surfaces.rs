@@ -145,9 +145,7 @@ impl Surface {
         let status = STATUSES.iter().find(|(name, _)| *name == exception).map(|(_, status)| *status);
         assert_eq!(status, Some(answer.status), "{answer:?}");
         match self {
-            Surface::Resource(_) if text == format!("{operation} found nothing under this name.") => {
-                Ok(null("Response"))
-            }
+            Surface::Resource(_) if text == "There is no such owner, or no such module of it." => Ok(null("Response")),
             _ => Err(refusal(exception, text, "Nobody is signed in. Send Authorization with ")),
         }
     }

@@ -306,11 +306,12 @@ fn every_answer_is_for_its_caller_only() {
 #[test]
 fn every_call_is_in_the_log_under_the_id_of_its_answer() {
     let mut program = Program::with(&(sample_data() + SEED), "debug");
-    let ask = |line: &str, body: &str| {
-        let head = format!("{line} HTTP/1.1\r\nHost: test.example\r\n{}{JSON}", basic("agent", PASSWORD));
+    let ask_as = |password: &str, line: &str, body: &str| {
+        let head = format!("{line} HTTP/1.1\r\nHost: test.example\r\n{}{JSON}", basic("agent", password));
         let answer = program.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
         (answer.status, answer.header("x-request-id").expect("an id").to_owned())
     };
+    let ask = |line: &str, body: &str| ask_as(PASSWORD, line, body);
     let calls = [
         (
             ask("PUT /api/v1/License/CONTOSO/7", r#"["SQLBACKUP"]"#),
@@ -326,6 +327,18 @@ fn every_call_is_in_the_log_under_the_id_of_its_answer() {
             "The body is not JSON",
         ),
         (ask("DELETE /api/v1/License/CONTOSO", ""), 403, "The role 'agent'", "code=\"AccessDenied\""),
+        (
+            ask_as("wrong", "GET /api/v1/Agents/License/GetShopUrl", ""),
+            401,
+            "not signed in",
+            "code=\"InvalidSoapCredentials\"",
+        ),
+        (
+            ask_as("wrong", "POST /api/v1/Agents/License/GetShopUrl", "["),
+            401,
+            "not signed in",
+            "code=\"InvalidSoapCredentials\"",
+        ),
     ];
     let log = program.kill();
     for ((status, id), expected, says, field) in calls {

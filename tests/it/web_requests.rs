@@ -303,6 +303,61 @@ fn bodies_in_bounds() {
     assert_eq!((answer.status, &*answer.body), (200, r#""https://shop.example/?a=1&b=2""#));
 }
 
+/// As few as XML may have: each takes hundreds of bytes when it is read, and anybody may send them.
+#[test]
+fn json_has_as_many_values_as_xml() {
+    let api = Api::start();
+    let body = |modules: usize| {
+        let modules = vec!["{}"; modules].join(",");
+        format!(r#"{{"LicenseInfo":{{"New":{{"OwnerName":"CONTOSO","ModuleLicenses":[{modules}]}}}}}}"#)
+    };
+    let line = format!("POST {AGENT}/ValidateLicenseInfo");
+    // Four more values are around them; in an array each item counts twice, for its comma and for itself.
+    let answer = api.ask(&line, JSON, body(4_000));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = api.ask(&line, JSON, body(80_000));
+    assert_invalid(&answer);
+    assert!(answer.body.contains("more than 8192 values"), "{answer:?}");
+}
+
+/// A path whose id was forgotten would otherwise be that of the owner, who would be removed.
+#[test]
+fn to_delete_too_much_by_mistake_is_refused() {
+    let api = Api::start();
+    api.0.sql("UPDATE seat SET account_id = NULL");
+    for (path, status) in
+        [("CONTOSO/", 400), ("CONTOSO", 400), ("/CONTOSO", 404), ("CONTOSO//", 404), ("/7", 404), ("//", 404)]
+    {
+        let answer = api.ask(&format!("DELETE /api/v1/License/{path}"), JSON, r#"["SQLBACKUP"]"#);
+        let kind = if status == 400 { "SoInvalidArgumentException" } else { "SoNotFoundException" };
+        assert_error(&answer, status, kind);
+    }
+    assert_eq!(api.0.query::<i64>("SELECT count(*) FROM entity WHERE owner_name = 'CONTOSO'"), 1);
+    assert_error(&api.ask("GET /api/v1/License//SQLBACKUP", "", ""), 404, "SoNotFoundException");
+    let answer = api.ask("DELETE /api/v1/License/CONTOSO/", "", "");
+    assert_eq!((answer.status, &parsed(&answer)["Succeeded"]), (200, &json!(true)), "{answer:?}");
+}
+
+/// The first call of many clients has no credentials, and they read nothing before all of it is sent.
+#[test]
+fn who_sends_a_body_for_nothing_gets_to_read_why() {
+    let api = Api::start();
+    let body = vec![b' '; 20_000_000];
+    for (line, headers, status) in [
+        (format!("POST {AGENT}/GetLicenseFromDB"), JSON.to_owned(), 401),
+        (format!("POST {AGENT}/GetNothing"), basic("admin", PASSWORD), 404),
+        (format!("PATCH {AGENT}/GetLicenseFromDB"), basic("admin", PASSWORD), 405),
+        (
+            format!("POST {AGENT}/GetLicenseFromDB"),
+            format!("{}Content-Encoding: br\r\n", basic("admin", PASSWORD)),
+            415,
+        ),
+        (format!("POST {AGENT}/GetLicenseFromDB"), basic("admin", PASSWORD), 413),
+    ] {
+        assert_eq!(api.bare(&line, &headers, &body).status, status, "{line}");
+    }
+}
+
 // Addresses ---------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -125,7 +125,8 @@ impl Route {
     pub fn matches(&self, segments: &[String]) -> bool {
         let fits = |(own, typed): (&Segment, &String)| match own {
             Literal(name) => name.eq_ignore_ascii_case(typed),
-            Argument(name) => !matches!(self.kind(name), Kind::Int) || typed.parse::<i32>().is_ok(),
+            Argument(name) if matches!(self.kind(name), Kind::Int) => typed.parse::<i32>().is_ok(),
+            Argument(_) => !typed.is_empty(),
         };
         self.path.len() == segments.len() && self.path.iter().zip(segments).all(fits)
     }

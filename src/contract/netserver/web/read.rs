@@ -31,7 +31,7 @@ impl Syntax {
 pub fn object(text: &str, syntax: Syntax, of: &'static ComplexType, limits: &Limits) -> Result<Record, String> {
     match syntax {
         _ if text.trim().is_empty() => Ok(Record::new(of)),
-        Syntax::Json => match json(text)? {
+        Syntax::Json => match json(text, limits)? {
             Json::Null => Ok(Record::new(of)),
             Json::Object(members) => record(&members, of),
             _ => Err("The body is not a JSON object.".to_owned()),
@@ -48,7 +48,7 @@ pub fn object(text: &str, syntax: Syntax, of: &'static ComplexType, limits: &Lim
 pub fn value(text: &str, syntax: Syntax, kind: Kind, limits: &Limits) -> Result<Option<Value>, String> {
     match syntax {
         _ if text.trim().is_empty() => Ok(None),
-        Syntax::Json => from_json(&json(text)?, kind, "The body"),
+        Syntax::Json => from_json(&json(text, limits)?, kind, "The body"),
         Syntax::Xml => {
             let root = envelope::document(text, limits).map_err(|e| format!("The body could not be read: {e}."))?;
             message::read_value(&root, kind, None).map_err(|e| e.reason)
@@ -65,8 +65,27 @@ pub fn from_text(text: &str, kind: Kind, name: &str) -> Result<Option<Value>, St
     }
 }
 
-fn json(text: &str) -> Result<Json, String> {
+/// Bounded like XML: a few bytes of text become hundreds in memory.
+fn json(text: &str, limits: &Limits) -> Result<Json, String> {
+    if values_at_most(text) > limits.elements_max {
+        return Err(format!("The body could not be read: more than {} values.", limits.elements_max));
+    }
     serde_json::from_str(text).map_err(|e| format!("The body is not JSON: {e}."))
+}
+
+/// How many values there can be in JSON: one at first, one in each array and object, and one behind each comma.
+fn values_at_most(text: &str) -> usize {
+    let (mut values, mut in_string, mut escaped) = (1, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' | b',' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 fn record(members: &serde_json::Map<String, Json>, of: &'static ComplexType) -> Result<Record, String> {
@@ -161,4 +180,23 @@ fn enumeration(text: &str, of: &'static Enumeration, name: &str) -> Result<Value
     found
         .map(|value| Value::Enumeration(value))
         .ok_or_else(|| format!("{name} is not one of {}.", of.values.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_without_reading_them() {
+        for (text, values) in [
+            ("", 1),
+            ("5", 1),
+            (r#""a,b""#, 1),
+            ("[1,2,3]", 4),
+            (r#"{"a":1,"b":[{},{}]}"#, 6),
+            (r#"["\",[{",","\\",",]"]"#, 4),
+        ] {
+            assert_eq!(values_at_most(text), values, "{text}");
+        }
+    }
 }
