@@ -101,7 +101,7 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     pub public_url: Option<String>,
     pub trusted_proxies: http::TrustedProxies,
-    pub allowed_origins: http::AllowedOrigins,
+    pub cors_origins: http::CorsOrigins,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub auth: auth::Options,
@@ -179,7 +179,7 @@ impl Config {
             listen: o.listen.ok_or_else(|| set("listen"))?,
             metrics_listen: o.metrics_listen,
             public_url: o.public_url,
-            allowed_origins: o
+            cors_origins: o
                 .cors_origins
                 .unwrap_or_default()
                 .parse()

@@ -99,18 +99,20 @@ pub enum Retry {
 #[derive(Debug)]
 pub struct Error {
     pub kind: Kind,
+    /// When to call again, if that is worth it.
     pub retry: Option<Retry>,
     message: String,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// The service could not do its work; nothing was changed. `message` is for the caller, `cause` for the log only.
+    /// The service could not do its work, and to call again is safe. `message` is for the caller, `cause` for the log only.
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error { kind: Kind::UnexpectedError, retry: None, message: message.into(), cause: Some(cause.into()) }
     }
 
-    pub fn retry(self, retry: Retry) -> Error {
+    /// The same error, of a call that may be made again.
+    pub fn with_retry(self, retry: Retry) -> Error {
         Error { retry: Some(retry), ..self }
     }
 

@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::service::{CallContext, Service};
 use crate::soap::envelope;
 
-pub use api::AllowedOrigins;
+pub use api::CorsOrigins;
 pub use connection::{Shutdown, serve};
 pub use forwarded::TrustedProxies;
 
@@ -80,7 +80,7 @@ pub struct App {
     /// Whose word on the client and its address counts.
     pub trusted_proxies: TrustedProxies,
     /// Whose pages may call the Web API.
-    pub allowed_origins: AllowedOrigins,
+    pub cors_origins: CorsOrigins,
 }
 
 impl App {

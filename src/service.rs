@@ -332,12 +332,12 @@ impl Service {
                 ),
                 "sign-in throttled",
             )
-            .retry(Retry::After(wait))),
+            .with_retry(Retry::After(wait))),
             (Err(AuthError::Busy), _) => Err(Error::unexpected(
                 "Too many sign-ins at once. Nothing was changed; call again in a few seconds.",
                 "sign-in queue full",
             )
-            .retry(Retry::Soon)),
+            .with_retry(Retry::Soon)),
         }
     }
 }
@@ -369,5 +369,5 @@ fn store_failed(error: StoreError) -> Error {
         StoreError::CommitFailed(_) => "The license database failed while saving. It is safe to call again.",
     };
     let error = Error::unexpected(message, error);
-    if passes { error.retry(Retry::Soon) } else { error }
+    if passes { error.with_retry(Retry::Soon) } else { error }
 }

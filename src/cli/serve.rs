@@ -36,7 +36,7 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
         limits: config.limits.clone(),
         public_url: config.public_url,
         trusted_proxies: config.trusted_proxies,
-        allowed_origins: config.allowed_origins,
+        cors_origins: config.cors_origins,
     };
     runtime.block_on(async {
         let listener = listen(config.listen).await?;

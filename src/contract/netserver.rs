@@ -72,10 +72,29 @@ pub struct Operation {
     pub output: &'static ComplexType,
     /// Whether it does anything but say that it is not supported.
     pub is_supported: bool,
-    pub run: Run,
+    /// Whether it assigns seats or takes them away, and so may be refused by what there is.
+    pub changes_seats: bool,
+    run: Run,
 }
 
 impl Operation {
+    const fn new(
+        documentation: &'static str,
+        input: &'static ComplexType,
+        output: &'static ComplexType,
+        run: Run,
+    ) -> Operation {
+        Operation { documentation, input, output, is_supported: true, changes_seats: false, run }
+    }
+
+    const fn not_supported(self) -> Operation {
+        Operation { is_supported: false, ..self }
+    }
+
+    const fn changes_seats(self) -> Operation {
+        Operation { changes_seats: true, ..self }
+    }
+
     pub fn name(&self) -> &'static str {
         self.input.name
     }

@@ -1,5 +1,5 @@
-//! The Web API: License over plain HTTP, as agent calls and as a resource. Who calls is looked at before what they want;
-//! what is answered, and in which form, follows from the operations' description.
+//! The Web API: License over plain HTTP, as agent calls and as a resource. Nobody who is not signed in is told anything of
+//! what they want; what is answered, and in which form, follows from the operations' description.
 
 mod authorization;
 mod cors;
@@ -32,7 +32,7 @@ use crate::soap::encoding;
 use negotiation::Format;
 use place::Place;
 
-pub use cors::AllowedOrigins;
+pub use cors::CorsOrigins;
 
 const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
 
@@ -40,7 +40,7 @@ const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
 pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let origin = parts.headers.get(header::ORIGIN).cloned();
-    let mut response = match app.allowed_origins.preflight(&parts) {
+    let mut response = match app.cors_origins.preflight(&parts) {
         Some(answer) => answer,
         None => match Exchange::new(&app, parts) {
             Some(exchange) => {
@@ -52,7 +52,7 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
         },
     };
     let headers = response.headers_mut();
-    app.allowed_origins.mark(origin, headers);
+    app.cors_origins.mark(origin, headers);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
@@ -113,13 +113,13 @@ impl Exchange<'_> {
             && self.parts.method == Method::POST
         {
             let arguments = self.object(operation, body).await;
-            return self.call(operation, arguments, identity, Surface::Agent).await;
+            return self.call(operation, arguments, identity, Style::Agent).await;
         }
         if let Place::Resource(routes) = &place
             && let Some(route) = routes.iter().find(|route| self.is_method(route))
         {
             let arguments = self.arguments(route, body).await;
-            return self.call(route.operation(), arguments, identity, Surface::Resource).await;
+            return self.call(route.operation(), arguments, identity, Style::Resource).await;
         }
         match (self.known(&identity).await, &place) {
             (Err(refused), _) => refused,
@@ -217,13 +217,13 @@ impl Exchange<'_> {
         operation: &'static Operation,
         arguments: Result<Record, Refused>,
         identity: Identity,
-        surface: Surface,
+        style: Style,
     ) -> Response {
         let arguments = match arguments {
             Ok(arguments) => arguments,
             // Nobody who is not signed in learns what a call needs.
             Err(refused) => {
-                return self.known(&identity).await.err().unwrap_or_else(|| self.refused(&refused, surface));
+                return self.known(&identity).await.err().unwrap_or_else(|| self.refused(&refused, style));
             }
         };
         let call = Call {
@@ -234,8 +234,8 @@ impl Exchange<'_> {
             arguments,
         };
         match operation.call(call).await {
-            Ok(record) => self.result(&record, surface),
-            Err(error) => self.failed(&error, surface),
+            Ok(record) => self.result(&record, style),
+            Err(error) => self.failed(&error, style),
         }
     }
 
@@ -252,11 +252,11 @@ impl Exchange<'_> {
         }
     }
 
-    fn result(&self, record: &Record, surface: Surface) -> Response {
+    fn result(&self, record: &Record, style: Style) -> Response {
         let Some((Field { kind, .. }, value)) = record.fields().next() else {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
-        if value.is_none() && surface == Surface::Resource {
+        if value.is_none() && style == Style::Resource {
             let kind = ErrorKind::ObjectEntityMismatch;
             return self.error(
                 StatusCode::NOT_FOUND,
@@ -275,17 +275,17 @@ impl Exchange<'_> {
             Ok(_) => Ok(()),
             Err(error) => {
                 log_outcome("none", &self.app.service.metrics, &self.context, Some(&error));
-                Err(self.failed(&error, Surface::Resource))
+                Err(self.failed(&error, Style::Resource))
             }
         }
     }
 
     // Answers --------------------------------------------------------------------------------------------------------
 
-    fn failed(&self, error: &Error, surface: Surface) -> Response {
+    fn failed(&self, error: &Error, style: Style) -> Response {
         match error.kind {
             ErrorKind::InvalidSoapCredentials => self.unauthorized(),
-            ErrorKind::InvalidInputParameters if surface == Surface::Agent => self.invalid(&explain(error)),
+            ErrorKind::InvalidInputParameters if style == Style::Agent => self.invalid(&explain(error)),
             kind => {
                 let (status, wait) = match error.retry {
                     None => (status(kind), None),
@@ -302,12 +302,12 @@ impl Exchange<'_> {
         }
     }
 
-    fn refused(&self, refused: &Refused, surface: Surface) -> Response {
+    fn refused(&self, refused: &Refused, style: Style) -> Response {
         const EXCEPTION: &str = exception(ErrorKind::InvalidInputParameters);
         let text = refused.to_string();
         not_a_call(self.app, &self.context, &text);
         match refused {
-            Refused::Malformed(_) if surface == Surface::Agent => self.invalid(&text),
+            Refused::Malformed(_) if style == Style::Agent => self.invalid(&text),
             Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
             Refused::MediaType | Refused::Charset | Refused::Coding => {
                 self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text)
@@ -394,9 +394,9 @@ fn json(text: String) -> Response {
     Format::default().respond(StatusCode::OK, text)
 }
 
-/// Which of the two ways a call came in.
+/// Which of the two styles a call is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Surface {
+enum Style {
     Agent,
     Resource,
 }

@@ -84,12 +84,13 @@ impl SqliteStore {
     /// than this program, or whose schema was tampered with.
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let connection = open::writer(path, options.busy_timeout)?;
-        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max())?);
+        let reads_max = reads_max();
+        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max)?);
         let writer = Writer::start(connection, options, metrics)?;
         Ok(SqliteStore {
             writer,
             readers,
-            reads: Arc::new(Semaphore::new(reads_max())),
+            reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
             enroll: options.enroll,
         })

@@ -266,7 +266,7 @@ fn run(
         limits: options.limits.clone(),
         public_url: options.public_url,
         trusted_proxies: options.trusted_proxies.parse().expect("proxies"),
-        allowed_origins: options.cors_origins.parse().expect("origins"),
+        cors_origins: options.cors_origins.parse().expect("origins"),
     });
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");

@@ -23,32 +23,17 @@ pub static LICENSE: Contract = Contract {
 
 /// An operation whose answer holds one `Response`.
 macro_rules! operation {
-    ($name:literal, [$($argument:expr),*] -> $response:expr, not_supported, $documentation:literal) => {
-        Operation {
-            is_supported: false,
-            ..operation!(@any $name, [$($argument),*] -> $response, not_supported, $documentation)
-        }
-    };
-    ($name:literal, $($rest:tt)*) => {
-        operation!(@any $name, $($rest)*)
-    };
-    (@any $name:literal, [$($argument:expr),*] -> $response:expr, $run:ident, $documentation:literal) => {{
+    ($name:literal, [$($argument:expr),*] -> $response:expr, $run:ident, $documentation:literal) => {{
         static OUTPUT: ComplexType = ComplexType {
             name: concat!($name, "Response"),
             fields: &[Field { name: "Response", kind: $response }],
         };
-        Operation {
-            documentation: $documentation,
-            input: &ComplexType { name: $name, fields: &[$($argument),*] },
-            output: &OUTPUT,
-            is_supported: true,
-            run: |call| {
-                Box::pin(async {
-                    let Response { value, refused } = $run(call).await?.into();
-                    Ok(Done { answer: Record::new(&OUTPUT).with_some("Response", value), refused })
-                })
-            },
-        }
+        Operation::new($documentation, &ComplexType { name: $name, fields: &[$($argument),*] }, &OUTPUT, |call| {
+            Box::pin(async {
+                let Response { value, refused } = $run(call).await?.into();
+                Ok(Done { answer: Record::new(&OUTPUT).with_some("Response", value), refused })
+            })
+        })
     }};
 }
 
@@ -71,7 +56,7 @@ static OPERATIONS: &[Operation] = &[
     operation!("GetLicenseFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         get_license_from_license_server, "Gets the license of an owner: in force, as its issuer grants it now, and with usage."),
     operation!("GetModuleLicenseHistoryFromLicenseServer", [LICENSE_INFO_ARGUMENT, MODULE_LICENSE_ARGUMENT] -> Kind::String,
-        not_supported, "Gets a text on the history of a module. Not supported."),
+        not_supported, "Gets a text on the history of a module. Not supported.").not_supported(),
     operation!("ValidateLicenseInfo", [LICENSE_INFO_ARGUMENT] -> Kind::Complex(&LICENSE_RESULT),
         validate_license_info, "Says whether a license can be activated as it stands."),
     operation!("ActivateLicenseInfo", [NEW_LICENSE] -> Kind::Complex(&LICENSE_RESULT),
@@ -89,7 +74,7 @@ static OPERATIONS: &[Operation] = &[
     operation!("RemoveLicenseFromDB", [MODULE_OWNER] -> Kind::Complex(&LICENSE_RESULT),
         remove_license_from_db, "Forgets an owner and its license, of which no seat may be in use. Needs the role admin."),
     operation!("GetLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
-        not_supported, "Reads a license file. Not supported."),
+        not_supported, "Reads a license file. Not supported.").not_supported(),
     operation!("GetShopUrl", [OWNER_NAME] -> Kind::String,
         get_shop_url, "Gets the address of an owner's shop."),
     operation!("GetUserLicensesMDOList", [] -> Kind::Array(&ARRAY_OF_SELECTABLE_MDO_LIST_ITEM),
@@ -97,13 +82,13 @@ static OPERATIONS: &[Operation] = &[
     operation!("GetModuleLicenseFromDB", [OWNER_NAME, MODULE_NAME] -> Kind::Complex(&MODULE_LICENSE),
         get_module_license_from_db, "Gets one module of an owner."),
     operation!("AddLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
-        not_supported, "Reads a license file and activates it. Not supported."),
+        not_supported, "Reads a license file and activates it. Not supported.").not_supported(),
     operation!("GetThirdPartyLicenseAssignments", [ASSOCIATE_ID, MODULE_OWNER] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
         get_third_party_license_assignments, "Gets the modules of an owner that a user holds."),
     operation!("AssignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
-        assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user holds then. Needs the role agent."),
+        assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user holds then. Needs the role agent.").changes_seats(),
     operation!("UnassignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
-        unassign_third_party_licenses, "Takes modules of an owner from a user, and gets those that the user still holds. Needs the role admin."),
+        unassign_third_party_licenses, "Takes modules of an owner from a user, and gets those that the user still holds. Needs the role admin.").changes_seats(),
 ];
 
 const OWNER_NAME: Field = Field { name: "OwnerName", kind: Kind::String };

@@ -14,7 +14,7 @@ use crate::contract::{ComplexType, Declared, Enumeration, Field, Kind};
 use crate::seats::LicenseType;
 
 const JSON_TYPE: [&str; 1] = ["application/json"];
-/// Of bodies that are one value. All of the above are taken, but a generator of clients (openapi-python-client 0.29) writes
+/// Of bodies that are one value. All of [`MEDIA_TYPES`] are taken, but a generator of clients (openapi-python-client 0.29) writes
 /// a test that always fails at run time where a list can be sent as JSON under several names.
 const VALUE_TYPES: [&str; 2] = ["application/json", "application/xml"];
 
@@ -142,7 +142,12 @@ fn agent_call(operation: &Operation, schemas: &mut Schemas) -> Json {
     let mut call = head(operation, AGENT_TAG, &format!("v1LicenseAgent_{}", operation.name()));
     call["parameters"] = json!([shared("parameters", "Select"), shared("parameters", "TimeZone")]);
     call["requestBody"] = agent_body(operation, schemas);
-    let refusals = REFUSALS.iter().filter(|refusal| refusal.status != "405" && refusal.name != BAD_REQUEST);
+    let refusals = REFUSALS.iter().filter(|refusal| match refusal.status {
+        "400" => refusal.name == INVALID_REQUEST,
+        "404" | "409" => operation.changes_seats,
+        "405" => false,
+        _ => true,
+    });
     call["responses"] = responses(operation, answer, refusals);
     call
 }
@@ -189,7 +194,7 @@ fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
     let refusals = REFUSALS.iter().filter(|refusal| match refusal.status {
         "400" => refusal.name == BAD_REQUEST,
         "405" => route.method != Method::Get && route.path.iter().any(|segment| is_int(route, segment)),
-        "409" => route.method != Method::Get,
+        "409" => operation.changes_seats,
         "408" | "413" | "415" => route.body.is_some(),
         _ => true,
     });

@@ -24,50 +24,45 @@ pub static SO_PRINCIPAL: Contract = Contract {
 
 /// In the order of the published document.
 static OPERATIONS: &[Operation] = &[
-    Operation {
-        documentation: "Says what stands behind this address. Needs no sign-in.",
-        input: &ComplexType { name: "GetSystemInfo", fields: &[] },
-        output: &GET_SYSTEM_INFO_RESPONSE,
-        is_supported: true,
-        run: |call| Box::pin(get_system_info(call)),
-    },
-    Operation {
-        documentation: "Signs in by what the environment offers. It offers nothing here.",
-        input: &ComplexType { name: "AuthenticateImplicit", fields: &[] },
-        output: &AUTHENTICATE_RESPONSE,
-        is_supported: true,
-        run: |_| Box::pin(async { Ok(refused()) }),
-    },
-    Operation {
-        documentation: "Signs in with a user name and password, or with a ticket as user name and a blank password.",
-        input: &ComplexType {
+    Operation::new(
+        "Says what stands behind this address. Needs no sign-in.",
+        &ComplexType { name: "GetSystemInfo", fields: &[] },
+        &GET_SYSTEM_INFO_RESPONSE,
+        |call| Box::pin(get_system_info(call)),
+    ),
+    Operation::new(
+        "Signs in by what the environment offers. It offers nothing here.",
+        &ComplexType { name: "AuthenticateImplicit", fields: &[] },
+        &AUTHENTICATE_RESPONSE,
+        |_| Box::pin(async { Ok(refused()) }),
+    ),
+    Operation::new(
+        "Signs in with a user name and password, or with a ticket as user name and a blank password.",
+        &ComplexType {
             name: "AuthenticateUsernamePassword",
             fields: &[Field { name: "UserName", kind: Kind::String }, Field { name: "Password", kind: Kind::String }],
         },
-        output: &AUTHENTICATE_RESPONSE,
-        is_supported: true,
-        run: |call| Box::pin(authenticate_username_password(call)),
-    },
-    Operation {
-        documentation: "Signs in with data of any kind. None is known here.",
-        input: &ComplexType {
+        &AUTHENTICATE_RESPONSE,
+        |call| Box::pin(authenticate_username_password(call)),
+    ),
+    Operation::new(
+        "Signs in with data of any kind. None is known here.",
+        &ComplexType {
             name: "AuthenticateGeneric",
             fields: &[Field { name: "AuthenticationData", kind: Kind::Declared(&AUTHENTICATION_GENERIC_DATA) }],
         },
-        output: &AUTHENTICATE_RESPONSE,
-        is_supported: true,
-        run: |_| Box::pin(async { Ok(refused()) }),
-    },
-    Operation {
-        documentation: "Signs in with a token: a ticket of this service.",
-        input: &ComplexType {
+        &AUTHENTICATE_RESPONSE,
+        |_| Box::pin(async { Ok(refused()) }),
+    ),
+    Operation::new(
+        "Signs in with a token: a ticket of this service.",
+        &ComplexType {
             name: "AuthenticateWithAccessToken",
             fields: &[Field { name: "AccessToken", kind: Kind::String }],
         },
-        output: &AUTHENTICATE_RESPONSE,
-        is_supported: true,
-        run: |call| Box::pin(authenticate_with_access_token(call)),
-    },
+        &AUTHENTICATE_RESPONSE,
+        |call| Box::pin(authenticate_with_access_token(call)),
+    ),
 ];
 
 /// One for all four ways to sign in.

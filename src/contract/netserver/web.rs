@@ -26,7 +26,7 @@ pub const MEDIA_TYPES: [&str; 6] = [
     "application/json-patch+json",
     "application/merge-patch+json",
 ];
-/// Of the arguments of an agent call too.
+/// A form, as which an agent call takes its arguments too.
 pub const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// Whether a body of one of [`MEDIA_TYPES`] is XML; the others are JSON.
@@ -36,6 +36,7 @@ pub fn is_xml(media_type: &str) -> bool {
 
 /// One method on one path of the resource.
 pub struct Route {
+    /// GET stands for HEAD too.
     pub method: Method,
     /// Below [`RESOURCE`].
     pub path: &'static [Segment],
@@ -43,9 +44,11 @@ pub struct Route {
     pub query: &'static [&'static str],
     /// The argument that is the body.
     pub body: Option<&'static str>,
+    /// Name of the operation behind it.
     pub operation: &'static str,
 }
 
+/// A method of HTTP that the resource has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -55,6 +58,7 @@ pub enum Method {
 }
 
 impl Method {
+    /// As it stands in a request.
     pub const fn name(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -110,6 +114,7 @@ impl Route {
         self
     }
 
+    /// The operation behind it.
     pub fn operation(&self) -> &'static Operation {
         let found = LICENSE.operation(self.operation);
         found.unwrap_or_else(|| panic!("there is no operation {}: a mistake in ROUTES", self.operation))

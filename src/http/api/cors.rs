@@ -8,28 +8,32 @@ use axum::response::{IntoResponse as _, Response};
 
 /// Origins, such as `https://tools.example.com`, separated by blanks; `*` for all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedOrigins(Vec<String>);
+pub struct CorsOrigins(Vec<String>);
 
-impl FromStr for AllowedOrigins {
+impl FromStr for CorsOrigins {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let origins: Vec<String> = text.split_ascii_whitespace().map(str::to_ascii_lowercase).collect();
         match origins.iter().find(|origin| !is_origin(origin)) {
-            Some(wrong) => {
-                Err(format!("'{wrong}' is no origin: write scheme, host and port, such as https://tools.example.com"))
-            }
-            None => Ok(AllowedOrigins(origins)),
+            Some(wrong) => Err(format!(
+                "'{wrong}' is no origin: write scheme and host, and the port if it is not the default one, such as https://tools.example.com"
+            )),
+            None => Ok(CorsOrigins(origins)),
         }
     }
 }
 
 fn is_origin(text: &str) -> bool {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ',']))
+    // Browsers never write a default port.
+    let default_port = if text.starts_with("https:") { ":443" } else { ":80" };
+    let can_be =
+        |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', ',', '@']) && !host.ends_with(default_port);
+    text == "*" || host.is_some_and(can_be)
 }
 
-impl AllowedOrigins {
+impl CorsOrigins {
     /// The answer to a browser that asks whether a page may call. Nobody signs in for that.
     pub(super) fn preflight(&self, parts: &Parts) -> Option<Response> {
         let asks = parts.method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);

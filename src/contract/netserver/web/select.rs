@@ -17,6 +17,7 @@ const DEPTH_MAX: usize = 16;
 static EVERYTHING: Select = Select { everything: true, members: BTreeMap::new() };
 
 impl Select {
+    /// What is wanted by who does not say.
     pub fn everything() -> &'static Select {
         &EVERYTHING
     }

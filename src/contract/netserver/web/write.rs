@@ -14,11 +14,14 @@ use crate::soap::xml::Writer;
 #[derive(Clone, Copy)]
 pub struct Written<'a> {
     pub value: Option<&'a Value>,
+    /// Of the value, also where there is none.
     pub kind: Kind,
+    /// How much of it.
     pub select: &'a Select,
 }
 
 impl Written<'_> {
+    /// On one line.
     pub fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|e| unreachable!("all keys are strings and nothing fails: {e}"))
     }
@@ -77,7 +80,7 @@ fn wanted<'a>(record: &'a Record, select: &'a Select) -> impl Iterator<Item = (&
     record.fields().map(move |(field, value)| {
         let written = match select.of(field.name) {
             Some(select) => Written { value, kind: field.kind, select },
-            // As a string, for a dictionary that is not there is none, but empty.
+            // Of the kind of a string, because that is null where there is none. A dictionary would be an empty one.
             None => Written { value: None, kind: Kind::String, select },
         };
         (field.name, written)
