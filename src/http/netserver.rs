@@ -8,7 +8,9 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{ContentType, Unread, not_a_call, read_body, respond, understand, unsupported_media_type};
+use super::message::{
+    ContentType, Unread, discard, not_a_call, read_body, respond, understand, unsupported_media_type,
+};
 use super::{App, TypedPath, pages};
 use crate::contract::ComplexType;
 use crate::contract::message::{self, Nulls, Record, Value};
@@ -56,7 +58,10 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
     let typed = match content_type.version() {
         Some(version) => version,
         None if content_type.media_type == "application/xml" => Version::Soap11,
-        None => return unsupported_media_type(),
+        None => {
+            discard(body, &parts.headers);
+            return unsupported_media_type();
+        }
     };
     let Some(context) = app.context(&parts) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

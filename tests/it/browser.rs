@@ -64,6 +64,8 @@ impl Browser {
         );
         let opened = browser.request("POST", "/session", &body);
         browser.session = string(&opened, "sessionId").unwrap_or_else(|| panic!("no session: {opened}"));
+        // A click that sends a form may return before the next page is there: elements are waited for.
+        browser.command("POST", "/timeouts", "{\"implicit\":20000}");
         browser
     }
 

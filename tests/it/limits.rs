@@ -4,6 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
+use seatkeeper::contract::netserver::LICENSE;
 use seatkeeper::http::Limits;
 
 use crate::harness::*;
@@ -134,6 +135,14 @@ fn who_sends_too_much_gets_to_read_that() {
         let mut client = server.connect();
         client.0.write_all(&[head, body].concat()).expect("all of it is sent");
         assert_eq!(statuses(&rest(&mut client)), [413], "in chunks: {is_chunked}");
+    }
+    for path in [PATH, LICENSE.path] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let mut client = server.connect();
+        client.0.write_all(&[head.as_bytes(), &body].concat()).expect("all of it is sent");
+        assert_eq!(statuses(&rest(&mut client)), [415], "{path}");
     }
 }
 
