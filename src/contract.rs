@@ -137,7 +137,7 @@ pub enum Kind {
     Ints,
     /// Something contracts declare and this service has nothing to say in: null when written, passed over when read.
     Declared(&'static Declared),
-    /// One of these, which only the Web API has: the SOAP contract is older than it.
+    /// One of these, which only answers of the Web API have: the SOAP contract is older than it.
     WebApi(&'static Kind),
 }
 

@@ -1,5 +1,7 @@
 //! Records: the contents of a message by its described type, and their way from and to XML.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
@@ -162,16 +164,27 @@ impl Record {
     }
 }
 
+impl Value {
+    /// A simple value as text; `None` of one that has parts, and of null.
+    pub fn text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Value::String(text) | Value::DateTime(text) => Some(text.into()),
+            Value::Enumeration(name) => Some((*name).into()),
+            Value::Int(number) => Some(number.to_string().into()),
+            Value::Boolean(value) => Some(if *value { "true" } else { "false" }.into()),
+            Value::Base64(bytes) => Some(BASE64.encode(bytes).into()),
+            Value::NullableDateTime(time) => time.map(|time| time.to_string().into()),
+            Value::Record(_) | Value::Array(_) | Value::Strings(_) | Value::Ints(_) => None,
+        }
+    }
+}
+
 fn write_value(w: &mut Writer, name: &'static str, value: &Value, nulls: Nulls) {
+    if let Some(text) = value.text() {
+        w.leaf(name, &text);
+        return;
+    }
     match value {
-        Value::String(text) => w.leaf(name, text),
-        Value::Int(number) => w.leaf(name, &number.to_string()),
-        Value::Boolean(value) => w.leaf(name, if *value { "true" } else { "false" }),
-        Value::Base64(bytes) => w.leaf(name, &BASE64.encode(bytes)),
-        Value::NullableDateTime(Some(time)) => w.leaf(name, &time.to_string()),
-        Value::NullableDateTime(None) => w.nil(name),
-        Value::DateTime(text) => w.leaf(name, text),
-        Value::Enumeration(value) => w.leaf(name, value),
         Value::Record(record) => {
             w.open(name);
             record.write(w, nulls);
@@ -192,6 +205,8 @@ fn write_value(w: &mut Writer, name: &'static str, value: &Value, nulls: Nulls) 
             values.iter().for_each(|value| _ = w.leaf("a:int", &value.to_string()));
             w.close()
         }
+        // Null: a simple value has a text otherwise.
+        _ => w.nil(name),
     };
 }
 

@@ -95,6 +95,7 @@ impl Operation {
         Operation { changes_seats: true, ..self }
     }
 
+    /// As it is called on every surface.
     pub fn name(&self) -> &'static str {
         self.input.name
     }

@@ -82,13 +82,15 @@ impl fmt::Display for Unread {
     }
 }
 
+/// All of a body, in bounds.
 pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Vec<u8>, Unread> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let read = match length.is_some_and(|length| length > limits.body_bytes_max as u64) {
-        true => Ok(Err(Unread::TooLong { bytes_max: limits.body_bytes_max })),
-        false => tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await,
+    let outcome = if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
+        Err(Unread::TooLong { bytes_max: limits.body_bytes_max })
+    } else {
+        let read = tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await;
+        read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }))
     };
-    let outcome = read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }));
     if matches!(outcome, Err(Unread::TooLong { .. })) {
         discard(body, headers);
     }

@@ -1,15 +1,13 @@
 //! What the NetServer services say of themselves: their WSDLs against the facts of the vendor's, the address in them, and the
 //! page for people.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use seatkeeper::contract::netserver::{Contract, LICENSE, SO_PRINCIPAL, wsdl};
 
 use crate::documents::golden;
 use crate::harness::*;
-use crate::validator::{self, INSTALL};
+use crate::validator;
 
 const SERVICES: [&Contract; 2] = [&LICENSE, &SO_PRINCIPAL];
 
@@ -33,17 +31,7 @@ fn the_wsdls_state_the_facts_of_the_vendors() {
 
 /// The facts that a WSDL states, one a line.
 fn facts(wsdl: &str) -> String {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/contract_facts.py");
-    let mut child = Command::new(validator::python())
-        .arg(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", validator::python().display()));
-    child.stdin.take().expect("piped").write_all(wsdl.as_bytes()).expect("the program reads its input");
-    let output = child.wait_with_output().expect("the program ends");
-    assert!(output.status.success(), "{}. {INSTALL}", output.status);
-    String::from_utf8(output.stdout).expect("UTF-8")
+    validator::run("contract_facts.py", wsdl)
 }
 
 #[test]

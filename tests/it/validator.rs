@@ -21,6 +21,22 @@ pub fn python() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/venv/bin/python")
 }
 
+/// What a program in `tests/clients` writes about what it reads.
+pub fn run(program: &str, input: &str) -> String {
+    let mut child = start(program);
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("the program reads its input");
+    let output = child.wait_with_output().expect("the program ends");
+    assert!(output.status.success(), "{}. {INSTALL}", output.status);
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn start(program: &str) -> Child {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let mut command = Command::new(python());
+    command.arg(clients.join(program)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.spawn().unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", python().display()))
+}
+
 /// Fails the test that got a SOAP answer with something wrong in it. Without that Python nothing is checked here; the
 /// tests of `clients` fail then, and say what to do.
 pub fn check(answer: &Answer) {
@@ -73,13 +89,7 @@ struct Validator {
 
 impl Validator {
     fn start() -> Validator {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/validate.py");
-        let mut child = Command::new(python())
-            .arg(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", python().display()));
+        let mut child = start("validate.py");
         let found = BufReader::new(child.stdout.take().expect("piped"));
         let mut validator = Validator { answers: child.stdin.take().expect("piped"), found, child };
         let netserver = [&netserver::LICENSE, &netserver::SO_PRINCIPAL]

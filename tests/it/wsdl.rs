@@ -2,12 +2,9 @@
 //! schemas of their own, in `tests/clients/description.py`; a document that is spoilt for a rule must be seen to be.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use crate::harness::*;
-use crate::validator::{self, INSTALL};
+use crate::validator;
 
 pub struct Rule {
     pub id: &'static str,
@@ -206,16 +203,6 @@ fn the_wsdl_holds_to_the_basic_profile() {
 
 /// For each document, what is wrong with it by each rule.
 fn problems(documents: &[String]) -> Vec<BTreeMap<String, Vec<String>>> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/description.py");
-    let mut child = Command::new(validator::python())
-        .arg(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", validator::python().display()));
     let input = serde_json::to_string(documents).expect("JSON");
-    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("the program reads its input");
-    let output = child.wait_with_output().expect("the program ends");
-    assert!(output.status.success(), "{}. {INSTALL}", output.status);
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    serde_json::from_str(&validator::run("description.py", &input)).expect("JSON")
 }

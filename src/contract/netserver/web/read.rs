@@ -103,8 +103,7 @@ fn record(members: &serde_json::Map<String, Json>, of: &'static ComplexType) -> 
 fn from_json(value: &Json, kind: Kind, name: &str) -> Result<Option<Value>, String> {
     let unfit = |what: &str| Err(format!("{name} is not {what}."));
     Ok(Some(match (kind, value) {
-        (Kind::Declared(_), _) | (_, Json::Null) => return Ok(None),
-        (Kind::WebApi(kind), _) => return from_json(value, *kind, name),
+        (Kind::Declared(_) | Kind::WebApi(_), _) | (_, Json::Null) => return Ok(None),
         (Kind::String | Kind::Base64, Json::String(text)) => Value::String(text.clone()),
         (Kind::String | Kind::Base64, _) => return unfit("a string"),
         (Kind::DateTime | Kind::NullableDateTime, Json::String(text)) => Value::DateTime(text.trim().to_owned()),

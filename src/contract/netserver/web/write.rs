@@ -1,7 +1,5 @@
 //! Carriers as JSON and as XML, member by member in the order of their description. All members are always there.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use super::select::Select;
@@ -57,12 +55,7 @@ impl Written<'_> {
             }
             Some(Value::Strings(values)) => values.iter().for_each(|value| _ = w.leaf("string", value)),
             Some(Value::Ints(values)) => values.iter().for_each(|value| _ = w.leaf("int", &value.to_string())),
-            Some(Value::Int(number)) => _ = w.text(&number.to_string()),
-            Some(Value::Boolean(value)) => _ = w.text(if *value { "true" } else { "false" }),
-            Some(Value::Base64(bytes)) => _ = w.text(&BASE64.encode(bytes)),
-            Some(Value::String(text) | Value::DateTime(text)) => _ = w.text(text),
-            Some(Value::Enumeration(name)) => _ = w.text(name),
-            Some(Value::NullableDateTime(time)) => _ = w.text(&time.map(|t| t.to_string()).unwrap_or_default()),
+            Some(simple) => _ = w.text(&simple.text().unwrap_or_default()),
         }
     }
 }
@@ -109,10 +102,7 @@ impl Serialize for Written<'_> {
             Some(Value::Ints(values)) => values.serialize(serializer),
             Some(Value::Int(number)) => serializer.serialize_i32(*number),
             Some(Value::Boolean(value)) => serializer.serialize_bool(*value),
-            Some(Value::Base64(bytes)) => serializer.serialize_str(&BASE64.encode(bytes)),
-            Some(Value::String(text) | Value::DateTime(text)) => serializer.serialize_str(text),
-            Some(Value::Enumeration(name)) => serializer.serialize_str(name),
-            Some(Value::NullableDateTime(time)) => time.map(|t| t.to_string()).serialize(serializer),
+            Some(simple) => simple.text().serialize(serializer),
         }
     }
 }
