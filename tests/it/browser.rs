@@ -216,3 +216,32 @@ fn the_browser_loads_the_style_and_reports_nothing_against_the_policy() {
     let refused = browser.evaluate("performance.getEntriesByType('resource').map(r => r.name.split('/').pop())");
     assert_eq!(refused, "{\"value\":[\"LicenseManagementService.asmx?style\"]}", "nothing else is fetched");
 }
+
+/// What a page of each of two origins gets to see when one of them is listed. A preflight comes before each call, because
+/// of its headers.
+#[test]
+fn a_page_of_a_listed_origin_calls_the_web_api() {
+    let listed = Server::start();
+    let other = Server::start();
+    let origins: &'static str = format!("http://{}", listed.address).leak();
+    let api = Server::with(Options { seed: owners_data(), cors_origins: origins, ..Options::default() });
+    let browser = Browser::open(1200, 900);
+    let call = |method: &str, path: &str, body: &str| {
+        browser.evaluate(&format!(
+            "fetch('http://{}/api/v1/License/{path}', {{method: '{method}', body: {body}, headers: \
+             {{'Authorization': 'Basic ' + btoa('admin:{PASSWORD}'), 'SO-TimeZone': 'NO', 'Content-Type': 'application/json'}}}}) \
+             .then(async r => [r.status, r.headers.get('so-timezone'), (await r.text()).length > 10].join(), e => e.name)",
+            api.address
+        ))
+    };
+    let names = "JSON.stringify(['SQLBACKUP'])";
+    browser.go(&format!("http://{}/healthz", listed.address));
+    assert_eq!(call("GET", "CONTOSO", "null"), "{\"value\":\"200,NO,true\"}");
+    assert_eq!(call("PUT", "CONTOSO/101", names), "{\"value\":\"200,NO,true\"}");
+    assert_eq!(call("GET", "NOBODY", "null"), "{\"value\":\"404,NO,true\"}");
+    browser.go(&format!("http://{}/healthz", other.address));
+    assert_eq!(call("GET", "CONTOSO", "null"), "{\"value\":\"TypeError\"}");
+    // Its preflight kept the call from being made at all.
+    assert_eq!(call("DELETE", "CONTOSO/101", names), "{\"value\":\"TypeError\"}");
+    assert_eq!(api.query::<i64>("SELECT count(*) FROM seat WHERE account_id = 101"), 1);
+}
