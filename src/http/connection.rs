@@ -72,8 +72,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, metric
         });
         let connection = http1::Builder::new()
             .header_read_timeout(None)
-            // A client may say that it sends no more and still want its answer.
-            .half_close(true)
+            // A client that ends its side is taken for gone, and its call is dropped if it has still to wait: those that
+            // give up and call again are many, those that want an answer nonetheless few.
+            .half_close(false)
             .max_header_size(limits.head_bytes_max)
             // The read buffer grows with the bodies that come and stays that large while the connection rests. hyper
             // takes no less than 8 KiB.

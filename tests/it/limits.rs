@@ -146,19 +146,6 @@ fn who_sends_too_much_gets_to_read_that() {
     }
 }
 
-/// Clients of that kind are rare, but shell scripts with nc are of it.
-#[test]
-fn who_ends_sending_is_answered() {
-    let server = Server::start();
-    let mut client = server.connect();
-    client.0.write_all(&post11(&call())).expect("send");
-    client.0.shutdown(std::net::Shutdown::Write).expect("shut down");
-    assert_eq!(statuses(&rest(&mut client)), [200]);
-    let mut idle = server.connect();
-    idle.0.shutdown(std::net::Shutdown::Write).expect("shut down");
-    assert_eq!(rest(&mut idle), b"", "and closed at once");
-}
-
 #[test]
 fn a_message_is_as_rich_as_allowed_and_no_richer() {
     let server = Server::start();

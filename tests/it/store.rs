@@ -47,6 +47,39 @@ fn a_short_lock_is_waited_for() {
     assert_eq!(waiting.receive().code(), "Success");
 }
 
+/// Agents give up and call again. A seat for one that is no longer there would be told to nobody, and the next call would
+/// be refused for it.
+#[test]
+fn a_caller_that_goes_away_before_its_turn_takes_no_seat() {
+    let server = with_busy_timeout(Duration::from_secs(30));
+    assert_eq!(server.assign("first", 42, "SqlBackup").code(), "Success");
+    let other = connection(&server.database());
+    other.execute_batch("BEGIN IMMEDIATE").expect("lock");
+    let send = |username: &str| {
+        let mut client = server.connect();
+        let call = post11(&assign_envelope("agent", PASSWORD, username, 42, "SqlBackup"));
+        std::io::Write::write_all(&mut client.0, &call).expect("send");
+        // Another call is answered meanwhile, so this one has been begun.
+        assert_eq!(server.get("/healthz").status, 200);
+        client
+    };
+    let mut patient = send("patient");
+    drop(send("gone"));
+    let is_alone = || server.metrics.render().contains("seatkeeper_connections 1\n");
+    // Not seen at all it would fail below.
+    (0..1000).find(|_| {
+        is_alone() || {
+            std::thread::sleep(Duration::from_millis(5));
+            false
+        }
+    });
+    other.execute_batch("COMMIT").expect("unlock");
+    assert_eq!(patient.receive().code(), "Success");
+    let holders: String =
+        server.query("SELECT group_concat(username) FROM account JOIN seat ON account_id = account.id");
+    assert_eq!(holders, "first,patient");
+}
+
 /// Calls that were committed, and commits.
 fn groups(server: &Server) -> (u64, u64) {
     let metrics = server.metrics.render();

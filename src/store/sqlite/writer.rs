@@ -183,6 +183,8 @@ const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Runs the calls of one group in the transaction that was begun, commits, and only then answers them.
 fn write_group(connection: &Connection, group: &mut Vec<Box<dyn Job>>, metrics: &Metrics) {
+    // Some may have gone while the lock was waited for.
+    group.retain(|job| !job.is_cancelled());
     let begun = Instant::now();
     metrics.group_calls.observe(group.len() as f64);
     let committed = run_all(connection, group).map_err(store_error).and_then(|outcomes| {
