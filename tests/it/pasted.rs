@@ -21,7 +21,8 @@ fn the_calls_in_the_documents_do_what_is_said_of_them() {
         let calls = calls(&document);
         assert!(calls.len() >= calls_min, "{file}: {} calls", calls.len());
         // One shell, because a call may use what one before it kept.
-        let mut script = "set -o pipefail; curl() { command curl --fail-with-body --noproxy '*' \"$@\"; }\n".to_owned();
+        let mut script =
+            "set -o pipefail; curl() { command curl -q --fail-with-body --noproxy '*' \"$@\"; }\n".to_owned();
         for (call, _) in &calls {
             script += &format!("{}\necho; echo \"{END}$?\"\n", call.replace(ADDRESS, &demo.address));
         }
@@ -64,6 +65,8 @@ impl Demo {
         let mut process = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
             .args(["demo", "--listen", "127.0.0.1:0", "--database"])
             .arg(directory.join("demo.db"))
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "TMPDIR"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

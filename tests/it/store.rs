@@ -97,6 +97,7 @@ fn hand_written_sql_gets_its_turn_between_commits() {
     const STATEMENTS: usize = 50;
     let server = Server::start();
     let (is_done, commits) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let administrator = connection(&server.database());
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {
             let busy = connection(&server.database());
@@ -108,18 +109,23 @@ fn hand_written_sql_gets_its_turn_between_commits() {
                 std::thread::sleep(Duration::from_micros(300));
             }
         });
-        let administrator = connection(&server.database());
+        let mut passed_by = Vec::new();
         let outcome = (0..STATEMENTS).try_for_each(|n| {
             // Into the middle of a transaction of the other.
             std::thread::sleep(Duration::from_millis(7));
-            administrator.execute_batch(&format!("UPDATE entity SET name = 'n{n}' WHERE id = 43"))
+            let before = commits.load(Ordering::Relaxed);
+            let outcome = administrator.execute_batch(&format!("UPDATE entity SET name = 'n{n}' WHERE id = 43"));
+            passed_by.push(commits.load(Ordering::Relaxed) - before);
+            outcome
         });
         is_done.store(true, Ordering::Relaxed);
-        outcome
+        outcome.map(|()| passed_by)
     });
-    outcome.expect("each gets its turn");
-    let passed_by = commits.into_inner() / STATEMENTS;
-    assert!(passed_by < 40, "{passed_by} commits for each statement");
+    let mut passed_by = outcome.expect("each gets its turn");
+    passed_by.sort_unstable();
+    // A few, where SQLite's way takes dozens.
+    let passed_by = passed_by[STATEMENTS / 2];
+    assert!(passed_by < 20, "{passed_by} commits for each statement");
 }
 
 #[test]

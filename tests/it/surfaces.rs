@@ -60,6 +60,34 @@ const ROUTES: [(&str, &str, &str, &str); 13] = [
     ),
 ];
 
+#[test]
+fn every_route_of_the_resource_is_asked() {
+    use seatkeeper::contract::netserver::web;
+    let mut ours: Vec<String> =
+        ROUTES.iter().map(|(operation, method, path, body)| format!("{operation} {method} {path} {body}")).collect();
+    let mut theirs: Vec<String> = web::ROUTES
+        .iter()
+        .map(|route| {
+            let path: String = route
+                .path
+                .iter()
+                .map(|segment| match segment {
+                    web::Segment::Literal(name) => format!("/{name}"),
+                    web::Segment::Argument(name) => format!("/{{{name}}}"),
+                })
+                .collect();
+            let query: Vec<String> =
+                route.query.iter().map(|name| format!("{}={{{name}}}", web::parameter(name))).collect();
+            let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+            let body = route.body.unwrap_or_default();
+            format!("{} {} {path}{query} {body}", route.operation, route.method.name())
+        })
+        .collect();
+    ours.sort();
+    theirs.sort();
+    assert_eq!(ours, theirs);
+}
+
 /// What the resource takes for something else where an int follows: no owner has these names.
 const RESERVED: [&str; 2] = ["USER", "SITE"];
 /// Bytes of an address that can be sent.

@@ -345,6 +345,7 @@ fn with_offsets(asked: &mut Asked) -> bool {
     let mut differ = false;
     for form in [Form::Json, Form::Xml] {
         let suffixed = told(Surface::Agent(form), Some(&zone));
+        assert_eq!((lines(&suffixed).len(), lines(&local).len()), (lines(&instants).len(), lines(&instants).len()));
         for ((suffixed, local), instant) in lines(&suffixed).iter().zip(lines(&local)).zip(lines(&instants)) {
             if local == instant {
                 assert_eq!(*suffixed, instant);
