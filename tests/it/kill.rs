@@ -27,10 +27,7 @@ type Answered = (Holding, String);
 #[test]
 fn every_acknowledged_seat_survives_a_kill() {
     let kills = number_from("SEATKEEPER_KILLS").unwrap_or(50);
-    let seed = number_from("SEATKEEPER_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-    // The test runner shows what was printed when the test fails.
-    println!("SEATKEEPER_SEED={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Random::from_seed();
     let acknowledged: usize = (1..=kills)
         .step_by(KILLS_PER_FILE)
         .map(|first| {
@@ -264,7 +261,15 @@ pub fn number_from(variable: &str) -> Option<u64> {
 pub struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    /// Begins as SEATKEEPER_SEED says; else anywhere, and says where.
+    pub fn from_seed() -> Random {
+        let seed = number_from("SEATKEEPER_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+        // The test runner shows what was printed when the test fails.
+        println!("SEATKEEPER_SEED={seed}");
+        Random::new(seed)
+    }
+
+    fn new(seed: u64) -> Random {
         Random(seed.max(1))
     }
 

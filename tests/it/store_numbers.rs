@@ -38,9 +38,7 @@ const OUTCOMES: [&str; 10] = [
 #[test]
 fn the_numbers_of_owners_are_those_of_the_rows() {
     let operations = number_from("SEATKEEPER_OPERATIONS").unwrap_or(600);
-    let seed = number_from("SEATKEEPER_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-    println!("SEATKEEPER_SEED={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Random::from_seed();
     let licenses = Licenses::new();
     licenses.sql("INSERT INTO account (id, username, entity_id) VALUES (8, 'joe', 42); UPDATE account SET active = 1");
     let connection = licenses.connection();

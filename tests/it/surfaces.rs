@@ -15,6 +15,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::harness::*;
 use crate::netserver_soap::{at, shape};
+use crate::web::parsed;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surface {
@@ -347,10 +348,6 @@ fn refusal(exception: String, text: String, sign_in: &str) -> (String, String) {
     }
     assert!(text.starts_with(sign_in), "{text}");
     (exception, String::new())
-}
-
-fn parsed(answer: &Answer) -> Json {
-    serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
 }
 
 fn root_name(kind: Kind) -> &'static str {

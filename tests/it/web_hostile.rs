@@ -286,9 +286,7 @@ fn request(targets: &[String], bodies: &[String], random: &mut Random) -> Vec<u8
 /// much comes.
 #[test]
 fn damaged_requests() {
-    let seed = number_from("SEATKEEPER_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-    println!("SEATKEEPER_SEED={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Random::from_seed();
     // A damaged password is one more that is wrong.
     let auth = auth::Options { failures_max: u32::MAX, ..auth::Options::default() };
     let api = Api(Server::with(Options { seed: owners_data(), auth, ..Options::default() }));

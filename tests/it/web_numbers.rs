@@ -85,9 +85,7 @@ const FIRST: [(&str, &[&str]); 8] = [
 #[test]
 fn all_surfaces_tell_the_same_and_the_numbers_are_those_of_the_rows() {
     let snapshots = number_from("SEATKEEPER_SNAPSHOTS").unwrap_or(24);
-    let seed = number_from("SEATKEEPER_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-    println!("SEATKEEPER_SEED={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Random::from_seed();
     let server = Server::with_owners();
     server.sql(
         "INSERT INTO entity (id, parent_id, name, owner_name) VALUES (420, 42, 'Contoso West', 'WEST');
