@@ -8,10 +8,21 @@ pub mod fault;
 mod names;
 pub mod xml;
 
+use std::borrow::Cow;
+
 /// Namespace of `xsi:nil` and `xsi:type`.
 pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 /// Namespace of the XML Schema types.
 pub const XSD: &str = "http://www.w3.org/2001/XMLSchema";
+
+/// As much of what a client wrote as is repeated to it. A name or value can be as long as a message.
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    const CHARS_MAX: usize = 200;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
 
 /// SOAP 1.1 or 1.2. An answer uses the version of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

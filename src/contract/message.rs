@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
 use crate::soap::envelope::Element;
+use crate::soap::excerpt;
 use crate::soap::xml::Writer;
 
 /// Values of the fields of one complex type, in its order; `None`: not there.
@@ -210,9 +211,11 @@ fn write_value(w: &mut Writer, name: &'static str, value: &Value, nulls: Nulls) 
     };
 }
 
-/// A value that does not fit its type. Worded as .NET words it.
+/// A value that does not fit its type.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ValueError {
+    /// First the sentence of .NET, unchanged, because clients may look for it; then which element it is about, and what to
+    /// send there.
     pub reason: String,
     /// Where the offending element ends, as a byte offset into the message.
     pub at: usize,
@@ -224,9 +227,11 @@ pub struct ValueError {
 /// No `namespace`: elements go by their local names alone, in any case.
 pub fn read(element: &Element, of: &'static ComplexType, namespace: Option<&str>) -> Result<Record, ValueError> {
     let mut record = Record::new(of);
+    // A repeated element that was null first stays null.
+    let mut seen = vec![false; of.fields.len()];
     for child in &element.children {
         let Some(at) = of.fields.iter().position(|f| is_named(child, namespace, f.name)) else { continue };
-        if record.values[at].is_none() {
+        if !std::mem::replace(&mut seen[at], true) {
             record.values[at] = read_value(child, of.fields[at].kind, namespace)?;
         }
     }
@@ -255,13 +260,32 @@ pub fn read_value(element: &Element, kind: Kind, namespace: Option<&str>) -> Res
             let items = element.children.iter().filter(|c| is_named(c, namespace, "string") && !c.is_nil());
             Ok(Some(Value::Strings(items.map(|item| item.text.clone()).collect())))
         }
-        _ => read_simple(element, kind).map(Some).map_err(|reason| ValueError { reason, at: element.end }),
+        _ => read_simple(element, kind)
+            .map(Some)
+            .map_err(|reason| ValueError { reason: format!("{reason} {}", expected(element, kind)), at: element.end }),
     }
+}
+
+/// What .NET does not say of a value that does not fit.
+fn expected(element: &Element, kind: Kind) -> String {
+    let what = match kind {
+        Kind::Int => {
+            let text = excerpt(&element.text);
+            format!("a whole number from {} to {}, and holds '{text}'", i32::MIN, i32::MAX)
+        }
+        Kind::Boolean => "true or false, in lower case".to_owned(),
+        Kind::Enumeration(of) => format!("one of: {}", of.values.join(", ")),
+        Kind::Base64 => "Base-64 with its padding".to_owned(),
+        Kind::NullableDateTime => "a date-time like 2026-01-31T12:00:00Z".to_owned(),
+        _ => "text without elements".to_owned(),
+    };
+    format!("Element '{}' takes {what}.", excerpt(&element.name))
 }
 
 fn read_simple(element: &Element, kind: Kind) -> Result<Value, String> {
     if let Some(child) = element.children.first() {
-        return Err(format!("Element '{}' was not expected inside '{}'.", child.name, element.name));
+        let (child, element) = (excerpt(&child.name), excerpt(&element.name));
+        return Err(format!("Element '{child}' was not expected inside '{element}'."));
     }
     let text = element.text.as_str();
     match kind {
@@ -270,7 +294,7 @@ fn read_simple(element: &Element, kind: Kind) -> Result<Value, String> {
         Kind::Boolean => match text.trim() {
             "true" | "1" => Ok(Value::Boolean(true)),
             "false" | "0" => Ok(Value::Boolean(false)),
-            other => Err(format!("The string '{other}' is not a valid Boolean value.")),
+            other => Err(format!("The string '{}' is not a valid Boolean value.", excerpt(other))),
         },
         Kind::Base64 => {
             let digits: String = text.split_ascii_whitespace().collect();
@@ -278,7 +302,8 @@ fn read_simple(element: &Element, kind: Kind) -> Result<Value, String> {
             bytes.map(Value::Base64).map_err(|_| "The input is not a valid Base-64 string.".to_owned())
         }
         Kind::NullableDateTime => {
-            let time = text.trim().parse().map_err(|_| format!("The string '{text}' is not a valid AllXsd value."))?;
+            let time = text.trim().parse();
+            let time = time.map_err(|_| format!("The string '{}' is not a valid AllXsd value.", excerpt(text)))?;
             Ok(Value::NullableDateTime(Some(time)))
         }
         Kind::DateTime => Ok(Value::DateTime(text.trim().to_owned())),
@@ -300,7 +325,7 @@ fn read_enumeration(text: &str, of: &'static Enumeration) -> Result<Value, Strin
     let value = of.values.iter().find(|v| **v == text);
     value
         .map(|v| Value::Enumeration(v))
-        .ok_or_else(|| format!("Instance validation error: '{text}' is not a valid value for {}.", of.name))
+        .ok_or_else(|| format!("Instance validation error: '{}' is not a valid value for {}.", excerpt(text), of.name))
 }
 
 #[cfg(test)]
