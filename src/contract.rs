@@ -4,6 +4,7 @@
 //! read it, so what is served cannot drift from what is described.
 
 pub mod asmx;
+pub mod credential;
 pub mod help;
 pub mod message;
 pub mod netserver;

@@ -11,6 +11,8 @@ pub enum Kind {
     UnexpectedError,
     InvalidInputParameters,
     InvalidSoapCredentials,
+    /// There is no credential to check. Callers read `InvalidSoapCredentials`; the message says what is missing.
+    CredentialMissing,
     AlreadyExists,
     ObjectEntityMismatch,
     NoLicensePool,
@@ -28,7 +30,7 @@ impl Kind {
         match self {
             Self::UnexpectedError => 1,
             Self::InvalidInputParameters => 2,
-            Self::InvalidSoapCredentials => 3,
+            Self::InvalidSoapCredentials | Self::CredentialMissing => 3,
             Self::AlreadyExists => 52,
             Self::ObjectEntityMismatch => 53,
             Self::NoLicensePool => 1001,
@@ -46,7 +48,7 @@ impl Kind {
         match self {
             Self::UnexpectedError => "UnexpectedError",
             Self::InvalidInputParameters => "InvalidInputParameters",
-            Self::InvalidSoapCredentials => "InvalidSoapCredentials",
+            Self::InvalidSoapCredentials | Self::CredentialMissing => "InvalidSoapCredentials",
             Self::AlreadyExists => "AlreadyExists",
             Self::ObjectEntityMismatch => "ObjectEntityMismatch",
             Self::NoLicensePool => "NoLicensePool",
@@ -109,6 +111,12 @@ impl Error {
     /// The service could not do its work, and to call again is safe. `message` is for the caller, `cause` for the log only.
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error { kind: Kind::UnexpectedError, retry: None, message: message.into(), cause: Some(cause.into()) }
+    }
+
+    /// The call came without a credential. `message` says what is missing and where it belongs. It must follow from the
+    /// call alone, so that it tells nothing of who could sign in.
+    pub fn credential_missing(message: String) -> Error {
+        Error { kind: Kind::CredentialMissing, retry: None, message, cause: None }
     }
 
     /// The same error, of a call that may be made again.

@@ -34,6 +34,8 @@ pub struct CallContext {
 pub enum Identity {
     /// Nothing, or nothing that could be anybody's.
     Nobody,
+    /// Nothing, and the surface could tell what is missing: a sentence for the caller, in the terms of its protocol.
+    Missing(String),
     Password(Claim),
     Ticket(TicketProof),
 }
@@ -266,6 +268,7 @@ impl Service {
     ) -> Result<T, Error> {
         match identity {
             Identity::Nobody => Err(Refusal::CallerUnknown.into()),
+            Identity::Missing(sentence) => Err(Error::credential_missing(sentence.clone())),
             Identity::Password(claim) => self.as_claimed(context, claim, run).await,
             Identity::Ticket(proof) => {
                 let actor = Actor::Ticket(proof.clone());

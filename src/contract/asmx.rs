@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::message::{Record, Value};
+use super::credential::CredentialBlock;
+use super::message::{self, Record, Value, ValueError};
 use super::{
     Answer, Array, ComplexType, Contract, Enumeration, Field, Invocation, Kind, Operation, Streamed, log_outcome,
 };
@@ -14,6 +15,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Transfer};
 use crate::service::{CallContext, Identity};
+use crate::soap::envelope::Envelope;
 use crate::store::{Holder, HoldersRequest, PoolUse};
 
 /// The path of the service, as the vendor spells it.
@@ -207,10 +209,21 @@ pub static AUTH_HEADER: ComplexType = ComplexType {
     fields: &[Field { name: "UserName", kind: Kind::String }, Field { name: "Password", kind: Kind::String }],
 };
 
-/// The credentials in an AuthHeader block.
-pub fn identity(mut block: Record, context: &CallContext) -> Identity {
-    let password = block.take_string("Password").map(Password::new);
-    Identity::of_password(block.take_string("UserName"), password, context)
+/// The credentials in the AuthHeader block of a message. Of several blocks the first counts, whole: a user name of one
+/// and a password of another are nobody's.
+pub fn identity(envelope: &Envelope, context: &CallContext) -> Result<Identity, ValueError> {
+    const BLOCK: CredentialBlock =
+        CredentialBlock { namespace: CONTRACT.namespace, name: AUTH_HEADER.name, may_stand_beside: false };
+    let Some(block) = envelope.header_blocks.iter().find(|block| block.is(BLOCK.namespace, BLOCK.name)) else {
+        return Ok(Identity::Missing(BLOCK.missing(envelope)));
+    };
+    let mut record = message::read(block, &AUTH_HEADER, Some(CONTRACT.namespace))?;
+    let (user_name, password) = (record.take_string("UserName"), record.take_string("Password"));
+    Ok(match (user_name, password) {
+        (None, _) => Identity::Missing(BLOCK.field_missing(block, "UserName")),
+        (_, None) => Identity::Missing(BLOCK.field_missing(block, "Password")),
+        (user_name, password) => Identity::of_password(user_name, password.map(Password::new), context),
+    })
 }
 
 async fn assign_license(call: Invocation) -> Answer {

@@ -168,7 +168,7 @@ impl Call {
 /// Name of the exception that tells of an error of this kind, without its namespace `SuperOffice.Exceptions`.
 pub const fn exception(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::InvalidSoapCredentials => "SoSessionException",
+        ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => "SoSessionException",
         ErrorKind::InvalidInputParameters => "SoInvalidArgumentException",
         ErrorKind::AccessDenied => "SoSentryException",
         ErrorKind::ObjectEntityMismatch => "SoNotFoundException",

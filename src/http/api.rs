@@ -199,8 +199,7 @@ impl Exchange<'_> {
             false => ContentType { media_type: MEDIA_TYPES[0].to_owned(), ..ContentType::default() },
         };
         let syntax = Syntax::of_media_type(&typed.media_type).ok_or(Refused::MediaType)?;
-        let text = encoding::decode(&bytes, typed.charset.as_deref()).ok_or(Refused::Charset)?;
-        Ok((text.into_owned(), syntax))
+        Ok((encoding::decode(&bytes, typed.charset.as_deref()).into_owned(), syntax))
     }
 
     /// A parameter of the query; names compare without regard to case.
@@ -284,7 +283,7 @@ impl Exchange<'_> {
 
     fn failed(&self, error: &Error, style: Style) -> Response {
         match error.kind {
-            ErrorKind::InvalidSoapCredentials => self.unauthorized(),
+            ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => self.unauthorized(),
             ErrorKind::InvalidInputParameters if style == Style::Agent => self.invalid(&explain(error)),
             kind => {
                 let (status, wait) = match error.retry {
@@ -309,9 +308,7 @@ impl Exchange<'_> {
         match refused {
             Refused::Malformed(_) if style == Style::Agent => self.invalid(&text),
             Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
-            Refused::MediaType | Refused::Charset | Refused::Coding => {
-                self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text)
-            }
+            Refused::MediaType | Refused::Coding => self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text),
             Refused::Unread(unread) => {
                 let mut response = self.error(unread.status(), EXCEPTION, &text);
                 // The rest of the body is not read.
@@ -408,8 +405,6 @@ enum Refused {
     Malformed(String),
     #[error("The body is of a type that is not taken: send application/json.")]
     MediaType,
-    #[error("The body is in a charset that is not taken: send UTF-8.")]
-    Charset,
     #[error("The body is compressed: send it as it is.")]
     Coding,
     #[error("{0}")]
@@ -418,7 +413,7 @@ enum Refused {
 
 fn status(kind: ErrorKind) -> StatusCode {
     match kind {
-        ErrorKind::InvalidSoapCredentials => StatusCode::UNAUTHORIZED,
+        ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => StatusCode::UNAUTHORIZED,
         ErrorKind::InvalidInputParameters => StatusCode::BAD_REQUEST,
         ErrorKind::AccessDenied => StatusCode::FORBIDDEN,
         ErrorKind::ObjectEntityMismatch => StatusCode::NOT_FOUND,

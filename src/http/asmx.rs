@@ -6,27 +6,27 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{
-    ContentType, Unread, discard, not_a_call, read_body, respond, understand, unsupported_media_type,
-};
+use super::message::{ContentType, Refused, discard, not_a_call, read_body, respond, understand};
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
 use crate::contract::message::{self, Nulls};
 use crate::contract::{Answer, Contract, Invocation, Operation};
 use crate::service::{CallContext, Identity};
-use crate::soap::Version;
-use crate::soap::encoding;
 use crate::soap::envelope::{self, Element, Envelope, ReadError};
 use crate::soap::fault::{Fault, FaultCode, open_envelope};
 use crate::soap::xml::Writer;
+use crate::soap::{Version, encoding, excerpt};
 
 /// `POST` on the ASMX address.
 pub(super) async fn call(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let Some(context) = app.context(&parts) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let content_type = ContentType::of(&parts.headers).unwrap_or_default();
     let Some(typed) = content_type.version() else {
         if content_type.media_type != "application/x-www-form-urlencoded" {
@@ -36,15 +36,12 @@ pub(super) async fn call(State(app): State<Arc<App>>, request: Request) -> Respo
         {
             return page;
         }
-        return unsupported_media_type();
-    };
-    let Some(context) = app.context(&parts) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        return refuse(&app, &context, Refused::media_type(&parts.headers));
     };
     let started = Instant::now();
     let response = match read_body(body, &parts.headers, &app.limits).await {
         Ok(bytes) => answer(&app, &context, typed, &content_type, &parts.headers, &bytes).await,
-        Err(unread) => Refused::from(unread).response(typed),
+        Err(unread) => refuse(&app, &context, unread.into()),
     };
     tracing::debug!(
         request_id = %context.id,
@@ -53,6 +50,13 @@ pub(super) async fn call(State(app): State<Arc<App>>, request: Request) -> Respo
         "answered"
     );
     response
+}
+
+fn refuse(app: &App, context: &CallContext, refused: Refused) -> Response {
+    not_a_call(app, context, refused.reason());
+    // What .NET sends with each.
+    let understood = !matches!(&refused, Refused::Fault(_, _, fault) if fault.code == FaultCode::MustUnderstand);
+    refused.response(if understood { "private" } else { "private, max-age=0" })
 }
 
 /// The answer to a message that the test form made.
@@ -86,10 +90,7 @@ async fn answer(
             };
             respond(StatusCode::OK, version, "private, max-age=0", body)
         }
-        Err(refused) => {
-            not_a_call(app, context, refused.reason());
-            refused.response(typed)
-        }
+        Err(refused) => refuse(app, context, refused),
     }
 }
 
@@ -110,33 +111,28 @@ fn prepare(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Call, Refused> {
-    let text = encoding::decode(body, content_type.charset.as_deref()).ok_or(Refused::UnsupportedMediaType)?;
-    let envelope = envelope::read(&text, &app.limits.xml).map_err(Refused::from)?;
+    let text = encoding::decode(body, content_type.charset.as_deref());
+    let envelope = envelope::read(&text, &app.limits.xml).map_err(|error| unreadable(typed, error))?;
     let version = envelope.version;
     // A 1.2 envelope may come as text/xml, a 1.1 envelope not as application/soap+xml.
     if version == Version::Soap11 && typed == Version::Soap12 {
-        return Err(Refused::UnsupportedMediaType);
+        return Err(Refused::unsupported(
+            "The Content-Type application/soap+xml is for SOAP 1.2, and the envelope is of SOAP 1.1. Send it as text/xml; charset=utf-8, or an envelope of the namespace http://www.w3.org/2003/05/soap-envelope.",
+        ));
     }
-    let fault = |fault| Refused::Fault(version, fault);
+    let refused = |fault| self::fault(version, fault);
     // In this order: SOAP 1.2 part 1 §2.6, and R2725 of the WS-I Basic Profile.
-    understand(&envelope, |block| block.is(CONTRACT.namespace, AUTH_HEADER.name)).map_err(fault)?;
-    let operation = operation(&CONTRACT, typed, content_type, headers, &envelope).map_err(fault)?;
+    understand(&envelope, |block| block.is(CONTRACT.namespace, AUTH_HEADER.name)).map_err(refused)?;
+    let operation = operation(&CONTRACT, typed, content_type, headers, &envelope).map_err(refused)?;
 
-    let unreadable = |e: message::ValueError| {
+    let wrong_value = |e: message::ValueError| {
         let (line, column) = envelope::position(&text, e.at);
         let reason = e.reason;
-        fault(Fault::sender(format!(
+        refused(Fault::sender(format!(
             "Server was unable to read request. ---> There is an error in XML document ({line}, {column}). ---> {reason}"
         )))
     };
-    let identity = envelope
-        .header_blocks
-        .iter()
-        .find(|block| block.is(CONTRACT.namespace, AUTH_HEADER.name))
-        .map(|block| message::read(block, &AUTH_HEADER, Some(CONTRACT.namespace)))
-        .transpose()
-        .map_err(unreadable)?
-        .map_or(Identity::Nobody, |block| identity(block, context));
+    let identity = identity(&envelope, context).map_err(wrong_value)?;
     let request = envelope
         .body
         .as_ref()
@@ -145,7 +141,7 @@ fn prepare(
         .and_then(|body| body.children.iter().find(|c| c.is(CONTRACT.namespace, "request") && !c.is_nil()))
         .map(|request| message::read(request, operation.input, Some(CONTRACT.namespace)))
         .transpose()
-        .map_err(unreadable)?;
+        .map_err(wrong_value)?;
     Ok(Call { version, operation, identity, request })
 }
 
@@ -168,95 +164,69 @@ fn operation(
         // SOAPAction is compared URL-decoded.
         let action = percent_decode(unquote(&String::from_utf8_lossy(header.as_bytes())));
         return by_action(&action).ok_or_else(|| {
-            Fault::sender(format!("Server did not recognize the value of HTTP Header SOAPAction: {action}."))
+            Fault::sender(format!(
+                "Server did not recognize the value of HTTP Header SOAPAction: {action}. Send '{}/' and the name of an operation, or no SOAPAction.",
+                contract.namespace
+            ))
         });
     }
     let by_body =
         |body: &Element| if &*body.namespace == contract.namespace { contract.operation(&body.name) } else { None };
     let action = content_type.action.as_deref();
     action.and_then(by_action).or_else(|| envelope.body.as_ref().and_then(by_body)).ok_or_else(|| {
-        Fault::sender(match action {
+        let reason = match action {
             Some(action) => format!("Unable to handle request. The action '{action}' was not recognized."),
             None => "Unable to handle request without a valid action parameter. Please supply a valid soap action."
                 .to_owned(),
-        })
+        };
+        let found = match &envelope.body {
+            Some(body) => {
+                format!("soap:Body holds '{}' of namespace '{}'", excerpt(&body.name), excerpt(&body.namespace))
+            }
+            None => "soap:Body is empty".to_owned(),
+        };
+        Fault::sender(format!(
+            "{reason} {found}. Send an operation of the namespace '{}', for example AssignLicense.",
+            contract.namespace
+        ))
     })
 }
 
-/// Why a message is not served, before any operation has seen it.
-enum Refused {
-    UnsupportedMediaType,
-    /// Not XML: the service clients know answers with a status and no body.
-    Malformed(String),
-    /// A fault in the version of the message.
-    Fault(Version, Fault),
-    /// A fault for a message whose version was never seen, with a status of its own.
-    Unread(StatusCode, Fault),
+/// As .NET has it, also for SOAP 1.2, whose HTTP binding would have 400 for faults of the sender.
+fn fault(version: Version, fault: Fault) -> Refused {
+    Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault)
 }
 
-impl From<Unread> for Refused {
-    fn from(unread: Unread) -> Refused {
-        match unread {
-            Unread::BrokeOff(_) => Refused::Malformed(unread.to_string()),
-            _ => Refused::Unread(unread.status(), Fault::sender(unread.to_string())),
+/// `typed`: the version whose media type the message has.
+fn unreadable(typed: Version, error: ReadError) -> Refused {
+    const UNABLE: &str = "Server was unable to read request. --->";
+    match error {
+        // .NET sends the status, and no body that would say why.
+        ReadError::Malformed { .. } => Refused::Http(StatusCode::BAD_REQUEST, format!("The message is {error}.")),
+        ReadError::TooMuch { version, .. } => {
+            fault(version.unwrap_or(typed), Fault::sender(format!("{UNABLE} {error}.")))
         }
-    }
-}
-
-impl From<ReadError> for Refused {
-    fn from(error: ReadError) -> Refused {
-        match error {
-            ReadError::Malformed(reason) => Refused::Malformed(reason),
-            ReadError::TooMuch(_) => Refused::Unread(
-                StatusCode::BAD_REQUEST,
-                Fault::sender(format!("Server was unable to read request. ---> {error}.")),
-            ),
-            ReadError::VersionMismatch { namespace, .. } => Refused::Fault(
-                // Written in the version that every client reads.
-                Version::Soap11,
-                Fault::new(
-                    FaultCode::VersionMismatch,
-                    format!(
-                        "Possible SOAP version mismatch: Envelope namespace {namespace} was unexpected. Expecting {}.",
-                        Version::Soap11.namespace()
-                    ),
-                ),
-            ),
-            ReadError::NoBody { version } => Refused::Fault(
-                version,
-                Fault::sender(
-                    "Server was unable to read request. ---> Request format is invalid: Missing required soap:Body element.",
-                ),
-            ),
+        ReadError::VersionMismatch { namespace, name } => {
+            let text = format!(
+                "Possible SOAP version mismatch: Envelope namespace {} was unexpected. Expecting {}. The root element is '{}'; send an Envelope of SOAP 1.1 or 1.2.",
+                excerpt(&namespace),
+                Version::Soap11.namespace(),
+                excerpt(&name)
+            );
+            // Written in the version that every client reads.
+            fault(Version::Soap11, Fault::new(FaultCode::VersionMismatch, text))
         }
-    }
-}
-
-impl Refused {
-    fn reason(&self) -> &str {
-        match self {
-            Refused::UnsupportedMediaType => "unsupported media type",
-            Refused::Malformed(reason) => reason,
-            Refused::Fault(_, fault) | Refused::Unread(_, fault) => &fault.text,
+        ReadError::NoBody { version } => {
+            let text = format!(
+                "{UNABLE} Request format is invalid: Missing required soap:Body element. Send it as a child of Envelope, in the namespace '{}'.",
+                version.namespace()
+            );
+            fault(version, Fault::sender(text))
         }
-    }
-
-    fn response(self, typed: Version) -> Response {
-        match self {
-            Refused::UnsupportedMediaType => unsupported_media_type(),
-            Refused::Malformed(_) => respond(StatusCode::BAD_REQUEST, typed, "private", Body::empty()),
-            Refused::Fault(version, fault) => {
-                let cached = if fault.code == FaultCode::MustUnderstand { "private, max-age=0" } else { "private" };
-                respond(StatusCode::INTERNAL_SERVER_ERROR, version, cached, fault.render(version))
-            }
-            Refused::Unread(status, fault) => {
-                let mut response = respond(status, typed, "private", fault.render(typed));
-                if status != StatusCode::BAD_REQUEST {
-                    // The rest of the body is not read.
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                response
-            }
+        ReadError::Ambiguous { version, .. } => {
+            let text =
+                format!("{UNABLE} Request format is invalid: {error}. Send one soap:Header, then one soap:Body.");
+            fault(version, Fault::sender(text))
         }
     }
 }

@@ -1,19 +1,19 @@
 //! What every surface that takes messages shares: reading a body in bounds, the type it says it has, what of it may go
-//! into the log, and SOAP answers.
+//! into the log, SOAP answers, and the form of a refusal ([`Refused`]).
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 
 use super::{App, Limits};
 use crate::service::CallContext;
-use crate::soap::Version;
 use crate::soap::envelope::{Element, Envelope};
 use crate::soap::fault::{Fault, FaultCode};
+use crate::soap::{Version, excerpt};
 
 /// The parts of a Content-Type that matter here.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,22 +26,22 @@ pub(super) struct ContentType {
 }
 
 impl ContentType {
-    /// `None`: there is none that can be read.
+    /// Read as leniently as .NET reads it, for scripts write charsets with single quotes, with two pairs of quotes, with
+    /// one quote, or not at all. Where the header is there twice, or a parameter, the first counts. `None`: no header.
     pub(super) fn of(headers: &HeaderMap) -> Option<ContentType> {
-        let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-        let (media_type, mut rest) = value.split_once(';').unwrap_or((value, ""));
-        let media_type = media_type.trim().to_ascii_lowercase();
+        let value = String::from_utf8_lossy(headers.get(header::CONTENT_TYPE)?.as_bytes());
+        let (media_type, mut rest) = value.split_once(';').unwrap_or((&value, ""));
+        // Proxies join two headers into one with a comma (RFC 9110 §5.2).
+        let media_type = media_type.split(',').next().unwrap_or_default().trim().to_ascii_lowercase();
         let mut found = ContentType { media_type, ..ContentType::default() };
-        while let Some((name, after)) = rest.split_once('=') {
-            let name = name.trim_matches([' ', '\t', ';']).to_ascii_lowercase();
-            let (parameter, after) = match after.trim_start().strip_prefix('"') {
-                Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
-                None => after.split_once(';').unwrap_or((after, "")),
-            };
+        // Each may be looked through to the end of the header.
+        const PARAMETERS_MAX: usize = 16;
+        for _ in 0..PARAMETERS_MAX {
+            let (name, value, after) = parameter(rest);
             rest = after;
-            match name.as_str() {
-                "charset" => found.charset = Some(parameter.trim().to_owned()),
-                "action" => found.action = Some(parameter.trim().to_owned()),
+            match name.to_ascii_lowercase().as_str() {
+                "charset" => _ = found.charset.get_or_insert_with(|| first_of(value).to_owned()),
+                "action" => _ = found.action.get_or_insert_with(|| value.to_owned()),
                 _ => {}
             }
         }
@@ -52,6 +52,31 @@ impl ContentType {
     pub(super) fn version(&self) -> Option<Version> {
         Version::ALL.into_iter().find(|v| v.media_type() == self.media_type)
     }
+}
+
+/// The first of these parameters: its name, its value without the quotes around it, and what follows it.
+fn parameter(rest: &str) -> (&str, &str, &str) {
+    let end = rest.find([';', '=']).unwrap_or(rest.len());
+    let (name, rest) = rest.split_at(end);
+    let Some(value) = rest.strip_prefix('=') else { return (name.trim(), "", rest.get(1..).unwrap_or_default()) };
+    let value = value.trim_start();
+    // A quote ends the value only where a parameter can end: some clients send `""utf-8""`.
+    let closing = |inside: &str| {
+        let mut quotes = inside.match_indices('"').map(|(at, _)| at);
+        quotes.find(|at| matches!(inside[at + 1..].trim_start().chars().next(), None | Some(';' | ',')))
+    };
+    let quoted = value.strip_prefix('"').and_then(|inside| Some((inside, closing(inside)?)));
+    let (value, after) = match quoted {
+        Some((inside, end)) => (&inside[..end], &inside[end + 1..]),
+        None => value.split_at(value.find(';').unwrap_or(value.len())),
+    };
+    let after = after.split_once(';').map_or("", |(_, after)| after);
+    (name.trim(), value.trim().trim_matches('"').trim(), after)
+}
+
+/// Of two headers in one.
+fn first_of(value: &str) -> &str {
+    value.split(',').next().unwrap_or_default().trim()
 }
 
 /// Why a body was not read.
@@ -75,9 +100,11 @@ impl Unread {
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unread::TooLong { bytes_max } => write!(f, "Maximum request length exceeded: {bytes_max} bytes are taken."),
+            Unread::TooLong { bytes_max } => {
+                write!(f, "Maximum request length exceeded. The limit is {bytes_max} bytes.")
+            }
             Unread::Late { seconds } => write!(f, "The request did not arrive within {seconds} seconds."),
-            Unread::BrokeOff(why) => write!(f, "the body broke off: {why}"),
+            Unread::BrokeOff(why) => write!(f, "The body could not be read to its end: {why}."),
         }
     }
 }
@@ -135,9 +162,9 @@ pub(super) fn understand(envelope: &Envelope, known: impl Fn(&Element) -> bool) 
     let mut unknown = None;
     for block in &envelope.header_blocks {
         let mandatory = block.must_be_understood(envelope.version).map_err(|value| {
-            let name = &block.name;
+            let (name, value) = (excerpt(&block.name), excerpt(value));
             Fault::sender(format!(
-                "Server was unable to read request. ---> '{value}' is not a valid value for mustUnderstand of SOAP header {name}."
+                "Server was unable to read request. ---> '{value}' is not a valid value for mustUnderstand of SOAP header {name}. Send 1 or 0."
             ))
         })?;
         if mandatory && unknown.is_none() && !known(block) {
@@ -148,7 +175,7 @@ pub(super) fn understand(envelope: &Envelope, known: impl Fn(&Element) -> bool) 
         None => Ok(()),
         Some(block) => Err(Fault {
             not_understood: Some((block.namespace.to_string(), block.name.clone())),
-            ..Fault::new(FaultCode::MustUnderstand, format!("SOAP header {} was not understood.", block.name))
+            ..Fault::new(FaultCode::MustUnderstand, format!("SOAP header {} was not understood.", excerpt(&block.name)))
         }),
     }
 }
@@ -167,12 +194,69 @@ pub(super) fn respond(
         .into_response()
 }
 
-pub(super) fn unsupported_media_type() -> Response {
-    (
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        [(header::CONTENT_TYPE, "text/xml; charset=utf-8"), (header::CACHE_CONTROL, "private")],
-    )
-        .into_response()
+/// Why a message is not served, before any operation has seen it. On every SOAP address the same rule holds, so that the
+/// reason reaches the client's developer through every toolkit:
+///
+/// * What was read as a SOAP message and has something wrong gets a fault in its version. Toolkits for SOAP 1.1 look for
+///   it only under 500 (SOAP 1.1 §6.2, WS-I Basic Profile 1.1 R1126).
+/// * Everything else is a matter of HTTP: 4xx, whose name toolkits show, and a sentence in plain text, never an envelope.
+pub(super) enum Refused {
+    Http(StatusCode, String),
+    Fault(StatusCode, Version, Fault),
+}
+
+impl Refused {
+    /// The request's Content-Type is not for this address.
+    pub(super) fn media_type(headers: &HeaderMap) -> Refused {
+        let found = match headers.get(header::CONTENT_TYPE) {
+            Some(value) => {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                format!("This address does not take the Content-Type '{}'.", excerpt(&value))
+            }
+            None => "The request has no Content-Type.".to_owned(),
+        };
+        Refused::unsupported(&format!(
+            "{found} Send a SOAP message as text/xml; charset=utf-8 (SOAP 1.1) or application/soap+xml; charset=utf-8 (SOAP 1.2)."
+        ))
+    }
+
+    /// 415, for a reason of its own.
+    pub(super) fn unsupported(text: &str) -> Refused {
+        Refused::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, text.to_owned())
+    }
+
+    /// For the log.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Refused::Http(_, text) => text,
+            Refused::Fault(_, _, fault) => &fault.text,
+        }
+    }
+
+    pub(super) fn response(self, cache_control: &'static str) -> Response {
+        match self {
+            Refused::Fault(status, version, fault) => respond(status, version, cache_control, fault.render(version)),
+            Refused::Http(status, text) => {
+                let headers = [
+                    (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+                    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                    (header::CACHE_CONTROL, cache_control),
+                ];
+                let mut response = (status, headers, format!("{text}\n")).into_response();
+                if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+                    // The rest of the body is not read.
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            }
+        }
+    }
+}
+
+impl From<Unread> for Refused {
+    fn from(unread: Unread) -> Refused {
+        Refused::Http(unread.status(), unread.to_string())
+    }
 }
 
 /// Counts and logs what did not become a call of any operation.
@@ -200,14 +284,16 @@ mod tests {
 
     use super::*;
 
+    fn of(values: &[&str]) -> ContentType {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::CONTENT_TYPE, HeaderValue::from_bytes(value.as_bytes()).expect("a header"));
+        }
+        ContentType::of(&headers).expect("a header")
+    }
+
     #[test]
     fn content_types() {
-        let of = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(value).expect("header"));
-            let found = ContentType::of(&headers).expect("readable");
-            (found.version(), found.charset.unwrap_or_default(), found.action.unwrap_or_default())
-        };
         let soap11 = |charset: &str| (Some(Version::Soap11), charset.to_owned(), String::new());
         let soap12 = |charset: &str, action: &str| (Some(Version::Soap12), charset.to_owned(), action.to_owned());
         let none = (None, String::new(), String::new());
@@ -219,11 +305,51 @@ mod tests {
             ("application/soap+xml;action=\"urn:x\";charset=utf-8", soap12("utf-8", "urn:x")),
             ("application/soap+xml; action=urn:x", soap12("", "urn:x")),
             ("application/soap+xml; action=\"unclosed", soap12("", "unclosed")),
+            ("application/soap+xml; action=\"unclosed; charset=utf-8", soap12("utf-8", "unclosed")),
+            ("application/soap+xml; charset=\"utf-8\" ; action=\"urn:x\"", soap12("utf-8", "urn:x")),
+            ("application/soap+xml; start=\"<a;charset=b>\"; CHARSET = utf-8", soap12("utf-8", "")),
+            ("application/soap+xml; action; charset=utf-8", soap12("utf-8", "")),
+            ("application/soap+xml; action=\"größe\"; charset=utf-8", soap12("utf-8", "größe")),
+            ("application/soap+xml; größe=klein; charset=utf-8", soap12("utf-8", "")),
+            ("application/soap+xml;;; charset=utf-8;", soap12("utf-8", "")),
+            ("application/soap+xml; charset=utf-8; charset=latin1; action=a; action=b", soap12("utf-8", "a")),
             ("application/xml", none.clone()),
             ("application/json", none.clone()),
+            (";charset=", none.clone()),
             ("", none),
         ] {
-            assert_eq!(of(value), expected, "{value}");
+            let found = of(&[value]);
+            let version = found.version();
+            let found = (version, found.charset.unwrap_or_default(), found.action.unwrap_or_default());
+            assert_eq!(found, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn charsets_as_scripts_write_them() {
+        for (values, expected) in [
+            (&["text/xml; charset=\"\"UTF-8\"\""][..], Some("UTF-8")),
+            (&["text/xml; charset=\"\"UTF-8\"\"; a=b"], Some("UTF-8")),
+            (&["text/xml; charset=\"utf-8"], Some("utf-8")),
+            (&["text/xml; charset=utf-8\""], Some("utf-8")),
+            // What is inside single quotes is for `encoding` to tell.
+            (&["text/xml; charset='utf-8'"], Some("'utf-8'")),
+            (&["text/xml; charset="], Some("")),
+            (&["text/xml; charset=; a=b"], Some("")),
+            (&["text/xml; charset=\"\""], Some("")),
+            (&["text/xml; charset"], Some("")),
+            (&["text/xml; charset=\t utf-8 \t"], Some("utf-8")),
+            (&["text/xml ;\tcharset\t=\tutf-8"], Some("utf-8")),
+            (&["text/xml; xcharset=latin1"], None),
+            (&["text/xml; charset=utf-8, text/xml; charset=latin1"], Some("utf-8")),
+            (&["text/xml; charset=\"utf-8\", text/xml; charset=latin1"], Some("utf-8")),
+            (&["text/xml, text/xml; charset=utf-8"], Some("utf-8")),
+            (&["text/xml, application/json"], None),
+            (&["text/xml; charset=utf-8", "text/xml; charset=latin1"], Some("utf-8")),
+            (&["text/xml", "application/json"], None),
+        ] {
+            let found = of(values);
+            assert_eq!((found.version(), found.charset.as_deref()), (Some(Version::Soap11), expected), "{values:?}");
         }
     }
 

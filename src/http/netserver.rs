@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{
-    ContentType, Unread, discard, not_a_call, read_body, respond, understand, unsupported_media_type,
-};
+use super::message::{ContentType, Refused, discard, not_a_call, read_body, respond, understand};
 use super::{App, TypedPath, pages};
 use crate::contract::ComplexType;
+use crate::contract::credential::CredentialBlock;
 use crate::contract::message::{self, Nulls, Record, Value};
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::types::{SO_CREDENTIALS, SO_EXCEPTION_INFO, SO_TIME_ZONE};
@@ -22,11 +21,10 @@ use crate::contract::netserver::{
 };
 use crate::error::Error;
 use crate::service::{CallContext, Identity};
-use crate::soap::Version;
-use crate::soap::encoding;
 use crate::soap::envelope::{self, Element, Envelope, ReadError};
 use crate::soap::fault::{Fault, FaultCode, open_envelope};
 use crate::soap::xml::Writer;
+use crate::soap::{Version, encoding, excerpt};
 
 /// `GET` on the address of a service: its WSDL, or a page.
 pub(super) async fn page(contract: &'static Contract, State(app): State<Arc<App>>, request: Request) -> Response {
@@ -54,21 +52,23 @@ fn asked(uri: &Uri) -> String {
 /// `POST` on the address of a service.
 pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let content_type = ContentType::of(&parts.headers).unwrap_or_default();
-    let typed = match content_type.version() {
-        Some(version) => version,
-        None if content_type.media_type == "application/xml" => Version::Soap11,
-        None => {
-            discard(body, &parts.headers);
-            return unsupported_media_type();
-        }
-    };
     let Some(context) = app.context(&parts) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let prepared = match read_body(body, &parts.headers, &app.limits).await {
-        Ok(bytes) => prepare(contract, &app, &context, typed, content_type.charset.as_deref(), &bytes),
-        Err(unread) => Err(Refused::unread(typed, &unread)),
+    let content_type = ContentType::of(&parts.headers).unwrap_or_default();
+    let typed = match content_type.version() {
+        None if content_type.media_type == "application/xml" => Some(Version::Soap11),
+        typed => typed,
+    };
+    let prepared = match typed {
+        None => {
+            discard(body, &parts.headers);
+            Err(Refused::media_type(&parts.headers))
+        }
+        Some(typed) => match read_body(body, &parts.headers, &app.limits).await {
+            Ok(bytes) => prepare(contract, &app, &context, typed, content_type.charset.as_deref(), &bytes),
+            Err(unread) => Err(unread.into()),
+        },
     };
     match prepared {
         Ok((version, operation, call)) => {
@@ -78,7 +78,7 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
         }
         Err(refused) => {
             not_a_call(&app, &context, refused.reason());
-            refused.response()
+            refused.response(CACHED)
         }
     }
 }
@@ -93,32 +93,41 @@ fn prepare(
     charset: Option<&str>,
     body: &[u8],
 ) -> Result<(Version, &'static Operation, Call), Refused> {
-    let text = encoding::decode(body, charset).ok_or(Refused::UnsupportedMediaType)?;
-    let envelope = envelope::read(&text, &app.limits.xml).map_err(|error| Refused::unreadable(typed, &error))?;
+    let text = encoding::decode(body, charset);
+    let envelope = envelope::read(&text, &app.limits.xml).map_err(|error| unreadable(typed, &error))?;
     let version = envelope.version;
     understand(&envelope, is_known).map_err(|fault| match fault.code {
-        FaultCode::Sender => Refused::Fault(status(version), version, fault),
+        FaultCode::Sender => sender(version, fault.text),
         _ => Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault),
     })?;
 
-    let body = envelope.body.as_ref().ok_or_else(|| Refused::message(version, "The Body of the message is empty."))?;
+    let body = envelope.body.as_ref().ok_or_else(|| sender(version, "The Body of the message is empty."))?;
     let operation =
         Some(body).filter(|body| &*body.namespace == NAMESPACE).and_then(|body| contract.operation(&body.name));
     let operation = operation.ok_or_else(|| {
         let fault = Fault::new(
             FaultCode::ActionNotSupported,
-            format!("There is no operation '{}' of namespace '{}' at this address.", body.name, body.namespace),
+            format!(
+                "There is no operation '{}' of namespace '{}' at this address.",
+                excerpt(&body.name),
+                excerpt(&body.namespace)
+            ),
         );
         Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault)
     })?;
 
     let read = |element: &Element, of: &'static ComplexType| {
-        message::read(element, of, Some(NAMESPACE)).map_err(|error| Refused::message(version, &error.reason))
+        message::read(element, of, Some(NAMESPACE)).map_err(|error| {
+            let (line, column) = envelope::position(&text, error.at);
+            let reason = error.reason;
+            sender(version, format!("The message could not be read: line {line}, column {column}: {reason}"))
+        })
     };
     let block = |name: &str, of: &'static ComplexType| {
         header_block(&envelope, name).map(|element| read(element, of)).transpose()
     };
     let ticket = block(CREDENTIALS.name, &SO_CREDENTIALS)?.and_then(|mut block| block.take_string("Ticket"));
+    let identity = ticket.map_or_else(|| no_ticket(&envelope), |ticket| Identity::of_ticket(&ticket));
     let time_zone = block(TIME_ZONE.name, &SO_TIME_ZONE)?;
     let dates = time_zone.map_or_else(Dates::base, |mut zone| {
         Dates::of_soap(zone.take_int("SoTimeZoneId"), zone.take_string("SoTimeZoneLocationCode").as_deref())
@@ -126,7 +135,7 @@ fn prepare(
     let call = Call {
         service: Arc::clone(&app.service),
         context: context.clone(),
-        identity: ticket.map_or(Identity::Nobody, |ticket| Identity::of_ticket(&ticket)),
+        identity,
         dates,
         arguments: read(body, operation.input)?,
     };
@@ -145,6 +154,17 @@ fn is_known(block: &Element) -> bool {
 fn header_block<'e>(envelope: &'e Envelope, name: &str) -> Option<&'e Element> {
     let blocks = envelope.header_blocks.iter().chain(&envelope.beside);
     blocks.into_iter().find(|block| block.is(NAMESPACE, name)).filter(|block| !block.is_nil())
+}
+
+/// Says what is missing. That a ticket has ended, or never was, is not told from here.
+fn no_ticket(envelope: &Envelope) -> Identity {
+    const BLOCK: CredentialBlock =
+        CredentialBlock { namespace: NAMESPACE, name: CREDENTIALS.name, may_stand_beside: true };
+    let reason = match header_block(envelope, BLOCK.name) {
+        Some(block) => BLOCK.field_missing(block, "Ticket"),
+        None => BLOCK.missing(envelope),
+    };
+    Identity::Missing(format!("A valid session is missing. Sign in, and send the ticket of that sign-in: {reason}"))
 }
 
 fn answer(
@@ -196,60 +216,34 @@ fn exception_info(error: &Error, context: &CallContext) -> Record {
         .with("Source", Value::String("Seatkeeper".to_owned()))
 }
 
-/// Why a message is not served, before any operation has seen it.
-enum Refused {
-    UnsupportedMediaType,
-    Fault(StatusCode, Version, Fault),
-}
-
-impl Refused {
-    /// What stands in the message is wrong.
-    fn message(version: Version, text: &str) -> Refused {
-        Refused::Fault(status(version), version, Fault::sender(text))
-    }
-
-    fn unreadable(typed: Version, error: &ReadError) -> Refused {
-        match error {
-            ReadError::NoBody { version } => Refused::message(*version, &format!("{error}.")),
-            ReadError::VersionMismatch { name, .. } if name == "Envelope" => {
-                let fault = Fault::new(FaultCode::VersionMismatch, format!("{error}."));
-                Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, Version::Soap11, fault)
-            }
-            _ => Refused::message(typed, &format!("The message could not be read: {error}.")),
-        }
-    }
-
-    fn unread(typed: Version, unread: &Unread) -> Refused {
-        let status = if matches!(unread, Unread::BrokeOff(_)) { status(typed) } else { unread.status() };
-        Refused::Fault(status, typed, Fault::sender(unread.to_string()))
-    }
-
-    fn reason(&self) -> &str {
-        match self {
-            Refused::UnsupportedMediaType => "unsupported media type",
-            Refused::Fault(_, _, fault) => &fault.text,
-        }
-    }
-
-    fn response(self) -> Response {
-        match self {
-            Refused::UnsupportedMediaType => unsupported_media_type(),
-            Refused::Fault(status, version, fault) => {
-                let mut response = respond(status, version, CACHED, fault.render(version));
-                if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
-                    // The rest of the body is not read.
-                    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-                }
-                response
-            }
-        }
-    }
-}
-
-/// SOAP 1.1 §6.2 has one status for faults; SOAP 1.2 part 2 §7.5.2.2 tells the sender's.
-fn status(version: Version) -> StatusCode {
-    match version {
+/// What stands in the message is wrong. SOAP 1.1 §6.2 has one status for faults; SOAP 1.2 part 2 §7.5.2.2 tells the
+/// sender's.
+fn sender(version: Version, text: impl Into<String>) -> Refused {
+    let status = match version {
         Version::Soap11 => StatusCode::INTERNAL_SERVER_ERROR,
         Version::Soap12 => StatusCode::BAD_REQUEST,
+    };
+    Refused::Fault(status, version, Fault::sender(text))
+}
+
+/// `typed`: the version whose media type the message has. What is not XML gets a fault here too: no service that clients
+/// know has taught them otherwise.
+fn unreadable(typed: Version, error: &ReadError) -> Refused {
+    match error {
+        ReadError::VersionMismatch { name, .. } if name == "Envelope" => {
+            let fault = Fault::new(FaultCode::VersionMismatch, format!("{error}."));
+            Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, Version::Soap11, fault)
+        }
+        ReadError::NoBody { version } => sender(
+            *version,
+            format!("{error}. Send it as a child of Envelope, in the namespace '{}'.", version.namespace()),
+        ),
+        ReadError::Ambiguous { version, .. } => sender(*version, format!("{error}. Send one Header, then one Body.")),
+        ReadError::TooMuch { version, .. } => {
+            sender(version.unwrap_or(typed), format!("The message could not be read: {error}."))
+        }
+        ReadError::Malformed { .. } | ReadError::VersionMismatch { .. } => {
+            sender(typed, format!("The message could not be read: {error}."))
+        }
     }
 }

@@ -17,7 +17,7 @@ use quick_xml::name::QName;
 use quick_xml::reader::Reader;
 
 use super::names::{self, Scope};
-use super::{Version, XSI, xml::is_xml_char};
+use super::{Version, XSI, excerpt, xml::is_xml_char};
 
 /// Bounds on what is built from a message.
 #[derive(Debug, Clone)]
@@ -55,10 +55,14 @@ pub struct Envelope {
     pub version: Version,
     /// The children of Header, if it stands before Body.
     pub header_blocks: Vec<Element>,
-    /// Elements between Header and Body that are neither. SOAP knows none there; some clients write header blocks so.
+    /// Elements before Body that are neither Header nor Body. SOAP knows none there; some clients write header blocks so.
     pub beside: Vec<Element>,
     /// The first child of Body; `None`: the Body is empty.
     pub body: Option<Element>,
+    /// The other children of Body, which no operation reads.
+    pub body_others: Vec<Element>,
+    /// Whether a Header stands behind the Body, where it is never reached, as in the service clients know.
+    pub header_comes_late: bool,
 }
 
 /// An element of a message.
@@ -90,171 +94,289 @@ impl Element {
         self.attributes.iter().find(|a| a.name == name && &*a.namespace == namespace).map(|a| a.value.as_str())
     }
 
-    /// Whether `xsi:nil` says there is no value.
+    /// Whether `xsi:nil` says there is no value. `True` is no xs:boolean, but an element so marked can only be meant so.
     pub fn is_nil(&self) -> bool {
-        self.attribute(XSI, "nil").is_some_and(is_true)
+        self.attribute(XSI, "nil").is_some_and(|value| value.trim() == "1" || value.trim().eq_ignore_ascii_case("true"))
     }
 
     /// Whether the sender insists that this header block is understood, and by us (SOAP 1.1 §4.2.3, SOAP 1.2 part 1
     /// §5.2.3). A block for another role is none of our business (SOAP 1.1 §4.2.2). Where the attribute is no boolean,
     /// its value is the error: what the sender wants cannot be known.
+    ///
+    /// `True` and `False` in another case are no xs:boolean either. .NET, ASMX and WCF alike, does not take such a block
+    /// for mandatory, and clients that send them are used to that.
     pub fn must_be_understood(&self, version: Version) -> Result<bool, &str> {
         let namespace = version.namespace();
         let for_us = match self.attribute(namespace, version.role_attribute()).map(str::trim) {
             None | Some("") => true,
             Some(role) => version.our_roles().contains(&role),
         };
-        match self.attribute(namespace, "mustUnderstand").filter(|_| for_us) {
-            None => Ok(false),
-            Some(value) if is_true(value) => Ok(true),
-            Some(value) if matches!(value.trim(), "0" | "false") => Ok(false),
-            Some(value) => Err(value),
+        let Some(value) = self.attribute(namespace, "mustUnderstand").filter(|_| for_us) else { return Ok(false) };
+        match value.trim() {
+            "1" | "true" => Ok(true),
+            "0" => Ok(false),
+            other if ["true", "false"].iter().any(|name| name.eq_ignore_ascii_case(other)) => Ok(false),
+            _ => Err(value),
         }
     }
-}
-
-/// xs:boolean.
-fn is_true(value: &str) -> bool {
-    matches!(value.trim(), "1" | "true")
 }
 
 /// Why a body is not an envelope.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Not well-formed XML 1.0, or it has a document type declaration.
-    #[error("not well-formed XML: {0}")]
-    Malformed(String),
-    /// More of something than is taken.
-    #[error("the message has {0}")]
-    TooMuch(String),
+    /// Not well-formed XML 1.0, or it has a document type declaration. Line and column count from 1.
+    #[error("not well-formed XML: line {line}, column {column}: {reason}")]
+    Malformed { line: usize, column: usize, reason: String },
+    /// More of something than is taken. `version`: that of the envelope, if its start was seen.
+    #[error("the message has {what}")]
+    TooMuch { version: Option<Version>, what: String },
     /// The root is not an Envelope of SOAP 1.1 or 1.2.
-    #[error("the root element is not a SOAP envelope but '{name}' of namespace '{namespace}'")]
+    #[error("the root element is not a SOAP envelope but '{}' of namespace '{}'", excerpt(.name), excerpt(.namespace))]
     VersionMismatch { namespace: String, name: String },
     #[error("the envelope has no Body")]
     NoBody { version: Version },
+    /// Header and Body are not each once and in their order, so that two receivers could read two messages.
+    #[error("the envelope has {what}")]
+    Ambiguous { version: Version, what: &'static str },
 }
 
 /// Reads a message.
 pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
     let root = document(text, limits)?;
-    let version = Version::of_namespace(&root.namespace)
-        .filter(|_| root.name == "Envelope")
+    let version = version_of(&root)
         .ok_or_else(|| ReadError::VersionMismatch { namespace: root.namespace.to_string(), name: root.name.clone() })?;
-
-    let (mut header_blocks, mut beside) = (Vec::new(), Vec::new());
+    let ambiguous = |what| Err(ReadError::Ambiguous { version, what });
+    let (mut header, mut body, mut beside, mut header_comes_late) = (None, None, Vec::new(), false);
     for child in root.children {
-        // A Header behind the Body is never reached, as in the service clients know.
-        if child.is(version.namespace(), "Body") {
-            return Ok(Envelope { version, header_blocks, beside, body: child.children.into_iter().next() });
-        }
-        if child.is(version.namespace(), "Header") && header_blocks.is_empty() {
-            header_blocks = child.children;
-            if header_blocks.len() > limits.header_blocks_max {
-                return Err(ReadError::TooMuch(format!("more than {} header blocks", limits.header_blocks_max)));
+        if child.is(version.namespace(), "Header") {
+            if header.is_some() || header_comes_late {
+                return ambiguous("more than one Header");
             }
-        } else {
+            if body.is_some() {
+                header_comes_late = true;
+            } else if !beside.is_empty() {
+                return ambiguous("another element before its Header");
+            } else if child.children.len() > limits.header_blocks_max {
+                let what = format!("more than {} header blocks", limits.header_blocks_max);
+                return Err(ReadError::TooMuch { version: Some(version), what });
+            } else {
+                header = Some(child.children);
+            }
+        } else if child.is(version.namespace(), "Body") {
+            if body.is_some() {
+                return ambiguous("more than one Body");
+            }
+            body = Some(child.children);
+        } else if body.is_none() {
             beside.push(child);
         }
     }
-    Err(ReadError::NoBody { version })
+    let mut children = body.ok_or(ReadError::NoBody { version })?.into_iter();
+    let (body, body_others) = (children.next(), children.collect());
+    Ok(Envelope { version, header_blocks: header.unwrap_or_default(), beside, body, body_others, header_comes_late })
+}
+
+/// The version of the envelope that this element is.
+fn version_of(root: &Element) -> Option<Version> {
+    Version::of_namespace(&root.namespace).filter(|_| root.name == "Envelope")
 }
 
 /// Reads an XML document that is no message: its root, in the same bounds.
 pub fn document(text: &str, limits: &Limits) -> Result<Element, ReadError> {
-    if let Some(c) = text.chars().find(|c| !is_xml_char(*c)) {
-        return Err(malformed(format!("character U+{:04X}", c as u32)));
+    let at = |at: usize, reason| {
+        let (line, column) = position(text, at);
+        ReadError::Malformed { line, column, reason }
+    };
+    if let Some((offset, c)) = forbidden_character(text) {
+        return Err(at(offset, format!("character U+{:04X} is not allowed in XML", c as u32)));
     }
     // The byte order mark is off already, and quick-xml would pass over another one.
     if text.starts_with('\u{FEFF}') {
-        return Err(malformed("text outside the root element"));
+        return Err(at(0, TEXT_OUTSIDE.to_owned()));
     }
     let mut reader = Reader::from_str(text);
     let config = reader.config_mut();
     config.expand_empty_elements = true;
     config.check_comments = true;
-    let mut scope = Scope::new();
-    let mut open: Vec<Element> = Vec::new();
-    let mut elements = 0;
-    let mut root = None;
+    let mut tree = Tree::new(limits);
     loop {
-        let before = reader.buffer_position();
-        let event = reader.read_event().map_err(malformed)?;
+        let start = offset(reader.buffer_position());
+        let event = reader.read_event().map_err(|error| at(offset(reader.error_position()), worded(error)))?;
+        if matches!(event, Event::Eof) {
+            return tree.finish().map_err(|reason| at(text.len(), reason));
+        }
+        match tree.add(&event, start, offset(reader.buffer_position())) {
+            Ok(()) => {}
+            Err(Problem::Malformed { reason, offset }) => {
+                return Err(at(start + offset, excerpt(&reason).into_owned()));
+            }
+            Err(Problem::TooMuch(what)) => return Err(ReadError::TooMuch { version: tree.version(), what }),
+        }
+    }
+}
+
+fn offset(position: u64) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
+}
+
+/// The first character that XML does not allow, and where it is.
+fn forbidden_character(text: &str) -> Option<(usize, char)> {
+    // Only a byte below the space, or one of U+FFFE and U+FFFF, which begin with EF, can be of such a character. Most
+    // messages have neither. Without an early exit the compiler looks at many bytes at a time.
+    const CHUNK_BYTES: usize = 64;
+    let suspicious =
+        |byte: &u8| (*byte < 0x20) & (*byte != b'\t') & (*byte != b'\n') & (*byte != b'\r') | (*byte == 0xEF);
+    let mut chunks = text.as_bytes().chunks(CHUNK_BYTES);
+    if !chunks.any(|chunk| chunk.iter().fold(false, |found, byte| found | suspicious(byte))) {
+        return None;
+    }
+    text.char_indices().find(|(_, c)| !is_xml_char(*c))
+}
+
+/// What the parser says, without the names of its own parts.
+fn worded(error: quick_xml::Error) -> String {
+    let reason = match error {
+        quick_xml::Error::Syntax(error) => error.to_string(),
+        quick_xml::Error::IllFormed(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    excerpt(&reason.replace('`', "'")).into_owned()
+}
+
+const TEXT_OUTSIDE: &str = "text outside the root element";
+
+/// Why an event cannot be added to the tree.
+enum Problem {
+    /// `offset`: how far into the event, in bytes.
+    Malformed {
+        reason: String,
+        offset: usize,
+    },
+    TooMuch(String),
+}
+
+fn malformed(reason: impl ToString) -> Problem {
+    Problem::Malformed { reason: reason.to_string(), offset: 0 }
+}
+
+/// The elements as far as they have been read.
+struct Tree<'l> {
+    limits: &'l Limits,
+    scope: Scope,
+    open: Vec<Element>,
+    elements: usize,
+    root: Option<Element>,
+}
+
+impl Tree<'_> {
+    fn new(limits: &Limits) -> Tree<'_> {
+        Tree { limits, scope: Scope::new(), open: Vec::new(), elements: 0, root: None }
+    }
+
+    /// Of the envelope, if this is one and its start tag has been read.
+    fn version(&self) -> Option<Version> {
+        version_of(self.open.first()?)
+    }
+
+    /// `start`, `end`: where the event is, in bytes.
+    fn add(&mut self, event: &Event<'_>, start: usize, end: usize) -> Result<(), Problem> {
         match event {
-            Event::Start(start) => {
-                if root.is_some() {
-                    return Err(malformed("a second root element"));
-                }
-                if open.len() == limits.depth_max {
-                    return Err(ReadError::TooMuch(format!("elements nested deeper than {}", limits.depth_max)));
-                }
-                if elements == limits.elements_max {
-                    return Err(ReadError::TooMuch(format!("more than {} elements", limits.elements_max)));
-                }
-                elements += 1;
-                open.push(element(&start, open.len(), &mut scope, limits)?);
-            }
-            Event::End(_) => {
-                let mut done = open.pop().ok_or_else(|| malformed("an end tag without its start tag"))?;
-                done.end = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
-                scope.end(open.len());
-                match open.last_mut() {
-                    Some(parent) => parent.children.push(done),
-                    None => root = Some(done),
-                }
-            }
+            Event::Start(tag) => self.begin(tag),
+            Event::End(_) => self.end(end),
             Event::Text(piece) => {
-                let piece = piece.xml10_content();
+                // `contains` is faster than `find`.
                 if piece.contains("]]>") {
-                    return Err(malformed("']]>' in text"));
+                    let offset = piece.find("]]>").unwrap_or_default();
+                    return Err(Problem::Malformed { reason: "']]>' in text".to_owned(), offset });
                 }
-                add_text(&mut open, &piece)?;
+                self.text(&piece.xml10_content())
             }
-            Event::CData(piece) => match open.last_mut() {
-                Some(element) => element.text.push_str(&piece.xml10_content()),
-                None => return Err(malformed("CDATA outside the root element")),
-            },
+            Event::CData(piece) => self.content("CDATA", &piece.xml10_content()),
             Event::GeneralRef(reference) => {
                 let c = reference.resolve_char_ref().map_err(malformed)?;
                 let resolved: Cow<'_, str> = match c {
                     Some(c) if is_xml_char(c) => c.to_string().into(),
-                    Some(c) => return Err(malformed(format!("a reference to character U+{:04X}", c as u32))),
-                    None => resolve_predefined_entity(&reference)
-                        .ok_or_else(|| malformed(format!("entity '{}' is not defined", &*reference)))?
+                    Some(c) => return Err(forbidden_reference(c)),
+                    None => resolve_predefined_entity(reference)
+                        .ok_or_else(|| malformed(format!("entity '{}' is not defined", &**reference)))?
                         .into(),
                 };
-                match open.last_mut() {
-                    Some(element) => element.text.push_str(&resolved),
-                    None => return Err(malformed("a reference outside the root element")),
-                }
+                self.content("a reference", &resolved)
             }
-            Event::Decl(declaration) => {
-                if before != 0 {
-                    return Err(malformed("an XML declaration that is not at the beginning"));
-                }
-                check_declaration(declaration.strip_prefix("xml").unwrap_or_default())?;
-            }
-            Event::PI(instruction) => {
-                let target = instruction.target();
-                if target.eq_ignore_ascii_case("xml") {
-                    return Err(malformed("an XML declaration that is not at the beginning"));
-                }
-                if !names::is_ncname(target) {
-                    return Err(malformed(format!("'{target}' is not a name")));
-                }
-            }
-            Event::DocType(_) => return Err(malformed("a document type declaration")),
-            Event::Comment(_) => {}
-            Event::Empty(_) => return Err(malformed("an unexpected empty element")),
-            Event::Eof => break,
+            Event::Decl(_) if start != 0 => Err(malformed(LATE_DECLARATION)),
+            Event::Decl(declaration) => check_declaration(declaration.strip_prefix("xml").unwrap_or_default()),
+            Event::PI(instruction) => match instruction.target() {
+                target if target.eq_ignore_ascii_case("xml") => Err(malformed(LATE_DECLARATION)),
+                target if names::is_ncname(target) => Ok(()),
+                target => Err(malformed(format!("'{target}' is not a name"))),
+            },
+            Event::DocType(_) => Err(malformed("a document type declaration is not allowed")),
+            Event::Comment(_) | Event::Eof => Ok(()),
+            Event::Empty(_) => Err(malformed("an unexpected empty element")),
         }
     }
-    if !open.is_empty() {
-        return Err(malformed("the root element is not closed"));
+
+    fn begin(&mut self, tag: &BytesStart<'_>) -> Result<(), Problem> {
+        if self.root.is_some() {
+            return Err(malformed("a second root element"));
+        }
+        if self.open.len() == self.limits.depth_max {
+            return Err(Problem::TooMuch(format!("elements nested deeper than {}", self.limits.depth_max)));
+        }
+        if self.elements == self.limits.elements_max {
+            return Err(Problem::TooMuch(format!("more than {} elements", self.limits.elements_max)));
+        }
+        self.elements += 1;
+        let element = element(tag, self.open.len(), &mut self.scope, self.limits)?;
+        self.open.push(element);
+        Ok(())
     }
-    root.ok_or_else(|| malformed("no root element"))
+
+    fn end(&mut self, end: usize) -> Result<(), Problem> {
+        let mut done = self.open.pop().ok_or_else(|| malformed("an end tag without its start tag"))?;
+        done.end = end;
+        self.scope.end(self.open.len());
+        match self.open.last_mut() {
+            Some(parent) => parent.children.push(done),
+            None => self.root = Some(done),
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, piece: &str) -> Result<(), Problem> {
+        match self.open.last_mut() {
+            Some(element) => element.text.push_str(piece),
+            None if piece.trim_matches(WHITE_SPACE).is_empty() => {}
+            None => {
+                let offset = piece.find(|c| !WHITE_SPACE.contains(&c)).unwrap_or_default();
+                return Err(Problem::Malformed { reason: TEXT_OUTSIDE.to_owned(), offset });
+            }
+        }
+        Ok(())
+    }
+
+    /// Text that is written as something else, which can only stand inside an element.
+    fn content(&mut self, what: &str, piece: &str) -> Result<(), Problem> {
+        let element = self.open.last_mut().ok_or_else(|| malformed(format!("{what} outside the root element")))?;
+        element.text.push_str(piece);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Element, String> {
+        match self.open.last() {
+            Some(open) => Err(format!("element '{}' is not closed", excerpt(&open.name))),
+            None => self.root.ok_or_else(|| "there is no root element".to_owned()),
+        }
+    }
 }
 
-fn element(start: &BytesStart<'_>, depth: usize, scope: &mut Scope, limits: &Limits) -> Result<Element, ReadError> {
+const LATE_DECLARATION: &str = "an XML declaration that is not at the beginning";
+
+fn forbidden_reference(c: char) -> Problem {
+    malformed(format!("a reference to character U+{:04X}, which is not allowed in XML", c as u32))
+}
+
+fn element(start: &BytesStart<'_>, depth: usize, scope: &mut Scope, limits: &Limits) -> Result<Element, Problem> {
     // What the prefixes stand for is known once all attributes are read.
     let mut attributes: Vec<(&str, &str, String)> = Vec::new();
     let mut namespaces = Vec::new();
@@ -273,16 +395,17 @@ fn element(start: &BytesStart<'_>, depth: usize, scope: &mut Scope, limits: &Lim
         } else {
             attributes.push((prefix, local, value));
         }
-        if attributes.len() > limits.attributes_max {
-            return Err(ReadError::TooMuch(format!("more than {} attributes on one element", limits.attributes_max)));
+        let max = limits.attributes_max;
+        if attributes.len() > max {
+            return Err(Problem::TooMuch(format!("more than {max} attributes on one element")));
         }
-        if namespaces.len() > limits.namespaces_max {
-            let max = limits.namespaces_max;
-            return Err(ReadError::TooMuch(format!("more than {max} namespace declarations on one element")));
+        let max = limits.namespaces_max;
+        if namespaces.len() > max {
+            return Err(Problem::TooMuch(format!("more than {max} namespace declarations on one element")));
         }
-        if scope.len() > limits.namespaces_in_scope_max {
-            let max = limits.namespaces_in_scope_max;
-            return Err(ReadError::TooMuch(format!("more than {max} namespace declarations in scope")));
+        let max = limits.namespaces_in_scope_max;
+        if scope.len() > max {
+            return Err(Problem::TooMuch(format!("more than {max} namespace declarations in scope")));
         }
     }
 
@@ -305,7 +428,7 @@ const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// Takes the next attribute off the inside of a tag: its name, its raw value, and what is left (XML 1.0 §3.1,
 /// productions 40 and 41). `None`: there was only white space.
-fn split_attribute(inside: &str) -> Result<Option<(&str, &str, &str)>, ReadError> {
+fn split_attribute(inside: &str) -> Result<Option<(&str, &str, &str)>, Problem> {
     let found = inside.trim_start_matches(WHITE_SPACE);
     if found.is_empty() {
         return Ok(None);
@@ -323,20 +446,21 @@ fn split_attribute(inside: &str) -> Result<Option<(&str, &str, &str)>, ReadError
 }
 
 /// The value an attribute has, references resolved and white space normalized (XML 1.0 §3.3.3).
-fn attribute_value(raw: &str) -> Result<Cow<'_, str>, ReadError> {
+fn attribute_value(raw: &str) -> Result<Cow<'_, str>, Problem> {
     if raw.contains('<') {
         return Err(malformed("'<' in an attribute value"));
     }
     let attribute = RawAttribute { key: QName(""), value: raw.into() };
-    let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(malformed)?;
+    let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+    let value = value.map_err(|error| malformed(error.to_string().replace('`', "'")))?;
     match value.chars().find(|c| !is_xml_char(*c)) {
         None => Ok(value),
-        Some(c) => Err(malformed(format!("a reference to character U+{:04X}", c as u32))),
+        Some(c) => Err(forbidden_reference(c)),
     }
 }
 
 /// Checks what stands in an XML declaration (XML 1.0 §2.8, production 23).
-fn check_declaration(mut inside: &str) -> Result<(), ReadError> {
+fn check_declaration(mut inside: &str) -> Result<(), Problem> {
     let mut expected = ["version", "encoding", "standalone"].into_iter();
     let mut has_version = false;
     while let Some((name, value, rest)) = split_attribute(inside)? {
@@ -357,19 +481,6 @@ fn check_declaration(mut inside: &str) -> Result<(), ReadError> {
         has_version |= name == "version";
     }
     if has_version { Ok(()) } else { Err(malformed("an XML declaration without a version")) }
-}
-
-fn add_text(open: &mut [Element], piece: &str) -> Result<(), ReadError> {
-    match open.last_mut() {
-        Some(element) => element.text.push_str(piece),
-        None if piece.trim_matches(WHITE_SPACE).is_empty() => {}
-        None => return Err(malformed("text outside the root element")),
-    }
-    Ok(())
-}
-
-fn malformed(reason: impl ToString) -> ReadError {
-    ReadError::Malformed(reason.to_string())
 }
 
 /// Line and column of a byte offset, both from 1.

@@ -210,7 +210,8 @@ class Validator:
             for named in block.iter(f"{{{SOAP12}}}NotUnderstood", f"{{{SOAP12}}}SupportedEnvelope"):
                 if ":" in named.get("qname", "") and name(named, named.get("qname"))[0] is None:
                     found.append(f"{named.get('qname')} has an undeclared prefix")
-        if answer["status"] < 400:
+        # SOAP 1.1 §6.2 and R1126 of the Basic Profile; SOAP 1.2 part 2 §7.5.2.2.
+        if answer["status"] not in ((500,) if soap == SOAP11 else (400, 500)):
             found.append(f"a fault comes with status {answer['status']}")
         code, subcode = self.code(soap, fault)
         of_wcf = any(contract.is_wcf for contract in self.contracts)

@@ -7,6 +7,8 @@ use crate::harness::*;
 
 const SOAP11: &str = "text/xml; charset=utf-8";
 const SOAP12: &str = "application/soap+xml; charset=utf-8";
+/// What is no SOAP message is refused in plain text. Captured without a body.
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn request(user: &str, fields: &str) -> String {
     envelope11(&auth_header("agent", PASSWORD), &body(&fields.replace("USER", user)))
@@ -103,8 +105,10 @@ fn which_operation_a_message_is_for() {
                 call("c14"),
                 500,
                 SOAP11,
+                // Behind .NET's words, here and below, stands what to do about it.
                 &[
-                    "<faultcode>soap:Client</faultcode><faultstring>Server did not recognize the value of HTTP Header SOAPAction: .</faultstring><detail />",
+                    "<faultcode>soap:Client</faultcode><faultstring>Server did not recognize the value of HTTP Header SOAPAction: . ",
+                    " Send 'sosonlinebackup.com/' and the name of an operation, or no SOAPAction.</faultstring><detail />",
                 ],
             ),
             case(
@@ -151,6 +155,7 @@ fn which_operation_a_message_is_for() {
                 &[
                     "<faultcode>soap:Client</faultcode>",
                     "Unable to handle request without a valid action parameter. Please supply a valid soap action.",
+                    " soap:Body holds 'Nope' of namespace 'sosonlinebackup.com'. Send an operation of the namespace",
                 ],
             ),
             case(
@@ -160,7 +165,8 @@ fn which_operation_a_message_is_for() {
                 500,
                 SOAP12,
                 &[
-                    "<soap:Code><soap:Value>soap:Sender</soap:Value></soap:Code><soap:Reason><soap:Text xml:lang=\"en\">Unable to handle request. The action 'urn:nope' was not recognized.</soap:Text></soap:Reason><soap:Detail />",
+                    "<soap:Code><soap:Value>soap:Sender</soap:Value></soap:Code><soap:Reason><soap:Text xml:lang=\"en\">Unable to handle request. The action 'urn:nope' was not recognized. ",
+                    "for example AssignLicense.</soap:Text></soap:Reason><soap:Detail />",
                 ],
             ),
             case(
@@ -169,7 +175,10 @@ fn which_operation_a_message_is_for() {
                 call("ns").replace("sosonlinebackup.com\"><request", "urn:other\"><request"),
                 500,
                 SOAP11,
-                &["Unable to handle request without a valid action parameter."],
+                &[
+                    "Unable to handle request without a valid action parameter.",
+                    "holds 'AssignLicense' of namespace 'urn:other'.",
+                ],
             ),
             case(
                 "C54 1.2 envelope as text/xml",
@@ -195,19 +204,23 @@ fn which_operation_a_message_is_for() {
 fn media_types() {
     let server = server();
     let call = request("media", FIELDS);
-    let row = |name, content_type: &str| {
+    let row = |name, content_type: &str, told| {
         let line = if content_type.is_empty() { String::new() } else { headers(content_type, "") };
-        case(name, format!("{line}{ACTION}"), call.clone(), 415, SOAP11, &[])
+        case(name, format!("{line}{ACTION}"), call.clone(), 415, PLAIN, told)
     };
+    const WHAT_TO_SEND: &str = "Send a SOAP message as text/xml; charset=utf-8 (SOAP 1.1) or ";
     check(
         &server,
         &[
-            row("C49 json", "application/json"),
-            row("C50 plain", "text/plain"),
-            row("C51 application/xml", "application/xml"),
-            row("C52 none", ""),
-            row("C53 1.1 envelope as application/soap+xml", SOAP12),
-            row("an unknown charset", "text/xml; charset=klingon"),
+            row("C49 json", "application/json", &["not take the Content-Type 'application/json'. ", WHAT_TO_SEND]),
+            row("C50 plain", "text/plain", &["the Content-Type 'text/plain'. ", WHAT_TO_SEND]),
+            row("C51 application/xml", "application/xml", &["the Content-Type 'application/xml'. ", WHAT_TO_SEND]),
+            row("C52 none", "", &["The request has no Content-Type. ", WHAT_TO_SEND]),
+            row(
+                "C53 1.1 envelope as application/soap+xml",
+                SOAP12,
+                &["application/soap+xml is for SOAP 1.2, and the envelope is of SOAP 1.1. Send it as text/xml"],
+            ),
         ],
     );
     assert_eq!(server.query::<i64>("SELECT count(*) FROM account"), 0);
@@ -383,25 +396,25 @@ fn envelopes_that_are_none() {
                 soap11(),
                 request("c25", FIELDS).replace("</request>", "</reques>"),
                 400,
-                SOAP11,
-                &[],
+                PLAIN,
+                &["line 2, column 484: expected '</request>', but '</reques>' was found."],
             ),
             case(
                 "C26 mismatched tag, 1.2",
                 headers(SOAP12, ""),
                 to_soap12(&request("c26", FIELDS)).replace("</request>", "</reques>"),
                 400,
-                SOAP12,
-                &[],
+                PLAIN,
+                &["expected '</request>', but '</reques>' was found."],
             ),
-            case("C27 nothing", soap11(), "", 400, SOAP11, &[]),
+            case("C27 nothing", soap11(), "", 400, PLAIN, &["there is no root element"]),
             case(
                 "C28 document type",
                 soap11(),
                 request("c28", FIELDS).replace("?>\n", "?><!DOCTYPE a [<!ENTITY e \"x\">]>"),
                 400,
-                SOAP11,
-                &[],
+                PLAIN,
+                &["line 1, column 39: a document type declaration is not allowed."],
             ),
             case(
                 "C29 another namespace",
@@ -412,7 +425,8 @@ fn envelopes_that_are_none() {
                 SOAP11,
                 &[
                     UPGRADE,
-                    "<faultcode>soap:VersionMismatch</faultcode><faultstring>Possible SOAP version mismatch: Envelope namespace http://example.test/envelope/ was unexpected. Expecting http://schemas.xmlsoap.org/soap/envelope/.</faultstring><detail />",
+                    "<faultcode>soap:VersionMismatch</faultcode><faultstring>Possible SOAP version mismatch: Envelope namespace http://example.test/envelope/ was unexpected. Expecting http://schemas.xmlsoap.org/soap/envelope/. ",
+                    " The root element is 'Envelope'; send an Envelope of SOAP 1.1 or 1.2.</faultstring><detail />",
                 ],
             ),
             case(
@@ -430,10 +444,17 @@ fn envelopes_that_are_none() {
                 500,
                 SOAP11,
                 &[
-                    "Server was unable to read request. ---&gt; Request format is invalid: Missing required soap:Body element.",
+                    "Server was unable to read request. ---&gt; Request format is invalid: Missing required soap:Body element. Send it as a child of Envelope",
                 ],
             ),
-            case("C73 a second root", soap11(), request("c73", FIELDS) + "<more/>", 400, SOAP11, &[]),
+            case(
+                "C73 a second root",
+                soap11(),
+                request("c73", FIELDS) + "<more/>",
+                400,
+                PLAIN,
+                &["a second root element"],
+            ),
         ],
     );
     assert_eq!(server.query::<i64>("SELECT count(*) FROM account"), 0);
@@ -458,7 +479,8 @@ fn values() {
                 &[
                     "<faultcode>soap:Client</faultcode>",
                     "Server was unable to read request. ---&gt; There is an error in XML document (2, ",
-                    "). ---&gt; Instance validation error: 'OracleBackup' is not a valid value for LicenseType.</faultstring>",
+                    "). ---&gt; Instance validation error: 'OracleBackup' is not a valid value for LicenseType. ",
+                    " Element 'LicenseType' takes one of: SkraftDiskImageV5, SqlBackup, ExchangeBackup.</faultstring>",
                 ],
             ),
             case(
@@ -483,7 +505,9 @@ fn values() {
                 call("c38", ">42<", ">abc<"),
                 500,
                 SOAP11,
-                &["---&gt; Input string was not in a correct format.</faultstring>"],
+                &[
+                    "---&gt; Input string was not in a correct format. Element 'LicenseProviderEntityId' takes a whole number from ",
+                ],
             ),
             case(
                 "C39 too large",
@@ -491,7 +515,10 @@ fn values() {
                 call("c39", ">42<", ">99999999999<"),
                 500,
                 SOAP11,
-                &["---&gt; Value was either too large or too small for an Int32.</faultstring>"],
+                &[
+                    "---&gt; Value was either too large or too small for an Int32. Element 'LicenseProviderEntityId' takes ",
+                    " a whole number from -2147483648 to 2147483647, and holds '99999999999'.</faultstring>",
+                ],
             ),
             case("C40 spaces", soap11(), call("c40", ">42<", "> 42 <"), 200, SOAP11, SUCCESS),
             case("C41 plus", soap11(), call("c41", ">42<", ">+42<"), 200, SOAP11, SUCCESS),
@@ -577,7 +604,7 @@ fn values() {
                 call("c67", ENTITY, "<LicenseProviderEntityId xsi:nil=\"true\"/>"),
                 500,
                 SOAP11,
-                &["Input string was not in a correct format."],
+                &["Input string was not in a correct format. Element 'LicenseProviderEntityId' takes a whole number"],
             ),
             case(
                 "C71 children of no namespace",
@@ -748,13 +775,13 @@ fn methods_and_paths() {
     assert_eq!(server.send(other_case.as_bytes()).code(), "Success");
 }
 
-/// Captured as 500 with a Server fault, which is not the server's. The sender is told in the version of its media type.
+/// Captured as 500 with a Server fault, which is not the server's; 413 is a name that every toolkit shows.
 #[test]
 fn c78_a_body_over_the_limit() {
     let server = server();
     let long = request(&"x".repeat(300 * 1024), FIELDS);
     let chunks = format!("{:x}\r\n{long}\r\n0\r\n\r\n", long.len());
-    for (typed, fault) in [(SOAP11, "<faultcode>soap:Client<"), (SOAP12, "<soap:Value>soap:Sender<")] {
+    for typed in [SOAP11, SOAP12] {
         let head = format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: {typed}\r\n{ACTION}");
         let whole = post(&headers(typed, ACTION), long.as_bytes());
         let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}").into_bytes();
@@ -762,10 +789,9 @@ fn c78_a_body_over_the_limit() {
         let announced = format!("{head}Expect: 100-continue\r\nContent-Length: 9999999999\r\n\r\n").into_bytes();
         for sent in [whole, chunked, announced] {
             let answer = server.send(&sent);
-            assert_eq!((answer.status, answer.header("content-type")), (413, Some(typed)), "{answer:?}");
+            assert_eq!((answer.status, answer.header("content-type")), (413, Some(PLAIN)), "{answer:?}");
             assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
-            assert!(answer.body.contains(fault), "{answer:?}");
-            assert!(answer.body.contains("Maximum request length exceeded: 262144 bytes are taken."), "{answer:?}");
+            assert_eq!(answer.body, "Maximum request length exceeded. The limit is 262144 bytes.\n");
         }
     }
     assert_eq!(server.query::<i64>("SELECT count(*) FROM account"), 0);

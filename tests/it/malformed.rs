@@ -1,6 +1,6 @@
-//! What is XML and what is not. Anything that is not well-formed XML 1.0 with namespaces is answered with 400, a
-//! Content-Type and no body, which is how the service clients know tells them so; anything that is well-formed is read,
-//! however unusual it looks. An independent parser, expat, is asked about thousands of damaged messages besides.
+//! What is XML and what is not. Anything that is not well-formed XML 1.0 with namespaces is answered with 400, as the
+//! service clients know does, and a text that says what is wrong and where; anything that is well-formed is read, however
+//! unusual it looks. An independent parser, expat, is asked about thousands of damaged messages besides.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -42,6 +42,11 @@ fn malformed() -> Vec<(&'static str, String)> {
         ("a second declaration", format!("<?xml version=\"1.0\"?><?xml version=\"1.0\"?>{good}")),
         ("a declaration behind the root", format!("{good}<?xml version=\"1.0\"?>")),
         ("a second byte order mark", format!("\u{FEFF}\u{FEFF}{good}")),
+        ("NUL before the root", format!("\u{0}{good}")),
+        ("NUL behind the root, and something behind that", format!("{good}\u{0}<!-- a -->")),
+        ("NUL in place of the last byte", format!("{}\u{0}", &good[..good.len() - 1])),
+        ("NUL in an end tag", good.replace("</e:Envelope>", "</e:Envelope\u{0}>")),
+        ("U+001A behind the root, as DOS ends a file", format!("{good}\u{1A}")),
     ];
     let declarations = [
         ("version 1.1", "<?xml version=\"1.1\"?>"),
@@ -173,19 +178,21 @@ fn malformed() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn what_is_not_well_formed_is_told_so_with_400_and_no_body() {
+fn what_is_not_well_formed_gets_400_with_line_and_column() {
     let server = Server::start();
     let mut client = server.connect();
     for (name, document) in malformed() {
-        let text = encoding::decode(document.as_bytes(), Some("utf-8")).expect("a known charset");
+        let text = encoding::decode(document.as_bytes(), Some("utf-8"));
         let read = envelope::read(&text, &Limits::default());
-        assert!(matches!(read, Err(ReadError::Malformed(_))), "{name}: {read:?}\n{document}");
+        let Err(error @ ReadError::Malformed { .. }) = read else { panic!("{name}: {read:?}\n{document}") };
+        let told = format!("The message is {error}.\n");
+        assert!(told.starts_with("The message is not well-formed XML: line "), "{told}");
 
         for content_type in ["text/xml; charset=utf-8", "application/soap+xml; charset=utf-8"] {
             let request = post(&format!("Content-Type: {content_type}\r\n{ACTION}"), document.as_bytes());
             let answer = client.send(&request);
-            let seen = (answer.status, answer.header("content-type"), answer.header("content-length"), &*answer.body);
-            assert_eq!(seen, (400, Some(content_type), Some("0"), ""), "{name}\n{document}");
+            let seen = (answer.status, answer.header("content-type"), &*answer.body);
+            assert_eq!(seen, (400, Some("text/plain; charset=utf-8"), &*told), "{name}\n{document}");
         }
     }
     // The connection has lived through all of it.
@@ -193,6 +200,46 @@ fn what_is_not_well_formed_is_told_so_with_400_and_no_body() {
         client.send(&post11(&assign_envelope("agent", PASSWORD, "backup01", 42, "SqlBackup"))).code(),
         "Success"
     );
+}
+
+#[test]
+fn what_is_malformed_is_told_with_its_place_and_in_plain_words() {
+    let lines = |last: &str| format!("<a>\n  <b/>\n  {last}");
+    for (document, told) in [
+        (lines("</b></a>"), "line 3, column 3: expected '</a>', but '</b>' was found"),
+        (lines("<c></a>"), "line 3, column 6: expected '</c>', but '</a>' was found"),
+        (lines("é<c d=1/></a>"), "line 3, column 4: an attribute value without its quotes"),
+        (lines("<c d='1' d='2'/></a>"), "line 3, column 3: attribute 'd' twice"),
+        (lines("<p:c/></a>"), "line 3, column 3: prefix 'p' is not declared"),
+        (lines("<1/></a>"), "line 3, column 3: '1' is not a name"),
+        (lines("\n\n x ]]></a>"), "line 5, column 4: ']]>' in text"),
+        (lines("&nbsp;</a>"), "line 3, column 3: entity 'nbsp' is not defined"),
+        (lines("&#1;</a>"), "line 3, column 3: a reference to character U+0001, which is not allowed in XML"),
+        (lines("<c d='&nbsp;'/></a>"), "line 3, column 3: at 1..5: unrecognized entity 'nbsp'"),
+        (lines("x\u{0}</a>"), "line 3, column 4: character U+0000 is not allowed in XML"),
+        (lines("<!-- x"), "line 3, column 3: comment not closed: '-->' not found before end of input"),
+        (lines("<c d='"), "line 3, column 3: attribute value not closed: ''' not found before end of input"),
+        (lines("<c"), "line 3, column 3: tag not closed: '>' not found before end of input"),
+        (lines("<c>"), "line 3, column 6: element 'c' is not closed"),
+        (lines("</a>\n \nx"), "line 5, column 1: text outside the root element"),
+        (lines("</a>\n<b/>"), "line 4, column 1: a second root element"),
+        ("<!DOCTYPE a><a/>".to_owned(), "line 1, column 1: a document type declaration is not allowed"),
+        ("hello".to_owned(), "line 1, column 1: text outside the root element"),
+        (String::new(), "line 1, column 1: there is no root element"),
+        ("<?xml version='1.1'?>\n<a/>".to_owned(), "line 1, column 1: XML version 1.1"),
+        ("\n<?xml version='1.0'?><a/>".to_owned(), "line 2, column 1: an XML declaration that is not at the beginning"),
+    ] {
+        let error = envelope::read(&document, &Limits::default()).expect_err("not well-formed").to_string();
+        assert_eq!(error, format!("not well-formed XML: {told}"), "{document}");
+    }
+    // A name can be as long as a message.
+    let long = "x".repeat(100_000);
+    for document in
+        [format!("<{long}></a>"), format!("<{long}:{long}:{long}/>"), format!("<a>&{long};</a>"), format!("<{long}")]
+    {
+        let error = envelope::read(&document, &Limits::default()).expect_err("not well-formed").to_string();
+        assert!(error.chars().count() < 300, "{} characters", error.chars().count());
+    }
 }
 
 /// Ways to write one and the same call, as replacements in the plain one.
@@ -282,6 +329,15 @@ const WELL_FORMED: &[(&str, &[(&str, &str)])] = &[
     ),
     ("a line break around a number", &[(">42<", ">\r\n 42\t<")]),
     ("another element behind ours", &[("</soap:Body>", "<other/></soap:Body>")]),
+    // C programs send their strings with the NUL at the end.
+    ("NUL behind", &[("</soap:Envelope>", "</soap:Envelope>\u{0}")]),
+    ("NULs and white space behind", &[("</soap:Envelope>", "</soap:Envelope>\r\n\u{0}\u{0} \n\u{0}\t")]),
+    ("NUL behind a comment", &[("</soap:Envelope>", "</soap:Envelope><!-- -->\u{0}")]),
+    ("a NUL for every byte of a buffer", &[("</soap:Envelope>", NULS)]),
+    ("a mandatory block that is ours", &[("<AuthHeader ", "<AuthHeader soap:mustUnderstand=\"1\" ")]),
+    ("mustUnderstand as Python writes booleans", &[("<AuthHeader ", "<AuthHeader soap:mustUnderstand=\"True\" ")]),
+    ("the first of two fields of the credentials", &[("</Password>", "</Password><Password>x</Password>")]),
+    ("the first of two blocks with credentials", &[("</soap:Header>", SECOND_AUTH_HEADER)]),
 ];
 
 #[test]
@@ -304,6 +360,11 @@ fn what_is_well_formed_is_read_however_it_looks() {
         }
     }
 }
+
+const NULS: &str = concat!("</soap:Envelope>", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+
+const SECOND_AUTH_HEADER: &str = "<AuthHeader xmlns=\"sosonlinebackup.com\"><UserName>x</UserName><Password>y</Password>\
+    </AuthHeader></soap:Header>";
 
 #[test]
 fn deep_but_not_too_deep_is_read() {
@@ -607,17 +668,20 @@ fn expat_agrees_about_thousands_of_damaged_messages() {
         })
         .collect();
     let mut read = [0; 3];
-    for (n, (case, verdict)) in cases.iter().zip(ask_expat(&cases)).enumerate() {
-        let text = encoding::decode(case.as_bytes(), Some("utf-8")).expect("a known charset");
+    // A NUL at the end is no part of the message.
+    let asked: Vec<String> =
+        cases.iter().map(|case| encoding::decode(case.as_bytes(), Some("utf-8")).into_owned()).collect();
+    for (n, (case, verdict)) in cases.iter().zip(ask_expat(&asked)).enumerate() {
+        let text = encoding::decode(case.as_bytes(), Some("utf-8"));
         match envelope::read(&text, &Limits::default()) {
-            Err(ReadError::Malformed(reason)) => {
+            Err(ReadError::Malformed { reason, .. }) => {
                 read[0] += 1;
                 let agreed = verdict != "ok" || refused_on_purpose(case, &reason);
                 assert!(agreed, "seed {SEED}, case {n}: refused, {reason}; expat reads it\n{case}");
             }
             // A limit of ours: reading stopped there.
-            Err(ReadError::TooMuch(_)) => read[1] += 1,
-            Ok(_) | Err(ReadError::VersionMismatch { .. } | ReadError::NoBody { .. }) => {
+            Err(ReadError::TooMuch { .. }) => read[1] += 1,
+            Ok(_) | Err(_) => {
                 read[2] += 1;
                 assert_eq!(verdict, "ok", "seed {SEED}, case {n}: read, but not well-formed\n{case}");
             }

@@ -42,6 +42,16 @@ fn content_types() {
         (Some("application/json; charset=utf-16"), marked(json)),
         (Some("application/json; charset=utf-16be"), big(json)),
         (Some("application/json; charset=iso-8859-1"), latin1(json)),
+        (Some("application/json; charset='utf-8'"), json.into()),
+        (Some("application/json; charset=\"\"latin1\"\""), latin1(json)),
+        (Some("application/json; charset=klingon"), json.into()),
+        (Some("application/json; charset="), json.into()),
+        (Some("application/json, application/json; charset=latin1"), latin1(json)),
+        (Some("application/xml; charset=klingon"), latin1(&declared)),
+        // A C program's end of a string.
+        (Some("application/json"), format!("{json}\0").into()),
+        (Some("application/xml"), format!("{xml}\n\0").into()),
+        (Some("application/x-www-form-urlencoded"), format!("{form}\0").into()),
         // A byte order mark decides.
         (Some("application/json"), bom(json.as_bytes())),
         (Some("application/json; charset=iso-8859-1"), bom(json.as_bytes())),
@@ -75,7 +85,6 @@ fn content_types() {
         "application",
         "",
         ";",
-        "application/json; charset=klingon",
         "gr\u{f6}\u{df}e/json",
     ] {
         let headers = format!("Content-Type: {content_type}\r\n");

@@ -307,7 +307,7 @@ static REFUSALS: [Refusal; 14] = [
     refusal("408", "RequestTimeout", "The body did not arrive in time."),
     refusal("409", "Conflict", "The licenses do not allow it as they are."),
     refusal("413", "ContentTooLarge", "The body is too large."),
-    refusal("415", "UnsupportedMediaType", "The body is of a media type, or in a charset, that is not taken."),
+    refusal("415", "UnsupportedMediaType", "The body is of a media type that is not taken, or it is compressed."),
     refusal(
         "429",
         "TooManyRequests",

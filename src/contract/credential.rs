@@ -1,0 +1,83 @@
+//! What is wrong where a message has no credential that could be read: users of toolkits that put the header block in
+//! another place or namespace would otherwise look for a wrong password. All of it follows from the message alone, so it
+//! tells nothing of which users there are.
+
+use crate::soap::XSI;
+use crate::soap::envelope::{Element, Envelope};
+use crate::soap::excerpt;
+
+/// A header block that shows who calls.
+pub struct CredentialBlock {
+    pub namespace: &'static str,
+    pub name: &'static str,
+    /// Whether it may also stand in Envelope, beside Header.
+    pub may_stand_beside: bool,
+}
+
+impl CredentialBlock {
+    /// What to tell the sender of a message that has no such block where it belongs.
+    pub fn missing(&self, envelope: &Envelope) -> String {
+        let CredentialBlock { namespace, name, .. } = self;
+        let finding = self.finding(envelope).map_or_else(String::new, |finding| format!(": {finding}"));
+        format!("{name} is missing{finding}. Send it inside soap:Header, in the namespace '{namespace}'.")
+    }
+
+    /// What to tell the sender of a message whose block has no such element.
+    pub fn field_missing(&self, block: &Element, field: &str) -> String {
+        let CredentialBlock { namespace, name, .. } = self;
+        let found = block.children.iter().find(|child| child.name.eq_ignore_ascii_case(field));
+        let finding = match found {
+            Some(found) => match self.misnamed(found, field) {
+                Some(finding) => format!(": the one there {finding}"),
+                None if found.attribute(XSI, "nil").is_some() => ": the one there is null".to_owned(),
+                None => String::new(),
+            },
+            None if block.attributes.iter().any(|a| a.name.eq_ignore_ascii_case(field)) => {
+                ": it is an attribute there".to_owned()
+            }
+            None => String::new(),
+        };
+        format!("{name} has no {field}{finding}. Send it as an element inside {name}, in the namespace '{namespace}'.")
+    }
+
+    /// Where there is something that was probably meant.
+    fn finding(&self, envelope: &Envelope) -> Option<String> {
+        if let Some(found) = envelope.header_blocks.iter().find(|block| self.is_meant(block)) {
+            return self.misnamed(found, self.name).map(|finding| format!("the one in soap:Header {finding}"));
+        }
+        if let Some(found) = envelope.beside.iter().find(|block| self.is_meant(block)) {
+            return match self.misnamed(found, self.name) {
+                Some(finding) if self.may_stand_beside => Some(format!("the one in soap:Envelope {finding}")),
+                _ => Some("the one in the message is not inside soap:Header".to_owned()),
+            };
+        }
+        if envelope.header_comes_late {
+            return Some("soap:Header comes after soap:Body, where it is not read".to_owned());
+        }
+        let mut to_do: Vec<&Element> = envelope.body.iter().chain(&envelope.body_others).collect();
+        while let Some(element) = to_do.pop() {
+            if self.is_meant(element) {
+                return Some("the one in the message is inside soap:Body".to_owned());
+            }
+            to_do.extend(&element.children);
+        }
+        None
+    }
+
+    fn is_meant(&self, element: &Element) -> bool {
+        element.name.eq_ignore_ascii_case(self.name)
+    }
+
+    /// What is wrong with the name of an element that should have this one.
+    fn misnamed(&self, element: &Element, name: &str) -> Option<String> {
+        if element.name != name {
+            Some(format!("is called '{}', and names are case-sensitive", excerpt(&element.name)))
+        } else if element.namespace.is_empty() {
+            Some("is in no namespace".to_owned())
+        } else if &*element.namespace != self.namespace {
+            Some(format!("is in the namespace '{}'", excerpt(&element.namespace)))
+        } else {
+            None
+        }
+    }
+}
