@@ -269,6 +269,7 @@ pub fn read_value(element: &Element, kind: Kind, namespace: Option<&str>) -> Res
 /// What .NET does not say of a value that does not fit.
 fn expected(element: &Element, kind: Kind) -> String {
     let what = match kind {
+        _ if !element.children.is_empty() => "text without elements".to_owned(),
         Kind::Int => {
             let text = excerpt(&element.text);
             format!("a whole number from {} to {}, and holds '{text}'", i32::MIN, i32::MAX)
@@ -277,7 +278,7 @@ fn expected(element: &Element, kind: Kind) -> String {
         Kind::Enumeration(of) => format!("one of: {}", of.values.join(", ")),
         Kind::Base64 => "Base-64 with its padding".to_owned(),
         Kind::NullableDateTime => "a date-time like 2026-01-31T12:00:00Z".to_owned(),
-        _ => "text without elements".to_owned(),
+        _ => "text".to_owned(),
     };
     format!("Element '{}' takes {what}.", excerpt(&element.name))
 }

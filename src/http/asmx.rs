@@ -203,8 +203,8 @@ fn unreadable(typed: Version, error: ReadError) -> Refused {
     match error {
         // .NET sends the status, and no body that would say why.
         ReadError::Malformed { .. } => Refused::Http(StatusCode::BAD_REQUEST, format!("The message is {error}.")),
-        ReadError::TooMuch { version, .. } => {
-            fault(version.unwrap_or(typed), Fault::sender(format!("{UNABLE} {error}.")))
+        ReadError::TooMuch { version, what } => {
+            fault(version.unwrap_or(typed), Fault::sender(format!("{UNABLE} The message has {what}.")))
         }
         ReadError::VersionMismatch { namespace, name } => {
             let text = format!(
@@ -223,9 +223,10 @@ fn unreadable(typed: Version, error: ReadError) -> Refused {
             );
             fault(version, Fault::sender(text))
         }
-        ReadError::Ambiguous { version, .. } => {
-            let text =
-                format!("{UNABLE} Request format is invalid: {error}. Send one soap:Header, then one soap:Body.");
+        ReadError::Ambiguous { version, what } => {
+            let text = format!(
+                "{UNABLE} Request format is invalid: The envelope has {what}. Send one soap:Header, then one soap:Body."
+            );
             fault(version, Fault::sender(text))
         }
     }

@@ -229,21 +229,19 @@ fn sender(version: Version, text: impl Into<String>) -> Refused {
 /// `typed`: the version whose media type the message has. What is not XML gets a fault here too: no service that clients
 /// know has taught them otherwise.
 fn unreadable(typed: Version, error: &ReadError) -> Refused {
+    let text = format!("The message could not be read: {error}.");
     match error {
         ReadError::VersionMismatch { name, .. } if name == "Envelope" => {
-            let fault = Fault::new(FaultCode::VersionMismatch, format!("{error}."));
+            let text = format!("{text} Send an Envelope of SOAP 1.1 or 1.2.");
+            let fault = Fault::new(FaultCode::VersionMismatch, text);
             Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, Version::Soap11, fault)
         }
         ReadError::NoBody { version } => sender(
             *version,
-            format!("{error}. Send it as a child of Envelope, in the namespace '{}'.", version.namespace()),
+            format!("{text} Send it as a child of Envelope, in the namespace '{}'.", version.namespace()),
         ),
-        ReadError::Ambiguous { version, .. } => sender(*version, format!("{error}. Send one Header, then one Body.")),
-        ReadError::TooMuch { version, .. } => {
-            sender(version.unwrap_or(typed), format!("The message could not be read: {error}."))
-        }
-        ReadError::Malformed { .. } | ReadError::VersionMismatch { .. } => {
-            sender(typed, format!("The message could not be read: {error}."))
-        }
+        ReadError::Ambiguous { version, .. } => sender(*version, format!("{text} Send one Header, then one Body.")),
+        ReadError::TooMuch { version, .. } => sender(version.unwrap_or(typed), text),
+        ReadError::Malformed { .. } | ReadError::VersionMismatch { .. } => sender(typed, text),
     }
 }

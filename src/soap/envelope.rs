@@ -203,6 +203,9 @@ pub fn document(text: &str, limits: &Limits) -> Result<Element, ReadError> {
         let start = offset(reader.buffer_position());
         let event = reader.read_event().map_err(|error| at(offset(reader.error_position()), worded(error)))?;
         if matches!(event, Event::Eof) {
+            if text.trim().is_empty() {
+                return Err(at(0, "it is empty, there is no root element".to_owned()));
+            }
             return tree.finish().map_err(|reason| at(text.len(), reason));
         }
         match tree.add(&event, start, offset(reader.buffer_position())) {

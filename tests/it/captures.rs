@@ -407,7 +407,7 @@ fn envelopes_that_are_none() {
                 PLAIN,
                 &["expected '</request>', but '</reques>' was found."],
             ),
-            case("C27 nothing", soap11(), "", 400, PLAIN, &["there is no root element"]),
+            case("C27 nothing", soap11(), "", 400, PLAIN, &["it is empty, there is no root element"]),
             case(
                 "C28 document type",
                 soap11(),

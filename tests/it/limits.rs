@@ -167,7 +167,7 @@ fn a_message_is_as_rich_as_allowed_and_no_richer() {
         assert_eq!((fits.status, &*fits.code()), (200, "InvalidInputParameters"), "read, and no request found: {what}");
         let refused = server.post11(&envelope11(&auth_header("agent", PASSWORD), &over));
         assert_eq!((refused.status, refused.element("faultcode").as_deref()), (500, Some("soap:Client")), "{what}");
-        let told = format!("Server was unable to read request. ---> the message has {what}.");
+        let told = format!("Server was unable to read request. ---> The message has {what}.");
         assert_eq!(refused.element("faultstring"), Some(told));
     }
     let header = |blocks: usize| auth_header("agent", PASSWORD) + &"<a/>".repeat(blocks - 1);

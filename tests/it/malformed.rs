@@ -225,7 +225,7 @@ fn what_is_malformed_is_told_with_its_place_and_in_plain_words() {
         (lines("</a>\n<b/>"), "line 4, column 1: a second root element"),
         ("<!DOCTYPE a><a/>".to_owned(), "line 1, column 1: a document type declaration is not allowed"),
         ("hello".to_owned(), "line 1, column 1: text outside the root element"),
-        (String::new(), "line 1, column 1: there is no root element"),
+        (String::new(), "line 1, column 1: it is empty, there is no root element"),
         ("<?xml version='1.1'?>\n<a/>".to_owned(), "line 1, column 1: XML version 1.1"),
         ("\n<?xml version='1.0'?><a/>".to_owned(), "line 2, column 1: an XML declaration that is not at the beginning"),
     ] {

@@ -117,7 +117,7 @@ fn refusals(address: Address, version: Version) -> Vec<(&'static str, Vec<u8>, R
             Http(413),
             "Maximum request length exceeded.",
         ),
-        ("nothing", whole(String::new()), Malformed, "line 1, column 1: there is no root element"),
+        ("nothing", whole(String::new()), Malformed, "line 1, column 1: it is empty, there is no root element"),
         ("JSON as XML", whole("{}".to_owned()), Malformed, "line 1, column 1: text outside the root element"),
         ("not closed", whole(good.replace("</soap:Envelope>", "")), Malformed, "element 'Envelope' is not closed"),
         ("a document type", whole(format!("<!DOCTYPE a>{good}")), Malformed, "a document type declaration"),
