@@ -9,6 +9,10 @@ use crate::seats::Refusal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     UnexpectedError,
+    /// Too many wrong passwords. Callers read `UnexpectedError`, which clients of the original service take for "later".
+    Throttled,
+    /// More calls than the service can do. Callers read `UnexpectedError`, likewise.
+    Overloaded,
     InvalidInputParameters,
     InvalidSoapCredentials,
     AlreadyExists,
@@ -26,7 +30,7 @@ impl Kind {
     /// The number in `Result/Result`.
     pub const fn result(self) -> i32 {
         match self {
-            Self::UnexpectedError => 1,
+            Self::UnexpectedError | Self::Throttled | Self::Overloaded => 1,
             Self::InvalidInputParameters => 2,
             Self::InvalidSoapCredentials => 3,
             Self::AlreadyExists => 52,
@@ -44,7 +48,7 @@ impl Kind {
     /// The name in `Result/Code`.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::UnexpectedError => "UnexpectedError",
+            Self::UnexpectedError | Self::Throttled | Self::Overloaded => "UnexpectedError",
             Self::InvalidInputParameters => "InvalidInputParameters",
             Self::InvalidSoapCredentials => "InvalidSoapCredentials",
             Self::AlreadyExists => "AlreadyExists",
@@ -56,6 +60,15 @@ impl Kind {
             Self::AccessDenied => "AccessDenied",
             Self::LicenseNotAccepted => "LicenseNotAccepted",
             Self::NotSupported => "NotSupported",
+        }
+    }
+
+    /// The name in the log and the metrics: `code`, except where operators must tell apart what callers need not.
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::Throttled => "Throttled",
+            Self::Overloaded => "Overloaded",
+            _ => self.code(),
         }
     }
 }
@@ -109,6 +122,16 @@ impl Error {
     /// The service could not do its work, and to call again is safe. `message` is for the caller, `cause` for the log only.
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error { kind: Kind::UnexpectedError, retry: None, message: message.into(), cause: Some(cause.into()) }
+    }
+
+    /// The caller must wait before the next sign-in; nothing was done.
+    pub fn throttled(message: impl Into<String>, wait: Duration) -> Error {
+        Error { kind: Kind::Throttled, retry: Some(Retry::After(wait)), message: message.into(), cause: None }
+    }
+
+    /// The service has too much to do, and did nothing for this call.
+    pub fn overloaded(message: impl Into<String>) -> Error {
+        Error { kind: Kind::Overloaded, retry: Some(Retry::Soon), message: message.into(), cause: None }
     }
 
     /// The same error, of a call that may be made again.
