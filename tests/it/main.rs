@@ -28,6 +28,7 @@ mod openapi;
 mod operations;
 mod pasted;
 mod program;
+mod sign_ins;
 mod store;
 mod store_activate;
 mod store_licenses;
