@@ -10,7 +10,8 @@
 //!   the call's transaction.
 //! * A caller that signs in for tickets with a remembered proof gets the same ticket again.
 //! * Failures slow down further guesses at the same user name, from the same client and from all clients ([`throttle`]). Clients
-//!   from which the name proved itself before are not slowed by others, and where it is remembered, not at all.
+//!   from which the name proved itself before are not slowed by others. There a password that was proved before is not slowed
+//!   at all.
 
 mod hash;
 mod proved;
@@ -74,7 +75,9 @@ impl Default for Options {
             remember_max: Duration::from_secs(3600),
             // Half the cores: the rest is for calls that are signed in already.
             verifications_max: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
-            waiting_max: 256,
+            // More than the connections that most clients make, so that a client that waits behind others at its own address is
+            // not refused; on two cores the last one then waits 10 s.
+            waiting_max: 512,
             failures_max: 10,
             failure_interval: Duration::from_secs(6),
         }
@@ -142,7 +145,7 @@ struct Checks {
     proofs: Proofs,
     known: Known,
     throttle: Mutex<Throttle>,
-    /// Keyed hashes of names and of stored hashes.
+    /// Makes keyed hashes of user names.
     keyed: RandomState,
     /// Working memory that no verification uses right now, kept for the next: 19 MiB allocated and freed each time would
     /// fragment the heap, and the process would grow by hundreds of MiB.
@@ -224,21 +227,23 @@ impl Authenticator {
         }
         let (checks, digest) = (&self.checks, self.digest(claim));
         let (name, client) = (checks.name(&claim.user_name), client_key(claim.peer));
-        let stored = stored_hash.as_deref().map(|hash| checks.keyed.hash_one(hash));
-        let known = stored.is_some_and(|stored| checks.known.is_known(name, client, stored, now));
+        let known = checks.known.is_known(name, client, now);
         let guess = Guess { name, client, known };
-        lock(&checks.throttle).check(guess, now)?;
+        // A password that was proved before is no guess, so others who guess where its owner is do not slow it down.
+        let proved_before = known && checks.proofs.was_proved(&digest, now);
+        let check_throttle = || if proved_before { Ok(()) } else { lock(&checks.throttle).check(guess, now) };
+        check_throttle()?;
 
-        let line = if known { Line::Known { name, client } } else { Line::Client(client) };
+        let line = if known { Line::Known(name) } else { Line::Client(client) };
         let turn = self.room.turn(line).await.ok_or(AuthError::Busy)?;
         // While this call waited, others with the same password may have proved it, or guesses may have used up the rest.
         let proof = checks.recall(&digest, client, now);
         if proof.is_some_and(|proof| Some(&proof.stored_hash) == stored_hash.as_ref()) {
             return Ok(());
         }
-        lock(&checks.throttle).check(guess, now)?;
+        check_throttle()?;
 
-        let (expected, provable) = self.expected(name, stored_hash.zip(stored));
+        let (expected, provable) = self.expected(name, stored_hash);
         let password = Password(claim.password.0.clone());
         let checks = Arc::clone(checks);
         let work = move || {
@@ -246,12 +251,14 @@ impl Authenticator {
             let _turn = turn;
             let matches = checks.matches(&expected, &password);
             match provable.filter(|_| matches) {
-                Some((stored_hash, stored)) => {
-                    checks.known.note(name, client, stored, now);
-                    checks.proofs.insert(digest, Proof::new(name, stored_hash, stored, now));
+                Some(stored_hash) => {
+                    checks.known.note(name, client, now);
+                    checks.proofs.insert(digest, Proof::new(name, stored_hash, now));
                     true
                 }
                 None => {
+                    // From now on it is a guess.
+                    checks.proofs.remove(&digest);
                     lock(&checks.throttle).failed(guess, now);
                     false
                 }
@@ -263,10 +270,10 @@ impl Authenticator {
         }
     }
 
-    /// What the password is checked against, and what it proves if it matches: nothing where no user has it.
-    fn expected(&self, name: u64, stored: Option<(Arc<str>, u64)>) -> (Expected, Option<(Arc<str>, u64)>) {
-        match stored.as_ref().map(|(stored_hash, _)| Expected::read(stored_hash)) {
-            Some(Ok(expected)) => return (expected, stored),
+    /// What the password is checked against, and the stored hash that it proves to be right if it matches.
+    fn expected(&self, name: u64, stored_hash: Option<Arc<str>>) -> (Expected, Option<Arc<str>>) {
+        match stored_hash.as_deref().map(Expected::read) {
+            Some(Ok(expected)) => return (expected, stored_hash),
             Some(Err(reason)) => {
                 tracing::error!(reason, "a credential cannot sign in; give it a new hash (seatkeeper hash-password)");
             }
@@ -330,12 +337,12 @@ impl Checks {
     /// guesses are slowed down: it could tell the right password among them.
     fn recall(&self, digest: &[u8; 32], client: IpAddr, now: Duration) -> Option<Arc<Proof>> {
         let proof = self.proofs.get(digest, now)?;
-        let (name, stored) = (proof.name, proof.stored);
-        if !self.known.is_fresh(name, client, stored, now) {
-            if !self.known.is_known(name, client, stored, now) {
+        let name = proof.name;
+        if !self.known.is_fresh(name, client, now) {
+            if !self.known.is_known(name, client, now) {
                 lock(&self.throttle).check(Guess { name, client, known: false }, now).ok()?;
             }
-            self.known.note(name, client, stored, now);
+            self.known.note(name, client, now);
         }
         Some(proof)
     }

@@ -60,7 +60,7 @@ settings! {
     log_level: LogLevel = "info", "SEATKEEPER_LOG_LEVEL", "Least important log lines shown: error, warn, info, debug or trace";
     remember_sign_ins_s: u64 = "300", "SEATKEEPER_REMEMBER_SIGN_INS_S", "Seconds a proved password is remembered after its last use; 0: not at all";
     remember_sign_ins_max_s: u64 = "3600", "SEATKEEPER_REMEMBER_SIGN_INS_MAX_S", "Seconds after which it is checked again, however often it is used; counts as remember_sign_ins_s if that is more";
-    sign_ins_waiting_max: usize = "256", "SEATKEEPER_SIGN_INS_WAITING_MAX", "Password checks that may run or wait for their turn; one more is refused";
+    sign_ins_waiting_max: usize = "512", "SEATKEEPER_SIGN_INS_WAITING_MAX", "Password checks that may run or wait for their turn; one more is refused";
     wrong_passwords_max: u32 = "10", "SEATKEEPER_WRONG_PASSWORDS_MAX", "Wrong passwords for one user name from one client address (IPv6: /64) before more are slowed down; from all addresses 5 times as many";
     wrong_password_interval_s: u64 = "6", "SEATKEEPER_WRONG_PASSWORD_INTERVAL_S", "Seconds after which one more is let through then; 0: none are slowed down";
     queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";

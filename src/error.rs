@@ -11,7 +11,7 @@ pub enum Kind {
     UnexpectedError,
     /// Too many wrong passwords. Callers read `UnexpectedError`, which clients of the original service take for "later".
     Throttled,
-    /// More calls than the service can do. Callers read `UnexpectedError`, likewise.
+    /// More sign-ins than passwords can be checked. Callers read `UnexpectedError`, likewise.
     Overloaded,
     InvalidInputParameters,
     InvalidSoapCredentials,
@@ -129,7 +129,7 @@ impl Error {
         Error { kind: Kind::Throttled, retry: Some(Retry::After(wait)), message: message.into(), cause: None }
     }
 
-    /// The service has too much to do, and did nothing for this call.
+    /// More calls of this kind wait than the service takes; nothing was done.
     pub fn overloaded(message: impl Into<String>) -> Error {
         Error { kind: Kind::Overloaded, retry: Some(Retry::Soon), message: message.into(), cause: None }
     }

@@ -370,10 +370,9 @@ fn if_caller_known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// The error for the caller when the store did not do its work. Details are for the log.
 fn store_failed(error: StoreError) -> Error {
+    let passes = matches!(error, StoreError::QueueFull | StoreError::Locked | StoreError::Closed);
     let message = match error {
-        StoreError::QueueFull => {
-            return Error::overloaded("Too many calls at once. Nothing was changed; call again in a few seconds.");
-        }
+        StoreError::QueueFull => "Too many calls at once. Nothing was changed; call again in a few seconds.",
         StoreError::Locked => {
             "The license database is in use by another program. Nothing was changed; call again in a few seconds."
         }
@@ -381,7 +380,6 @@ fn store_failed(error: StoreError) -> Error {
         StoreError::Failed(_) => "The license database failed. Nothing was changed; call again later.",
         StoreError::CommitFailed(_) => "The license database failed while saving. It is safe to call again.",
     };
-    let passes = matches!(error, StoreError::Locked | StoreError::Closed);
     let error = Error::unexpected(message, error);
     if passes { error.with_retry(Retry::Soon) } else { error }
 }

@@ -1,4 +1,4 @@
-//! What callers have proved: passwords for a short time, and for a day from where. Only a right password writes here, so
+//! What callers have proved: passwords, for a short time, and from where, for a day. Only a right password writes here, so
 //! strangers cannot wash anything away.
 
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use super::ticket::Ticket;
 const PROOFS_MAX: usize = 10_000;
 /// Pairs of user name and client kept at most, likewise.
 const KNOWN_MAX: usize = 16_384;
-/// How long a client stays known for a user name after it proved itself from there.
+/// How long it counts that a user name proved itself: from where, and by which password.
 const KNOWN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A pair in use is written again after this long, not at each use.
 const KNOWN_RENEWAL: Duration = Duration::from_secs(60 * 60);
@@ -32,8 +32,6 @@ pub struct Proof {
     /// Keyed hash of the user name.
     pub name: u64,
     pub stored_hash: Arc<str>,
-    /// Keyed hash of the stored hash.
-    pub stored: u64,
     proved_at: Duration,
     /// Milliseconds from `proved_at` to the last use, in steps.
     used_ms: AtomicU64,
@@ -41,8 +39,8 @@ pub struct Proof {
 }
 
 impl Proof {
-    pub fn new(name: u64, stored_hash: Arc<str>, stored: u64, proved_at: Duration) -> Proof {
-        Proof { name, stored_hash, stored, proved_at, used_ms: AtomicU64::new(0), ticket: Mutex::default() }
+    pub fn new(name: u64, stored_hash: Arc<str>, proved_at: Duration) -> Proof {
+        Proof { name, stored_hash, proved_at, used_ms: AtomicU64::new(0), ticket: Mutex::default() }
     }
 
     /// The ticket that this password got last.
@@ -77,6 +75,11 @@ impl Proofs {
         Some(proof)
     }
 
+    /// Whether this password was proved within a day, though the proof may have ended: then it is no guess.
+    pub fn was_proved(&self, digest: &[u8; 32], now: Duration) -> bool {
+        self.proofs.get(digest).is_some_and(|proof| now.saturating_sub(proof.proved_at) < KNOWN_LIFE)
+    }
+
     pub fn insert(&self, digest: [u8; 32], proof: Proof) {
         if !self.unused.is_zero() {
             self.proofs.insert(digest, Arc::new(proof));
@@ -88,39 +91,33 @@ impl Proofs {
     }
 }
 
-/// From which clients user names proved themselves.
-pub struct Known(Cache<(u64, IpAddr), Seen>);
-
-#[derive(Clone, Copy)]
-struct Seen {
-    /// Keyed hash of the stored hash.
-    stored: u64,
-    at: Duration,
-}
+/// From which clients user names proved themselves, and when last. A change of the password does not matter: its owners stay
+/// where they are, also while some of them still send the old one.
+pub struct Known(Cache<(u64, IpAddr), Duration>);
 
 impl Known {
     pub fn new() -> Known {
         Known(Cache::new(KNOWN_MAX))
     }
 
-    /// Whether the name proved itself from this client within a day, against the hash that is stored now.
-    pub fn is_known(&self, name: u64, client: IpAddr, stored: u64, now: Duration) -> bool {
-        self.age(name, client, stored, now).is_some()
+    /// Whether the name proved itself from this client within a day.
+    pub fn is_known(&self, name: u64, client: IpAddr, now: Duration) -> bool {
+        self.age(name, client, now).is_some()
     }
 
     /// Whether it is known, and lately enough that noting it again may wait.
-    pub fn is_fresh(&self, name: u64, client: IpAddr, stored: u64, now: Duration) -> bool {
-        self.age(name, client, stored, now).is_some_and(|age| age < KNOWN_RENEWAL)
+    pub fn is_fresh(&self, name: u64, client: IpAddr, now: Duration) -> bool {
+        self.age(name, client, now).is_some_and(|age| age < KNOWN_RENEWAL)
     }
 
     /// The name has proved itself from this client.
-    pub fn note(&self, name: u64, client: IpAddr, stored: u64, now: Duration) {
-        self.0.insert((name, client), Seen { stored, at: now });
+    pub fn note(&self, name: u64, client: IpAddr, now: Duration) {
+        self.0.insert((name, client), now);
     }
 
-    fn age(&self, name: u64, client: IpAddr, stored: u64, now: Duration) -> Option<Duration> {
-        let seen = self.0.get(&(name, client)).filter(|seen| seen.stored == stored)?;
-        Some(now.saturating_sub(seen.at)).filter(|age| *age < KNOWN_LIFE)
+    fn age(&self, name: u64, client: IpAddr, now: Duration) -> Option<Duration> {
+        let last = self.0.get(&(name, client))?;
+        Some(now.saturating_sub(last)).filter(|age| *age < KNOWN_LIFE)
     }
 }
 
@@ -134,7 +131,7 @@ mod tests {
 
     fn proofs(unused: Duration, longest: Duration) -> Proofs {
         let proofs = Proofs::new(unused, longest);
-        proofs.insert([1; 32], Proof::new(7, "hash".into(), 8, minutes(100)));
+        proofs.insert([1; 32], Proof::new(7, "hash".into(), minutes(100)));
         proofs
     }
 
@@ -156,26 +153,30 @@ mod tests {
             }
             assert!(proofs.get(&[1; 32], minutes(100 + last)).is_none(), "{unused} {longest} {uses:?}");
         }
+        let ended = proofs(minutes(5), minutes(60));
+        let was_proved = [0, 60, 24 * 60 - 1, 24 * 60].map(|at| ended.was_proved(&[1; 32], minutes(100 + at)));
+        assert_eq!(was_proved, [true, true, true, false]);
+        ended.remove(&[1; 32]);
+        assert!(!ended.was_proved(&[1; 32], minutes(100)));
         assert!(proofs(Duration::ZERO, minutes(60)).get(&[1; 32], minutes(100)).is_none(), "nothing is kept");
         let for_ever = proofs(Duration::from_secs(u64::MAX), Duration::from_secs(u64::MAX));
         assert!(for_ever.get(&[1; 32], Duration::from_secs(u64::MAX)).is_some());
     }
 
     #[test]
-    fn a_client_is_known_for_a_day_and_for_one_stored_hash() {
+    fn a_client_is_known_for_a_day() {
         let known = Known::new();
         let (home, away) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        known.note(1, home, 10, minutes(0));
-        for (case, name, client, stored, now, is_known) in [
-            ("at once", 1, home, 10, 0, true),
-            ("a day later", 1, home, 10, 24 * 60 - 1, true),
-            ("after a day", 1, home, 10, 24 * 60, false),
-            ("another name", 2, home, 10, 0, false),
-            ("another client", 1, away, 10, 0, false),
-            ("another stored hash", 1, home, 11, 0, false),
+        known.note(1, home, minutes(0));
+        for (case, name, client, now, is_known) in [
+            ("at once", 1, home, 0, true),
+            ("nearly a day later", 1, home, 24 * 60 - 1, true),
+            ("after a day", 1, home, 24 * 60, false),
+            ("another name", 2, home, 0, false),
+            ("another client", 1, away, 0, false),
         ] {
-            assert_eq!(known.is_known(name, client, stored, minutes(now)), is_known, "{case}");
+            assert_eq!(known.is_known(name, client, minutes(now)), is_known, "{case}");
         }
-        assert!(known.is_fresh(1, home, 10, minutes(59)) && !known.is_fresh(1, home, 10, minutes(60)));
+        assert!(known.is_fresh(1, home, minutes(59)) && !known.is_fresh(1, home, minutes(60)));
     }
 }

@@ -3,8 +3,8 @@
 //! * Each client waits in a line of its own, and the lines take turns. A client that floods waits behind itself.
 //! * The number of places is bounded. When none is free, the newest check of the longest line gives up its place to a
 //!   shorter line, so a flood displaces only itself.
-//! * A user name that proved itself from its client before waits in a lane apart. That lane gets every second turn if it
-//!   needs it, and a quarter of the places is kept free for it.
+//! * A user name that proved itself from its client before waits in a lane apart, in a line of its own. That lane gets every
+//!   second turn if it needs it, and a quarter of the places is kept free for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -12,8 +12,9 @@ use std::net::IpAddr;
 /// Whose check it is, for the order of turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Line {
-    /// Of a user name that proved itself from this client before.
-    Known { name: u64, client: IpAddr },
+    /// Of a user name that proved itself from where this check comes from, by its keyed hash. One line for all its clients, so
+    /// that a fleet that still sends an old password delays no other user.
+    Known(u64),
     /// Of any other: one line for all user names of a client.
     Client(IpAddr),
 }
@@ -21,7 +22,7 @@ pub enum Line {
 impl Line {
     fn lane(self) -> usize {
         match self {
-            Line::Known { .. } => KNOWN,
+            Line::Known(_) => KNOWN,
             Line::Client(_) => OTHER,
         }
     }
@@ -127,7 +128,7 @@ impl<T> Queue<T> {
     fn has_place(&self, line: Line) -> bool {
         let others = self.running + self.waiting_other();
         match line {
-            Line::Known { .. } => others + self.waiting_known() < self.places_max,
+            Line::Known(_) => others + self.waiting_known() < self.places_max,
             Line::Client(_) => {
                 others + self.waiting_known() < self.places_max && others < self.places_max - self.places_max / 4
             }
@@ -216,7 +217,7 @@ mod tests {
     }
 
     fn known(n: u8) -> Line {
-        Line::Known { name: n.into(), client: client(n) }
+        Line::Known(n.into())
     }
 
     /// What comes in, and which items are refused at once or later; then everything that runs, in order.

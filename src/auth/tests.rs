@@ -280,3 +280,48 @@ async fn strangers_do_not_keep_out_a_user_that_proved_itself() {
     }
     assert_eq!(refused, 20 - 6, "a quarter of the places stays free");
 }
+
+/// Clients behind one address, or behind a proxy that is not named as one, are one client.
+#[tokio::test]
+async fn guesses_at_the_address_of_an_owner_do_not_lock_it_out_when_its_proof_ends() {
+    let auth = authenticator(CHEAP);
+    let [old, new] = ["right", "changed"].map(|password| Arc::<str>::from(hash_password(password).expect("hash")));
+    let begun = Instant::now();
+    let verify = async |password: &str, stored: &Arc<str>, now| {
+        auth.verify(&claim("bob", password), Some(Arc::clone(stored)), now).await
+    };
+    verify("right", &old, begun).await.expect("right");
+    let ended = begun + 2 * CHEAP.remember_max;
+    for _ in 0..3 {
+        assert_eq!(verify("guess", &old, ended).await, Err(AuthError::Wrong));
+    }
+    assert!(matches!(verify("guess", &old, ended).await, Err(AuthError::Throttled { .. })));
+    assert!(auth.remembered(&claim("bob", "right"), ended).is_none());
+    assert_eq!(verify("right", &old, ended).await, Ok(()));
+    // When the password has changed, the old one is checked once and then it is a guess like any other.
+    assert_eq!(verify("right", &new, ended).await, Err(AuthError::Wrong));
+    assert!(matches!(verify("right", &new, ended).await, Err(AuthError::Throttled { .. })));
+}
+
+/// Part of a fleet still sends the old password after it was changed.
+#[tokio::test]
+async fn clients_with_the_old_password_do_not_lock_out_those_with_the_new_one() {
+    let auth = authenticator(CHEAP);
+    let [old, new] = ["old", "new"].map(|password| Arc::<str>::from(hash_password(password).expect("hash")));
+    let now = Instant::now();
+    let verify = async |client: u8, password: &str, stored: &Arc<str>| {
+        auth.verify(&from(&format!("192.0.2.{client}"), "bob", password), Some(Arc::clone(stored)), now).await
+    };
+    for client in 0..12 {
+        verify(client, "old", &old).await.expect("right");
+    }
+    for _ in 0..4 {
+        for client in 0..11 {
+            verify(client, "old", &new).await.expect_err("wrong by now");
+        }
+    }
+    assert_eq!(verify(11, "new", &new).await, Ok(()), "a client of the fleet");
+    assert_eq!(verify(99, "new", &new).await, Ok(()), "one that joins it");
+    assert!(matches!(verify(1, "new", &new).await, Err(AuthError::Throttled { scope: Scope::Client, .. })));
+    assert!(auth.remembered(&from("192.0.2.1", "bob", "new"), now).is_some(), "once another has proved it");
+}
