@@ -229,9 +229,9 @@ impl Authenticator {
         let (name, client) = (checks.name(&claim.user_name), client_key(claim.peer));
         let known = checks.known.is_known(name, client, now);
         let guess = Guess { name, client, known };
-        // A password that was proved before is no guess, so others who guess where its owner is do not slow it down.
-        let proved_before = known && checks.proofs.was_proved(&digest, now);
-        let check_throttle = || if proved_before { Ok(()) } else { lock(&checks.throttle).check(guess, now) };
+        // A password that was proved before is no guess, so guesses at the address of its owner do not slow it down.
+        let is_no_guess = || known && checks.proofs.was_proved(&digest, now);
+        let check_throttle = || if is_no_guess() { Ok(()) } else { lock(&checks.throttle).check(guess, now) };
         check_throttle()?;
 
         let line = if known { Line::Known(name) } else { Line::Client(client) };
@@ -243,7 +243,7 @@ impl Authenticator {
         }
         check_throttle()?;
 
-        let (expected, provable) = self.expected(name, stored_hash);
+        let (expected, provable) = self.expected(&claim.user_name, stored_hash);
         let password = Password(claim.password.0.clone());
         let checks = Arc::clone(checks);
         let work = move || {
@@ -271,7 +271,7 @@ impl Authenticator {
     }
 
     /// What the password is checked against, and the stored hash that it proves to be right if it matches.
-    fn expected(&self, name: u64, stored_hash: Option<Arc<str>>) -> (Expected, Option<Arc<str>>) {
+    fn expected(&self, user_name: &str, stored_hash: Option<Arc<str>>) -> (Expected, Option<Arc<str>>) {
         match stored_hash.as_deref().map(Expected::read) {
             Some(Ok(expected)) => return (expected, stored_hash),
             Some(Err(reason)) => {
@@ -280,7 +280,7 @@ impl Authenticator {
             None => {}
         }
         let of_nothing = self.of_nothing.clone();
-        let params = lock(&self.costs).of_unknown(name);
+        let params = lock(&self.costs).of_unknown(user_name);
         (params.map_or(of_nothing.clone(), |params| of_nothing.with_params(params)), None)
     }
 
@@ -315,7 +315,7 @@ impl Authenticator {
 
     /// From now on unknown users cost what these hashes cost: one of each set of parameters, and how many credentials have it.
     pub fn learn_costs(&self, hashes: &[(Arc<str>, u64)]) {
-        let costs = Costs::new(hashes.iter().map(|(hash, count)| (&**hash, *count)));
+        let costs = Costs::new(hashes);
         *lock(&self.costs) = costs;
     }
 

@@ -7,7 +7,7 @@
 //! * [`error`]: what a caller can be told, and the numbers of the codes.
 //! * [`store`]: what is kept, as one short trait, and SQLite behind it. One method is one transaction: it reads the
 //!   facts, asks the rules, writes what they decided, commits, and only then answers.
-//! * [`auth`]: passwords, checked off the async threads and remembered for a short time.
+//! * [`auth`]: passwords, checked off the async threads in an order that is fair by client, and remembered for a short time.
 //! * [`service`]: the use cases, one function per operation: who calls, ask the store, what happened.
 //! * [`soap`]: envelopes and faults of SOAP 1.1 and 1.2. Knows no operation.
 //! * [`contract`]: the operations, each described once; WSDL, OpenAPI, pages, samples and dispatch follow from the

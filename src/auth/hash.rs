@@ -1,13 +1,18 @@
 //! argon2id: new hashes, stored ones with bounds on their cost, and what an unknown user's password is checked against.
 //!
 //! A stored hash may cost more than a new one, and its user then waits longer for an answer. So that this does not show which
-//! users exist, each unknown user name costs what one of the stored hashes costs: which, follows from a keyed hash of the name,
-//! so it stays the same, and each set of parameters comes as often as among the stored hashes.
+//! users exist, each unknown user name costs what one of the stored hashes costs. Which one follows from a keyed hash of the name:
+//! it stays the same, and each set of parameters comes as often as among the stored hashes. The key is made of a stored
+//! hash, so that it outlives the process: costs that change with each start would be those of unknown names.
+
+use std::sync::Arc;
 
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher as _, Version};
 
-use super::{PASSWORD_BYTES_MAX, Password};
+use sha2::{Digest as _, Sha256};
+
+use super::{PASSWORD_BYTES_MAX, Password, in_lower_case};
 
 /// Memory in KiB, passes and lanes of a new hash, and the least a stored hash may have (OWASP's minimum for argon2id).
 const MEMORY_KIB_MIN: u32 = 19_456;
@@ -67,7 +72,7 @@ impl Expected {
         Ok(Expected { params, salt, output })
     }
 
-    /// Of no password anybody knows. It is random, not computed: that would allocate 19 MiB and free them, and the allocator
+    /// A hash of no known password. It is random, not computed: that would allocate 19 MiB and free them, and the allocator
     /// would keep as much of what others free later.
     pub fn of_nothing() -> Result<Expected, String> {
         let (mut salt, mut output) = ([0; 16], [0; 32]);
@@ -108,20 +113,27 @@ pub(super) struct Costs {
     /// In a fixed order, so that a name keeps its cost as long as the numbers stay the same.
     sets: Vec<(Params, u64)>,
     total: u64,
+    key: [u8; 32],
 }
 
 impl Costs {
     /// Takes a hash of each set of parameters, and how many there are. Those that cannot be used to sign in do not count.
-    pub fn new<'a>(hashes: impl IntoIterator<Item = (&'a str, u64)>) -> Costs {
-        let usable = hashes.into_iter().filter_map(|(hash, count)| Some((Expected::read(hash).ok()?.params, count)));
+    pub fn new(hashes: &[(Arc<str>, u64)]) -> Costs {
+        let usable = hashes.iter().filter_map(|(hash, count)| Some((Expected::read(hash).ok()?.params, *count)));
         let mut sets: Vec<(Params, u64)> = usable.collect();
         sets.sort_by_key(|(params, _)| (params.m_cost(), params.t_cost(), params.p_cost()));
-        Costs { total: sets.iter().map(|(_, count)| count).sum(), sets }
+        let key = hashes.iter().map(|(hash, _)| &**hash).min().unwrap_or_default();
+        Costs { total: sets.iter().map(|(_, count)| count).sum(), sets, key: Sha256::digest(key).into() }
     }
 
-    /// What the password of an unknown user costs; `name` is a keyed hash of the user name. `None`: what a new hash costs.
-    pub fn of_unknown(&self, name: u64) -> Option<Params> {
-        let mut at = u64::try_from((u128::from(name) * u128::from(self.total)) >> 64).unwrap_or_default();
+    /// What the password of an unknown user costs. `None`: what a new hash costs.
+    pub fn of_unknown(&self, user_name: &str) -> Option<Params> {
+        let mut hash = Sha256::new_with_prefix(self.key);
+        in_lower_case(user_name, |bytes| hash.update(bytes));
+        let hash: [u8; 32] = hash.finalize().into();
+        let name = hash.iter().take(8).fold(0, |number, byte| number << 8 | u128::from(*byte));
+        // Below `total`, and each number as likely as any other.
+        let mut at = u64::try_from((name * u128::from(self.total)) >> 64).unwrap_or_default();
         for (params, count) in &self.sets {
             match at.checked_sub(*count) {
                 Some(rest) => at = rest,
@@ -168,18 +180,16 @@ mod tests {
         assert!(hash_password(&"x".repeat(PASSWORD_BYTES_MAX + 1)).is_err());
     }
 
-    fn of_cost(params: &str) -> String {
-        format!("$argon2id$v=19${params}$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNo")
+    fn of_cost(params: &str, count: u64) -> (Arc<str>, u64) {
+        (format!("$argon2id$v=19${params}$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNo").into(), count)
     }
 
-    /// Memory in KiB of 10,000 unknown names, spread evenly over all keyed hashes, and how many have it.
-    fn spread(costs: &Costs) -> Vec<(u32, usize)> {
-        let step = u64::MAX / 10_000;
-        let names = (0..10_000).map(|n| n * step + step / 2);
-        let mut memory: Vec<u32> =
-            names.map(|name| costs.of_unknown(name).map_or(MEMORY_KIB_MIN, |params| params.m_cost())).collect();
+    /// Memory in KiB of this many unknown names, and how many have it.
+    fn spread(costs: &Costs, names: u32) -> Vec<(u32, i32)> {
+        let memory = |n| costs.of_unknown(&format!("user{n}")).map_or(MEMORY_KIB_MIN, |params| params.m_cost());
+        let mut memory: Vec<u32> = (0..names).map(memory).collect();
         memory.sort_unstable();
-        memory.chunk_by(|a, b| a == b).map(|chunk| (chunk[0], chunk.len())).collect()
+        memory.chunk_by(|a, b| a == b).map(|chunk| (chunk[0], chunk.len().try_into().expect("few"))).collect()
     }
 
     #[test]
@@ -188,28 +198,40 @@ mod tests {
         let too_much = "m=65537,t=2,p=1";
         for (hashes, expected) in [
             (vec![], vec![(19_456, 10_000)]),
-            (vec![(new, 7)], vec![(19_456, 10_000)]),
-            (vec![(most, 1)], vec![(65_536, 10_000)]),
-            (vec![(most, 10), (new, 90)], vec![(19_456, 9000), (65_536, 1000)]),
-            (vec![(new, 50), (more, 25), (most, 25)], vec![(19_456, 5000), (32_768, 2500), (65_536, 2500)]),
-            (vec![(too_much, 1000), (new, 1)], vec![(19_456, 10_000)]),
-            (vec![(new, u64::MAX / 2), (most, u64::MAX / 2)], vec![(19_456, 5000), (65_536, 5000)]),
+            (vec![of_cost(new, 7)], vec![(19_456, 10_000)]),
+            (vec![of_cost(most, 1)], vec![(65_536, 10_000)]),
+            (vec![of_cost(most, 10), of_cost(new, 90)], vec![(19_456, 9000), (65_536, 1000)]),
+            (
+                vec![of_cost(new, 50), of_cost(more, 25), of_cost(most, 25)],
+                vec![(19_456, 5000), (32_768, 2500), (65_536, 2500)],
+            ),
+            (vec![of_cost(too_much, 1000), of_cost(new, 1)], vec![(19_456, 10_000)]),
+            (vec![of_cost(new, u64::MAX / 2), of_cost(most, u64::MAX / 2)], vec![(19_456, 5000), (65_536, 5000)]),
         ] {
-            let texts: Vec<(String, u64)> = hashes.iter().map(|(params, count)| (of_cost(params), *count)).collect();
-            let costs = Costs::new(texts.iter().map(|(text, count)| (text.as_str(), *count)));
-            assert_eq!(spread(&costs), expected, "{hashes:?}");
+            let found = spread(&Costs::new(&hashes), 10_000);
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            for ((memory, count), (expected_memory, expected_count)) in found.into_iter().zip(expected) {
+                let differs = (count - expected_count).abs();
+                assert!(memory == expected_memory && differs < 200, "{memory}: {count}, not {expected_count}");
+            }
         }
-        let params = Costs::new([(of_cost(most).as_str(), 1)]).of_unknown(5).expect("params");
+        let params = Costs::new(&[of_cost(most, 1)]).of_unknown("bob").expect("params");
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (65_536, 16, 1));
     }
 
     #[test]
-    fn a_name_keeps_its_cost_in_whatever_order_the_hashes_come() {
-        let (new, most) = (of_cost("m=19456,t=2,p=1"), of_cost("m=65536,t=16,p=1"));
-        let one = Costs::new([(new.as_str(), 3), (most.as_str(), 2)]);
-        let other = Costs::new([(most.as_str(), 2), (new.as_str(), 3)]);
-        for name in (0..1000).map(|n| n * (u64::MAX / 1000)) {
-            assert_eq!(one.of_unknown(name), other.of_unknown(name));
+    fn a_name_keeps_its_cost() {
+        let (new, most, other) = ("m=19456,t=2,p=1", "m=65536,t=16,p=1", "m=20480,t=2,p=1");
+        let one = Costs::new(&[of_cost(new, 3), of_cost(most, 3)]);
+        let at_the_next_start = Costs::new(&[of_cost(most, 3), of_cost(new, 3)]);
+        let elsewhere = Costs::new(&[of_cost(other, 3), of_cost(most, 3)]);
+        let mut moved = 0;
+        for n in 0..1000 {
+            let cost = |costs: &Costs, user_name: &str| costs.of_unknown(user_name).map(|params| params.t_cost());
+            let here = cost(&one, &format!("user{n}"));
+            assert_eq!(here, cost(&at_the_next_start, &format!("USER{n}")));
+            moved += u32::from(here != cost(&elsewhere, &format!("user{n}")));
         }
+        assert!((400..600).contains(&moved), "the key is of this database: {moved}");
     }
 }

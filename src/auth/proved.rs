@@ -56,7 +56,7 @@ impl Proof {
 impl Proofs {
     /// A proof lives for `unused` after its last use, and not for longer than `longest` in all. `unused` zero: nothing is kept.
     pub fn new(unused: Duration, longest: Duration) -> Proofs {
-        // Whoever asks for a long time without use has asked for that time.
+        // An operator that sets a long time without use means that time.
         Proofs { unused, longest: longest.max(unused), proofs: Cache::new(PROOFS_MAX) }
     }
 

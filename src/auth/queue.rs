@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_hangs_up_gives_up_the_place() {
+    fn a_caller_that_hangs_up_gives_up_its_place() {
         let mut queue = Queue::new(1, 4);
         assert_eq!(queue.enter(other(1), 'a'), Entered::Started('a'));
         let Entered::Waits { place, .. } = queue.enter(other(1), 'b') else { panic!("it waits") };

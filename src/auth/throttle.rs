@@ -2,7 +2,7 @@
 //!
 //! Each limit is a number of guesses that may be wrong; one is given back each interval.
 //!
-//! * One limit is for a user name from one client, whoever that is.
+//! * One limit is for a user name from one client, whether or not it is the owner.
 //! * Another, larger, is for a user name from all clients together, so that many addresses do not multiply guesses. Clients
 //!   from which the name proved itself before are exempt: strangers cannot use up the owner's guesses.
 //! * A client that has not guessed at the name lately is not counted with those that have, but with the others like it. So

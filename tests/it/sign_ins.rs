@@ -159,10 +159,10 @@ fn slowed_guesses_do_not_find_a_remembered_password() {
 fn a_slowed_sign_in_is_a_kind_of_its_own() {
     let limit =
         auth::Options { failures_max: 1, failure_interval: Duration::from_secs(600), ..auth::Options::default() };
-    let server = server(auth::Options { waiting_max: 1, ..limit });
+    let server = server(limit);
     let slowed: Vec<Answer> = (0..2).map(|_| server.send(&request("192.0.2.1", "agent", "guess"))).collect();
     assert_eq!((slowed[1].status, slowed[1].code().as_str()), (200, "UnexpectedError"));
-    assert_eq!(slowed[1].element("Result").as_deref().map(|text| text.contains("1")), Some(true));
+    assert!(slowed[1].body.contains("<Result>1</Result>"), "{}", slowed[1].body);
     let api = server.send(
         format!(
             "GET /api/v1/License HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\n{}\r\n",
@@ -177,7 +177,30 @@ fn a_slowed_sign_in_is_a_kind_of_its_own() {
 }
 
 #[test]
-fn slowed_and_refused_sign_ins_are_no_errors_in_the_log() {
+fn a_sign_in_without_a_place_is_a_kind_of_its_own() {
+    let server = Server::with(Options {
+        auth: auth::Options { waiting_max: 0, ..auth::Options::default() },
+        seed: owners_data(),
+        ..Options::default()
+    });
+    let refused = server.assign("backup01", 42, "SqlBackup");
+    assert!(refused.body.contains("<Result>1</Result><Code>UnexpectedError</Code>"), "{}", refused.body);
+    assert!(
+        refused.message().ends_with("; Too many sign-ins at once. Nothing was changed; call again in a few seconds.")
+    );
+    assert_eq!(server.authenticate("agent", PASSWORD).exception().as_deref(), Some("SoServerException"));
+    let api =
+        server.send(format!("GET /api/v1/License HTTP/1.1\r\nHost: a\r\n{}\r\n", basic("agent", PASSWORD)).as_bytes());
+    assert_eq!((api.status, api.header("retry-after")), (503, Some("5")));
+    let calls = |code: &str| {
+        let metrics = server.metrics.render();
+        metrics.lines().filter(|line| line.contains(&format!("code=\"{code}\""))).count()
+    };
+    assert_eq!((calls("Overloaded"), calls("UnexpectedError")), (3, 0), "{}", server.metrics.render());
+}
+
+#[test]
+fn slowed_sign_ins_are_no_errors_in_the_log() {
     let mut program = Program::with(&sample_data(), "info");
     let sign_in = |user: &str| post11(&assign_envelope(user, "guess", "backup01", 42, "SqlBackup"));
     let answers: Vec<Answer> = (0..12).map(|_| program.send(&sign_in("agent"))).collect();
