@@ -58,8 +58,11 @@ settings! {
     enroll: bool = "true", "SEATKEEPER_ENROLL", "Whether an assignment enrolls a user name that is not known";
     log_format: LogFormat = "human", "SEATKEEPER_LOG_FORMAT", "Log lines: human or json";
     log_level: LogLevel = "info", "SEATKEEPER_LOG_LEVEL", "Least important log lines shown: error, warn, info, debug or trace";
-    remember_sign_ins_s: u64 = "300", "SEATKEEPER_REMEMBER_SIGN_INS_S", "Seconds a proved password is remembered; 0: not at all";
-    sign_ins_waiting_max: usize = "256", "SEATKEEPER_SIGN_INS_WAITING_MAX", "Password checks that may wait for their turn; one more is refused";
+    remember_sign_ins_s: u64 = "300", "SEATKEEPER_REMEMBER_SIGN_INS_S", "Seconds a proved password is remembered after its last use; 0: not at all";
+    remember_sign_ins_max_s: u64 = "3600", "SEATKEEPER_REMEMBER_SIGN_INS_MAX_S", "Seconds after which it is checked again, however often it is used; counts as remember_sign_ins_s if that is more";
+    sign_ins_waiting_max: usize = "512", "SEATKEEPER_SIGN_INS_WAITING_MAX", "Password checks that may run or wait for their turn; one more is refused";
+    wrong_passwords_max: u32 = "10", "SEATKEEPER_WRONG_PASSWORDS_MAX", "Wrong passwords for one user name from one client address (IPv6: /64) before more are slowed down; from all addresses 5 times as many";
+    wrong_password_interval_s: u64 = "6", "SEATKEEPER_WRONG_PASSWORD_INTERVAL_S", "Seconds after which one more is let through then; 0: none are slowed down";
     queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";
     group_calls_max: usize = "256", "SEATKEEPER_GROUP_CALLS_MAX", "Calls that share one commit at most";
     busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database";
@@ -132,6 +135,14 @@ impl Config {
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == Some(0)) {
             return Err(ConfigError(format!("{name} must be 1 or more")));
         }
+        for (name, value) in [
+            ("wrong_passwords_max", o.wrong_passwords_max.map(u64::from)),
+            ("sign_ins_waiting_max", o.sign_ins_waiting_max.map(|n| n as u64)),
+        ] {
+            if value == Some(0) {
+                return Err(ConfigError(format!("{name} must be 1 or more: with 0 no caller could sign in")));
+            }
+        }
         // hyper reads a head in pieces of this size at the least.
         if o.head_bytes_max.is_some_and(|n| n < 8192) {
             return Err(ConfigError("head_bytes_max must be 8192 or more".to_owned()));
@@ -150,7 +161,10 @@ impl Config {
         Ok(Config {
             auth: auth::Options {
                 remember: seconds("remember_sign_ins_s", o.remember_sign_ins_s)?,
+                remember_max: seconds("remember_sign_ins_max_s", o.remember_sign_ins_max_s)?,
                 waiting_max: number("sign_ins_waiting_max", o.sign_ins_waiting_max)?,
+                failures_max: o.wrong_passwords_max.ok_or_else(|| set("wrong_passwords_max"))?,
+                failure_interval: seconds("wrong_password_interval_s", o.wrong_password_interval_s)?,
                 ..auth::Options::default()
             },
             store: store::sqlite::Options {
@@ -274,6 +288,8 @@ mod tests {
             ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
             ("listen = \"nowhere\"", "listen"),
             ("queue_calls_max = 0", "queue_calls_max must be 1 or more"),
+            ("wrong_passwords_max = 0", "wrong_passwords_max must be 1 or more"),
+            ("sign_ins_waiting_max = 0", "sign_ins_waiting_max must be 1 or more"),
             ("public_url = \"licenses.example.com\"", "public_url"),
             ("public_url = \"https://a.example/path\"", "public_url"),
             ("cors_origins = \"tools.example.com\"", "cors_origins: 'tools.example.com' is no origin"),

@@ -96,7 +96,7 @@ pub fn log_outcome(operation: &'static str, metrics: &Metrics, context: &CallCon
         debug!(request_id = %context.id, operation, "done");
         return;
     };
-    let (id, code) = (context.id, refused.kind.code());
+    let (id, code) = (context.id, refused.kind.outcome());
     match std::error::Error::source(refused) {
         Some(cause) if refused.kind == ErrorKind::UnexpectedError => {
             error!(error_id = %id, operation, code, %cause, "{refused}");

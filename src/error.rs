@@ -9,6 +9,10 @@ use crate::seats::Refusal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     UnexpectedError,
+    /// Too many wrong passwords. Callers read `UnexpectedError`, which clients of the original service take for "later".
+    Throttled,
+    /// More sign-ins than passwords can be checked. Callers read `UnexpectedError`, likewise.
+    Overloaded,
     InvalidInputParameters,
     InvalidSoapCredentials,
     /// There is no credential to check. Callers read `InvalidSoapCredentials`; the message says what is missing.
@@ -28,7 +32,7 @@ impl Kind {
     /// The number in `Result/Result`.
     pub const fn result(self) -> i32 {
         match self {
-            Self::UnexpectedError => 1,
+            Self::UnexpectedError | Self::Throttled | Self::Overloaded => 1,
             Self::InvalidInputParameters => 2,
             Self::InvalidSoapCredentials | Self::CredentialMissing => 3,
             Self::AlreadyExists => 52,
@@ -46,7 +50,7 @@ impl Kind {
     /// The name in `Result/Code`.
     pub const fn code(self) -> &'static str {
         match self {
-            Self::UnexpectedError => "UnexpectedError",
+            Self::UnexpectedError | Self::Throttled | Self::Overloaded => "UnexpectedError",
             Self::InvalidInputParameters => "InvalidInputParameters",
             Self::InvalidSoapCredentials | Self::CredentialMissing => "InvalidSoapCredentials",
             Self::AlreadyExists => "AlreadyExists",
@@ -58,6 +62,15 @@ impl Kind {
             Self::AccessDenied => "AccessDenied",
             Self::LicenseNotAccepted => "LicenseNotAccepted",
             Self::NotSupported => "NotSupported",
+        }
+    }
+
+    /// The name in the log and the metrics: `code`, except where operators must tell apart what callers need not.
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::Throttled => "Throttled",
+            Self::Overloaded => "Overloaded",
+            _ => self.code(),
         }
     }
 }
@@ -117,6 +130,16 @@ impl Error {
     /// call alone, so that it tells nothing of who could sign in.
     pub fn credential_missing(message: String) -> Error {
         Error { kind: Kind::CredentialMissing, retry: None, message, cause: None }
+    }
+
+    /// The caller must wait before the next sign-in; nothing was done.
+    pub fn throttled(message: impl Into<String>, wait: Duration) -> Error {
+        Error { kind: Kind::Throttled, retry: Some(Retry::After(wait)), message: message.into(), cause: None }
+    }
+
+    /// More calls of this kind wait than the service takes; nothing was done.
+    pub fn overloaded(message: impl Into<String>) -> Error {
+        Error { kind: Kind::Overloaded, retry: Some(Retry::Soon), message: message.into(), cause: None }
     }
 
     /// The same error, of a call that may be made again.

@@ -21,14 +21,24 @@ pub struct OutcomeLabels {
     pub outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LaneLabels {
+    pub lane: &'static str,
+}
+
 /// Everything measured. Cheap to update from any thread; made once and shared.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     /// Calls by operation and code.
     pub calls: Family<CallLabels, Counter>,
-    /// How credentials were checked: `remembered`, `verified`, `wrong`, `throttled`, `busy`.
+    /// How credentials were checked: `remembered`, `verified`, `wrong`, `throttled`, `throttled_name`, `busy`.
     pub sign_ins: Family<OutcomeLabels, Counter>,
+    /// Memory in KiB times passes of all password checks: what they cost.
+    pub sign_in_work_kib: Counter,
+    /// Password checks that wait for their turn: of user names that proved themselves before from where they are (`known`), and
+    /// all others (`other`).
+    pub sign_ins_waiting: Family<LaneLabels, Gauge>,
     /// Calls that shared one commit.
     pub group_calls: Histogram,
     /// From the beginning of a group's transaction until its commit is durable.
@@ -47,6 +57,8 @@ impl Metrics {
             registry: Registry::with_prefix("seatkeeper"),
             calls: Family::default(),
             sign_ins: Family::default(),
+            sign_in_work_kib: Counter::default(),
+            sign_ins_waiting: Family::default(),
             group_calls: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 14)),
             queue_refused: Counter::default(),
@@ -56,6 +68,8 @@ impl Metrics {
         let r = &mut metrics.registry;
         r.register("calls", "Calls answered, by operation and code", metrics.calls.clone());
         r.register("sign_ins", "Credential checks, by outcome", metrics.sign_ins.clone());
+        r.register("sign_in_work_kib", "Password checks: KiB of memory times passes", metrics.sign_in_work_kib.clone());
+        r.register("sign_ins_waiting", "Password checks that wait, by lane", metrics.sign_ins_waiting.clone());
         r.register("store_group_calls", "Calls that shared one commit", metrics.group_calls.clone());
         r.register_with_unit(
             "store_commit",
@@ -75,6 +89,11 @@ impl Metrics {
 
     pub fn count_sign_in(&self, outcome: &'static str) {
         self.sign_ins.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// The gauge of one lane.
+    pub fn sign_ins_waiting(&self, lane: &'static str) -> Gauge {
+        self.sign_ins_waiting.get_or_create(&LaneLabels { lane }).clone()
     }
 
     /// All of it in OpenMetrics text format (`application/openmetrics-text; version=1.0.0; charset=utf-8`).

@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::auth::{AuthError, Authenticator, Claim, Password, TICKET_LIFE, Ticket};
+use crate::auth::{AuthError, Authenticator, Claim, Password, Scope, TICKET_LIFE, Ticket};
 use crate::error::{Error, Kind, Retry};
 use crate::license::Owner;
 use crate::metrics::Metrics;
@@ -321,26 +321,38 @@ impl Service {
         Some(Credential { user_name: claim.user_name.as_str().into(), password_hash })
     }
 
+    /// Looks up now and then what stored hashes cost. Which call does it says nothing of its user name.
+    async fn learn_costs(&self, context: &CallContext) {
+        if self.authenticator.wants_costs(context.instant) {
+            match self.store.hash_kinds().await {
+                Ok(kinds) => self.authenticator.learn_costs(&kinds),
+                Err(error) => tracing::warn!(%error, "the parameters of stored password hashes could not be read"),
+            }
+        }
+    }
+
     /// Proves the claim against the stored credential.
     async fn prove(&self, claim: &Claim, context: &CallContext) -> Result<Credential, Error> {
+        self.learn_costs(context).await;
         let stored = self.store.credential(&claim.user_name).await.map_err(store_failed)?;
         let stored_hash = stored.as_ref().map(|credential| Arc::clone(&credential.password_hash));
         match (self.authenticator.verify(claim, stored_hash, context.instant).await, stored) {
             (Ok(()), Some(credential)) => Ok(credential),
             (Ok(()) | Err(AuthError::Wrong), _) => Err(Refusal::CallerUnknown.into()),
-            (Err(AuthError::Throttled { wait }), _) => Err(Error::unexpected(
-                format!(
-                    "Too many wrong passwords for this user name from this address. Wait {} seconds, then call again.",
-                    wait.as_secs() + 1
-                ),
-                "sign-in throttled",
-            )
-            .with_retry(Retry::After(wait))),
-            (Err(AuthError::Busy), _) => Err(Error::unexpected(
-                "Too many sign-ins at once. Nothing was changed; call again in a few seconds.",
-                "sign-in queue full",
-            )
-            .with_retry(Retry::Soon)),
+            (Err(AuthError::Throttled { wait, scope }), _) => {
+                let from = match scope {
+                    Scope::Client => " from this address",
+                    Scope::Name => "",
+                };
+                let seconds = wait.as_secs().saturating_add(1);
+                let message = format!(
+                    "Too many wrong passwords for this user name{from}. Wait {seconds} seconds, then call again."
+                );
+                Err(Error::throttled(message, wait))
+            }
+            (Err(AuthError::Busy), _) => {
+                Err(Error::overloaded("Too many sign-ins at once. Nothing was changed; call again in a few seconds."))
+            }
         }
     }
 }
@@ -359,7 +371,7 @@ fn if_caller_known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// What a caller is told when the store did not do its work. Details are for the log.
+/// The error for the caller when the store did not do its work. Details are for the log.
 fn store_failed(error: StoreError) -> Error {
     let passes = matches!(error, StoreError::QueueFull | StoreError::Locked | StoreError::Closed);
     let message = match error {

@@ -25,6 +25,10 @@ pub trait Store: Send + Sync {
     /// The row a caller must prove to be; `None` if there is no such user name or it is inactive.
     fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>>;
 
+    /// What checking passwords costs: of each set of argon2id parameters among active credentials one stored hash, and how many
+    /// credentials have the set. The most frequent first, at most [`HASH_KINDS_MAX`].
+    fn hash_kinds(&self) -> Reply<'_, Vec<(Arc<str>, u64)>>;
+
     /// Takes a seat for the user of the request, or says why not.
     fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>>;
 
@@ -87,6 +91,9 @@ pub trait Store: Send + Sync {
     /// Whether calls can be served right now.
     fn ready(&self) -> Reply<'_, ()>;
 }
+
+/// See [`Store::hash_kinds`]. Administrators use one or two.
+pub const HASH_KINDS_MAX: u32 = 64;
 
 /// A ticket that is to be kept: never the ticket itself.
 #[derive(Debug, Clone)]

@@ -179,7 +179,7 @@ pub const fn exception(kind: ErrorKind) -> &'static str {
         | ErrorKind::NotAssigned
         | ErrorKind::LicenseNotAccepted => "SoLicenseException",
         ErrorKind::NotSupported => "SoNotSupportedException",
-        ErrorKind::UnexpectedError => "SoServerException",
+        ErrorKind::UnexpectedError | ErrorKind::Throttled | ErrorKind::Overloaded => "SoServerException",
     }
 }
 

@@ -289,8 +289,7 @@ impl Exchange<'_> {
                 let (status, wait) = match error.retry {
                     None => (status(kind), None),
                     Some(Retry::Soon) => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
-                    // RFC 6585 §4.
-                    Some(Retry::After(wait)) => (StatusCode::TOO_MANY_REQUESTS, Some(wait.as_secs() + 1)),
+                    Some(Retry::After(wait)) => (status(kind), Some(wait.as_secs().saturating_add(1))),
                 };
                 let mut response = self.error(status, exception(kind), &explain(error));
                 if let Some(seconds) = wait {
@@ -424,6 +423,9 @@ fn status(kind: ErrorKind) -> StatusCode {
         | ErrorKind::NotAssigned
         | ErrorKind::LicenseNotAccepted => StatusCode::CONFLICT,
         ErrorKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
+        // RFC 6585 §4.
+        ErrorKind::Throttled => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::UnexpectedError => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -121,6 +121,10 @@ impl Store for SqliteStore {
         self.read(move |connection| look::credential(connection, &user_name))
     }
 
+    fn hash_kinds(&self) -> Reply<'_, Vec<(Arc<str>, u64)>> {
+        self.read(look::hash_kinds)
+    }
+
     fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>> {
         let enroll = self.enroll;
         self.writer.run(move |connection| change::assign(connection, &call, &request, enroll))

@@ -30,6 +30,7 @@ mod operations;
 mod pasted;
 mod program;
 mod refusals;
+mod sign_ins;
 mod store;
 mod store_activate;
 mod store_licenses;

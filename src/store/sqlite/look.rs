@@ -1,5 +1,6 @@
 //! The calls that only look. Each is one read transaction: what it answers was all true at one moment.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -8,7 +9,7 @@ use tokio::sync::mpsc;
 use super::change::holding_facts;
 use super::facts::{caller, parse, provider, time};
 use crate::seats::{self, Holding, Provider, Refusal, Role};
-use crate::store::{Call, Credential, Details, Holder, HoldersRequest, PoolUse, StoreError};
+use crate::store::{Call, Credential, Details, HASH_KINDS_MAX, Holder, HoldersRequest, PoolUse, StoreError};
 
 pub(super) fn credential(connection: &Connection, user_name: &str) -> rusqlite::Result<Option<Credential>> {
     connection
@@ -20,6 +21,19 @@ pub(super) fn credential(connection: &Connection, user_name: &str) -> rusqlite::
             })
         })
         .optional()
+}
+
+/// The parameters stand between the version and the salt: `$argon2id$v=19$m=19456,t=2,p=1$…`, which the schema checks.
+pub(super) fn hash_kinds(connection: &Connection) -> rusqlite::Result<Vec<(Arc<str>, u64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT min(password_hash), count(*) FROM credential WHERE active = 1
+          GROUP BY substr(password_hash, 1, 15 + instr(substr(password_hash, 16), '$'))
+          ORDER BY count(*) DESC, 1 LIMIT ?1",
+    )?;
+    let rows = statement.query_map([HASH_KINDS_MAX], |row| {
+        Ok((row.get::<_, String>(0)?.into(), row.get::<_, i64>(1)?.unsigned_abs()))
+    })?;
+    rows.collect()
 }
 
 pub(super) fn details(
