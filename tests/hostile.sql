@@ -1171,9 +1171,20 @@ UPDATE license_offer SET company_name = CAST(x'FF' AS TEXT) WHERE entity_id = 42
 INSERT INTO license_offer (entity_id, serial_nr) VALUES (421, CAST(x'F4908080' AS TEXT));
 
 -- the name that the history gives a call
--- expect: seat.last_call is not valid text
+-- expect: seat.last_call is written by the service
 -- ours: not authorized
 UPDATE seat SET account_id = NULL, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 ' || CAST(x'FF' AS TEXT) WHERE pool_id = 1 AND seat_no = 1;
+
+-- the id of that call, not of letters at all, and one of a byte in the middle
+-- expect: seat.last_call is written by the service
+-- ours: not authorized
+UPDATE seat SET account_id = NULL, last_call = 'zf1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 agent' WHERE pool_id = 1 AND seat_no = 1;
+UPDATE seat SET account_id = NULL, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a0' || CAST(x'FF' AS TEXT) || ' agent' WHERE pool_id = 1 AND seat_no = 1;
+
+-- a name of another script that is no credential's
+-- expect: seat.last_call is written by the service
+-- ours: not authorized
+UPDATE seat SET account_id = NULL, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 Jürgen' WHERE pool_id = 1 AND seat_no = 1;
 
 -- and that of a pool
 -- expect: license_pool.last_call is not valid text

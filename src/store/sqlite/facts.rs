@@ -63,33 +63,69 @@ pub(super) fn provider(
     id: impl Into<i64>,
     root: Option<i64>,
 ) -> rusqlite::Result<Option<Provider>> {
-    // UNION, not UNION ALL: a circle that got past the guards must not hang a call.
-    connection
-        .prepare_cached(
-            "SELECT active, ?2 IS NULL OR id = ?2 OR EXISTS (
-                WITH RECURSIVE above (id) AS (
-                    SELECT e.parent_id UNION SELECT entity.parent_id FROM entity JOIN above ON entity.id = above.id)
-                SELECT 1 FROM above WHERE above.id = ?2)
-               FROM entity AS e WHERE id = ?1",
-        )?
-        .query_row(params![id.into(), root], |row| Ok(Provider { active: row.get(0)?, in_subtree: row.get(1)? }))
-        .optional()
+    let id = id.into();
+    let row = connection
+        .prepare_cached("SELECT active, parent_id FROM entity WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((active, parent_id)) = row else { return Ok(None) };
+    let in_subtree = match root {
+        None => true,
+        Some(root) => id == root || is_above(connection, root, parent_id)?,
+    };
+    Ok(Some(Provider { active, in_subtree }))
 }
 
-/// `root`: the caller's entity, under which the account must be to be theirs.
+/// Whether `root` is this entity or above it. A step at a time: trees are low, and a recursive query makes two temporary
+/// tables, which costs more than ten steps.
+fn is_above(connection: &Connection, root: i64, from: Option<i64>) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT parent_id FROM entity WHERE id = ?1")?;
+    // A circle that got past the guards must not hang a call: whoever comes back to a place that was passed is in one. The
+    // place moves on after 1, 2, 4, ... steps (Brent's algorithm).
+    let (mut at, mut passed, mut steps, mut next) = (from, None, 0_u64, 1);
+    while let Some(id) = at {
+        if id == root {
+            return Ok(true);
+        }
+        if passed == at {
+            return Ok(false);
+        }
+        steps += 1;
+        if steps == next {
+            (passed, next) = (at, next * 2);
+        }
+        at = statement.query_row([id], |row| row.get(0)).optional()?.flatten();
+    }
+    Ok(false)
+}
+
+/// `root`: the caller's entity, under which the account must be to be theirs. `known`: an entity that was looked up already.
 pub(super) fn account(
     connection: &Connection,
     username: Option<&UserName>,
     root: Option<i64>,
+    known: Option<(i32, Provider)>,
 ) -> rusqlite::Result<Option<Account>> {
     let Some(username) = username else { return Ok(None) };
     let row = connection
         .prepare_cached("SELECT id, active, entity_id FROM account WHERE username = ?1")?
-        .query_row([username.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))
+        .query_row([username.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((id, active, entity_id)) = row else { return Ok(None) };
-    let in_subtree = provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree);
-    Ok(Some(Account { id, active, in_subtree }))
+    Ok(Some(Account { id, active, in_subtree: is_below(connection, entity_id, root, known)? }))
+}
+
+/// Whether an entity lies in the subtree of the caller's entity.
+pub(super) fn is_below(
+    connection: &Connection,
+    entity_id: i32,
+    root: Option<i64>,
+    known: Option<(i32, Provider)>,
+) -> rusqlite::Result<bool> {
+    match known {
+        Some((id, provider)) if id == entity_id => Ok(provider.in_subtree),
+        _ => Ok(provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree)),
+    }
 }
 
 /// The seat of this type that an account holds.
@@ -116,10 +152,7 @@ pub(super) fn held(
     let key = params![account.id, license_type.name()];
     let held = connection.prepare_cached(HELD)?.query_row(key, |row| to_held(row, 0)).optional()?;
     let Some(mut held) = held else { return Ok(None) };
-    held.in_subtree = match known {
-        Some((id, provider)) if id == held.entity_id => provider.in_subtree,
-        _ => provider(connection, held.entity_id, root)?.is_some_and(|provider| provider.in_subtree),
-    };
+    held.in_subtree = is_below(connection, held.entity_id, root, known)?;
     Ok(Some(held))
 }
 
