@@ -216,9 +216,9 @@ CREATE TABLE audit_event (
     seats_in_use INTEGER NOT NULL,
     -- the most seats that were ever in use at once
     seats_in_use_max INTEGER NOT NULL,
-    -- 'pool-create' and 'pool-delete' only: whose pool, and of what type. The events of a deleted pool stay tied to both by
-    -- its creation: an id can be used again, so they are those from a 'pool-create' up to the next event of that kind. Null
-    -- also for pools that were deleted before version 3.
+    -- of 'pool-create' and 'pool-delete': the pool's owner and type, by which the events of a deleted pool can still be found.
+    -- The id of a deleted pool can be used again, so the events of one pool are those from its 'pool-create' to its
+    -- 'pool-delete'. Null in all other events, and in events of pools that were deleted before version 3.
     entity_id    INTEGER,
     license_type TEXT
 ) STRICT;
@@ -234,8 +234,8 @@ CREATE TABLE pool_resize (pool_id INTEGER PRIMARY KEY) STRICT;
 
 -- GUARDS: a migration drops all views and triggers, and runs this file again from this line on.
 
--- text and names: rules that several tables share. A trigger inserts what a statement would write into the view, and the
--- view's own trigger refuses it. `before`: what stands in the column now; it may stay there.
+-- text and names: rules that several tables share. A table's trigger inserts the new value into the view, whose own trigger
+-- refuses it if it breaks the rule. Nothing is stored. `before` is the value that the column has now, which may stay.
 
 CREATE VIEW text_rule (place, text, before) AS SELECT NULL, NULL, NULL WHERE 0;
 
@@ -349,8 +349,8 @@ CREATE TRIGGER account_insert BEFORE INSERT ON account BEGIN
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
 END;
 
--- Apart from account_insert, and passed over for names of printable ASCII without blanks: most calls enroll such a name, and
--- the rules would take a tenth of their time. (No name has a NUL, see the CHECK.)
+-- Not in account_insert, so that plain ASCII names skip it: assignments enroll users, and the rules would take a tenth of
+-- their time. (The CHECK refuses NUL.)
 CREATE TRIGGER account_name BEFORE INSERT ON account WHEN NEW.username GLOB '*[^!-~]*' BEGIN
     INSERT INTO name_rule VALUES ('account.username', NEW.username, NULL);
 END;
@@ -601,7 +601,7 @@ END;
 CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event BEGIN
     SELECT RAISE(ABORT, 'audit events are written by the database itself')
      WHERE EXISTS (SELECT 1 FROM audit_event WHERE id = NEW.id)
-        -- The uses go on from the newest event of the pool.
+        -- The seats in use follow from the newest event of the pool.
         OR CASE WHEN NEW.action IN ('pool-create', 'pool-delete') THEN
                NEW.seats_in_use <> coalesce((SELECT seats_in_use FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 0)
                OR NEW.seats_in_use_max <> 0
@@ -612,7 +612,7 @@ CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event BEGIN
                               AND NEW.seats_in_use_max = max(NEW.seats_in_use, seats_in_use_max))
            END
         OR NEW.seats_total <> coalesce((SELECT seats_total FROM license_pool WHERE id = NEW.pool_id), 0)
-        -- Whose pool it is, and of what type: as the pool says while it is there, and as its creation said when it is gone.
+        -- Owner and type are the pool's, and when the pool is deleted those of its creation.
         OR CASE NEW.action
                WHEN 'pool-create' THEN
                    NOT EXISTS (SELECT 1 FROM license_pool

@@ -102,7 +102,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "SELECT count(*) || ' events, the last is number ' || max(id) FROM audit_event HAVING max(id) <> count(*)",
     ),
     (
-        "the creation of a pool says whose it is, and of what type",
+        "the pool-create event of a pool names its owner and type",
         "SELECT 'pool ' || id || ' of entity ' || entity_id || ', ' || license_type
                 || ': the audit says ' || coalesce('entity ' || said_id || ', ' || said_type, 'nothing')
            FROM (SELECT license_pool.id, license_pool.entity_id, license_pool.license_type, e.entity_id AS said_id, e.license_type AS said_type
@@ -113,7 +113,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "names have no blank at either end",
-        "SELECT place || ' is ''' || name || '''; a call that says so means ''' || trim(name, characters) || ''''
+        "SELECT place || ' is ''' || name || '''; calls read that name as ''' || trim(name, characters) || ''''
            FROM (SELECT 'account ' || id || ': username' AS place, username AS name FROM account
                  UNION ALL SELECT 'credential of entity ' || entity_id || ': user_name', user_name FROM credential), blank
           WHERE name <> trim(name, characters)",

@@ -10,8 +10,8 @@ use super::facts::{caller, parse, provider, text, time};
 use crate::seats::{self, Holding, Provider, Refusal, Role};
 use crate::store::{Call, Credential, Details, Holder, HoldersRequest, PoolUse, StoreError};
 
-/// A name that holds U+FFFD is nobody's, even if such a row is left from before the schema's rules for text: the bytes that
-/// were sent may have been another name.
+/// A name that holds U+FFFD is not valid, even if a row older than the schema's rules for text has it: the bytes that the
+/// client sent may have been another name.
 pub(super) fn credential(connection: &Connection, user_name: &str) -> rusqlite::Result<Option<Credential>> {
     if seats::is_undecoded(user_name) {
         return Ok(None);

@@ -61,7 +61,7 @@ fn types(request: &ModulesRequest) -> impl Iterator<Item = LicenseType> {
     types.iter().enumerate().filter(|(at, license_type)| !types[..*at].contains(license_type)).map(|(_, t)| *t)
 }
 
-/// The caller, the associate, and the owner whose seats are asked for.
+/// The caller, the associate, and the owner of the seats.
 struct Parties {
     caller: Caller,
     associate: Assignee,

@@ -183,11 +183,11 @@ fn migrate(connection: &Connection, path: &Path, schema: &str, migrations: &[Mig
     result
 }
 
-/// Takes the steps while no guard is in their way, then makes the guards of the newest version. A file whose guards were
-/// changed is refused as it stands: its rows may break promises, and new guards would hide that.
+/// Drops the guards, takes the steps, makes the guards of the newest version. A file with changed guards is refused instead:
+/// its rows may break promises, and new guards would hide that.
 fn step_up(connection: &Connection, path: &Path, schema: &str, migrations: &[Migration<'_>]) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
-    // None: another program has migrated the file meanwhile.
+    // Without a step, another program has migrated the file meanwhile.
     let Some(first) = migrations.first() else { return Ok(()) };
     let differences = super::check::differences(connection, first.from).map_err(failed)?;
     if let Some(what) = differences.into_iter().next() {
