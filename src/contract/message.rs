@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
+use crate::seats::is_undecoded;
 use crate::soap::envelope::Element;
 use crate::soap::excerpt;
 use crate::soap::xml::Writer;
@@ -134,6 +135,17 @@ impl Record {
         let mut both = self.fields().zip(other.fields().map(|(_, value)| value));
         both.find_map(|((field, ours), theirs)| {
             (ours.is_some() && theirs.is_some() && ours != theirs).then_some(field.name)
+        })
+    }
+
+    /// The first field, in this record or below it, that holds a text with U+FFFD; see [`is_undecoded`].
+    pub fn undecoded(&self) -> Option<&'static str> {
+        self.fields().find_map(|(field, value)| match value? {
+            Value::String(text) | Value::DateTime(text) => is_undecoded(text).then_some(field.name),
+            Value::Strings(texts) => texts.iter().any(|text| is_undecoded(text)).then_some(field.name),
+            Value::Record(record) => record.undecoded(),
+            Value::Array(records) => records.iter().find_map(Record::undecoded),
+            _ => None,
         })
     }
 

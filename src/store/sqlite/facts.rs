@@ -4,7 +4,7 @@ use ctutils::CtEq as _;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::seats::{Account, Held, LicenseType, Pool, Provider, Role, SeatId};
+use crate::seats::{Account, Held, LicenseType, Pool, Provider, Role, SeatId, UserName};
 use crate::store::{Actor, Call, Credential, TicketProof};
 
 /// What the audit calls somebody at the command line.
@@ -55,7 +55,7 @@ pub(super) const TICKET: &str = "
      WHERE id = ?1 AND expires_at > ?2 AND active = 1";
 
 fn to_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
-    Ok(Caller { name: row.get(0)?, role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
+    Ok(Caller { name: text(row, 0)?.unwrap_or_default(), role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
 }
 
 pub(super) fn provider(
@@ -63,54 +63,117 @@ pub(super) fn provider(
     id: impl Into<i64>,
     root: Option<i64>,
 ) -> rusqlite::Result<Option<Provider>> {
-    // UNION, not UNION ALL: a circle that got past the guards must not hang a call.
-    connection
-        .prepare_cached(
-            "SELECT active, ?2 IS NULL OR id = ?2 OR EXISTS (
-                WITH RECURSIVE above (id) AS (
-                    SELECT e.parent_id UNION SELECT entity.parent_id FROM entity JOIN above ON entity.id = above.id)
-                SELECT 1 FROM above WHERE above.id = ?2)
-               FROM entity AS e WHERE id = ?1",
-        )?
-        .query_row(params![id.into(), root], |row| Ok(Provider { active: row.get(0)?, in_subtree: row.get(1)? }))
-        .optional()
+    let id = id.into();
+    let row = connection
+        .prepare_cached("SELECT active, parent_id FROM entity WHERE id = ?1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((active, parent_id)) = row else { return Ok(None) };
+    let in_subtree = match root {
+        None => true,
+        Some(root) => id == root || is_above(connection, root, parent_id)?,
+    };
+    Ok(Some(Provider { active, in_subtree }))
 }
 
-/// `root`: the caller's entity, under which the account must be to be theirs.
+/// Whether `root` is this entity or above it. Walks up one entity at a time: trees are low, and a recursive query makes two
+/// temporary tables, which cost more than ten steps.
+fn is_above(connection: &Connection, root: i64, from: Option<i64>) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT parent_id FROM entity WHERE id = ?1")?;
+    // A circle that got past the guards must not hang a call. Brent's algorithm: remember the entity of step 1, 2, 4, 8, ...;
+    // a walk that meets the remembered entity again is in a circle.
+    let (mut at, mut remembered, mut steps, mut next) = (from, None, 0_u64, 1);
+    while let Some(id) = at {
+        if id == root {
+            return Ok(true);
+        }
+        if remembered == at {
+            return Ok(false);
+        }
+        steps += 1;
+        if steps == next {
+            (remembered, next) = (at, next * 2);
+        }
+        at = statement.query_row([id], |row| row.get(0)).optional()?.flatten();
+    }
+    Ok(false)
+}
+
+/// `root`: the caller's entity; accounts at or below it are in the subtree. `known`: an entity that was read already.
 pub(super) fn account(
     connection: &Connection,
-    username: Option<&str>,
+    username: Option<&UserName>,
     root: Option<i64>,
+    known: Option<(i32, Provider)>,
 ) -> rusqlite::Result<Option<Account>> {
     let Some(username) = username else { return Ok(None) };
     let row = connection
         .prepare_cached("SELECT id, active, entity_id FROM account WHERE username = ?1")?
-        .query_row([username], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))
+        .query_row([username.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((id, active, entity_id)) = row else { return Ok(None) };
-    let in_subtree = provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree);
-    Ok(Some(Account { id, active, in_subtree }))
+    Ok(Some(Account { id, active, in_subtree: is_below(connection, entity_id, root, known)? }))
+}
+
+/// Whether an entity lies in the subtree of the caller's entity. `known`: an entity that was read already.
+pub(super) fn is_below(
+    connection: &Connection,
+    entity_id: i32,
+    root: Option<i64>,
+    known: Option<(i32, Provider)>,
+) -> rusqlite::Result<bool> {
+    match known {
+        Some((id, provider)) if id == entity_id => Ok(provider.in_subtree),
+        _ => Ok(provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree)),
+    }
 }
 
 /// The seat of this type that an account holds.
+pub(super) fn seat_held(
+    connection: &Connection,
+    account: Account,
+    license_type: LicenseType,
+) -> rusqlite::Result<Option<SeatId>> {
+    let key = params![account.id, license_type.name()];
+    connection.prepare_cached(SEAT_HELD)?.query_row(key, |row| to_seat(row, 0)).optional()
+}
+
+pub(super) const SEAT_HELD: &str = "
+    SELECT pool_id, seat_no FROM seat INDEXED BY seat_by_holder WHERE account_id = ?1 AND license_type = ?2";
+
+/// The same, with what the rules need to know of its pool. `known`: an entity that was read already.
 pub(super) fn held(
     connection: &Connection,
-    account: Option<Account>,
-    license_type: Option<LicenseType>,
+    account: Account,
+    license_type: LicenseType,
+    root: Option<i64>,
+    known: Option<(i32, Provider)>,
 ) -> rusqlite::Result<Option<Held>> {
-    let (Some(account), Some(license_type)) = (account, license_type) else { return Ok(None) };
-    connection
-        .prepare_cached(HELD)?
-        .query_row(params![account.id, license_type.name()], |row| {
-            Ok(Held { seat: SeatId { pool_id: row.get(0)?, seat_no: row.get(1)? }, expires_at: time(row, 2)? })
-        })
-        .optional()
+    let key = params![account.id, license_type.name()];
+    let held = connection.prepare_cached(HELD)?.query_row(key, |row| to_held(row, 0)).optional()?;
+    let Some(mut held) = held else { return Ok(None) };
+    held.in_subtree = is_below(connection, held.entity_id, root, known)?;
+    Ok(Some(held))
 }
 
 pub(super) const HELD: &str = "
-    SELECT seat.pool_id, seat.seat_no, license_pool.expires_at
+    SELECT seat.pool_id, seat.seat_no, license_pool.expires_at, license_pool.entity_id
       FROM seat INDEXED BY seat_by_holder CROSS JOIN license_pool ON license_pool.id = seat.pool_id
      WHERE seat.account_id = ?1 AND seat.license_type = ?2";
+
+/// Reads four columns, as [`HELD`] has them. `in_subtree` is left false for the caller to set.
+pub(super) fn to_held(row: &Row<'_>, first: usize) -> rusqlite::Result<Held> {
+    Ok(Held {
+        seat: to_seat(row, first)?,
+        expires_at: time(row, first + 2)?,
+        entity_id: row.get(first + 3)?,
+        in_subtree: false,
+    })
+}
+
+fn to_seat(row: &Row<'_>, first: usize) -> rusqlite::Result<SeatId> {
+    Ok(SeatId { pool_id: row.get(first)?, seat_no: row.get(first + 1)? })
+}
 
 /// The pools that have not expired, each with a free seat; if there is none, the one that expired last.
 pub(super) fn pools(
@@ -159,6 +222,12 @@ pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Times
         Some(text) if text >= "9999-12-30T22:00:00Z" => Ok(Some(Timestamp::MAX)),
         Some(_) => parse(row, index).map(Some),
     }
+}
+
+/// A text column. A text older than the schema's rules for text may not be UTF-8; it must not keep a list from being read.
+pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    let bytes = row.get_ref(index)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// A time as the store writes it, in whole seconds. No comparison suffers: all that is stored begins and ends with them.
