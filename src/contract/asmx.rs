@@ -187,6 +187,7 @@ const LICENSE_TYPE_FIELD: Field = Field { name: "LicenseType", kind: Kind::Enume
 static LICENSE_TYPE: Enumeration = Enumeration {
     name: "LicenseType",
     values: &[LicenseType::ALL[0].name(), LicenseType::ALL[1].name(), LicenseType::ALL[2].name()],
+    numbers: &[],
 };
 
 const RESULT_FIELD: Field = Field { name: "Result", kind: Kind::Complex(&RESULT) };
