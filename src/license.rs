@@ -219,7 +219,11 @@ impl Presented {
     fn differs_from(&self, owner: &Owner) -> Option<&'static str> {
         let terms = owner.issued();
         let text = |sent: &Option<String>, granted: &str| sent.as_ref().is_none_or(|sent| sent == granted);
-        let date = |sent: Option<Option<Timestamp>>, granted| sent.is_none_or(|sent| sent == granted);
+        // Midnight of 1 January 1970 is read as no date, in whatever zone it is midnight: some clients count from there.
+        let is_zero = |at: Timestamp| at.as_second().abs() <= 14 * 60 * 60;
+        let date = |sent: Option<Option<Timestamp>>, granted: Option<Timestamp>| {
+            sent.is_none_or(|sent| sent == granted || sent.is_none() && granted.is_some_and(is_zero))
+        };
         let dates = &terms.dates;
         let same = [
             ("CompanyName", text(&self.company_name, &terms.company_name)),

@@ -11,6 +11,7 @@ use crate::soap::envelope::Element;
 use crate::soap::xml::Writer;
 
 /// Values of the fields of one complex type, in its order; `None`: not there.
+#[derive(Clone)]
 pub struct Record {
     of: &'static ComplexType,
     values: Vec<Option<Value>>,
@@ -22,7 +23,7 @@ impl PartialEq for Record {
     }
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Value {
     String(String),
     Int(i32),
@@ -136,6 +137,14 @@ impl Record {
         })
     }
 
+    /// Takes the fields that this record lacks from another one of the same type.
+    pub fn completed_by(mut self, other: Record) -> Record {
+        for (own, theirs) in self.values.iter_mut().zip(other.values) {
+            *own = own.take().or(theirs);
+        }
+        self
+    }
+
     pub fn of(&self) -> &'static ComplexType {
         self.of
     }
@@ -218,44 +227,117 @@ pub struct ValueError {
     pub at: usize,
 }
 
-/// Reads the children of `element`. As the service clients know: order is free, unknown elements and those of other
-/// namespaces are passed over, of a repeated one the first counts, what is missing stays absent.
-///
-/// No `namespace`: elements go by their local names alone, in any case.
-pub fn read(element: &Element, of: &'static ComplexType, namespace: Option<&str>) -> Result<Record, ValueError> {
+/// How the elements of a message are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming<'n> {
+    /// By name and namespace. Elements of other namespaces are ignored, as in the ASMX service that clients know.
+    Exact(&'n str),
+    /// The same, but an element that is missing may be in another namespace: NuSOAP and other toolkits write arguments
+    /// without a namespace, and the items of a list in that of the service.
+    Near(&'n str),
+    /// By local name alone, in any case.
+    Local,
+}
+
+impl<'n> Naming<'n> {
+    /// The same for elements of another namespace.
+    fn of(self, namespace: &'n str) -> Naming<'n> {
+        match self {
+            Naming::Exact(_) => Naming::Exact(namespace),
+            Naming::Near(_) => Naming::Near(namespace),
+            Naming::Local => Naming::Local,
+        }
+    }
+
+    fn fits(self, element: &Element, name: &str) -> bool {
+        match self {
+            Naming::Exact(namespace) | Naming::Near(namespace) => element.is(namespace, name),
+            Naming::Local => element.name.eq_ignore_ascii_case(name),
+        }
+    }
+}
+
+/// Reads the children of `element`. As in the service that clients know: order is free, unknown elements are ignored, of a
+/// repeated one the first counts, what is missing stays absent.
+pub fn read(element: &Element, of: &'static ComplexType, naming: Naming<'_>) -> Result<Record, ValueError> {
     let mut record = Record::new(of);
     for child in &element.children {
-        let Some(at) = of.fields.iter().position(|f| is_named(child, namespace, f.name)) else { continue };
+        let Some(at) = of.fields.iter().position(|f| naming.fits(child, f.name)) else { continue };
         if record.values[at].is_none() {
-            record.values[at] = read_value(child, of.fields[at].kind, namespace)?;
+            record.values[at] = read_value(child, of.fields[at].kind, naming)?;
+        }
+    }
+    if let Naming::Near(namespace) = naming {
+        for (value, field) in record.values.iter_mut().zip(of.fields).filter(|(value, _)| value.is_none()) {
+            if let Some(child) = neighbours(element, field.name, namespace)?.first() {
+                *value = read_value(child, field.kind, naming)?;
+            }
         }
     }
     Ok(record)
 }
 
-fn is_named(element: &Element, namespace: Option<&str>, name: &str) -> bool {
-    match namespace {
-        Some(namespace) => element.is(namespace, name),
-        None => element.name.eq_ignore_ascii_case(name),
-    }
-}
-
 /// Reads what an element holds; `None` is null.
-pub fn read_value(element: &Element, kind: Kind, namespace: Option<&str>) -> Result<Option<Value>, ValueError> {
+pub fn read_value(element: &Element, kind: Kind, naming: Naming<'_>) -> Result<Option<Value>, ValueError> {
     match kind {
         Kind::Declared(_) | Kind::WebApi(_) => Ok(None),
         _ if kind.is_reference() && element.is_nil() => Ok(None),
-        Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, namespace)?))),
+        Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, naming)?))),
         Kind::Array(of) => {
-            let items = element.children.iter().filter(|c| is_named(c, namespace, of.item.name) && !c.is_nil());
-            Ok(Some(Value::Array(items.map(|item| read(item, of.item, namespace)).collect::<Result<_, _>>()?)))
+            let items = items(element, of.item.name, naming)?.into_iter();
+            Ok(Some(Value::Array(items.map(|item| read(item, of.item, naming)).collect::<Result<_, _>>()?)))
         }
         Kind::Strings => {
-            let namespace = namespace.map(|_| SERIALIZATION_ARRAYS);
-            let items = element.children.iter().filter(|c| is_named(c, namespace, "string") && !c.is_nil());
-            Ok(Some(Value::Strings(items.map(|item| item.text.clone()).collect())))
+            let items = items(element, "string", naming.of(SERIALIZATION_ARRAYS))?;
+            if items.is_empty() && !matches!(naming, Naming::Exact(_)) {
+                only_strings(element)?;
+            }
+            Ok(Some(Value::Strings(items.into_iter().map(|item| item.text.clone()).collect())))
         }
         _ => read_simple(element, kind).map(Some).map_err(|reason| ValueError { reason, at: element.end }),
+    }
+}
+
+/// The items of a list that are not null.
+fn items<'e>(list: &'e Element, name: &str, naming: Naming<'_>) -> Result<Vec<&'e Element>, ValueError> {
+    let mut items: Vec<&Element> = list.children.iter().filter(|child| naming.fits(child, name)).collect();
+    if let Naming::Near(namespace) = naming
+        && items.is_empty()
+    {
+        items = neighbours(list, name, namespace)?;
+    }
+    items.retain(|item| !item.is_nil());
+    Ok(items)
+}
+
+/// Refuses a list that has items, but under another name.
+fn only_strings(list: &Element) -> Result<(), ValueError> {
+    match list.children.iter().find(|child| !child.name.eq_ignore_ascii_case("string")) {
+        None => Ok(()),
+        Some(other) => Err(ValueError {
+            reason: format!(
+                "Element '{}' was not expected inside '{}'. Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.",
+                other.name, list.name
+            ),
+            at: other.end,
+        }),
+    }
+}
+
+/// The children of this name that were meant for `namespace`, where none is in it: all are in the same other one. In
+/// several, it cannot be known which of them are meant.
+fn neighbours<'e>(parent: &'e Element, name: &str, namespace: &str) -> Result<Vec<&'e Element>, ValueError> {
+    let found: Vec<&Element> =
+        parent.children.iter().filter(|child| child.name == name && &*child.namespace != namespace).collect();
+    match found.iter().find(|child| child.namespace != found[0].namespace) {
+        None => Ok(found),
+        Some(other) => Err(ValueError {
+            reason: format!(
+                "Element '{name}' stands in '{}' in several namespaces, and in none of them is it expected. Send it in namespace '{namespace}'.",
+                parent.name
+            ),
+            at: other.end,
+        }),
     }
 }
 
@@ -297,9 +379,10 @@ fn read_int(text: &str) -> Result<i32, &'static str> {
 }
 
 fn read_enumeration(text: &str, of: &'static Enumeration) -> Result<Value, String> {
-    let value = of.values.iter().find(|v| **v == text);
+    let named = of.values.iter().find(|v| **v == text).copied();
+    let value = named.or_else(|| of.numbered(text.trim().parse().ok()?));
     value
-        .map(|v| Value::Enumeration(v))
+        .map(Value::Enumeration)
         .ok_or_else(|| format!("Instance validation error: '{text}' is not a valid value for {}.", of.name))
 }
 

@@ -13,7 +13,7 @@ use super::message::{
 };
 use super::{App, TypedPath, pages};
 use crate::contract::ComplexType;
-use crate::contract::message::{self, Nulls, Record, Value};
+use crate::contract::message::{self, Naming, Nulls, Record, Value};
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::types::{SO_CREDENTIALS, SO_EXCEPTION_INFO, SO_TIME_ZONE};
 use crate::contract::netserver::{
@@ -112,11 +112,11 @@ fn prepare(
         Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault)
     })?;
 
-    let read = |element: &Element, of: &'static ComplexType| {
-        message::read(element, of, Some(NAMESPACE)).map_err(|error| Refused::message(version, &error.reason))
+    let read = |element: &Element, of: &'static ComplexType, naming: Naming<'_>| {
+        message::read(element, of, naming).map_err(|error| Refused::message(version, &error.reason))
     };
     let block = |name: &str, of: &'static ComplexType| {
-        header_block(&envelope, name).map(|element| read(element, of)).transpose()
+        header_block(&envelope, name).map(|element| read(element, of, Naming::Exact(NAMESPACE))).transpose()
     };
     let ticket = block(CREDENTIALS.name, &SO_CREDENTIALS)?.and_then(|mut block| block.take_string("Ticket"));
     let time_zone = block(TIME_ZONE.name, &SO_TIME_ZONE)?;
@@ -128,7 +128,7 @@ fn prepare(
         context: context.clone(),
         identity: ticket.map_or(Identity::Nobody, |ticket| Identity::of_ticket(&ticket)),
         dates,
-        arguments: read(body, operation.input)?,
+        arguments: read(body, operation.input, Naming::Near(NAMESPACE))?,
     };
     Ok((version, operation, call))
 }

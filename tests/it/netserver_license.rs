@@ -1,8 +1,9 @@
 //! What license tools are told of the pools, and what they may do to them: status, numbers, each operation. Whatever is
 //! told here is told alike on all surfaces; see `surfaces`.
 
-use seatkeeper::contract::netserver::LICENSE;
+use seatkeeper::contract::SERIALIZATION_ARRAYS;
 use seatkeeper::contract::netserver::web::ROUTES;
+use seatkeeper::contract::netserver::{LICENSE, NAMESPACE};
 use seatkeeper::soap::envelope::Element;
 
 use crate::harness::*;
@@ -311,7 +312,6 @@ fn an_argument_that_is_not_there_is_named() {
             format!("<{argument} />"),
             format!("<{argument} xsi:nil=\"true\" />"),
             format!("<{argument}> \t\r\n</{argument}>"),
-            format!("<{argument} xmlns=\"urn:other\">CONTOSO</{argument}>"),
         ];
         for way in ways {
             let arguments = format!("{others}{way}");
@@ -337,10 +337,6 @@ fn an_argument_that_is_not_there_is_named() {
             (format!("{associate}{owner}"), "ModuleLicenseNames is empty"),
             (format!("{associate}{owner}<ModuleLicenseNames xsi:nil=\"true\" />"), "ModuleLicenseNames is empty"),
             (format!("{associate}{owner}{no_names}"), "ModuleLicenseNames is empty"),
-            (
-                format!("{associate}{owner}<ModuleLicenseNames><string>SQLBACKUP</string></ModuleLicenseNames>"),
-                "ModuleLicenseNames is empty",
-            ),
             (modules(101, "CONTOSO", &[""]), "There is no module ''"),
             (
                 modules(101, "CONTOSO", &["SQLBACKUP", "SALES"]),
@@ -369,6 +365,94 @@ fn an_argument_that_is_not_there_is_named() {
         }
     }
     assert_eq!(tools.server.query::<i64>("SELECT count(*) FROM audit_event WHERE action <> 'pool-create'"), 0);
+}
+
+/// NuSOAP and other toolkits write arguments without a namespace or in a wrong one, and the items of a list in the service's.
+#[test]
+fn an_argument_in_a_neighbouring_namespace_is_read_where_only_one_can_be_meant() {
+    let tools = Tools::start();
+    let soap =
+        |operation: &str, arguments: &str| tools.server.license_call(&tools.ticket("admin"), operation, arguments);
+    const ARRAYS: &str = SERIALIZATION_ARRAYS;
+    let shop = "https://shop.example/contoso";
+    for (arguments, found) in [
+        ("<OwnerName xmlns=\"\">CONTOSO</OwnerName>", Some(shop)),
+        ("<OwnerName xmlns=\"urn:other\">CONTOSO</OwnerName>", Some(shop)),
+        ("<Other/><OwnerName xmlns=\"\">CONTOSO</OwnerName><OwnerName xmlns=\"\">NOBODY</OwnerName>", Some(shop)),
+        // The right one counts, wherever it stands.
+        ("<OwnerName xmlns=\"\">NOBODY</OwnerName><OwnerName>CONTOSO</OwnerName>", Some(shop)),
+        ("<OwnerName>CONTOSO</OwnerName><OwnerName xmlns=\"\">NOBODY</OwnerName>", Some(shop)),
+        ("<OwnerName xmlns=\"urn:a\">CONTOSO</OwnerName><OwnerName xmlns=\"urn:b\">CONTOSO</OwnerName>", None),
+    ] {
+        let answer = soap("GetShopUrl", arguments);
+        match found {
+            Some(found) => assert_eq!(answer.element("Response").as_deref(), Some(found), "{arguments}"),
+            None => {
+                assert_eq!(answer.status, 500, "{arguments}: {answer:?}");
+                let expected = format!("Send it in namespace '{NAMESPACE}'");
+                assert!(answer.body.contains("'OwnerName'") && answer.body.contains(&expected), "{answer:?}");
+            }
+        }
+    }
+    let list = |items: &str| {
+        let names = format!("<ModuleLicenseNames xmlns:b=\"{ARRAYS}\">{items}</ModuleLicenseNames>");
+        format!("<AssociateId>101</AssociateId><ModuleOwner>CONTOSO</ModuleOwner>{names}")
+    };
+    for (arguments, held, says) in [
+        (list("<string>SQLBACKUP</string>"), 1, ""),
+        (list("<string xmlns=\"\">SQLBACKUP</string><string xmlns=\"\">EXCHANGEBACKUP</string>"), 2, ""),
+        (list("<b:string>SQLBACKUP</b:string><string>EXCHANGEBACKUP</string>"), 1, ""),
+        (list("<string xmlns=\"\">SQLBACKUP</string><string>EXCHANGEBACKUP</string>"), 0, ARRAYS),
+        (list("<item>SQLBACKUP</item>"), 0, ARRAYS),
+        (
+            list("<string xsi:nil=\"true\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" />"),
+            0,
+            "ModuleLicenseNames is empty",
+        ),
+        (
+            list("<string xmlns=\"\">SQLBACKUP</string>")
+                .replace("<AssociateId", "<AssociateId xmlns=\"\"")
+                .replace("<ModuleOwner", "<ModuleOwner xmlns=\"urn:other\"")
+                .replace("<ModuleLicenseNames", "<ModuleLicenseNames xmlns=\"\""),
+            1,
+            "",
+        ),
+    ] {
+        let answer = soap("AssignThirdPartyLicenses", &arguments);
+        assert!(answer.body.contains(says), "{arguments}: {answer:?}");
+        let seats: i64 = tools.server.query("SELECT count(*) FROM seat WHERE account_id = 101");
+        assert_eq!(seats, held, "{arguments}: {answer:?}");
+        tools.server.sql("UPDATE seat SET account_id = NULL WHERE account_id = 101");
+    }
+    // Deep inside: a license that a toolkit wrote without namespaces.
+    let license = granted(&tools).replace("<New>", "<New xmlns=\"\">");
+    let answer = soap("ValidateLicenseInfo", &presented("LicenseInfo", &license));
+    assert_eq!(answer.element("Reason").as_deref(), None, "{answer:?}");
+    assert!(answer.body.contains("<Succeeded>true</Succeeded>"), "{answer:?}");
+    // Numbers of enumerations are read here too.
+    let license = granted(&tools).replace(">UserLicense<", ">3<");
+    let answer = soap("ValidateLicenseInfo", &presented("LicenseInfo", &license));
+    assert!(answer.body.contains("<Succeeded>true</Succeeded>"), "{answer:?}");
+}
+
+/// A client that counts from 1970 hands back the zero date as the zero of its own.
+#[test]
+fn the_beginning_of_1970_is_no_date() {
+    for tools in Tools::calling("ValidateLicenseInfo") {
+        let license = granted(&tools);
+        assert!(license.contains(">0001-01-01T00:00:00<"), "{license}");
+        let epoch = license.replace(">0001-01-01T00:00:00<", ">1970-01-01T00:00:00Z<");
+        let result = tools.response("reader", "ValidateLicenseInfo", &presented("LicenseInfo", &epoch));
+        assert_eq!(at(&result, "Reason").text, "");
+        // A date that is there stays one.
+        tools.server.sql("UPDATE entity SET expires_at = '2097-04-01T00:00:00Z' WHERE id = 42");
+        let result = tools.response("reader", "ValidateLicenseInfo", &presented("LicenseInfo", &epoch));
+        assert!(at(&result, "Reason").text.contains("ExpiryDate differs"), "{:?}", at(&result, "Reason").text);
+        // Even this one.
+        tools.server.sql("UPDATE entity SET expires_at = NULL, maintenance_at = '1970-01-01T00:00:00Z' WHERE id = 42");
+        let result = tools.response("reader", "ValidateLicenseInfo", &presented("LicenseInfo", &granted(&tools)));
+        assert_eq!(at(&result, "Reason").text, "");
+    }
 }
 
 #[test]
