@@ -63,6 +63,10 @@ impl Record {
         self
     }
 
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        self.values[self.index(field)].as_ref()
+    }
+
     pub fn take_string(&mut self, field: &str) -> Option<String> {
         match self.take(field) {
             Some(Value::String(value)) => Some(value),

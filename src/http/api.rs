@@ -252,6 +252,7 @@ impl Exchange<'_> {
             identity,
             dates: self.dates(),
             arguments,
+            xml_limits: self.app.limits.xml.clone(),
         };
         match operation.call(call).await {
             Ok(record) => self.result(&record, style),

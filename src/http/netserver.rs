@@ -129,6 +129,7 @@ fn prepare(
         identity: ticket.map_or(Identity::Nobody, |ticket| Identity::of_ticket(&ticket)),
         dates,
         arguments: read(body, operation.input, Naming::Near(NAMESPACE))?,
+        xml_limits: app.limits.xml.clone(),
     };
     Ok((version, operation, call))
 }

@@ -12,6 +12,8 @@ pub enum FieldFault {
     TooLong,
     ControlCharacter,
     NotPositive,
+    /// Of an id that may be 0, which is the caller.
+    Negative,
 }
 
 /// Why a call was refused. Its text tells the caller what was found and what would make the call succeed.
@@ -90,6 +92,7 @@ fn field_text(field: &str, fault: FieldFault) -> String {
             let what = if field == "AssociateId" { "id of a user" } else { "number of a provider entity" };
             format!("{field} must be 1 or more. Send the {what}.")
         }
+        FieldFault::Negative => format!("{field} must not be negative. Send the id of a user, or 0 for the caller."),
     }
 }
 

@@ -1,12 +1,15 @@
 //! License.svc: the operations on licenses, and how a license is told: the one way from what the store knows to the
 //! vendor's carriers.
 
+mod file;
+
 use super::types::{
     ARRAY_OF_EXTENDED_LICENSE_INFO, ARRAY_OF_LICENSE_OWNER, ARRAY_OF_MODULE_LICENSE_LINK,
     ARRAY_OF_SELECTABLE_MDO_LIST_ITEM, CHECK_LICENSE_STATUS_RESULT, EXTENDED_LICENSE_INFO, EXTENDED_MODULE_LICENSE,
     LICENSE_INFO, LICENSE_OWNER, LICENSE_RESULT, MODULE_LICENSE, MODULE_LICENSE_LINK, SELECTABLE_MDO_LIST_ITEM,
 };
 use super::{APPLICATION_TOKEN, CREDENTIALS, Call, Contract, Done, Operation, TIME_ZONE, int, string};
+use super::dates::Dates;
 use crate::contract::message::{Record, Value};
 use crate::contract::{ComplexType, Field, Kind};
 use crate::error::{Error, Kind as ErrorKind};
@@ -23,7 +26,7 @@ pub static LICENSE: Contract = Contract {
 
 /// An operation whose answer holds one `Response`.
 macro_rules! operation {
-    ($name:literal, [$($argument:expr),*] -> $response:expr, $run:ident, $documentation:literal) => {{
+    ($name:literal, [$($argument:expr),*] -> $response:expr, $run:path, $documentation:literal) => {{
         static OUTPUT: ComplexType = ComplexType {
             name: concat!($name, "Response"),
             fields: &[Field { name: "Response", kind: $response }],
@@ -68,13 +71,13 @@ static OPERATIONS: &[Operation] = &[
     operation!("ChangeSerialNumber", [NEW_COMPANY_NAME, NEW_SERIAL_NUMBER] -> Kind::Complex(&LICENSE_RESULT),
         change_serial_number, "Activates what the issuer offers to this company under this serial number. Needs the role admin."),
     operation!("GetUserLicenses", [ASSOCIATE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
-        get_user_licenses, "Gets the modules that a user holds or can be assigned, by owner."),
+        get_user_licenses, "Gets the modules that a user holds or can be assigned, by owner; 0 is the caller."),
     operation!("GetSatelliteLicenses", [SATELLITE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
         get_satellite_licenses, "Gets the modules of a site, by owner; 0 is the central database, and there are no others."),
     operation!("RemoveLicenseFromDB", [MODULE_OWNER] -> Kind::Complex(&LICENSE_RESULT),
         remove_license_from_db, "Forgets an owner and its license, of which no seat may be in use. Needs the role admin."),
     operation!("GetLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
-        not_supported, "Reads a license file. Not supported.").not_supported(),
+        file::get_license_from_file, "Reads a license file: what it grants, what is in force, and whether it can be activated."),
     operation!("GetShopUrl", [OWNER_NAME] -> Kind::String,
         get_shop_url, "Gets the address of an owner's shop."),
     operation!("GetUserLicensesMDOList", [] -> Kind::Array(&ARRAY_OF_SELECTABLE_MDO_LIST_ITEM),
@@ -82,9 +85,9 @@ static OPERATIONS: &[Operation] = &[
     operation!("GetModuleLicenseFromDB", [OWNER_NAME, MODULE_NAME] -> Kind::Complex(&MODULE_LICENSE),
         get_module_license_from_db, "Gets one module of an owner."),
     operation!("AddLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
-        not_supported, "Reads a license file and activates it. Not supported.").not_supported(),
+        file::add_license_from_file, "Reads a license file and puts its license into force, if the issuer grants it. Needs the role admin."),
     operation!("GetThirdPartyLicenseAssignments", [ASSOCIATE_ID, MODULE_OWNER] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
-        get_third_party_license_assignments, "Gets the modules of an owner that a user holds."),
+        get_third_party_license_assignments, "Gets the modules of an owner that a user holds; 0 is the caller."),
     operation!("AssignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
         assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user holds then. Needs the role agent.").changes_seats(),
     operation!("UnassignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
@@ -152,8 +155,10 @@ async fn get_shop_url(mut call: Call) -> Result<Option<Value>, Error> {
 }
 
 async fn get_user_licenses(mut call: Call) -> Result<Option<Value>, Error> {
-    let associate_id = call.required_id("AssociateId").await?;
-    let owners = owners(&call, Owners::OfAssociate, Some(associate_id)).await?;
+    let owners = match call.associate("AssociateId").await? {
+        Some(associate_id) => owners(&call, Owners::OfAssociate, Some(associate_id)).await?,
+        None => Vec::new(),
+    };
     Ok(Some(license_owners(&owners, |owner| links(owner, |_| true))))
 }
 
@@ -187,8 +192,8 @@ async fn get_user_licenses_mdo_list(call: Call) -> Result<Option<Value>, Error> 
 }
 
 async fn get_third_party_license_assignments(mut call: Call) -> Result<Option<Value>, Error> {
-    let associate_id = call.required_id("AssociateId").await?;
-    let owner = owner(&mut call, "ModuleOwner", Some(associate_id)).await?;
+    let associate_id = call.associate("AssociateId").await?;
+    let owner = owner(&mut call, "ModuleOwner", associate_id).await?;
     Ok(Some(owner.map_or(Value::Array(Vec::new()), |owner| held_links(&owner))))
 }
 
@@ -269,14 +274,17 @@ async fn not_supported(mut call: Call) -> Result<Option<Value>, Error> {
     Err(call.refuse(Refusal::NotSupported).await)
 }
 
+/// Whether an error is told in the answer of an operation on a license, and not by an exception.
+fn is_answer(error: &Error) -> bool {
+    use ErrorKind::{InvalidInputParameters, LicenseNotAccepted, ObjectEntityMismatch};
+    matches!(error.kind, LicenseNotAccepted | ObjectEntityMismatch | InvalidInputParameters)
+}
+
 /// A license that is not accepted is an answer, not an exception.
 fn license_result(outcome: Result<(), Error>) -> Result<Response, Error> {
-    use ErrorKind::{InvalidInputParameters, LicenseNotAccepted, ObjectEntityMismatch};
     let refused = match outcome {
         Ok(()) => None,
-        Err(error) if matches!(error.kind, LicenseNotAccepted | ObjectEntityMismatch | InvalidInputParameters) => {
-            Some(error)
-        }
+        Err(error) if is_answer(&error) => Some(error),
         Err(error) => return Err(error),
     };
     let record = Record::new(&LICENSE_RESULT)
@@ -373,6 +381,20 @@ fn license_info(call: &Call, owner: &Owner, terms: &Terms) -> Record {
         .with("GraceDate", date(terms.dates.grace))
         .with("LicenseUrl", string(owner.shop_url.as_deref().unwrap_or_default()))
         .with("ModuleLicenses", Value::Array(modules.collect()))
+}
+
+/// A license that says nothing, for those who may not know one.
+pub(super) fn empty_license_info(dates: Dates) -> Record {
+    LICENSE_INFO.fields.iter().fold(Record::new(&LICENSE_INFO), |record, field| {
+        let value = match field.kind {
+            Kind::String => Some(string("")),
+            Kind::Int => Some(int(0)),
+            Kind::DateTime => Some(Value::DateTime(dates.text(None))),
+            Kind::Array(_) => Some(Value::Array(Vec::new())),
+            _ => None,
+        };
+        record.with_some(field.name, value)
+    })
 }
 
 /// The members of a license that are alike in all of them.

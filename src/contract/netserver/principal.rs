@@ -1,7 +1,7 @@
 //! SoPrincipal.svc: signing in. Who is refused gets an answer that says so, not an exception, and no reason: an unknown
 //! user and a wrong password are one.
 
-use super::license::sort_order;
+use super::license::{empty_license_info, sort_order};
 use super::types::{
     AUTHENTICATION_GENERIC_DATA, GRANTED_MODULE_LICENSE, SO_CREDENTIALS, SO_PRINCIPAL_CARRIER, SO_SYSTEM_INFO_CARRIER,
 };
@@ -162,10 +162,11 @@ fn granted(call: &Call, owner: &Owner) -> Vec<Record> {
     LicenseType::ALL.into_iter().filter(|t| owner.current.seats[t.index()] > 0).map(module).collect()
 }
 
-/// For everybody, so it says nothing of any license.
+/// Anybody may ask, so the license it holds is an empty one.
 async fn get_system_info(call: Call) -> Result<Done, Error> {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let info = Record::new(&SO_SYSTEM_INFO_CARRIER)
+        .with("License", Value::Record(empty_license_info(call.dates)))
         .with("WarningEnglish", string(""))
         .with("WarningResource", string(""))
         .with("BranchName", string(""))
