@@ -205,7 +205,7 @@ pub(super) const SEATS_IN_USE: &str = "
       FROM license_pool
      CROSS JOIN audit_event ON audit_event.id = (
            SELECT id FROM audit_event WHERE pool_id = license_pool.id ORDER BY id DESC LIMIT 1)
-     WHERE entity_id = ?1";
+     WHERE license_pool.entity_id = ?1";
 
 /// A pool that is empty already does not change, so no call may be written to it.
 pub(super) const EMPTY_POOLS: &str =

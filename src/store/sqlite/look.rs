@@ -56,11 +56,11 @@ pub(super) fn pools(
     };
     let pools: rusqlite::Result<Vec<PoolUse>> = connection
         .prepare_cached(
-            "SELECT license_pool.id, license_type, license_pool.seats_total, seats_in_use, seats_in_use_max, starts_at, expires_at
+            "SELECT license_pool.id, license_pool.license_type, license_pool.seats_total, seats_in_use, seats_in_use_max, starts_at, expires_at
                FROM license_pool
                JOIN audit_event ON audit_event.id = (
                     SELECT id FROM audit_event WHERE pool_id = license_pool.id ORDER BY id DESC LIMIT 1)
-              WHERE entity_id = ?1 ORDER BY license_pool.id",
+              WHERE license_pool.entity_id = ?1 ORDER BY license_pool.id",
         )?
         .query_map([entity_id], |row| {
             Ok(PoolUse {

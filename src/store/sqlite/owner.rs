@@ -255,11 +255,11 @@ pub(super) fn open_pools(
 }
 
 pub(super) const OPEN_POOLS: &str = "
-    SELECT license_type, license_pool.id, license_pool.seats_total, seats_in_use, expires_at
+    SELECT license_pool.license_type, license_pool.id, license_pool.seats_total, seats_in_use, expires_at
       FROM license_pool
      CROSS JOIN audit_event ON audit_event.id = (
            SELECT id FROM audit_event WHERE pool_id = license_pool.id ORDER BY id DESC LIMIT 1)
-     WHERE entity_id = ?1 AND (starts_at IS NULL OR starts_at <= ?2) AND (expires_at IS NULL OR expires_at > ?2)";
+     WHERE license_pool.entity_id = ?1 AND (starts_at IS NULL OR starts_at <= ?2) AND (expires_at IS NULL OR expires_at > ?2)";
 
 /// The seats an offer leads to: those of `current` where it says nothing.
 fn offered_seats(connection: &Connection, entity_id: i32, current: PerType<i64>) -> rusqlite::Result<PerType<i64>> {
