@@ -19,7 +19,6 @@ pub enum Kind {
     NotAssigned,
     AccessDenied,
     LicenseNotAccepted,
-    NotSupported,
 }
 
 impl Kind {
@@ -37,7 +36,6 @@ impl Kind {
             Self::NotAssigned => 1004,
             Self::AccessDenied => 1005,
             Self::LicenseNotAccepted => 1006,
-            Self::NotSupported => 1007,
         }
     }
 
@@ -55,7 +53,6 @@ impl Kind {
             Self::NotAssigned => "NotAssigned",
             Self::AccessDenied => "AccessDenied",
             Self::LicenseNotAccepted => "LicenseNotAccepted",
-            Self::NotSupported => "NotSupported",
         }
     }
 }
@@ -81,7 +78,6 @@ impl From<&Refusal> for Kind {
             Refusal::NoFreeSeat { .. } => Kind::NoFreeSeat,
             Refusal::NotAssigned { .. } => Kind::NotAssigned,
             Refusal::License { .. } => Kind::LicenseNotAccepted,
-            Refusal::NotSupported => Kind::NotSupported,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-pub use refusal::{FieldFault, Refusal, shortened};
+pub use refusal::{FieldFault, Refusal, counted, shortened};
 
 /// Longest user name that is taken, in characters. The schema holds the same number.
 pub const NAME_CHARS_MAX: usize = 128;

@@ -14,6 +14,8 @@ pub enum FieldFault {
     NotPositive,
     /// Of an id that may be 0, which is the caller.
     Negative,
+    /// Of a license or a module that lacks the name by which it is found.
+    Unnamed,
 }
 
 /// Why a call was refused. Its text tells the caller what was found and what would make the call succeed.
@@ -65,8 +67,6 @@ pub enum Refusal {
     /// A license that is not accepted as it stands, or not as the pools stand.
     #[error("{reason}")]
     License { reason: String },
-    #[error("This operation is not supported here.")]
-    NotSupported,
 }
 
 impl Refusal {
@@ -80,6 +80,11 @@ pub fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
+/// A number and what it counts, in the singular or with an s.
+pub fn counted(number: i64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn field_text(field: &str, fault: FieldFault) -> String {
     match fault {
         FieldFault::Missing => {
@@ -91,6 +96,10 @@ fn field_text(field: &str, fault: FieldFault) -> String {
         FieldFault::NotPositive => {
             let what = if field == "AssociateId" { "id of a user" } else { "number of a provider entity" };
             format!("{field} must be 1 or more. Send the {what}.")
+        }
+        FieldFault::Unnamed => {
+            let name = if field == "ModuleLicense" { "ModuleName" } else { "OwnerName" };
+            format!("{field} holds no {name}. Send one in its New or its Current.")
         }
         FieldFault::Negative => format!("{field} must not be negative. Send the id of a user, or 0 for the caller."),
     }

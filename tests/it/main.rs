@@ -21,6 +21,8 @@ mod migration;
 mod netserver_activation;
 mod netserver_clients;
 mod netserver_contract;
+mod netserver_files;
+mod netserver_history;
 mod netserver_license;
 mod netserver_soap;
 mod netserver_tickets;

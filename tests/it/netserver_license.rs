@@ -9,7 +9,7 @@ use seatkeeper::soap::envelope::Element;
 use crate::harness::*;
 use crate::netserver_activation::{granted, presented};
 use crate::netserver_soap::{at, numbers, shape};
-use crate::surfaces::{Caller, Form, SURFACES, Surface, Tools};
+use crate::surfaces::{Caller, Form, SURFACES, Surface, Tools, lines};
 
 pub const CONTOSO: &str = "<OwnerName>CONTOSO</OwnerName>";
 
@@ -207,14 +207,17 @@ fn numbers_are_of_the_pools_that_are_open() {
 
 // Who may do what ----------------------------------------------------------------------------------------------------
 
-const UNSUPPORTED: [&str; 3] = ["GetModuleLicenseHistoryFromLicenseServer", "GetLicenseFromFile", "AddLicenseFromFile"];
-
 /// Each operation with arguments that do, and the least role that may call it. What changes something comes last.
 fn operations() -> Vec<(&'static str, String, &'static str)> {
     let owner = CONTOSO.to_owned();
     let sql = modules(101, "CONTOSO", &["SQLBACKUP"]);
     let new = format!("<New>{CONTOSO}</New>");
+    let history = "<ModuleLicense><New><ModuleName>SQLBACKUP</ModuleName></New></ModuleLicense>";
+    let file = format!("<FileContent>{}</FileContent>", escape(&format!("<LicenseInfo>{CONTOSO}</LicenseInfo>")));
     vec![
+        ("GetModuleLicenseHistoryFromLicenseServer", format!("{}{history}", presented("LicenseInfo", &new)), "reader"),
+        ("GetLicenseFromFile", file.clone(), "reader"),
+        ("AddLicenseFromFile", file, "admin"),
         ("GetLicenseForAllOwnersFromDB", String::new(), "reader"),
         ("GetLicenseFromLicenseServer", owner.clone(), "reader"),
         ("ValidateLicenseInfo", presented("LicenseInfo", &new), "reader"),
@@ -247,7 +250,7 @@ fn each_operation_is_for_its_role_and_those_above() {
     let tools = Tools::start();
     const ROLES: [&str; 3] = ["reader", "agent", "admin"];
     let rank = |role: &str| ROLES.iter().position(|r| *r == role);
-    let mut known: Vec<&str> = UNSUPPORTED.to_vec();
+    let mut known: Vec<&str> = Vec::new();
     for (operation, arguments, least) in operations() {
         known.push(operation);
         assert_eq!(tools.refused("nobody", operation, &arguments).0, "SoSessionException", "{operation}");
@@ -274,19 +277,6 @@ fn each_operation_is_for_its_role_and_those_above() {
     all.sort_unstable();
     assert_eq!(known, all, "and there is no other operation");
     assert_eq!(tools.server.violations(), []);
-}
-
-#[test]
-fn three_operations_are_not_supported() {
-    let tools = Tools::start();
-    for operation in UNSUPPORTED {
-        for arguments in ["", "<FileContent>x</FileContent>", "<LicenseInfo/><ModuleLicense/>"] {
-            assert_eq!(tools.refused("nobody", operation, arguments).0, "SoSessionException", "{operation}");
-            for role in ["reader", "admin"] {
-                assert_eq!(tools.refused(role, operation, arguments).0, "SoNotSupportedException", "{operation}");
-            }
-        }
-    }
 }
 
 // Arguments ----------------------------------------------------------------------------------------------------------
@@ -349,9 +339,13 @@ fn an_argument_that_is_not_there_is_named() {
         }
     }
     for operation in ["GetUserLicenses", "GetThirdPartyLicenseAssignments"] {
-        for (arguments, starts) in
-            [("", "AssociateId is empty"), ("<AssociateId>0</AssociateId>", "AssociateId must be")]
-        {
+        for (arguments, starts) in [
+            ("", "AssociateId is empty"),
+            (
+                "<AssociateId>-1</AssociateId>",
+                "AssociateId must not be negative. Send the id of a user, or 0 for the caller.",
+            ),
+        ] {
             let (exception, text) = tools.refused("reader", operation, arguments);
             assert_eq!(exception, "SoInvalidArgumentException", "{operation}");
             assert!(text.starts_with(starts), "{operation}: {text}");
@@ -433,6 +427,33 @@ fn an_argument_in_a_neighbouring_namespace_is_read_where_only_one_can_be_meant()
     let license = granted(&tools).replace(">UserLicense<", ">3<");
     let answer = soap("ValidateLicenseInfo", &presented("LicenseInfo", &license));
     assert!(answer.body.contains("<Succeeded>true</Succeeded>"), "{answer:?}");
+}
+
+/// The vendor's 0 is oneself. To assign is for users that are named.
+#[test]
+fn associate_0_is_the_caller() {
+    let tools = Tools::start();
+    const ZERO: &str = "<AssociateId>0</AssociateId>";
+    let owner = "<ModuleOwner>CONTOSO</ModuleOwner>";
+    let before = tools.state();
+    // Without an account of one's own there is nothing; and nothing is made.
+    assert_eq!(tools.response("contoso", "GetUserLicenses", ZERO).children.len(), 0);
+    let held = tools.response("contoso", "GetThirdPartyLicenseAssignments", &format!("{ZERO}{owner}"));
+    assert_eq!(held.children.len(), 0);
+    assert_eq!(tools.state(), before);
+    let accounts: i64 = tools.server.query("SELECT count(*) FROM account");
+    assert_eq!(accounts, 4);
+    // An account of the same name that is not among the caller's entities is another one.
+    tools.server.sql("INSERT INTO account (id, username, entity_id) VALUES (110, 'contoso', 43), (111, 'Agent', 42)");
+    assert_eq!(tools.response("contoso", "GetUserLicenses", ZERO).children.len(), 0);
+    tools.server.sql("UPDATE seat SET account_id = 111 WHERE pool_id = 2 AND seat_no = 1");
+    for (operation, others) in [("GetUserLicenses", ""), ("GetThirdPartyLicenseAssignments", owner)] {
+        let of =
+            |id: i32| lines(&tools.response("agent", operation, &format!("<AssociateId>{id}</AssociateId>{others}")));
+        assert_eq!(of(0), of(111), "{operation}");
+        assert_ne!(of(0), of(101), "{operation}");
+        assert_eq!(tools.refused("nobody", operation, &format!("{ZERO}{others}")).0, "SoSessionException");
+    }
 }
 
 /// A client that counts from 1970 hands back the zero date as the zero of its own.

@@ -2,14 +2,15 @@
 //! vendor's carriers.
 
 mod file;
+mod history;
 
+use super::dates::Dates;
 use super::types::{
     ARRAY_OF_EXTENDED_LICENSE_INFO, ARRAY_OF_LICENSE_OWNER, ARRAY_OF_MODULE_LICENSE_LINK,
     ARRAY_OF_SELECTABLE_MDO_LIST_ITEM, CHECK_LICENSE_STATUS_RESULT, EXTENDED_LICENSE_INFO, EXTENDED_MODULE_LICENSE,
     LICENSE_INFO, LICENSE_OWNER, LICENSE_RESULT, MODULE_LICENSE, MODULE_LICENSE_LINK, SELECTABLE_MDO_LIST_ITEM,
 };
 use super::{APPLICATION_TOKEN, CREDENTIALS, Call, Contract, Done, Operation, TIME_ZONE, int, string};
-use super::dates::Dates;
 use crate::contract::message::{Record, Value};
 use crate::contract::{ComplexType, Field, Kind};
 use crate::error::{Error, Kind as ErrorKind};
@@ -59,7 +60,7 @@ static OPERATIONS: &[Operation] = &[
     operation!("GetLicenseFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         get_license_from_license_server, "Gets the license of an owner: in force, as its issuer grants it now, and with usage."),
     operation!("GetModuleLicenseHistoryFromLicenseServer", [LICENSE_INFO_ARGUMENT, MODULE_LICENSE_ARGUMENT] -> Kind::String,
-        not_supported, "Gets a text on the history of a module. Not supported.").not_supported(),
+        history::get_module_license_history, "Gets the history of a module as text: its pools, and how many seats were assigned and released."),
     operation!("ValidateLicenseInfo", [LICENSE_INFO_ARGUMENT] -> Kind::Complex(&LICENSE_RESULT),
         validate_license_info, "Says whether a license can be activated as it stands."),
     operation!("ActivateLicenseInfo", [NEW_LICENSE] -> Kind::Complex(&LICENSE_RESULT),
@@ -266,12 +267,6 @@ async fn activate(call: &Call, activation: Activation, dry_run: bool) -> Result<
 async fn remove_license_from_db(mut call: Call) -> Result<Response, Error> {
     let owner_name = call.required_string("ModuleOwner").await?;
     license_result(call.service.remove_license(&call.context, &call.identity, owner_name).await)
-}
-
-async fn not_supported(mut call: Call) -> Result<Option<Value>, Error> {
-    // Nobody looks at them, and to see who calls takes a while.
-    call.arguments = Record::new(call.arguments.of());
-    Err(call.refuse(Refusal::NotSupported).await)
 }
 
 /// Whether an error is told in the answer of an operation on a license, and not by an exception.

@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::web::{AGENT, BASE, FORM_TYPE, MEDIA_TYPES, Method, OPENAPI, RESOURCE, ROUTES, Route, Segment, parameter};
+use super::web::{
+    AGENT, BASE, FORM_TYPE, MEDIA_TYPES, Method, OPENAPI, RESOURCE, ROUTES, Route, Segment, TEXT_TYPE, parameter,
+};
 use super::{LICENSE, Operation};
 use crate::contract::{ComplexType, Declared, Enumeration, Field, Kind};
 use crate::seats::LicenseType;
@@ -148,14 +150,14 @@ fn agent_call(operation: &Operation, schemas: &mut Schemas) -> Json {
         "405" => false,
         _ => true,
     });
-    call["responses"] = responses(operation, answer, refusals);
+    call["responses"] = responses(&answer, refusals);
     call
 }
 
 /// The arguments as one object.
 fn agent_body(operation: &Operation, schemas: &mut Schemas) -> Json {
     let fields = operation.input.fields;
-    let schema = schemas.arguments(operation.input);
+    let schema = schemas.arguments(operation);
     // Only simple values can be in a form.
     let form =
         Some(FORM_TYPE).filter(|_| fields.iter().all(|f| matches!(f.kind, Kind::String | Kind::Int | Kind::Strings)));
@@ -184,12 +186,18 @@ fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
     let answer = schemas.answer(operation, false);
     let mut call = head(operation, RESOURCE_TAG, &format!("v1License_{}", operation.name()));
     let query = route.query.iter().map(|name| {
-        json!({ "name": parameter(name), "in": "query", "required": true, "schema": argument(name, route.kind(name)) })
+        let schema = argument(operation, name, route.kind(name));
+        json!({ "name": parameter(name), "in": "query", "required": true, "schema": schema })
     });
-    call["parameters"] = query.chain([shared("parameters", "Select"), shared("parameters", "TimeZone")]).collect();
+    // Those of the path are there for all of its methods, and a change may accept less.
+    let in_path = if operation.changes_seats { path_parameters(route) } else { Vec::new() };
+    let shared_ones = [shared("parameters", "Select"), shared("parameters", "TimeZone")];
+    call["parameters"] = query.chain(in_path).chain(shared_ones).collect();
     if let Some(name) = route.body {
-        let schema = argument(name, route.kind(name));
-        call["requestBody"] = json!({ "required": true, "content": content(VALUE_TYPES, &schema) });
+        let schema = argument(operation, name, route.kind(name));
+        let text = Some(TEXT_TYPE).filter(|_| matches!(route.kind(name), Kind::String));
+        call["requestBody"] =
+            json!({ "required": true, "content": content(VALUE_TYPES.into_iter().chain(text), &schema) });
     }
     let refusals = REFUSALS.iter().filter(|refusal| match refusal.status {
         "400" => refusal.name == BAD_REQUEST,
@@ -198,7 +206,7 @@ fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
         "408" | "413" | "415" => route.body.is_some(),
         _ => true,
     });
-    call["responses"] = responses(operation, answer, refusals);
+    call["responses"] = responses(&answer, refusals);
     call
 }
 
@@ -214,7 +222,7 @@ fn path_parameters(route: &Route) -> Vec<Json> {
         Segment::Literal(_) => None,
     });
     let parameters = arguments.map(|(at, name)| {
-        let mut schema = argument(name, route.kind(name));
+        let mut schema = argument(route.operation(), name, route.kind(name));
         if matches!(route.kind(name), Kind::String) && ROUTES.iter().any(|other| takes_ints(other, route, at)) {
             schema["pattern"] = json!(NO_INT);
             schema["description"] = json!("Not a number: with one the path is another.");
@@ -253,11 +261,16 @@ const NO_BLANKS: &str = r"\S";
 /// Some character that no int has.
 const NO_INT: &str = r"[^\s0-9+-]";
 
-/// A simple argument, wherever it stands.
-fn argument(name: &str, kind: Kind) -> Json {
+/// A simple argument of an operation, wherever it stands.
+fn argument(operation: &Operation, name: &str, kind: Kind) -> Json {
     let mut schema = match kind {
         Kind::Int => {
-            let minimum = if OPTIONAL.contains(&name) { i32::MIN } else { 1 };
+            let minimum = match name {
+                _ if OPTIONAL.contains(&name) => i32::MIN,
+                // 0 is the caller, who is only looked at.
+                "AssociateId" if !operation.changes_seats => 0,
+                _ => 1,
+            };
             json!({ "type": "integer", "format": "int32", "minimum": minimum, "maximum": i32::MAX })
         }
         Kind::Strings => {
@@ -275,6 +288,7 @@ fn argument(name: &str, kind: Kind) -> Json {
         "ModuleLicenseNames" => json!([LicenseType::SqlBackup.module_name()]),
         "NewCompanyName" => json!("Contoso"),
         "NewSerialNumber" => json!("1010000014"),
+        "FileContent" => json!("<LicenseInfo><OwnerName>CONTOSO</OwnerName></LicenseInfo>"),
         _ => return schema,
     };
     schema["examples"] = json!([example]);
@@ -296,8 +310,7 @@ const fn refusal(status: &'static str, name: &'static str, says: &'static str) -
 const INVALID_REQUEST: &str = "InvalidRequest";
 /// The same of the resource, which has one object for all errors.
 const BAD_REQUEST: &str = "BadRequest";
-const NOT_IMPLEMENTED: &str = "501";
-static REFUSALS: [Refusal; 14] = [
+static REFUSALS: [Refusal; 13] = [
     refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
     refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
     refusal("401", "Unauthorized", "Nobody is signed in: no or wrong credentials, or a ticket that has ended."),
@@ -314,7 +327,6 @@ static REFUSALS: [Refusal; 14] = [
         "Too many wrong passwords for a user name from one address. Wait, then call again.",
     ),
     refusal("500", "InternalServerError", "The service failed."),
-    refusal(NOT_IMPLEMENTED, "NotImplemented", "The operation is not supported here."),
     refusal(
         "503",
         "ServiceUnavailable",
@@ -322,16 +334,14 @@ static REFUSALS: [Refusal; 14] = [
     ),
 ];
 
-fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
+fn responses<'r>(answer: &Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
     let mut responses = Map::new();
-    if operation.is_supported {
-        let mut ok = json!({ "description": "Done.", "content": content(MEDIA_TYPES, &answer) });
-        ok["headers"] = json!({
-            "SO-TimeZone": { "description": "The zone, where one was asked for.", "schema": { "type": "string" } },
-        });
-        responses.insert("200".to_owned(), ok);
-    }
-    for refusal in refusals.filter(|refusal| refusal.status != NOT_IMPLEMENTED || !operation.is_supported) {
+    let mut ok = json!({ "description": "Done.", "content": content(MEDIA_TYPES, answer) });
+    ok["headers"] = json!({
+        "SO-TimeZone": { "description": "The zone, where one was asked for.", "schema": { "type": "string" } },
+    });
+    responses.insert("200".to_owned(), ok);
+    for refusal in refusals {
         responses.insert(refusal.status.to_owned(), shared("responses", refusal.name));
     }
     responses.into()
@@ -420,13 +430,14 @@ impl Schemas {
     }
 
     /// The arguments of an operation as one object.
-    fn arguments(&mut self, input: &'static ComplexType) -> Json {
+    fn arguments(&mut self, operation: &Operation) -> Json {
+        let input = operation.input;
         self.refer(&format!("{}Request", input.name), |schemas| {
             let mut properties = Map::new();
             for field in input.fields {
                 let mut schema = match field.kind {
                     Kind::Complex(of) => schemas.complex(of, View::Request),
-                    kind => argument(field.name, kind),
+                    kind => argument(operation, field.name, kind),
                 };
                 if !is_required(field) {
                     schema["type"] = json!([schema["type"], "null"]);

@@ -57,7 +57,7 @@ pub(super) fn read_all(
 }
 
 /// The entity of this owner, in any case; `None` if there is none in the caller's subtree.
-fn named(connection: &Connection, name: &str, root: Option<i64>) -> rusqlite::Result<Option<i32>> {
+pub(super) fn named(connection: &Connection, name: &str, root: Option<i64>) -> rusqlite::Result<Option<i32>> {
     let id = connection
         .prepare_cached(NAMED)?
         .query_row([name.trim().to_ascii_uppercase()], |row| row.get::<_, i32>(0))

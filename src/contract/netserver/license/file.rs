@@ -13,6 +13,7 @@ use super::{
 };
 use crate::contract::Kind;
 use crate::contract::message::{self, Naming, Record, Value, ValueError};
+use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::{int, string};
 use crate::error::Error;
 use crate::license::{Owner, Presented};
@@ -35,10 +36,10 @@ pub(super) async fn get_license_from_file(mut call: Call) -> Result<Response, Er
         Err(reason) => return Ok(unreadable(&call, reason)),
     };
     let owner = file.owner(&call).await?;
-    let outcome = match (&owner, &file.presented) {
-        (None, _) => Err(Refusal::OwnerUnknown { owner_name: file.owner_name.clone() }),
-        (Some(_), Err(reason)) => Err(Refusal::License { reason: reason.clone() }),
-        (Some(owner), Ok(presented)) => owner.accept(presented, call.context.now),
+    let outcome = match (&file.presented, &owner) {
+        (Err(reason), _) => Err(Refusal::License { reason: reason.clone() }),
+        (Ok(_), None) => Err(Refusal::OwnerUnknown { owner_name: file.owner_name.clone() }),
+        (Ok(presented), Some(owner)) => owner.accept(presented, call.context.now),
     };
     Ok(file.answer(&call, owner.as_ref(), outcome.err().map(Error::from)))
 }
@@ -98,7 +99,7 @@ impl File {
         let extended = Record::new(&EXTENDED_LICENSE_INFO).with("New", Value::Record(license.clone()));
         Ok(File {
             owner_name,
-            license: dates_of_caller(call, element, license).map_err(at_line)?,
+            license: with_zeros(&dates_of_caller(call, element, license).map_err(at_line)?, call.dates),
             presented: presented(call, extended),
         })
     }
@@ -154,7 +155,7 @@ impl File {
 
 /// The answer to a file from which no license can be read.
 fn unreadable(call: &Call, reason: String) -> Response {
-    let reason: String = format!("The license file cannot be used: {reason}");
+    let reason = format!("The license file cannot be used: {}", reason.trim_end_matches('.'));
     let reason = reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect::<String>() + ".";
     let record = Record::new(&EXTENDED_LICENSE_INFO)
         .with("Reason", string(&*reason))
@@ -186,20 +187,40 @@ fn license_of(root: &Element) -> Result<&Element, String> {
         return Err(format!("its root element is '{name}', and LicenseInfo or ExtendedLicenseInfo is expected"));
     }
     let new = root.children.iter().find(|child| is(child, "New") && !child.is_nil());
-    new.ok_or_else(|| "its ExtendedLicenseInfo has no New".to_owned())
+    new.ok_or_else(|| "New of its ExtendedLicenseInfo is missing".to_owned())
 }
 
 /// The license with its dates as the caller reads dates.
 fn dates_of_caller(call: &Call, element: &Element, license: Record) -> Result<Record, ValueError> {
-    LICENSE_INFO.fields.iter().filter(|field| matches!(field.kind, Kind::DateTime)).try_fold(license, |license, field| {
-        let Some(Value::DateTime(text)) = license.get(field.name) else { return Ok(license) };
-        let at = call.dates.parse(text).ok_or_else(|| {
-            let at = element.children.iter().find(|child| child.name.eq_ignore_ascii_case(field.name));
-            ValueError {
-                reason: format!("{} is not a date-time such as 2027-01-31T00:00:00Z", field.name),
-                at: at.map_or(0, |child| child.end),
+    LICENSE_INFO.fields.iter().filter(|field| matches!(field.kind, Kind::DateTime)).try_fold(
+        license,
+        |license, field| {
+            let Some(Value::DateTime(text)) = license.get(field.name) else { return Ok(license) };
+            let at = call.dates.parse(text).ok_or_else(|| {
+                let at = element.children.iter().find(|child| child.name.eq_ignore_ascii_case(field.name));
+                ValueError {
+                    reason: format!("{} is not a date-time such as 2027-01-31T00:00:00Z", field.name),
+                    at: at.map_or(0, |child| child.end),
+                }
+            })?;
+            Ok(license.with(field.name, Value::DateTime(call.dates.text(at))))
+        },
+    )
+}
+
+/// The license with .NET's zero for each value that the file lacks and that cannot be null.
+fn with_zeros(license: &Record, dates: Dates) -> Record {
+    license.fields().fold(Record::new(license.of()), |record, (field, value)| {
+        let value = match (field.kind, value) {
+            (_, Some(Value::Array(items))) => {
+                Some(Value::Array(items.iter().map(|item| with_zeros(item, dates)).collect()))
             }
-        })?;
-        Ok(license.with(field.name, Value::DateTime(call.dates.text(at))))
+            (Kind::Int, None) => Some(int(0)),
+            (Kind::Boolean, None) => Some(Value::Boolean(false)),
+            (Kind::DateTime, None) => Some(Value::DateTime(dates.text(None))),
+            (Kind::Enumeration(of), None) => of.values.first().map(|value| Value::Enumeration(value)),
+            (_, value) => value.cloned(),
+        };
+        record.with_some(field.name, value)
     })
 }
