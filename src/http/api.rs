@@ -37,8 +37,6 @@ use place::Place;
 
 pub use cors::CorsOrigins;
 
-/// Name of the exception that tells of a method that an address does not have.
-const NOT_SUPPORTED: &str = "SoNotSupportedException";
 const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
 
 /// Everything at and below `/api`.
@@ -148,7 +146,7 @@ impl Exchange<'_> {
             return self.error(StatusCode::NOT_FOUND, exception(kind), "There is nothing at this address.");
         };
         let text = format!("This address takes {allowed}.");
-        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, NOT_SUPPORTED, &text);
+        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, exception(ErrorKind::NotSupported), &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             response.headers_mut().insert(header::ALLOW, value);
         }
@@ -468,6 +466,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         | ErrorKind::NoFreeSeat
         | ErrorKind::NotAssigned
         | ErrorKind::LicenseNotAccepted => StatusCode::CONFLICT,
+        ErrorKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
         ErrorKind::UnexpectedError => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -67,6 +67,8 @@ pub enum Refusal {
     /// A license that is not accepted as it stands, or not as the pools stand.
     #[error("{reason}")]
     License { reason: String },
+    #[error("This operation is not supported here.")]
+    NotSupported,
 }
 
 impl Refusal {

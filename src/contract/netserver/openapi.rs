@@ -150,7 +150,7 @@ fn agent_call(operation: &Operation, schemas: &mut Schemas) -> Json {
         "405" => false,
         _ => true,
     });
-    call["responses"] = responses(&answer, refusals);
+    call["responses"] = responses(operation, answer, refusals);
     call
 }
 
@@ -206,7 +206,7 @@ fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
         "408" | "413" | "415" => route.body.is_some(),
         _ => true,
     });
-    call["responses"] = responses(&answer, refusals);
+    call["responses"] = responses(operation, answer, refusals);
     call
 }
 
@@ -310,7 +310,8 @@ const fn refusal(status: &'static str, name: &'static str, says: &'static str) -
 const INVALID_REQUEST: &str = "InvalidRequest";
 /// The same of the resource, which has one object for all errors.
 const BAD_REQUEST: &str = "BadRequest";
-static REFUSALS: [Refusal; 13] = [
+const NOT_IMPLEMENTED: &str = "501";
+static REFUSALS: [Refusal; 14] = [
     refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
     refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
     refusal("401", "Unauthorized", "Nobody is signed in: no or wrong credentials, or a ticket that has ended."),
@@ -327,6 +328,7 @@ static REFUSALS: [Refusal; 13] = [
         "Too many wrong passwords for a user name from one address. Wait, then call again.",
     ),
     refusal("500", "InternalServerError", "The service failed."),
+    refusal(NOT_IMPLEMENTED, "NotImplemented", "The operation is not supported here."),
     refusal(
         "503",
         "ServiceUnavailable",
@@ -334,14 +336,16 @@ static REFUSALS: [Refusal; 13] = [
     ),
 ];
 
-fn responses<'r>(answer: &Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
+fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
     let mut responses = Map::new();
-    let mut ok = json!({ "description": "Done.", "content": content(MEDIA_TYPES, answer) });
-    ok["headers"] = json!({
-        "SO-TimeZone": { "description": "The zone, where one was asked for.", "schema": { "type": "string" } },
-    });
-    responses.insert("200".to_owned(), ok);
-    for refusal in refusals {
+    if operation.is_supported {
+        let mut ok = json!({ "description": "Done.", "content": content(MEDIA_TYPES, &answer) });
+        ok["headers"] = json!({
+            "SO-TimeZone": { "description": "The zone, where one was asked for.", "schema": { "type": "string" } },
+        });
+        responses.insert("200".to_owned(), ok);
+    }
+    for refusal in refusals.filter(|refusal| refusal.status != NOT_IMPLEMENTED || !operation.is_supported) {
         responses.insert(refusal.status.to_owned(), shared("responses", refusal.name));
     }
     responses.into()
