@@ -145,7 +145,7 @@ impl Exchange<'_> {
             let kind = ErrorKind::ObjectEntityMismatch;
             return self.error(StatusCode::NOT_FOUND, exception(kind), "There is nothing at this address.");
         };
-        let text = format!("This address takes {allowed}.");
+        let text = format!("This address accepts the methods {allowed}.");
         let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, exception(ErrorKind::NotSupported), &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             response.headers_mut().insert(header::ALLOW, value);
@@ -191,7 +191,11 @@ impl Exchange<'_> {
             arguments = arguments.with_some(name, value.map_err(Refused::Malformed)?);
         } else if route.method == web::Method::Delete && body.as_ref().is_some_and(|body| !body.is_end_stream()) {
             // It is of another path, which takes away less.
-            let text = format!("{} has no body. Whose modules are to be taken away?", route.template());
+            let text = format!(
+                "DELETE {} removes the owner and takes no body, but one was sent. To take modules from a user, put the \
+                 user's id behind the owner.",
+                route.template()
+            );
             return Err(Refused::Malformed(text));
         }
         Ok(arguments)
@@ -344,8 +348,8 @@ impl Exchange<'_> {
 
     fn unauthorized(&self) -> Response {
         const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"SuperOffice\", charset=\"UTF-8\"");
-        let text = "Nobody is signed in. Send Authorization with a valid user name and password as Basic, or with a ticket \
-            as SOTicket; a ticket ends 6 hours after its last use.";
+        let text = "The caller is not signed in. Send Authorization with a valid user name and password as Basic, or with a \
+            ticket as SOTicket; a ticket ends 6 hours after its last use.";
         let mut response = self.error(StatusCode::UNAUTHORIZED, exception(ErrorKind::InvalidSoapCredentials), text);
         response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
         response

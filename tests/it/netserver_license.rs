@@ -104,7 +104,7 @@ fn the_status_follows_what_stands_in_the_database() {
             "offered below use",
             below.clone(),
             "ProblemWithLicense",
-            "1 SqlBackup seats of CONTOSO are in use and the new license has 0. Release 1 first.",
+            "1 SqlBackup seat of CONTOSO is in use and the new license has 0. Release 1 first.",
             "",
         ),
         (
@@ -787,7 +787,7 @@ fn all_modules_are_assigned_or_none() {
             101,
             "CONTOSO",
             "SoLicenseException",
-            "All 0 ExchangeBackup seats",
+            "has no ExchangeBackup seats",
         ),
         ("no pool", "", 101, "FABRIKAM", "SoLicenseException", "has no SkraftDiskImageV5 license pool"),
         (

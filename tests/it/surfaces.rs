@@ -175,7 +175,7 @@ impl Surface {
         assert_eq!(status, Some(answer.status), "{answer:?}");
         match self {
             Surface::Resource(_) if text == "There is no such owner, or no such module of it." => Ok(null("Response")),
-            _ => Err(refusal(exception, text, "Nobody is signed in. Send Authorization with ")),
+            _ => Err(refusal(exception, text, "The caller is not signed in. Send Authorization with ")),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::{int, string};
 use crate::error::Error;
 use crate::license::{Owner, Presented};
-use crate::seats::{self, LicenseType, Refusal, Role, shortened};
+use crate::seats::{self, LicenseType, Refusal, Role, is_undecoded, shortened};
 use crate::soap::encoding;
 use crate::soap::envelope::{self, Element, position};
 use crate::store::{Activation, Owners};
@@ -174,6 +174,9 @@ fn text_of(content: &str) -> Result<String, String> {
     let digits: String = content.split_ascii_whitespace().collect();
     let bytes = BASE64.decode(digits).map_err(|_| "it is neither XML nor base64 of XML")?;
     let text = encoding::decode(&bytes, None).ok_or("its XML declaration names an unknown encoding")?;
+    if is_undecoded(&text) {
+        return Err("its bytes are not text in UTF-8, nor in the encoding that its XML declaration names".to_owned());
+    }
     Ok(text.into_owned())
 }
 
