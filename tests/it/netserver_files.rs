@@ -244,6 +244,7 @@ fn a_bad_file_says_what_is_wrong() {
         ("<LicenseInfo><OwnerName> \n</OwnerName></LicenseInfo>".to_owned(), "OwnerName is missing or empty"),
         (format!("{license}\n<ExpiryDate>soon</ExpiryDate></LicenseInfo>"), "line 3: ExpiryDate is not a date-time"),
         (format!("\n\n{license}\n<ExtraFlags>99999999999999999999</ExtraFlags></LicenseInfo>"), "line 5: "),
+        (format!("\n<?xml version=\"1.0\"\n?>\n{license}<ExtraFlags>x</ExtraFlags></LicenseInfo>"), "line 5: "),
         (
             format!(
                 "{license}<ModuleLicenses>\n\n<ModuleLicense><NumberOfLicenses>1e9</NumberOfLicenses></ModuleLicense></ModuleLicenses></LicenseInfo>"
