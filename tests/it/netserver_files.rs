@@ -211,7 +211,7 @@ fn a_bad_file_says_what_is_wrong() {
     };
     for (file, expected) in [
         ("x".to_owned(), "neither XML nor base64 of XML"),
-        ("{\"OwnerName\":\"CONTOSO\"}".to_owned(), "neither XML nor base64 of XML"),
+        ("{\"OwnerName\":\"CONTOSO\"}".to_owned(), "it looks like JSON, and must be XML"),
         ("x".repeat(200_001), "neither XML nor base64 of XML"),
         ("x".repeat(200_000), "not text in UTF-8"),
         (BASE64.encode("hello"), "not well-formed XML"),

@@ -1,5 +1,4 @@
-//! License.svc: the operations on licenses, and how a license is told: the one way from what the store knows to the
-//! vendor's carriers.
+//! License.svc: the operations on licenses, and the one place that turns what the store knows into the vendor's carriers.
 
 mod file;
 mod history;
@@ -42,7 +41,7 @@ macro_rules! operation {
     }};
 }
 
-/// What stands in the one `Response`; and why it is a refusal, where it is one.
+/// The content of the one `Response`, and the refusal that it tells of, if it is one.
 struct Response {
     value: Option<Value>,
     refused: Option<Error>,
@@ -164,7 +163,7 @@ async fn get_user_licenses(mut call: Call) -> Result<Option<Value>, Error> {
     Ok(Some(license_owners(&owners, |owner| links(owner, |_| true))))
 }
 
-/// Of the site itself it is told what there is; to assign is for users.
+/// The answer shows what the site has; seats are assigned to users only.
 async fn get_satellite_licenses(mut call: Call) -> Result<Option<Value>, Error> {
     let is_central = call.arguments.take_int("SatelliteId").unwrap_or(0) == 0;
     let owners = owners(&call, Owners::All, None).await?;
@@ -271,12 +270,12 @@ async fn remove_license_from_db(mut call: Call) -> Result<Response, Error> {
 }
 
 pub async fn not_supported(mut call: Call) -> Result<Option<Value>, Error> {
-    // Nobody looks at them, and to see who calls takes a while.
+    // They are not needed, and checking the caller takes a while.
     call.arguments = Record::new(call.arguments.of());
     Err(call.refuse(Refusal::NotSupported).await)
 }
 
-/// Whether an error is told in the answer of an operation on a license, and not by an exception.
+/// Whether the answer of an operation on a license tells of the error, instead of an exception.
 fn is_answer(error: &Error) -> bool {
     use ErrorKind::{InvalidInputParameters, LicenseNotAccepted, ObjectEntityMismatch};
     matches!(error.kind, LicenseNotAccepted | ObjectEntityMismatch | InvalidInputParameters)
@@ -385,7 +384,7 @@ fn license_info(call: &Call, owner: &Owner, terms: &Terms) -> Record {
         .with("ModuleLicenses", Value::Array(modules.collect()))
 }
 
-/// A license that says nothing, for those who may not know one.
+/// A license with nothing in it, for callers that may not know any.
 pub(super) fn empty_license_info(dates: Dates) -> Record {
     LICENSE_INFO.fields.iter().fold(Record::new(&LICENSE_INFO), |record, field| {
         let value = match field.kind {
@@ -399,7 +398,7 @@ pub(super) fn empty_license_info(dates: Dates) -> Record {
     })
 }
 
-/// The members of a license that are alike in all of them.
+/// The members that are the same in all licenses.
 fn said_of_any_license() -> Record {
     Record::new(&LICENSE_INFO)
         .with("ExtraFlags", int(0))
@@ -417,7 +416,7 @@ fn module_license(owner_name: &str, terms: &Terms, license_type: LicenseType) ->
         .with("NumberOfLicenses", int(terms.seats[license_type.index()]))
 }
 
-/// The members of a module of this type that are alike in all licenses.
+/// The members that are the same in all modules of this type.
 fn said_of_any_module(license_type: LicenseType) -> Record {
     Record::new(&MODULE_LICENSE)
         .with("ModuleDescription", string(license_type.name()))
@@ -434,7 +433,7 @@ fn said_of_any_module(license_type: LicenseType) -> Record {
         .with("Signature", string(""))
 }
 
-/// `restricted`: the modules told of an owner. None of ours is unrestricted.
+/// `restricted`: the modules of an owner. None is unrestricted here.
 fn license_owners(owners: &[Owner], restricted: impl Fn(&Owner) -> Value) -> Value {
     let carrier = |owner: &Owner| {
         Record::new(&LICENSE_OWNER)

@@ -107,7 +107,7 @@ fn accepted(call: &Call, signed_in: SignIn) -> Done {
         .into()
 }
 
-/// The company of the user is their entity; of what else the vendor tells there is nothing here.
+/// The company of the user is their entity. The other members of the vendor's carrier have no counterpart here.
 fn principal_carrier(call: &Call, principal: &Principal) -> Record {
     let none = || int(0);
     let licenses = principal.owner.as_ref().map_or_else(Vec::new, |owner| granted(call, owner));

@@ -166,8 +166,10 @@ fn unreadable(call: &Call, reason: String) -> Response {
 /// The XML, without a byte order mark.
 fn text_of(content: &str) -> Result<String, String> {
     let content = content.trim_start_matches('\u{FEFF}');
-    if content.trim_start().starts_with('<') {
-        return Ok(without_late_declaration(content));
+    match content.trim_start().chars().next() {
+        Some('<') => return Ok(without_late_declaration(content)),
+        Some('{' | '"') => return Err("it looks like JSON, and must be XML".to_owned()),
+        _ => {}
     }
     let digits: String = content.split_ascii_whitespace().collect();
     let bytes = BASE64.decode(digits).map_err(|_| "it is neither XML nor base64 of XML")?;

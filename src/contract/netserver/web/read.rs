@@ -1,5 +1,5 @@
 //! Arguments from a request: an object as JSON, XML or a form, one value that is the whole body, and parameters of the
-//! query. Names compare without regard to case, unknown names are ignored, and null is as good as left out.
+//! query. Names compare without regard to case, unknown names are ignored, and null is the same as left out.
 
 use serde_json::Value as Json;
 
@@ -198,8 +198,8 @@ fn json(text: &str, limits: &Limits) -> Result<Json, String> {
     serde_json::from_str(text).map_err(|e| format!("The body is not JSON: {e}.{}", other_syntax(text, Syntax::Json)))
 }
 
-/// At least as many values as there are in JSON, and twice as many at most: one at first, one in each array and object, and one behind
-/// each comma.
+/// An upper bound of the values in JSON, at most twice their number: one at first, one in each array and object, and one
+/// behind each comma.
 fn values_at_most(text: &str) -> usize {
     let (mut values, mut in_string, mut escaped) = (1, false, false);
     for byte in text.bytes() {
@@ -224,7 +224,7 @@ fn record(members: &serde_json::Map<String, Json>, of: &'static ComplexType) -> 
     Ok(record)
 }
 
-/// `name`: what to call the value where it does not fit.
+/// `name`: what an error calls the value.
 fn from_json(value: &Json, kind: Kind, name: &str) -> Result<Option<Value>, String> {
     let unfit = |what: &str| Err(format!("{name} is not {what}."));
     Ok(Some(match (kind, value) {
