@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
-use crate::seats::is_undecoded;
+use crate::seats::{is_undecoded, shortened};
 use crate::soap::envelope::Element;
 use crate::soap::xml::Writer;
 
@@ -333,7 +333,8 @@ fn only_strings(list: &Element) -> Result<(), ValueError> {
         Some(other) => Err(ValueError {
             reason: format!(
                 "Element '{}' was not expected inside '{}'. Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.",
-                other.name, list.name
+                shortened(&other.name),
+                shortened(&list.name)
             ),
             at: other.end,
         }),
@@ -350,7 +351,7 @@ fn neighbours<'e>(parent: &'e Element, name: &str, namespace: &str) -> Result<Ve
         Some(other) => Err(ValueError {
             reason: format!(
                 "Element '{name}' stands in '{}' in several namespaces, and in none of them is it expected. Send it in namespace '{namespace}'.",
-                parent.name
+                shortened(&parent.name)
             ),
             at: other.end,
         }),

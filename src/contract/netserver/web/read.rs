@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use super::{FORM_TYPE, MEDIA_TYPES, TEXT_TYPE, is_xml};
 use crate::contract::message::{self, Naming, Record, Value};
 use crate::contract::{ComplexType, Enumeration, Field, Kind};
+use crate::seats::shortened;
 use crate::soap::envelope::{self, Element, Limits};
 
 /// What a body is written in.
@@ -124,6 +125,7 @@ fn from_pairs(text: &str, field: &Field, names: &[&str]) -> Result<Option<Value>
             ));
         }
         let index = Index::of(suffix).ok_or_else(|| {
+            let suffix = shortened(suffix);
             format!("'{suffix}' behind {} is not an index. Write [0], [1] and so on, or [].", field.name)
         })?;
         found.push((index, value.into_owned()));
