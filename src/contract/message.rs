@@ -265,6 +265,11 @@ impl<'n> Naming<'n> {
         }
     }
 
+    /// Whether a number may stand for the name of an enumeration's value. The ASMX service knows names alone.
+    const fn has_numbers(self) -> bool {
+        !matches!(self, Naming::Exact(_))
+    }
+
     fn fits(self, element: &Element, name: &str) -> bool {
         match self {
             Naming::Exact(namespace) | Naming::Near(namespace) => element.is(namespace, name),
@@ -309,6 +314,13 @@ pub fn read_value(element: &Element, kind: Kind, naming: Naming<'_>) -> Result<O
                 only_strings(element)?;
             }
             Ok(Some(Value::Strings(items.into_iter().map(|item| item.text.clone()).collect())))
+        }
+        Kind::Enumeration(of)
+            if naming.has_numbers()
+                && element.children.is_empty()
+                && let Some(value) = element.text.trim().parse().ok().and_then(|number| of.numbered(number)) =>
+        {
+            Ok(Some(Value::Enumeration(value)))
         }
         _ => read_simple(element, kind).map(Some).map_err(|reason| ValueError { reason, at: element.end }),
     }
@@ -396,10 +408,9 @@ fn read_int(text: &str) -> Result<i32, &'static str> {
 }
 
 fn read_enumeration(text: &str, of: &'static Enumeration) -> Result<Value, String> {
-    let named = of.values.iter().find(|v| **v == text).copied();
-    let value = named.or_else(|| of.numbered(text.trim().parse().ok()?));
+    let value = of.values.iter().find(|v| **v == text);
     value
-        .map(Value::Enumeration)
+        .map(|v| Value::Enumeration(v))
         .ok_or_else(|| format!("Instance validation error: '{text}' is not a valid value for {}.", of.name))
 }
 

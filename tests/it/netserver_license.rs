@@ -423,7 +423,11 @@ fn an_argument_in_a_neighbouring_namespace_is_read_where_only_one_can_be_meant()
     let answer = soap("ValidateLicenseInfo", &presented("LicenseInfo", &license));
     assert_eq!(answer.element("Reason").as_deref(), None, "{answer:?}");
     assert!(answer.body.contains("<Succeeded>true</Succeeded>"), "{answer:?}");
-    // Numbers of enumerations are read here too.
+    // Numbers of enumerations are read here too, and not in the other service, where they are no names.
+    let fields =
+        "<Username>u</Username><LicenseProviderEntityId>42</LicenseProviderEntityId><LicenseType>1</LicenseType>";
+    let other = tools.server.call("AssignLicense", "agent", fields);
+    assert!(other.status == 500 && other.body.contains("'1' is not a valid value for LicenseType."), "{other:?}");
     let license = granted(&tools).replace(">UserLicense<", ">3<");
     let answer = soap("ValidateLicenseInfo", &presented("LicenseInfo", &license));
     assert!(answer.body.contains("<Succeeded>true</Succeeded>"), "{answer:?}");
