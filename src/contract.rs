@@ -178,6 +178,23 @@ impl Kind {
 pub struct Enumeration {
     pub name: &'static str,
     pub values: &'static [&'static str],
+    /// The number of each value, in the same order: some clients send it instead of the name. Empty: values have none.
+    pub numbers: &'static [i32],
+}
+
+impl Enumeration {
+    /// The value of this name, in any case, or of this number.
+    pub fn value(&self, text: &str) -> Option<&'static str> {
+        let text = text.trim();
+        let named = self.values.iter().find(|value| value.eq_ignore_ascii_case(text));
+        named.copied().or_else(|| self.numbered(text.parse().ok()?))
+    }
+
+    /// The value of this number.
+    pub fn numbered(&self, number: i32) -> Option<&'static str> {
+        let at = self.numbers.iter().position(|own| *own == number)?;
+        self.values.get(at).copied()
+    }
 }
 
 /// Any number of one type, each in an element of the type's name.

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 pub use name::{NAME_CHARS_MAX, UserName, is_undecoded, normal_name};
-pub use refusal::{FieldFault, Refusal, shortened};
+pub use refusal::{FieldFault, Refusal, counted, shortened};
 
 /// The products a seat can be for. The names are the vendor's, case-sensitive, and stand in the WSDL in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,8 +16,8 @@ use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer, normal_name};
 use crate::store::{
-    Activation, Actor, Call, Credential, Details, Holder, HoldersRequest, ModulesRequest, NewTicket, OwnersRequest,
-    PoolUse, Principal, Reply, Store, StoreError, TicketProof,
+    Activation, Actor, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, ModuleHistory,
+    ModulesRequest, NewTicket, OwnersRequest, PoolUse, Principal, Reply, Store, StoreError, TicketProof,
 };
 
 /// One call as it came in. Clock and randomness are read once, at the edge, and handed down.
@@ -211,6 +211,16 @@ impl Service {
         owner_name: String,
     ) -> Result<(), Error> {
         self.as_caller(context, identity, |call| self.store.remove_license(call, owner_name.clone())).await
+    }
+
+    /// What became of the pools that an owner has and had of one type; `None`: the caller may not know the owner.
+    pub async fn module_history(
+        &self,
+        context: &CallContext,
+        identity: &Identity,
+        request: HistoryRequest,
+    ) -> Result<Option<ModuleHistory>, Error> {
+        self.as_caller(context, identity, |call| self.store.module_history(call, request.clone())).await
     }
 
     /// Who calls.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::credential::CredentialBlock;
-use super::message::{self, Record, Value, ValueError};
+use super::message::{self, Naming, Record, Value, ValueError};
 use super::{
     Answer, Array, ComplexType, Contract, Enumeration, Field, Invocation, Kind, Operation, Streamed, log_outcome,
 };
@@ -189,6 +189,7 @@ const LICENSE_TYPE_FIELD: Field = Field { name: "LicenseType", kind: Kind::Enume
 static LICENSE_TYPE: Enumeration = Enumeration {
     name: "LicenseType",
     values: &[LicenseType::ALL[0].name(), LicenseType::ALL[1].name(), LicenseType::ALL[2].name()],
+    numbers: &[],
 };
 
 const RESULT_FIELD: Field = Field { name: "Result", kind: Kind::Complex(&RESULT) };
@@ -217,7 +218,7 @@ pub fn identity(envelope: &Envelope, context: &CallContext) -> Result<Identity, 
     let Some(block) = envelope.header_blocks.iter().find(|block| block.is(BLOCK.namespace, BLOCK.name)) else {
         return Ok(Identity::Missing(BLOCK.missing(envelope)));
     };
-    let mut record = message::read(block, &AUTH_HEADER, Some(CONTRACT.namespace))?;
+    let mut record = message::read(block, &AUTH_HEADER, Naming::Exact(CONTRACT.namespace))?;
     let (user_name, password) = (record.take_string("UserName"), record.take_string("Password"));
     Ok(match (user_name, password) {
         (None, _) => Identity::Missing(BLOCK.field_missing(block, "UserName")),

@@ -7,12 +7,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
-use crate::seats::is_undecoded;
+use crate::seats::{is_undecoded, shortened};
 use crate::soap::envelope::Element;
 use crate::soap::excerpt;
 use crate::soap::xml::Writer;
 
 /// Values of the fields of one complex type, in its order; `None`: not there.
+#[derive(Clone)]
 pub struct Record {
     of: &'static ComplexType,
     values: Vec<Option<Value>>,
@@ -24,7 +25,7 @@ impl PartialEq for Record {
     }
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Value {
     String(String),
     Int(i32),
@@ -62,6 +63,10 @@ impl Record {
         let at = self.index(field);
         self.values[at] = value;
         self
+    }
+
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        self.values[self.index(field)].as_ref()
     }
 
     pub fn take_string(&mut self, field: &str) -> Option<String> {
@@ -136,6 +141,14 @@ impl Record {
         both.find_map(|((field, ours), theirs)| {
             (ours.is_some() && theirs.is_some() && ours != theirs).then_some(field.name)
         })
+    }
+
+    /// Takes the fields that this record lacks from another one of the same type.
+    pub fn completed_by(mut self, other: Record) -> Record {
+        for (own, theirs) in self.values.iter_mut().zip(other.values) {
+            *own = own.take().or(theirs);
+        }
+        self
     }
 
     /// The first field, in this record or below it, that holds a text with U+FFFD; see [`is_undecoded`].
@@ -233,44 +246,86 @@ pub struct ValueError {
     pub at: usize,
 }
 
-/// Reads the children of `element`. As the service clients know: order is free, unknown elements and those of other
-/// namespaces are passed over, of a repeated one the first counts, what is missing stays absent.
-///
-/// No `namespace`: elements go by their local names alone, in any case.
-pub fn read(element: &Element, of: &'static ComplexType, namespace: Option<&str>) -> Result<Record, ValueError> {
+/// How the elements of a message are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming<'n> {
+    /// By name and namespace. Elements of other namespaces are ignored, as in the ASMX service that clients know.
+    Exact(&'n str),
+    /// The same, but an element that is missing may be in another namespace: NuSOAP and other toolkits write arguments
+    /// without a namespace, and the items of a list in that of the service.
+    Near(&'n str),
+    /// By local name alone, in any case.
+    Local,
+}
+
+impl<'n> Naming<'n> {
+    /// The same for elements of another namespace.
+    fn of(self, namespace: &'n str) -> Naming<'n> {
+        match self {
+            Naming::Exact(_) => Naming::Exact(namespace),
+            Naming::Near(_) => Naming::Near(namespace),
+            Naming::Local => Naming::Local,
+        }
+    }
+
+    /// Whether a number may stand for the name of an enumeration's value. The ASMX service knows names alone.
+    const fn has_numbers(self) -> bool {
+        !matches!(self, Naming::Exact(_))
+    }
+
+    fn fits(self, element: &Element, name: &str) -> bool {
+        match self {
+            Naming::Exact(namespace) | Naming::Near(namespace) => element.is(namespace, name),
+            Naming::Local => element.name.eq_ignore_ascii_case(name),
+        }
+    }
+}
+
+/// Reads the children of `element`. As in the service that clients know: order is free, unknown elements are ignored, of a
+/// repeated one the first counts, what is missing stays absent.
+pub fn read(element: &Element, of: &'static ComplexType, naming: Naming<'_>) -> Result<Record, ValueError> {
     let mut record = Record::new(of);
     // A repeated element that was null first stays null.
     let mut seen = vec![false; of.fields.len()];
     for child in &element.children {
-        let Some(at) = of.fields.iter().position(|f| is_named(child, namespace, f.name)) else { continue };
+        let Some(at) = of.fields.iter().position(|f| naming.fits(child, f.name)) else { continue };
         if !std::mem::replace(&mut seen[at], true) {
-            record.values[at] = read_value(child, of.fields[at].kind, namespace)?;
+            record.values[at] = read_value(child, of.fields[at].kind, naming)?;
+        }
+    }
+    if let Naming::Near(namespace) = naming {
+        for ((value, field), _) in record.values.iter_mut().zip(of.fields).zip(seen).filter(|(_, seen)| !seen) {
+            if let Some(child) = neighbours(element, field.name, namespace)?.first() {
+                *value = read_value(child, field.kind, naming)?;
+            }
         }
     }
     Ok(record)
 }
 
-fn is_named(element: &Element, namespace: Option<&str>, name: &str) -> bool {
-    match namespace {
-        Some(namespace) => element.is(namespace, name),
-        None => element.name.eq_ignore_ascii_case(name),
-    }
-}
-
 /// Reads what an element holds; `None` is null.
-pub fn read_value(element: &Element, kind: Kind, namespace: Option<&str>) -> Result<Option<Value>, ValueError> {
+pub fn read_value(element: &Element, kind: Kind, naming: Naming<'_>) -> Result<Option<Value>, ValueError> {
     match kind {
         Kind::Declared(_) | Kind::WebApi(_) => Ok(None),
         _ if kind.is_reference() && element.is_nil() => Ok(None),
-        Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, namespace)?))),
+        Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, naming)?))),
         Kind::Array(of) => {
-            let items = element.children.iter().filter(|c| is_named(c, namespace, of.item.name) && !c.is_nil());
-            Ok(Some(Value::Array(items.map(|item| read(item, of.item, namespace)).collect::<Result<_, _>>()?)))
+            let items = items(element, of.item.name, naming)?.into_iter();
+            Ok(Some(Value::Array(items.map(|item| read(item, of.item, naming)).collect::<Result<_, _>>()?)))
         }
         Kind::Strings => {
-            let namespace = namespace.map(|_| SERIALIZATION_ARRAYS);
-            let items = element.children.iter().filter(|c| is_named(c, namespace, "string") && !c.is_nil());
-            Ok(Some(Value::Strings(items.map(|item| item.text.clone()).collect())))
+            let items = items(element, "string", naming.of(SERIALIZATION_ARRAYS))?;
+            if items.is_empty() && !matches!(naming, Naming::Exact(_)) {
+                only_strings(element)?;
+            }
+            Ok(Some(Value::Strings(items.into_iter().map(|item| item.text.clone()).collect())))
+        }
+        Kind::Enumeration(of)
+            if naming.has_numbers()
+                && element.children.is_empty()
+                && let Some(value) = element.text.trim().parse().ok().and_then(|number| of.numbered(number)) =>
+        {
+            Ok(Some(Value::Enumeration(value)))
         }
         _ => read_simple(element, kind)
             .map(Some)
@@ -293,6 +348,50 @@ fn expected(element: &Element, kind: Kind) -> String {
         _ => "text".to_owned(),
     };
     format!("Element '{}' takes {what}.", excerpt(&element.name))
+}
+
+/// The items of a list that are not null.
+fn items<'e>(list: &'e Element, name: &str, naming: Naming<'_>) -> Result<Vec<&'e Element>, ValueError> {
+    let mut items: Vec<&Element> = list.children.iter().filter(|child| naming.fits(child, name)).collect();
+    if let Naming::Near(namespace) = naming
+        && items.is_empty()
+    {
+        items = neighbours(list, name, namespace)?;
+    }
+    items.retain(|item| !item.is_nil());
+    Ok(items)
+}
+
+/// Refuses a list that has items, but under another name.
+fn only_strings(list: &Element) -> Result<(), ValueError> {
+    match list.children.iter().find(|child| !child.name.eq_ignore_ascii_case("string")) {
+        None => Ok(()),
+        Some(other) => Err(ValueError {
+            reason: format!(
+                "Element '{}' was not expected inside '{}'. Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.",
+                shortened(&other.name),
+                shortened(&list.name)
+            ),
+            at: other.end,
+        }),
+    }
+}
+
+/// The children of this name that were meant for `namespace`, where none is in it: all are in the same other one. In
+/// several, it cannot be known which of them are meant.
+fn neighbours<'e>(parent: &'e Element, name: &str, namespace: &str) -> Result<Vec<&'e Element>, ValueError> {
+    let found: Vec<&Element> =
+        parent.children.iter().filter(|child| child.name == name && &*child.namespace != namespace).collect();
+    match found.iter().find(|child| child.namespace != found[0].namespace) {
+        None => Ok(found),
+        Some(other) => Err(ValueError {
+            reason: format!(
+                "Element '{name}' stands in '{}' in several namespaces, and in none of them is it expected. Send it in namespace '{namespace}'.",
+                shortened(&parent.name)
+            ),
+            at: other.end,
+        }),
+    }
 }
 
 fn read_simple(element: &Element, kind: Kind) -> Result<Value, String> {

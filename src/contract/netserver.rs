@@ -22,6 +22,7 @@ use super::{ComplexType, Field, Kind, log_outcome};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::seats::{FieldFault, Refusal};
 use crate::service::{CallContext, Identity, Service};
+use crate::soap::envelope;
 use dates::Dates;
 
 pub use license::LICENSE;
@@ -87,7 +88,7 @@ impl Operation {
         Operation { documentation, input, output, is_supported: true, changes_seats: false, run }
     }
 
-    const fn not_supported(self) -> Operation {
+    pub const fn not_supported(self) -> Operation {
         Operation { is_supported: false, ..self }
     }
 
@@ -136,6 +137,8 @@ pub struct Call {
     pub dates: Dates,
     /// Of the operation's `input`.
     pub arguments: Record,
+    /// How much XML is read from an argument that holds some.
+    pub xml_limits: envelope::Limits,
 }
 
 impl Call {
@@ -156,6 +159,15 @@ impl Call {
         match self.arguments.take_int(name) {
             Some(id) if id < 1 => Err(self.refuse(Refusal::field(name, FieldFault::NotPositive)).await),
             id => self.required(name, id).await,
+        }
+    }
+
+    /// The id of an associate that is only looked at. 0 is the caller's own; `None`: the caller has no account.
+    async fn associate(&mut self, name: &'static str) -> Result<Option<i32>, Error> {
+        match self.arguments.take_int(name) {
+            Some(0) => Ok(self.service.principal(&self.context, &self.identity).await?.associate_id),
+            Some(id) if id < 0 => Err(self.refuse(Refusal::field(name, FieldFault::Negative)).await),
+            id => self.required(name, id).await.map(Some),
         }
     }
 

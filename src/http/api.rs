@@ -1,5 +1,5 @@
-//! The Web API: License over plain HTTP, as agent calls and as a resource. Nobody who is not signed in is told anything of
-//! what they want; what is answered, and in which form, follows from the operations' description.
+//! The Web API: License over plain HTTP, as agent calls and as a resource. Callers that are not signed in learn nothing
+//! about the call they make. What is answered follows from the description of the operations.
 
 mod authorization;
 mod cors;
@@ -23,10 +23,13 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
 use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
-use crate::contract::netserver::web::{self, AGENT, BASE, MEDIA_TYPES, ROUTES, Route, Segment, parameter};
+use crate::contract::netserver::web::{
+    self, AGENT, BASE, FORM_TYPE, MEDIA_TYPES, ROUTES, Route, Segment, TEXT_TYPE, parameter,
+};
 use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
-use crate::contract::{Field, log_outcome};
+use crate::contract::{Field, Kind, log_outcome};
 use crate::error::{Error, Kind as ErrorKind, Retry};
+use crate::seats::shortened;
 use crate::service::{CallContext, Identity};
 use crate::soap::encoding;
 use negotiation::Format;
@@ -58,14 +61,14 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
     response
 }
 
-/// One request under way.
+/// One request that is being answered.
 struct Exchange<'a> {
     app: &'a Arc<App>,
     parts: Parts,
     context: CallContext,
-    /// What the client would like to read.
+    /// The form that the client prefers for the answer.
     format: Format,
-    /// Of the path below `/api`, as they were typed, decoded once. A slash at the end adds none.
+    /// The segments of the path below `/api`, decoded once, in the caller's spelling. A slash at the end adds none.
     segments: Vec<String>,
 }
 
@@ -75,7 +78,7 @@ impl Exchange<'_> {
         let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
         let path = path.strip_suffix('/').unwrap_or(path);
         let segments = path.split('/').skip(2);
-        // In a path a plus sign is itself.
+        // In a path a plus sign is no blank.
         let segments = segments.map(|segment| percent_decode(&segment.replace('+', "%2B"))).collect();
         let format = negotiation::format(&parts.headers);
         Some(Exchange { app, parts, context, format, segments })
@@ -90,7 +93,7 @@ impl Exchange<'_> {
         answer
     }
 
-    /// Takes the body if it is to be read.
+    /// Takes the body only if the call reads it.
     async fn answer_to(&self, body: &mut Option<Body>) -> Response {
         let place = Place::of(&self.segments);
         if self.parts.method == Method::OPTIONS
@@ -136,13 +139,13 @@ impl Exchange<'_> {
         route.method.name() == if self.is_get() { "GET" } else { self.parts.method.as_str() }
     }
 
-    /// There is nothing here, or nothing for this method.
+    /// The answer where there is nothing at the address, or nothing for the method.
     fn nothing_to_do(&self, place: &Place) -> Response {
         let Some(allowed) = place.allowed() else {
             let kind = ErrorKind::ObjectEntityMismatch;
             return self.error(StatusCode::NOT_FOUND, exception(kind), "There is nothing at this address.");
         };
-        let text = format!("This address takes {allowed}.");
+        let text = format!("This address accepts the methods {allowed}.");
         let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, exception(ErrorKind::NotSupported), &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             response.headers_mut().insert(header::ALLOW, value);
@@ -152,10 +155,19 @@ impl Exchange<'_> {
 
     // Arguments ------------------------------------------------------------------------------------------------------
 
-    /// The arguments of an agent call: members of the one object that is its body.
+    /// The arguments of an agent call: members of the one object that is its body, or parameters of the query.
     async fn object(&self, operation: &'static Operation, body: &mut Option<Body>) -> Result<Record, Refused> {
-        let (text, syntax) = self.text(body).await?;
-        read::object(&text, syntax, operation.input, &self.app.limits.xml).map_err(Refused::Malformed)
+        let (text, syntax) = self.text(body, false).await?;
+        let in_body = read::object(&text, syntax, operation.input, &self.app.limits.xml).map_err(Refused::Malformed)?;
+        let query = self.parts.uri.query().unwrap_or_default();
+        let in_query = read::pairs(query, operation.input).map_err(Refused::Malformed)?;
+        match in_body.differs_from(&in_query) {
+            None => Ok(in_body.completed_by(in_query)),
+            Some(name) => {
+                let text = format!("{name} is in the body and in the query, with different values. Send it once.");
+                Err(Refused::Malformed(text))
+            }
+        }
     }
 
     /// The arguments of a call of the resource, wherever its route has them.
@@ -174,32 +186,45 @@ impl Exchange<'_> {
             }
         }
         if let Some(name) = route.body {
-            let (text, syntax) = self.text(body).await?;
-            let value = read::value(&text, syntax, route.kind(name), &self.app.limits.xml);
+            let (text, syntax) = self.text(body, matches!(route.kind(name), Kind::String)).await?;
+            let value = read::value(&text, syntax, route.argument(name), &self.app.limits.xml);
             arguments = arguments.with_some(name, value.map_err(Refused::Malformed)?);
         } else if route.method == web::Method::Delete && body.as_ref().is_some_and(|body| !body.is_end_stream()) {
-            // It is of another path, which takes away less.
-            let text = format!("{} has no body. Whose modules are to be taken away?", route.template());
+            // The body belongs to another path, which takes away less.
+            let text = format!(
+                "DELETE {} removes the owner and takes no body, but one was sent. To take modules from a user, put the \
+                 user's id behind the owner.",
+                route.template()
+            );
             return Err(Refused::Malformed(text));
         }
         Ok(arguments)
     }
 
-    /// The body, if its type and charset are taken.
-    async fn text(&self, body: &mut Option<Body>) -> Result<(String, Syntax), Refused> {
+    /// The body, if its type and charset are accepted. `plain_text`: whether it may be one string as it is. An empty body
+    /// needs no type.
+    async fn text(&self, body: &mut Option<Body>, plain_text: bool) -> Result<(String, Syntax), Refused> {
         let codings = self.parts.headers.get_all(header::CONTENT_ENCODING);
         if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Refused::Coding);
         }
         let body = body.take().unwrap_or_default();
         let bytes = read_body(body, &self.parts.headers, &self.app.limits).await.map_err(Refused::Unread)?;
+        if bytes.is_empty() {
+            return Ok((String::new(), Syntax::Json));
+        }
         let typed = match self.parts.headers.contains_key(header::CONTENT_TYPE) {
             true => ContentType::of(&self.parts.headers).unwrap_or_default(),
-            // What is not said to be anything is what most send.
+            // Without a Content-Type, assume JSON: most clients send it.
             false => ContentType { media_type: MEDIA_TYPES[0].to_owned(), ..ContentType::default() },
         };
-        let syntax = Syntax::of_media_type(&typed.media_type).ok_or(Refused::MediaType)?;
-        Ok((encoding::decode(&bytes, typed.charset.as_deref()).into_owned(), syntax))
+        let syntax = Syntax::of_media_type(&typed.media_type).filter(|syntax| plain_text || *syntax != Syntax::Text);
+        let decoded = encoding::decode(&bytes, typed.charset.as_deref());
+        let Some(syntax) = syntax else {
+            let seems = Syntax::of_text(&decoded);
+            return Err(Refused::MediaType { sent: shortened(&typed.media_type), seems, plain_text });
+        };
+        Ok((decoded.into_owned(), syntax))
     }
 
     /// A parameter of the query; names compare without regard to case.
@@ -220,7 +245,7 @@ impl Exchange<'_> {
     ) -> Response {
         let arguments = match arguments {
             Ok(arguments) => arguments,
-            // Nobody who is not signed in learns what a call needs.
+            // Unauthenticated callers must not learn what a call needs.
             Err(refused) => {
                 return self.known(&identity).await.err().unwrap_or_else(|| self.refused(&refused, style));
             }
@@ -231,6 +256,7 @@ impl Exchange<'_> {
             identity,
             dates: self.dates(),
             arguments,
+            xml_limits: self.app.limits.xml.clone(),
         };
         match operation.call(call).await {
             Ok(record) => self.result(&record, style),
@@ -244,7 +270,7 @@ impl Exchange<'_> {
         if value.is_empty() { Dates::base() } else { Dates::of_header(&value) }
     }
 
-    /// Says which zone was meant, of every answer: it must not tell who is not signed in how far a call got.
+    /// Names the zone in every answer, also in errors: unauthenticated callers must not learn how far a call got.
     fn name_zone(&self, answer: &mut HeaderMap) {
         if self.parts.headers.contains_key(SO_TIME_ZONE) {
             answer.insert(SO_TIME_ZONE, HeaderValue::from_static(self.dates().zone().code));
@@ -268,7 +294,7 @@ impl Exchange<'_> {
         self.written(&Written { value, kind: *kind, select })
     }
 
-    /// Whether the caller is who they say; else what to answer.
+    /// Whether the caller is signed in; otherwise the answer that says so.
     async fn known(&self, identity: &Identity) -> Result<(), Response> {
         match self.app.service.principal(&self.context, identity).await {
             Ok(_) => Ok(()),
@@ -307,7 +333,9 @@ impl Exchange<'_> {
         match refused {
             Refused::Malformed(_) if style == Style::Agent => self.invalid(&text),
             Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
-            Refused::MediaType | Refused::Coding => self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text),
+            Refused::MediaType { .. } | Refused::Coding => {
+                self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text)
+            }
             Refused::Unread(unread) => {
                 let mut response = self.error(unread.status(), EXCEPTION, &text);
                 // The rest of the body is not read.
@@ -319,8 +347,8 @@ impl Exchange<'_> {
 
     fn unauthorized(&self) -> Response {
         const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"SuperOffice\", charset=\"UTF-8\"");
-        let text = "Nobody is signed in. Send Authorization with a valid user name and password as Basic, or with a ticket \
-            as SOTicket; a ticket ends 6 hours after its last use.";
+        let text = "The caller is not signed in. Send Authorization with a valid user name and password as Basic, or with a \
+            ticket as SOTicket; a ticket ends 6 hours after its last use.";
         let mut response = self.error(StatusCode::UNAUTHORIZED, exception(ErrorKind::InvalidSoapCredentials), text);
         response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
         response
@@ -355,7 +383,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// By address, the methods there and what they do.
+    /// The addresses, each with its methods and what they do.
     fn operations(&self) -> serde_json::Value {
         let base = self.app.base(&self.parts);
         let mut all = serde_json::Map::new();
@@ -371,7 +399,7 @@ impl Exchange<'_> {
     }
 }
 
-/// GET on an agent call says what it is, and does not run it.
+/// GET on an agent call describes it and does not run it.
 fn description(operation: &Operation) -> serde_json::Value {
     let arguments = operation.input.fields.iter();
     let arguments: Vec<_> =
@@ -385,7 +413,7 @@ fn description(operation: &Operation) -> serde_json::Value {
     })
 }
 
-/// What is in JSON only.
+/// An answer that is JSON whatever the client prefers.
 fn json(text: String) -> Response {
     Format::default().respond(StatusCode::OK, text)
 }
@@ -402,12 +430,29 @@ enum Style {
 enum Refused {
     #[error("{0}")]
     Malformed(String),
-    #[error("The body is of a type that is not taken: send application/json.")]
-    MediaType,
-    #[error("The body is compressed: send it as it is.")]
+    #[error("Content-Type '{sent}' is not accepted here. {}", advice(*.seems, *.plain_text))]
+    MediaType { sent: String, seems: Option<Syntax>, plain_text: bool },
+    #[error("The body is compressed (Content-Encoding). Send it as it is.")]
     Coding,
     #[error("{0}")]
     Unread(Unread),
+}
+
+/// Which Content-Type to send instead.
+fn advice(seems: Option<Syntax>, plain_text: bool) -> String {
+    match seems {
+        Some(syntax) => {
+            let (name, media_type) = syntax.names();
+            format!("The body looks like {name}: send Content-Type: {media_type}.")
+        }
+        None => {
+            let text = if plain_text { format!(", {TEXT_TYPE}") } else { String::new() };
+            format!(
+                "Send Content-Type: {}, {}{text} or {FORM_TYPE}, whichever the body is.",
+                MEDIA_TYPES[0], MEDIA_TYPES[2]
+            )
+        }
+    }
 }
 
 fn status(kind: ErrorKind) -> StatusCode {

@@ -13,7 +13,7 @@ use super::message::{ContentType, Refused, discard, not_a_call, read_body, respo
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
-use crate::contract::message::{self, Nulls};
+use crate::contract::message::{self, Naming, Nulls};
 use crate::contract::{Answer, Contract, Invocation, Operation};
 use crate::service::{CallContext, Identity};
 use crate::soap::envelope::{self, Element, Envelope, ReadError};
@@ -139,7 +139,7 @@ fn prepare(
         // Dispatched by SOAPAction, the body may hold something else; then there is no request.
         .filter(|body| body.is(CONTRACT.namespace, operation.name) && !body.is_nil())
         .and_then(|body| body.children.iter().find(|c| c.is(CONTRACT.namespace, "request") && !c.is_nil()))
-        .map(|request| message::read(request, operation.input, Some(CONTRACT.namespace)))
+        .map(|request| message::read(request, operation.input, Naming::Exact(CONTRACT.namespace)))
         .transpose()
         .map_err(wrong_value)?;
     Ok(Call { version, operation, identity, request })

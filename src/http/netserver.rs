@@ -12,7 +12,7 @@ use super::message::{ContentType, Refused, discard, not_a_call, read_body, respo
 use super::{App, TypedPath, pages};
 use crate::contract::ComplexType;
 use crate::contract::credential::CredentialBlock;
-use crate::contract::message::{self, Nulls, Record, Value};
+use crate::contract::message::{self, Naming, Nulls, Record, Value};
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::types::{SO_CREDENTIALS, SO_EXCEPTION_INFO, SO_TIME_ZONE};
 use crate::contract::netserver::{
@@ -116,15 +116,15 @@ fn prepare(
         Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault)
     })?;
 
-    let read = |element: &Element, of: &'static ComplexType| {
-        message::read(element, of, Some(NAMESPACE)).map_err(|error| {
+    let read = |element: &Element, of: &'static ComplexType, naming: Naming<'_>| {
+        message::read(element, of, naming).map_err(|error| {
             let (line, column) = envelope::position(&text, error.at);
             let reason = error.reason;
             sender(version, format!("The message could not be read: line {line}, column {column}: {reason}"))
         })
     };
     let block = |name: &str, of: &'static ComplexType| {
-        header_block(&envelope, name).map(|element| read(element, of)).transpose()
+        header_block(&envelope, name).map(|element| read(element, of, Naming::Exact(NAMESPACE))).transpose()
     };
     let ticket = block(CREDENTIALS.name, &SO_CREDENTIALS)?.and_then(|mut block| block.take_string("Ticket"));
     let identity = ticket.map_or_else(|| no_ticket(&envelope), |ticket| Identity::of_ticket(&ticket));
@@ -137,7 +137,8 @@ fn prepare(
         context: context.clone(),
         identity,
         dates,
-        arguments: read(body, operation.input)?,
+        arguments: read(body, operation.input, Naming::Near(NAMESPACE))?,
+        xml_limits: app.limits.xml.clone(),
     };
     Ok((version, operation, call))
 }

@@ -98,8 +98,12 @@ fn expected() -> Value {
         })),
         "wrong_password": answer(json!({ "AuthenticationSucceeded": false })),
         "system_info": answer(json!({ "SystemInfo": {
+            "License": {
+                "NextCheckDate": ZERO, "MaintenanceDate": ZERO, "AdminWarningDate": ZERO, "ExpiryDate": ZERO,
+                "GraceDate": ZERO, "ExtraFlags": 0, "DeploymentType": 0,
+            },
             "BuildLabel": env!("CARGO_PKG_VERSION"), "AssemblyVersion": env!("CARGO_PKG_VERSION"),
-            "AccumulatedNextCheckDate": "0001-01-01T00:00:00", "FileVersion": env!("CARGO_PKG_VERSION"),
+            "AccumulatedNextCheckDate": ZERO, "FileVersion": env!("CARGO_PKG_VERSION"),
             "Description": "Seatkeeper", "DaysUntilNetServerExpiry": i32::MAX, "BuildType": "Release",
             "DatabaseVersion": 0, "IsUnicode": true, "CompanyId": 0, "IsOnTravel": false, "IsSatellite": false,
         } })),
@@ -130,6 +134,8 @@ fn expected() -> Value {
         "in_norway": info(&NORWAY),
     })
 }
+
+const ZERO: &str = "0001-01-01T00:00:00";
 
 /// Names of a module, for programs and for people.
 type Module = (&'static str, &'static str);

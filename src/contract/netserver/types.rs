@@ -212,10 +212,14 @@ pub static LICENSE_STATUS: Enumeration = Enumeration {
         "ProblemWithLicense",
         "UnknownError",
     ],
+    numbers: &[0, 1, 2, 3, 4, 5, 100, 5000],
 };
 
-pub static LICENSE_TYPE: Enumeration =
-    Enumeration { name: "LicenseType", values: &["Unknown", "SiteLicense", "SatelliteLicense", "UserLicense"] };
+pub static LICENSE_TYPE: Enumeration = Enumeration {
+    name: "LicenseType",
+    values: &["Unknown", "SiteLicense", "SatelliteLicense", "UserLicense"],
+    numbers: &[0, 1, 2, 3],
+};
 
 pub static USER_TYPE: Enumeration = Enumeration {
     name: "UserType",
@@ -227,6 +231,7 @@ pub static USER_TYPE: Enumeration = Enumeration {
         "AnonymousAssociate",
         "SystemAssociate",
     ],
+    numbers: &[0, 1, 2, 3, 4, 5],
 };
 
 // Signing in --------------------------------------------------------------------------------------------------------
@@ -326,8 +331,11 @@ pub static SO_SYSTEM_INFO_CARRIER: ComplexType = ComplexType {
     ],
 };
 
-pub static ROLE_TYPE: Enumeration =
-    Enumeration { name: "RoleType", values: &["Employee", "ExternalUser", "Anonymous", "System"] };
+pub static ROLE_TYPE: Enumeration = Enumeration {
+    name: "RoleType",
+    values: &["Employee", "ExternalUser", "Anonymous", "System"],
+    numbers: &[0, 1, 2, 3],
+};
 
 pub static EJ_USER_STATUS: Enumeration = Enumeration {
     name: "EjUserStatus",
@@ -340,11 +348,13 @@ pub static EJ_USER_STATUS: Enumeration = Enumeration {
         "StatusSpm",
         "StatusSystem",
     ],
+    numbers: &[0, 1, 2, 3, 4, 5, 127],
 };
 
 pub static NET_SERVER_BUILD_TYPE: Enumeration = Enumeration {
     name: "NetServerBuildType",
     values: &["Feature", "Stable", "Alpha", "Beta", "ReleaseCandidate", "Release"],
+    numbers: &[0, 1, 2, 3, 4, 5],
 };
 
 /// Keys are nowhere documented.
@@ -367,6 +377,7 @@ static TABLE_RIGHT_TYPE: ComplexType =
 static E_TABLE_RIGHT: Declared = Declared::Flags(Enumeration {
     name: "ETableRight",
     values: &["Select", "Update", "Insert", "Delete", "Filtering", "RestrictedUpdate"],
+    numbers: &[],
 });
 
 const FIELD_PROPERTIES: Field = field("FieldProperties", Kind::Declared(&FIELD_PROPERTY_DICTIONARY));
@@ -398,6 +409,7 @@ static E_FIELD_RIGHT: Declared = Declared::Flags(Enumeration {
         "UIHintReadOnly",
         "UndefinedValue256",
     ],
+    numbers: &[],
 });
 
 // Header blocks -----------------------------------------------------------------------------------------------------

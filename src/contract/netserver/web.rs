@@ -6,7 +6,7 @@ pub mod select;
 pub mod write;
 
 use super::{LICENSE, Operation};
-use crate::contract::Kind;
+use crate::contract::{Field, Kind};
 
 /// Where the Web API is.
 pub const BASE: &str = "/api/v1";
@@ -17,7 +17,7 @@ pub const AGENT: &str = "Agents/License";
 /// Below [`BASE`]: the resource.
 pub const RESOURCE: &str = "License";
 
-/// Media types of bodies, in requests and answers. The first is for answers to those who have no wish.
+/// Media types of bodies, in requests and answers. The first is that of answers if the client prefers none.
 pub const MEDIA_TYPES: [&str; 6] = [
     "application/json",
     "text/json",
@@ -26,8 +26,10 @@ pub const MEDIA_TYPES: [&str; 6] = [
     "application/json-patch+json",
     "application/merge-patch+json",
 ];
-/// A form, as which an agent call takes its arguments too.
+/// A form: for the arguments of an agent call, and for a body that is one value.
 pub const FORM_TYPE: &str = "application/x-www-form-urlencoded";
+/// For a body that is one string.
+pub const TEXT_TYPE: &str = "text/plain";
 
 /// Whether a body of one of [`MEDIA_TYPES`] is XML; the others are JSON.
 pub fn is_xml(media_type: &str) -> bool {
@@ -120,10 +122,15 @@ impl Route {
         found.unwrap_or_else(|| panic!("there is no operation {}: a mistake in ROUTES", self.operation))
     }
 
+    /// An argument of the route's operation.
+    pub fn argument(&self, name: &str) -> &'static Field {
+        let field = self.operation().input.fields.iter().find(|f| f.name == name);
+        field.unwrap_or_else(|| panic!("{} has no argument {name}: a mistake in ROUTES", self.operation))
+    }
+
     /// The kind of an argument of the route's operation.
     pub fn kind(&self, argument: &str) -> Kind {
-        let field = self.operation().input.fields.iter().find(|f| f.name == argument);
-        field.unwrap_or_else(|| panic!("{} has no argument {argument}: a mistake in ROUTES", self.operation)).kind
+        self.argument(argument).kind
     }
 
     /// Whether segments, decoded, are this route's path.
@@ -155,7 +162,7 @@ impl Route {
     }
 }
 
-/// What a value is called in a description for people.
+/// The name of a type in a description for people.
 pub fn type_name(kind: Kind) -> String {
     match kind {
         Kind::String | Kind::Base64 => "string".to_owned(),

@@ -187,9 +187,10 @@ fn try_remove(connection: &Connection, call: &Call, owner_name: &str) -> Result<
     let in_use: i64 = connection.prepare_cached(SEATS_IN_USE)?.query_row([entity_id], |row| row.get(0))?;
     if in_use > 0 {
         let name = owner_name.trim().to_ascii_uppercase();
+        let (are, them) = if in_use == 1 { ("is", "it") } else { ("are", "them") };
         return Err(Refusal::License {
             reason: format!(
-                "The license of {name} is in use: {in_use} of its seats are taken, those of pools that have expired or not started counted too. Release them first."
+                "The license of {name} is in use: {in_use} of its seats {are} taken, including those of pools that have expired or not started. Release {them} first."
             ),
         }
         .into());

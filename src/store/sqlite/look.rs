@@ -73,7 +73,12 @@ pub(super) fn pools(
         Ok(id) => id,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let pools: rusqlite::Result<Vec<PoolUse>> = connection
+    pools_of(connection, entity_id).map(Ok)
+}
+
+/// All pools of an entity.
+pub(super) fn pools_of(connection: &Connection, entity_id: i32) -> rusqlite::Result<Vec<PoolUse>> {
+    connection
         .prepare_cached(
             "SELECT license_pool.id, license_pool.license_type, license_pool.seats_total, seats_in_use, seats_in_use_max, starts_at, expires_at
                FROM license_pool
@@ -92,8 +97,7 @@ pub(super) fn pools(
                 expires_at: time(row, 6)?,
             })
         })?
-        .collect();
-    pools.map(Ok)
+        .collect()
 }
 
 /// Holders sent at a time.

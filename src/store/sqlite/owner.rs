@@ -55,7 +55,11 @@ pub(super) fn read_all(
 }
 
 /// The entity of this owner, in any case; `None` if there is none in the caller's subtree.
-fn named(connection: &Connection, name: &str, root: Option<i64>) -> rusqlite::Result<Option<(i32, Provider)>> {
+pub(super) fn named(
+    connection: &Connection,
+    name: &str,
+    root: Option<i64>,
+) -> rusqlite::Result<Option<(i32, Provider)>> {
     let id = connection
         .prepare_cached(NAMED)?
         .query_row([name.trim().to_ascii_uppercase()], |row| row.get::<_, i32>(0))
