@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
+use crate::contract::edition::Edition;
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
 use crate::soap::envelope::Element;
 use crate::soap::xml::Writer;
@@ -145,11 +146,11 @@ impl Record {
         self.of.fields.iter().zip(self.values.iter().map(Option::as_ref))
     }
 
-    /// Writes the fields as children of the open element.
-    pub fn write(&self, w: &mut Writer, nulls: Nulls) {
-        for (field, value) in self.fields().filter(|(field, _)| !matches!(field.kind, Kind::WebApi(_))) {
+    /// Writes the fields that an edition has as children of the open element.
+    pub fn write(&self, w: &mut Writer, edition: Edition, nulls: Nulls) {
+        for (field, value) in self.fields().filter(|(field, _)| field.since <= edition) {
             match value {
-                Some(value) => write_value(w, field.name, value, nulls),
+                Some(value) => write_value(w, field.name, value, edition, nulls),
                 None if nulls == Nulls::Nil && field.kind.is_reference() => _ = w.nil(field.name),
                 None => {}
             }
@@ -157,9 +158,9 @@ impl Record {
     }
 
     /// Writes this record as one item of an array.
-    pub fn write_item(&self, w: &mut Writer, nulls: Nulls) {
+    pub fn write_item(&self, w: &mut Writer, edition: Edition, nulls: Nulls) {
         w.open(self.of.name);
-        self.write(w, nulls);
+        self.write(w, edition, nulls);
         w.close();
     }
 }
@@ -179,7 +180,7 @@ impl Value {
     }
 }
 
-fn write_value(w: &mut Writer, name: &'static str, value: &Value, nulls: Nulls) {
+fn write_value(w: &mut Writer, name: &'static str, value: &Value, edition: Edition, nulls: Nulls) {
     if let Some(text) = value.text() {
         w.leaf(name, &text);
         return;
@@ -187,12 +188,12 @@ fn write_value(w: &mut Writer, name: &'static str, value: &Value, nulls: Nulls) 
     match value {
         Value::Record(record) => {
             w.open(name);
-            record.write(w, nulls);
+            record.write(w, edition, nulls);
             w.close()
         }
         Value::Array(items) => {
             w.open(name);
-            items.iter().for_each(|item| item.write_item(w, nulls));
+            items.iter().for_each(|item| item.write_item(w, edition, nulls));
             w.close()
         }
         Value::Strings(values) => {
@@ -218,14 +219,17 @@ pub struct ValueError {
     pub at: usize,
 }
 
-/// Reads the children of `element`. As the service clients know: order is free, unknown elements and those of other
-/// namespaces are passed over, of a repeated one the first counts, what is missing stays absent.
+/// Reads the children of `element`, as the original service does: in any order; unknown elements and those of other
+/// namespaces are ignored; of a repeated element the first counts; what is missing stays absent.
 ///
-/// No `namespace`: elements go by their local names alone, in any case.
+/// The namespace tells the edition too; elements of later editions are unknown. No `namespace`: elements go by their local
+/// names alone, in any case.
 pub fn read(element: &Element, of: &'static ComplexType, namespace: Option<&str>) -> Result<Record, ValueError> {
     let mut record = Record::new(of);
+    let edition = Edition::of_namespace(namespace);
     for child in &element.children {
-        let Some(at) = of.fields.iter().position(|f| is_named(child, namespace, f.name)) else { continue };
+        let is_meant = |f: &Field| f.since <= edition && is_named(child, namespace, f.name);
+        let Some(at) = of.fields.iter().position(is_meant) else { continue };
         if record.values[at].is_none() {
             record.values[at] = read_value(child, of.fields[at].kind, namespace)?;
         }
@@ -243,7 +247,7 @@ fn is_named(element: &Element, namespace: Option<&str>, name: &str) -> bool {
 /// Reads what an element holds; `None` is null.
 pub fn read_value(element: &Element, kind: Kind, namespace: Option<&str>) -> Result<Option<Value>, ValueError> {
     match kind {
-        Kind::Declared(_) | Kind::WebApi(_) => Ok(None),
+        Kind::Declared(_) => Ok(None),
         _ if kind.is_reference() && element.is_nil() => Ok(None),
         Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, namespace)?))),
         Kind::Array(of) => {
@@ -297,9 +301,9 @@ fn read_int(text: &str) -> Result<i32, &'static str> {
 }
 
 fn read_enumeration(text: &str, of: &'static Enumeration) -> Result<Value, String> {
-    let value = of.values.iter().find(|v| **v == text);
+    let value = of.values.iter().find(|v| v.name == text);
     value
-        .map(|v| Value::Enumeration(v))
+        .map(|v| Value::Enumeration(v.name))
         .ok_or_else(|| format!("Instance validation error: '{text}' is not a valid value for {}.", of.name))
 }
 

@@ -18,13 +18,14 @@ use serde_json::json;
 use super::connection::RETRY_SECONDS;
 use super::message::{ContentType, Unread, discard, not_a_call, read_body};
 use super::{App, TypedPath, percent_decode};
+use crate::contract::edition::Edition;
 use crate::contract::message::Record;
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
 use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
 use crate::contract::netserver::web::{self, AGENT, BASE, MEDIA_TYPES, ROUTES, Route, Segment, parameter};
-use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
+use crate::contract::netserver::{Call, LICENSE, Operation, exception, explain, openapi};
 use crate::contract::{Field, log_outcome};
 use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::service::{CallContext, Identity};
@@ -349,14 +350,18 @@ impl Exchange<'_> {
 
     fn versions(&self) -> serde_json::Value {
         const VERSION: &str = env!("CARGO_PKG_VERSION");
-        json!({
+        let mut versions = json!({
             "v1": format!("{}{BASE}", self.app.base(&self.parts)),
             "Version": "v1",
             "NetServerVersion": VERSION,
             "NetServer": format!("Seatkeeper {VERSION}"),
-            "Services": "Services86",
-            "Services86": NAMESPACE,
-        })
+            // The newest.
+            "Services": Edition::SERVICES.last().map(|edition| edition.name()),
+        });
+        for edition in Edition::SERVICES {
+            versions[edition.name()] = edition.namespace().into();
+        }
+        versions
     }
 
     /// By address, the methods there and what they do.

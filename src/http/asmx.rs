@@ -15,6 +15,7 @@ use super::message::{
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
+use crate::contract::edition::Edition;
 use crate::contract::message::{self, Nulls};
 use crate::contract::{Answer, Contract, Invocation, Operation};
 use crate::service::{CallContext, Identity};
@@ -79,7 +80,7 @@ async fn answer(
             w.open("soap:Body").open(operation.response).attribute("xmlns", CONTRACT.namespace).open(operation.result);
             let body = match answer {
                 Answer::Whole(record) => {
-                    record.write(&mut w, Nulls::LeftOut);
+                    record.write(&mut w, Edition::First, Nulls::LeftOut);
                     Body::from(w.finish())
                 }
                 Answer::Streamed(streamed) => Body::new(StreamedBody::new(w, streamed)),

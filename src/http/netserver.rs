@@ -17,8 +17,8 @@ use crate::contract::message::{self, Nulls, Record, Value};
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::types::{SO_CREDENTIALS, SO_EXCEPTION_INFO, SO_TIME_ZONE};
 use crate::contract::netserver::{
-    CREDENTIALS, Call, Contract, EXCEPTION_INFO, EXTRA_INFO, NAMESPACE, Operation, SUCCEEDED, TIME_ZONE, exception,
-    explain, page as html, wsdl,
+    CREDENTIALS, Call, EXCEPTION_INFO, EXTRA_INFO, Endpoint, Operation, SUCCEEDED, TIME_ZONE, exception, explain,
+    is_block, page as html, wsdl,
 };
 use crate::error::Error;
 use crate::service::{CallContext, Identity};
@@ -29,7 +29,7 @@ use crate::soap::fault::{Fault, FaultCode, open_envelope};
 use crate::soap::xml::Writer;
 
 /// `GET` on the address of a service: its WSDL, or a page.
-pub(super) async fn page(contract: &'static Contract, State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn page(endpoint: Endpoint, State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -37,10 +37,10 @@ pub(super) async fn page(contract: &'static Contract, State(app): State<Arc<App>
     match asked(&parts.uri).as_str() {
         // All schemas are in the one document.
         "wsdl" | "singlewsdl" => {
-            pages::xml(wsdl::render(contract, &format!("{}{}", app.base(&parts), path.trim_end_matches('/'))))
+            pages::xml(wsdl::render(endpoint, &format!("{}{}", app.base(&parts), path.trim_end_matches('/'))))
         }
         "style" => pages::style(),
-        _ => pages::html(html::overview(contract, path)),
+        _ => pages::html(html::overview(endpoint, path)),
     }
 }
 
@@ -52,7 +52,7 @@ fn asked(uri: &Uri) -> String {
 }
 
 /// `POST` on the address of a service.
-pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn call(endpoint: Endpoint, State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let content_type = ContentType::of(&parts.headers).unwrap_or_default();
     let typed = match content_type.version() {
@@ -67,14 +67,14 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let prepared = match read_body(body, &parts.headers, &app.limits).await {
-        Ok(bytes) => prepare(contract, &app, &context, typed, content_type.charset.as_deref(), &bytes),
+        Ok(bytes) => prepare(endpoint, &app, &context, typed, content_type.charset.as_deref(), &bytes),
         Err(unread) => Err(Refused::unread(typed, &unread)),
     };
     match prepared {
         Ok((version, operation, call)) => {
             let dates = call.dates;
             let outcome = operation.call(call).await;
-            respond(StatusCode::OK, version, CACHED, answer(version, operation, dates, outcome, &context))
+            respond(StatusCode::OK, version, CACHED, answer(version, endpoint, operation, dates, outcome, &context))
         }
         Err(refused) => {
             not_a_call(&app, &context, refused.reason());
@@ -86,7 +86,7 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
 const CACHED: &str = "private, max-age=0";
 
 fn prepare(
-    contract: &'static Contract,
+    endpoint: Endpoint,
     app: &App,
     context: &CallContext,
     typed: Version,
@@ -102,21 +102,16 @@ fn prepare(
     })?;
 
     let body = envelope.body.as_ref().ok_or_else(|| Refused::message(version, "The Body of the message is empty."))?;
-    let operation =
-        Some(body).filter(|body| &*body.namespace == NAMESPACE).and_then(|body| contract.operation(&body.name));
-    let operation = operation.ok_or_else(|| {
-        let fault = Fault::new(
-            FaultCode::ActionNotSupported,
-            format!("There is no operation '{}' of namespace '{}' at this address.", body.name, body.namespace),
-        );
+    let operation = endpoint.operation(&body.namespace, &body.name).map_err(|reason| {
+        let fault = Fault::new(FaultCode::ActionNotSupported, reason);
         Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault)
     })?;
 
     let read = |element: &Element, of: &'static ComplexType| {
-        message::read(element, of, Some(NAMESPACE)).map_err(|error| Refused::message(version, &error.reason))
+        message::read(element, of, Some(&element.namespace)).map_err(|error| Refused::message(version, &error.reason))
     };
     let block = |name: &str, of: &'static ComplexType| {
-        header_block(&envelope, name).map(|element| read(element, of)).transpose()
+        header_block(&envelope, endpoint, name).map(|element| read(element, of)).transpose()
     };
     let ticket = block(CREDENTIALS.name, &SO_CREDENTIALS)?.and_then(|mut block| block.take_string("Ticket"));
     let time_zone = block(TIME_ZONE.name, &SO_TIME_ZONE)?;
@@ -137,46 +132,49 @@ fn prepare(
 /// for anything else than what is done anyway.
 fn is_known(block: &Element) -> bool {
     const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
-    &*block.namespace == ADDRESSING
-        || (&*block.namespace == NAMESPACE && crate::contract::netserver::is_block(&block.name))
+    &*block.namespace == ADDRESSING || is_block(&block.namespace, &block.name)
 }
 
-/// Where both places have it, the one that SOAP has for it counts.
-fn header_block<'e>(envelope: &'e Envelope, name: &str) -> Option<&'e Element> {
-    let blocks = envelope.header_blocks.iter().chain(&envelope.beside);
-    blocks.into_iter().find(|block| block.is(NAMESPACE, name)).filter(|block| !block.is_nil())
+/// A block of the edition, or of another one: they are the same in all. Where both places have it, the one that SOAP has
+/// for it counts.
+fn header_block<'e>(envelope: &'e Envelope, endpoint: Endpoint, name: &str) -> Option<&'e Element> {
+    let blocks = || envelope.header_blocks.iter().chain(&envelope.beside);
+    let of_edition = blocks().find(|block| block.is(endpoint.namespace(), name));
+    let of_another = || blocks().find(|block| block.name == name && is_block(&block.namespace, name));
+    of_edition.or_else(of_another).filter(|block| !block.is_nil())
 }
 
 fn answer(
     version: Version,
+    endpoint: Endpoint,
     operation: &Operation,
     dates: Dates,
     outcome: Result<Record, Error>,
     context: &CallContext,
 ) -> String {
     let mut w = Writer::compact();
+    let Endpoint { edition, .. } = endpoint;
+    let block = |w: &mut Writer, name| _ = w.open(name).attribute("xmlns", endpoint.namespace());
     open_envelope(&mut w, version);
     w.open("soap:Header");
     if let Err(error) = &outcome {
         block(&mut w, EXCEPTION_INFO.name);
-        exception_info(error, context).write(&mut w, Nulls::LeftOut);
+        exception_info(error, context).write(&mut w, edition, Nulls::LeftOut);
         w.close();
     }
-    block(&mut w, EXTRA_INFO.name).close();
-    block(&mut w, SUCCEEDED.name).text(if outcome.is_ok() { "true" } else { "false" }).close();
+    block(&mut w, EXTRA_INFO.name);
+    w.close();
+    block(&mut w, SUCCEEDED.name);
+    w.text(if outcome.is_ok() { "true" } else { "false" }).close();
     block(&mut w, TIME_ZONE.name);
-    time_zone(dates).write(&mut w, Nulls::LeftOut);
+    time_zone(dates).write(&mut w, edition, Nulls::LeftOut);
     w.close().close();
     w.open("soap:Body");
     block(&mut w, operation.output.name);
     if let Ok(record) = outcome {
-        record.write(&mut w, Nulls::Nil);
+        record.write(&mut w, edition, Nulls::Nil);
     }
     w.finish()
-}
-
-fn block<'w>(w: &'w mut Writer, name: &'static str) -> &'w mut Writer {
-    w.open(name).attribute("xmlns", NAMESPACE)
 }
 
 fn time_zone(dates: Dates) -> Record {

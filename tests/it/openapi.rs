@@ -60,7 +60,7 @@ fn no_two_paths_are_identical() {
     shapes.sort();
     let all = shapes.len();
     shapes.dedup();
-    assert_eq!((shapes.len(), all), (all, 31));
+    assert_eq!((shapes.len(), all), (all, 34));
 }
 
 /// What the document's examples name: an owner, with a seat of the associate's and one of another's, so that the owner is

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::web::{AGENT, BASE, FORM_TYPE, MEDIA_TYPES, Method, OPENAPI, RESOURCE, ROUTES, Route, Segment, parameter};
 use super::{LICENSE, Operation};
+use crate::contract::edition::Edition;
 use crate::contract::{ComplexType, Declared, Enumeration, Field, Kind};
 use crate::seats::LicenseType;
 
@@ -426,6 +427,10 @@ impl Schemas {
             for field in input.fields {
                 let mut schema = match field.kind {
                     Kind::Complex(of) => schemas.complex(of, View::Request),
+                    Kind::Array(of) => {
+                        let items = named(of.item.name, schemas.complex(of.item, View::Request));
+                        json!({ "type": "array", "items": items, "xml": { "wrapped": true } })
+                    }
                     kind => argument(field.name, kind),
                 };
                 if !is_required(field) {
@@ -479,15 +484,14 @@ impl Schemas {
                 json!({ "type": ["object", "null"], "description": "There is nothing in it.", "maxProperties": 0 })
             }
             Kind::Declared(Declared::Flags(of)) => {
-                json!({ "type": ["string", "null"], "description": format!("Any of {}.", of.values.join(", ")) })
+                json!({ "type": ["string", "null"], "description": format!("Any of {}.", of.names(Edition::WebApi).join(", ")) })
             }
             Kind::Declared(Declared::DsaParameters) => json!({ "type": ["object", "null"] }),
-            Kind::WebApi(kind) => self.member(*kind, view),
         }
     }
 
     fn enumeration(&mut self, of: &Enumeration) -> Json {
-        self.refer(of.name, |_| json!({ "type": "string", "enum": of.values }))
+        self.refer(of.name, |_| json!({ "type": "string", "enum": of.names(Edition::WebApi) }))
     }
 
     /// Of those that a caller hands back, only the ones that count are read.

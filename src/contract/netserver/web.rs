@@ -168,7 +168,6 @@ pub fn type_name(kind: Kind) -> String {
         Kind::Strings => "string[]".to_owned(),
         Kind::Ints => "int[]".to_owned(),
         Kind::Declared(_) => "object".to_owned(),
-        Kind::WebApi(kind) => type_name(*kind),
     }
 }
 

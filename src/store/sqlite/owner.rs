@@ -35,7 +35,11 @@ fn try_owners(connection: &Connection, call: &Call, request: &OwnersRequest) -> 
         Some(associate) => pools_held(connection, associate.id)?,
         None => Vec::new(),
     };
-    read_all(connection, &ids, &held, call.now)
+    let mut owners = read_all(connection, &ids, &held, call.now)?;
+    if matches!(request.owners, Owners::OfAssociate) {
+        owners.sort_by_key(|owner| ids.iter().position(|id| *id == owner.entity_id));
+    }
+    Ok(owners)
 }
 
 /// The owners with these ids, by name.
@@ -97,8 +101,8 @@ pub(super) const ALL_BELOW: &str = "
     SELECT entity.id FROM below CROSS JOIN entity ON entity.id = below.id
      WHERE owner_name IS NOT NULL LIMIT ?2";
 
-/// The owners that an account belongs to, up to the caller's entity, and those whose seats it holds, as far as the caller
-/// may know them.
+/// The owners that an account belongs to, up to the caller's entity and the nearest first, and behind them those whose seats
+/// it holds, as far as the caller may know them.
 fn of_associate(connection: &Connection, account_id: i64, root: Option<i64>) -> rusqlite::Result<Vec<i32>> {
     let mut ids: Vec<i32> = connection
         .prepare_cached(ABOVE)?
@@ -114,7 +118,8 @@ fn of_associate(connection: &Connection, account_id: i64, root: Option<i64>) -> 
     Ok(ids)
 }
 
-/// Nobody is above the caller's entity, and UNION ends even in a circle.
+/// No further than the caller's entity, and UNION ends even in a circle. Each step finds one parent, so the nearest comes
+/// first.
 pub(super) const ABOVE: &str = "
     WITH RECURSIVE above (id) AS (
         SELECT entity_id FROM account WHERE id = ?1
