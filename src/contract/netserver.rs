@@ -10,6 +10,7 @@ pub mod license;
 pub mod openapi;
 pub mod page;
 pub mod principal;
+pub mod swagger;
 pub mod types;
 pub mod web;
 pub mod wsdl;

@@ -25,7 +25,7 @@ use crate::contract::netserver::web::read::{self, Syntax};
 use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
 use crate::contract::netserver::web::{self, AGENT, BASE, MEDIA_TYPES, ROUTES, Route, Segment, parameter};
-use crate::contract::netserver::{Call, LICENSE, Operation, exception, explain, openapi};
+use crate::contract::netserver::{Call, LICENSE, Operation, exception, explain, openapi, swagger};
 use crate::contract::{Field, log_outcome};
 use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::service::{CallContext, Identity};
@@ -103,7 +103,8 @@ impl Exchange<'_> {
             Place::Versions if self.is_get() => return json(self.versions().to_string()),
             Place::Operations if self.is_get() => return json(self.operations().to_string()),
             Place::OpenApi if self.is_get() => return json(openapi::render(&self.app.base(&self.parts))),
-            Place::Versions | Place::Operations | Place::OpenApi => return self.nothing_to_do(&place),
+            Place::Swagger if self.is_get() => return json(swagger::render(&self.app.base(&self.parts))),
+            Place::Versions | Place::Operations | Place::OpenApi | Place::Swagger => return self.nothing_to_do(&place),
             Place::Agent(_) | Place::Resource(_) | Place::Nothing => {}
         }
         let identity = authorization::identity(&self.parts.headers, &self.context);

@@ -12,6 +12,8 @@ use crate::contract::Kind;
 pub const BASE: &str = "/api/v1";
 /// Below [`BASE`]: the OpenAPI document.
 pub const OPENAPI: &str = "openapi.json";
+/// Below [`BASE`]: the same as Swagger 2.0.
+pub const SWAGGER: &str = "swagger.json";
 /// Below [`BASE`]: the agent calls.
 pub const AGENT: &str = "Agents/License";
 /// Below [`BASE`]: the resource.
