@@ -167,8 +167,8 @@ async fn get_user_licenses(mut call: Call) -> Result<Option<Value>, Error> {
 /// The license that a user is under is that of the nearest owner.
 async fn get_user_and_installation_licence_status(mut call: Call) -> Result<Option<Value>, Error> {
     let owners = owners_of_associate(&mut call).await?;
-    let held = |owner: &Owner| LicenseType::ALL.into_iter().filter(|t| owner.held[t.index()]).collect::<Vec<_>>();
-    let names = owners.iter().flat_map(held).map(|license_type| license_type.module_name().to_owned()).collect();
+    let held = LicenseType::ALL.into_iter().filter(|t| owners.iter().any(|owner| owner.held[t.index()]));
+    let names = held.map(|license_type| license_type.module_name().to_owned()).collect();
     let date = |at| Value::DateTime(call.dates.text(at));
     Ok(owners.first().map(|Owner { current, .. }| {
         Value::Record(
