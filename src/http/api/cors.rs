@@ -60,7 +60,7 @@ impl Allowed {
         // A name has hosts below it, an address has not. A port is one or all of them.
         let is_address = origin.host.starts_with('[') || origin.host.parse::<Ipv4Addr>().is_ok();
         let has_port = rest.strip_prefix(&*origin.host).is_some_and(|port| !port.is_empty());
-        (!(below && is_address) && !(any_port && has_port)).then_some(Allowed::Origin { origin, below, any_port })
+        (!(below && is_address || any_port && has_port)).then_some(Allowed::Origin { origin, below, any_port })
     }
 
     fn takes(&self, typed: &Origin) -> bool {
