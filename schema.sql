@@ -6,9 +6,16 @@
 --   * Times are UTC text of exactly this form: 2027-01-31T00:00:00Z. It sorts as it reads, so SQL can compare it. In
 --     their CHECKs '+0 days' makes SQLite 3.40 notice too that February has no 30th, and >= '0' keeps out years before 0,
 --     which would be written with a minus.
---   * Names of people and logins compare without regard to ASCII case (NOCASE) and keep the spelling they came with.
+--   * Names of users (account.username, credential.user_name) compare without regard to ASCII case (NOCASE) and keep the
+--     spelling they came with. They are stored without blanks at either end, because calls are read without them: 'u' and
+--     'u ' are one user. Other differences count: 'Ä' and 'ä', and the composed and decomposed forms of one letter.
+--   * Text is valid UTF-8, without NUL, U+FFFE, U+FFFF (which XML cannot hold) and U+FFFD (which stands for bytes that
+--     could not be read). Triggers hold names and text to these rules, not CHECKs: SQLite has no function that tests
+--     UTF-8 and a CHECK cannot hold the query that does; and a file from before these rules still opens.
+--     `seatkeeper check` names the rows that break them.
 --   * A seat is one row of `seat`. Nothing counts seats but the number of those rows, so more assignments than
 --     seats cannot be written down, whatever a program or a person does.
+--   * Tables and indexes come first, then all views and triggers, which a migration makes again.
 --   * The triggers repeat every promise that foreign keys and UNIQUE make, because the sqlite3 shell leaves foreign
 --     keys off, and because INSERT OR REPLACE deletes conflicting rows without asking. They refuse; they never repair.
 --   * Where an id must not change, the trigger is for UPDATE of any column: UPDATE OF id is not fired by SET rowid = ...
@@ -17,7 +24,7 @@
 --     while the service runs use `seatkeeper sql`: SQLite before 3.51.3 has a bug with concurrent writers in WAL mode.
 
 PRAGMA application_id = 1397048145; -- 0x53454151; tells file(1) and Seatkeeper itself whose file this is
-PRAGMA user_version = 2;            -- the schema's version: an older file is migrated at start, a newer one is refused
+PRAGMA user_version = 3;            -- the schema's version: an older file is migrated at start, a newer one is refused
 
 -- A distributor, partner or company. The tree of entities decides who may see and assign what: a credential's
 -- rights reach its own entity and everything below it.
@@ -208,15 +215,54 @@ CREATE TABLE audit_event (
     seats_total  INTEGER NOT NULL,
     seats_in_use INTEGER NOT NULL,
     -- the most seats that were ever in use at once
-    seats_in_use_max INTEGER NOT NULL
+    seats_in_use_max INTEGER NOT NULL,
+    -- 'pool-create' and 'pool-delete' only: whose pool, and of what type. The events of a deleted pool stay tied to both by
+    -- its creation: an id can be used again, so they are those from a 'pool-create' up to the next event of that kind. Null
+    -- also for pools that were deleted before version 3.
+    entity_id    INTEGER,
+    license_type TEXT
 ) STRICT;
 
 CREATE INDEX audit_event_by_pool ON audit_event (pool_id);
 CREATE INDEX audit_event_by_seat ON audit_event (pool_id, seat_no) WHERE seat_no IS NOT NULL;
+-- The pools an entity has had of a type, also those that are gone.
+CREATE INDEX audit_event_by_owner ON audit_event (entity_id, license_type) WHERE entity_id IS NOT NULL;
 
 -- Kept by the database: holds a row only inside the statement that resizes a pool. See its triggers.
 CREATE TABLE pool_resize (pool_id INTEGER PRIMARY KEY) STRICT;
 
+
+-- GUARDS: a migration drops all views and triggers, and runs this file again from this line on.
+
+-- text and names: rules that several tables share. A trigger inserts what a statement would write into the view, and the
+-- view's own trigger refuses it. `before`: what stands in the column now; it may stay there.
+
+CREATE VIEW text_rule (place, text, before) AS SELECT NULL, NULL, NULL WHERE 0;
+
+-- Text that is not all printable ASCII is halved until each part is ASCII or one character. A character is valid UTF-8 if
+-- its code point, written again, is the same bytes. GLOB and length() end at a NUL, so that is looked for first.
+CREATE TRIGGER text_rule_insert INSTEAD OF INSERT ON text_rule
+WHEN NEW.text IS NOT NEW.before AND (NEW.text GLOB '*[^ -~]*' OR instr(NEW.text, char(0))) BEGIN
+    SELECT json_extract('{}', NEW.place || ' is not valid text: its bytes must be UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF')
+     WHERE instr(NEW.text, char(0)) OR instr(NEW.text, char(65533)) OR instr(NEW.text, char(65534)) OR instr(NEW.text, char(65535))
+        OR EXISTS (WITH RECURSIVE part (text) AS (
+                       SELECT NEW.text
+                       UNION ALL SELECT substr(text, 1, length(text) / 2) FROM part WHERE length(text) > 1 AND text GLOB '*[^ -~]*'
+                       UNION ALL SELECT substr(text, length(text) / 2 + 1) FROM part WHERE length(text) > 1 AND text GLOB '*[^ -~]*')
+                   SELECT 1 FROM part WHERE length(text) = 1 AND char(unicode(text)) <> text);
+END;
+
+-- The blanks that do not count at the ends of a name: Unicode's White_Space without the control characters.
+CREATE VIEW blank (characters) AS
+    SELECT char(32, 160, 5760, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8199, 8200, 8201, 8202, 8232, 8233, 8239, 8287, 12288);
+
+CREATE VIEW name_rule (place, name, before) AS SELECT NULL, NULL, NULL WHERE 0;
+
+CREATE TRIGGER name_rule_insert INSTEAD OF INSERT ON name_rule WHEN NEW.name IS NOT NEW.before BEGIN
+    SELECT json_extract('{}', NEW.place || ' must not begin or end with a blank: names compare without them')
+     WHERE NEW.name <> trim(NEW.name, (SELECT characters FROM blank));
+    INSERT INTO text_rule VALUES (NEW.place, NEW.name, NEW.before);
+END;
 
 -- entity -------------------------------------------------------------------------------------------------------
 
@@ -229,6 +275,8 @@ CREATE TRIGGER entity_insert BEFORE INSERT ON entity BEGIN
      WHERE NEW.owner_name IN ('SUPEROFFICE', 'USER', 'SITE');
     SELECT RAISE(ABORT, 'parent entity does not exist: insert it first')
      WHERE NEW.parent_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.parent_id);
+    INSERT INTO text_rule VALUES ('entity.name', NEW.name, NULL), ('entity.owner_description', NEW.owner_description, NULL),
+        ('entity.serial_nr', NEW.serial_nr, NULL), ('entity.shop_url', NEW.shop_url, NULL);
 END;
 
 CREATE TRIGGER entity_update BEFORE UPDATE ON entity BEGIN
@@ -244,6 +292,9 @@ CREATE TRIGGER entity_update BEFORE UPDATE ON entity BEGIN
      WHERE EXISTS (WITH RECURSIVE above (id) AS (
                        SELECT NEW.parent_id UNION SELECT entity.parent_id FROM entity JOIN above ON entity.id = above.id)
                    SELECT 1 FROM above WHERE id = NEW.id);
+    INSERT INTO text_rule VALUES ('entity.name', NEW.name, OLD.name),
+        ('entity.owner_description', NEW.owner_description, OLD.owner_description),
+        ('entity.serial_nr', NEW.serial_nr, OLD.serial_nr), ('entity.shop_url', NEW.shop_url, OLD.shop_url);
 END;
 
 CREATE TRIGGER entity_delete BEFORE DELETE ON entity BEGIN
@@ -266,13 +317,17 @@ CREATE TRIGGER credential_insert BEFORE INSERT ON credential BEGIN
      WHERE EXISTS (SELECT 1 FROM credential WHERE user_name = NEW.user_name);
     SELECT RAISE(ABORT, 'credential.entity_id names no entity: insert the entity first')
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
+    INSERT INTO name_rule VALUES ('credential.user_name', NEW.user_name, NULL);
+    INSERT INTO text_rule VALUES ('credential.password_hash', NEW.password_hash, NULL);
 END;
 
-CREATE TRIGGER credential_update BEFORE UPDATE OF user_name, entity_id ON credential BEGIN
+CREATE TRIGGER credential_update BEFORE UPDATE OF user_name, password_hash, entity_id ON credential BEGIN
     SELECT RAISE(ABORT, 'credential.entity_id names no entity')
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
     SELECT RAISE(ABORT, 'another credential has this user_name (in any case)')
      WHERE NEW.user_name <> OLD.user_name AND EXISTS (SELECT 1 FROM credential WHERE user_name = NEW.user_name);
+    INSERT INTO name_rule VALUES ('credential.user_name', NEW.user_name, OLD.user_name);
+    INSERT INTO text_rule VALUES ('credential.password_hash', NEW.password_hash, OLD.password_hash);
 END;
 
 -- AFTER, so that a change which OR IGNORE passes over ends no ticket.
@@ -292,6 +347,7 @@ CREATE TRIGGER account_insert BEFORE INSERT ON account BEGIN
      WHERE EXISTS (SELECT 1 FROM account WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM account WHERE username = NEW.username);
     SELECT RAISE(ABORT, 'account.entity_id names no entity: insert the entity first')
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
+    INSERT INTO name_rule VALUES ('account.username', NEW.username, NULL);
 END;
 
 CREATE TRIGGER account_update BEFORE UPDATE ON account BEGIN
@@ -300,6 +356,7 @@ CREATE TRIGGER account_update BEFORE UPDATE ON account BEGIN
      WHERE EXISTS (SELECT 1 FROM account WHERE username = NEW.username AND id <> OLD.id);
     SELECT RAISE(ABORT, 'account.entity_id names no entity')
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
+    INSERT INTO name_rule VALUES ('account.username', NEW.username, OLD.username);
 END;
 
 CREATE TRIGGER account_delete BEFORE DELETE ON account BEGIN
@@ -315,6 +372,7 @@ CREATE TRIGGER license_pool_insert BEFORE INSERT ON license_pool BEGIN
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
     SELECT RAISE(ABORT, 'license_pool.last_call is written by the service, when it makes a pool or changes seats_total')
      WHERE length(NEW.last_call) < 38 OR substr(NEW.last_call, 37, 1) NOT IN (' ', '+');
+    INSERT INTO text_rule VALUES ('license_pool.product_key', NEW.product_key, NULL), ('license_pool.last_call', NEW.last_call, NULL);
 END;
 
 CREATE TRIGGER license_pool_inserted AFTER INSERT ON license_pool BEGIN
@@ -324,11 +382,11 @@ CREATE TRIGGER license_pool_inserted AFTER INSERT ON license_pool BEGIN
           FROM (WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < NEW.seats_total) SELECT n FROM number)
          WHERE NEW.seats_total > 0;
     DELETE FROM pool_resize WHERE pool_id = NEW.id;
-    INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
+    INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max, entity_id, license_type)
         VALUES ('pool-create',
                 CASE WHEN NEW.last_call IS NULL THEN 'sql' ELSE substr(NEW.last_call, 38) END,
                 substr(NEW.last_call, 1, 36),
-                NEW.id, NEW.seats_total, 0, 0);
+                NEW.id, NEW.seats_total, 0, 0, NEW.entity_id, NEW.license_type);
 END;
 
 CREATE TRIGGER license_pool_update BEFORE UPDATE ON license_pool BEGIN
@@ -342,6 +400,8 @@ CREATE TRIGGER license_pool_update BEFORE UPDATE ON license_pool BEGIN
                               || in_use || ' seats are in use, release ' || (in_use - NEW.seats_total) || ' first')
       FROM (SELECT count(*) AS in_use FROM seat WHERE pool_id = OLD.id AND account_id IS NOT NULL)
      WHERE NEW.seats_total BETWEEN 0 AND OLD.seats_total AND in_use > NEW.seats_total;
+    INSERT INTO text_rule VALUES ('license_pool.product_key', NEW.product_key, OLD.product_key),
+        ('license_pool.last_call', NEW.last_call, OLD.last_call);
 END;
 
 -- Like seat_call. That it goes with seats_total is what audit_event_insert knows a call by.
@@ -380,8 +440,8 @@ CREATE TRIGGER license_pool_deleted AFTER DELETE ON license_pool BEGIN
     INSERT INTO pool_resize (pool_id) SELECT OLD.id WHERE OLD.seats_total > 0;
     DELETE FROM seat WHERE pool_id = OLD.id;
     DELETE FROM pool_resize WHERE pool_id = OLD.id;
-    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
-        VALUES ('pool-delete', 'sql', OLD.id, 0, 0, 0);
+    INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, entity_id, license_type)
+        VALUES ('pool-delete', 'sql', OLD.id, 0, 0, 0, OLD.entity_id, OLD.license_type);
 END;
 
 -- pool_resize: the marker that lets rows of `seat` come and go. It can be set only while a pool's rows differ from
@@ -437,6 +497,11 @@ CREATE TRIGGER seat_call BEFORE UPDATE OF last_call ON seat WHEN NEW.last_call I
     SELECT RAISE(ABORT, 'seat.last_call is written by the service, when the seat gets or loses its holder')
      WHERE NEW.last_call IS NULL OR length(NEW.last_call) < 38 OR substr(NEW.last_call, 37, 1) NOT IN (' ', '+')
         OR (NEW.account_id IS NULL) = (OLD.account_id IS NULL);
+    INSERT INTO text_rule VALUES ('seat.last_call', NEW.last_call, NULL);
+END;
+
+CREATE TRIGGER seat_text BEFORE UPDATE OF product_key ON seat BEGIN
+    INSERT INTO text_rule VALUES ('seat.product_key', NEW.product_key, OLD.product_key);
 END;
 
 CREATE TRIGGER seat_assigned AFTER UPDATE OF account_id ON seat
@@ -476,11 +541,14 @@ CREATE TRIGGER license_offer_insert BEFORE INSERT ON license_offer BEGIN
      WHERE EXISTS (SELECT 1 FROM license_offer WHERE entity_id = NEW.entity_id);
     SELECT RAISE(ABORT, 'license_offer.entity_id names no entity: insert the entity first')
      WHERE NOT EXISTS (SELECT 1 FROM entity WHERE id = NEW.entity_id);
+    INSERT INTO text_rule VALUES ('license_offer.company_name', NEW.company_name, NULL), ('license_offer.serial_nr', NEW.serial_nr, NULL);
 END;
 
 CREATE TRIGGER license_offer_update BEFORE UPDATE ON license_offer BEGIN
     SELECT RAISE(ABORT, 'a license offer cannot move to another entity: delete it and insert a new one')
      WHERE NEW.entity_id IS NOT OLD.entity_id;
+    INSERT INTO text_rule VALUES ('license_offer.company_name', NEW.company_name, OLD.company_name),
+        ('license_offer.serial_nr', NEW.serial_nr, OLD.serial_nr);
 END;
 
 CREATE TRIGGER license_offer_deleted AFTER DELETE ON license_offer BEGIN
@@ -526,6 +594,17 @@ CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event BEGIN
         OR NEW.seats_in_use_max <> CASE WHEN NEW.action IN ('pool-create', 'pool-delete') THEN 0
                ELSE max(NEW.seats_in_use, coalesce((SELECT seats_in_use_max FROM audit_event WHERE pool_id = NEW.pool_id ORDER BY id DESC LIMIT 1), 0)) END
         OR NEW.seats_total <> coalesce((SELECT seats_total FROM license_pool WHERE id = NEW.pool_id), 0)
+        -- Whose pool it is, and of what type: as the pool says while it is there, and as its creation said when it is gone.
+        OR CASE NEW.action
+               WHEN 'pool-create' THEN
+                   NOT EXISTS (SELECT 1 FROM license_pool
+                                WHERE id = NEW.pool_id AND entity_id = NEW.entity_id AND license_type = NEW.license_type)
+               WHEN 'pool-delete' THEN
+                   NOT EXISTS (SELECT 1 FROM audit_event
+                                WHERE entity_id = NEW.entity_id AND license_type = NEW.license_type
+                                  AND pool_id = NEW.pool_id AND action = 'pool-create')
+               ELSE NEW.entity_id IS NOT NULL OR NEW.license_type IS NOT NULL
+           END
         OR CASE WHEN NEW.action IN ('assign', 'release') THEN
                -- The seat has changed hands since its last event.
                NEW.account_id IS NULL

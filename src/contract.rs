@@ -202,6 +202,19 @@ impl Enumeration {
     pub fn names(&self, edition: Edition) -> Vec<&'static str> {
         self.values(edition).map(|value| value.name).collect()
     }
+
+    /// The value of this name, in any case, or of this number: some clients send it instead of the name.
+    pub fn value(&self, text: &str) -> Option<&'static str> {
+        let text = text.trim();
+        let named = self.values.iter().find(|value| value.name.eq_ignore_ascii_case(text));
+        named.map(|value| value.name).or_else(|| self.numbered(text.parse().ok()?))
+    }
+
+    /// The value of this number.
+    pub fn numbered(&self, number: i32) -> Option<&'static str> {
+        let mut numbers = (0..).zip(self.values).map(|(place, value)| (value.number.unwrap_or(place), value.name));
+        numbers.find(|(own, _)| *own == number).map(|(_, name)| name)
+    }
 }
 
 /// One value of an [`Enumeration`].

@@ -73,6 +73,7 @@ impl From<&Refusal> for Kind {
             | Refusal::ProviderInactive { .. }
             | Refusal::AccountUnavailable { .. }
             | Refusal::AccountNotEnrolled { .. }
+            | Refusal::SeatOfOthers { .. }
             | Refusal::OwnerUnknown { .. }
             | Refusal::AssociateUnknown { .. } => Kind::ObjectEntityMismatch,
             Refusal::AlreadyAssigned { .. } => Kind::AlreadyExists,

@@ -28,6 +28,8 @@ pub struct Owner {
     pub in_use: PerType<i64>,
     /// Whether the associate that was asked about holds a seat of those pools.
     pub held: PerType<bool>,
+    /// Whether the caller would get a seat of the type for that associate now, by the seat rules.
+    pub can_assign: PerType<bool>,
 }
 
 /// What a license grants.
@@ -112,15 +114,18 @@ impl Owner {
         } else if *new != self.current {
             Status::NewLicenseAvailable
         } else if let Some(at) = self.current.dates.admin_warning.filter(|at| *at <= now) {
-            return self.warning(at);
+            return self.warning(at, now);
         } else {
             Status::Ok
         };
         (status, String::new())
     }
 
-    fn warning(&self, since: Timestamp) -> (Status, String) {
+    /// The real end has not come: that would be an obstacle.
+    fn warning(&self, since: Timestamp, now: Timestamp) -> (Status, String) {
         let end = match (self.current.dates.expires, self.current.dates.grace) {
+            (Some(at), Some(end)) if at <= now => format!("expired at {at}, and ends at {end}"),
+            (Some(at), None) if at <= now => format!("expired at {at}"),
             (Some(at), _) => format!("expires at {at}"),
             (None, Some(at)) => format!("ends at {at}"),
             (None, None) => format!("needs attention since {since}"),
@@ -150,14 +155,15 @@ impl Owner {
         let over = LicenseType::ALL.into_iter().find(|t| self.numbers(*t, true).new_free < 0);
         if let Some(license_type) = over {
             let Numbers { in_use, new_total, new_free, .. } = self.numbers(license_type, true);
+            let (seats, are) = if in_use == 1 { ("seat", "is") } else { ("seats", "are") };
             return Some(format!(
-                "{in_use} {license_type} seats of {} are in use and the new license has {new_total}. Release {} first.",
+                "{in_use} {license_type} {seats} of {} {are} in use and the new license has {new_total}. Release {} first.",
                 self.name, -new_free
             ));
         }
         if !new.dates.are_ordered() {
             return Some(format!(
-                "The dates of the license of {} are not in order: administrators are warned before it expires, and it expires before it ends. Ask its issuer.",
+                "The dates of the license of {} are not in order: AdminWarningDate comes first, then ExpiryDate, then GraceDate. Ask its issuer for a corrected license.",
                 self.name
             ));
         }
@@ -219,7 +225,11 @@ impl Presented {
     fn differs_from(&self, owner: &Owner) -> Option<&'static str> {
         let terms = owner.issued();
         let text = |sent: &Option<String>, granted: &str| sent.as_ref().is_none_or(|sent| sent == granted);
-        let date = |sent: Option<Option<Timestamp>>, granted| sent.is_none_or(|sent| sent == granted);
+        // Midnight of 1 January 1970 is read as no date, in whatever zone it is midnight: some clients count from there.
+        let is_zero = |at: Timestamp| at.as_second().abs() <= 14 * 60 * 60;
+        let date = |sent: Option<Option<Timestamp>>, granted: Option<Timestamp>| {
+            sent.is_none_or(|sent| sent == granted || sent.is_none() && granted.is_some_and(is_zero))
+        };
         let dates = &terms.dates;
         let same = [
             ("CompanyName", text(&self.company_name, &terms.company_name)),

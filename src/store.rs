@@ -84,6 +84,9 @@ pub trait Store: Send + Sync {
     /// Forgets a module owner: its pools lose their seats, of which none may be in use, and its name and offer go.
     fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>>;
 
+    /// The history of a module, as far as the audit is read for it; `None`: the caller may not know the owner.
+    fn module_history(&self, call: Call, request: HistoryRequest) -> Reply<'_, Result<Option<ModuleHistory>, Refusal>>;
+
     /// Whether calls can be served right now.
     fn ready(&self) -> Reply<'_, ()>;
 }
@@ -180,6 +183,57 @@ pub struct PoolUse {
     pub seats_in_use_max: i32,
     pub starts_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
+}
+
+/// Whose history is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRequest {
+    pub owner_name: String,
+    pub license_type: LicenseType,
+}
+
+/// What became of the pools that an owner has and had of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleHistory {
+    /// As the owner is now.
+    pub owner: Owner,
+    /// The pools that are there, of this type.
+    pub pools: Vec<PoolUse>,
+    /// Newest first.
+    pub events: Vec<PoolEvent>,
+    /// Older events that were not read.
+    pub left_out: i64,
+    /// Whether there are no others than those.
+    pub is_complete: bool,
+}
+
+/// A change of a pool or of one of its seats. It does not say who made it, nor whose seat it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolEvent {
+    /// Number in the audit.
+    pub id: i64,
+    pub at: Timestamp,
+    pub pool_id: i64,
+    pub kind: PoolEventKind,
+    /// Whether a call made the change; else it was made by hand, in SQL.
+    pub by_call: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolEventKind {
+    Created {
+        seats: i64,
+    },
+    /// The number of seats; the same where other columns changed.
+    Changed {
+        from: i64,
+        to: i64,
+    },
+    Deleted,
+    Assigned,
+    Released,
+    /// The seat's product key or license data.
+    SeatChanged,
 }
 
 /// Whose holders are asked for.

@@ -1042,3 +1042,177 @@ INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seat
 -- a credential that the audit would take for the command line
 -- expect: credential.user_name cannot be sql or cli
 INSERT INTO credential (user_name, password_hash, entity_id) SELECT 'CLI', password_hash, entity_id FROM credential LIMIT 1;
+
+
+-- Names that would be others' names, and text that cannot be read.
+
+-- an account with a blank behind its name, beside the one without
+-- expect: account.username must not begin or end with a blank
+INSERT INTO account (username, entity_id) VALUES ('backup01 ', 42);
+
+-- a new account with a blank in front of its name
+-- expect: account.username must not begin or end with a blank
+INSERT INTO account (username, entity_id) VALUES (' newcomer', 42);
+
+-- with a blank of another script
+-- expect: account.username must not begin or end with a blank
+INSERT INTO account (username, entity_id) VALUES ('newcomer' || char(12288), 42);
+
+-- nothing but blanks
+-- expect: account.username must not begin or end with a blank
+INSERT INTO account (username, entity_id) VALUES (char(160), 42);
+
+-- renamed to one
+-- expect: account.username must not begin or end with a blank
+UPDATE account SET username = username || ' ' WHERE id = 4;
+
+-- all at once, hoping that one gets through
+-- expect: account.username must not begin or end with a blank
+UPDATE OR IGNORE account SET username = ' ' || username;
+
+-- a credential that would be called as another
+-- expect: credential.user_name must not begin or end with a blank
+INSERT INTO credential SELECT 'agent ', password_hash, entity_id, 'admin', 1 FROM credential WHERE user_name = 'agent';
+
+-- renamed to one
+-- expect: credential.user_name must not begin or end with a blank
+UPDATE credential SET user_name = ' agent' WHERE user_name = 'operator';
+
+-- a credential that the audit would take for a hand
+-- expect: credential.user_name must not begin or end with a blank
+INSERT INTO credential SELECT 'sql ', password_hash, entity_id, 'admin', 1 FROM credential WHERE user_name = 'agent';
+
+-- a user name that is not UTF-8
+-- expect: account.username is not valid text
+INSERT INTO account (username, entity_id) VALUES (CAST(x'FF41' AS TEXT), 42);
+
+-- an existing one
+-- expect: account.username is not valid text
+UPDATE account SET username = CAST(x'4DFC6C6C6572' AS TEXT) WHERE id = 4;
+
+-- a surrogate
+-- expect: account.username is not valid text
+UPDATE account SET username = CAST(x'EDA080' AS TEXT) WHERE id = 4;
+
+-- a character longer than it needs to be
+-- expect: account.username is not valid text
+UPDATE account SET username = CAST(x'41C1BF' AS TEXT) WHERE id = 4;
+
+-- a character without its end
+-- expect: account.username is not valid text
+UPDATE account SET username = CAST(x'41E282' AS TEXT) WHERE id = 4;
+
+-- an end without its character
+-- expect: account.username is not valid text
+UPDATE account SET username = CAST(x'41C3A480' AS TEXT) WHERE id = 4;
+
+-- what a program wrote for bytes it could not read
+-- expect: account.username is not valid text
+INSERT INTO account (username, entity_id) VALUES ('M' || char(65533) || 'ller', 42);
+
+-- with OR IGNORE
+-- expect: account.username is not valid text
+INSERT OR IGNORE INTO account (username, entity_id) VALUES ('M' || char(65533) || 'ller', 42);
+
+-- a credential's name
+-- expect: credential.user_name is not valid text
+INSERT INTO credential SELECT CAST(x'FF41' AS TEXT), password_hash, entity_id, 'admin', 1 FROM credential WHERE user_name = 'agent';
+
+-- the same, renamed
+-- expect: credential.user_name is not valid text
+UPDATE credential SET user_name = 'operator' || CAST(x'80' AS TEXT) WHERE user_name = 'operator';
+
+-- a hash
+-- expect: credential.password_hash is not valid text
+UPDATE credential SET password_hash = password_hash || CAST(x'FF' AS TEXT);
+
+-- an entity's name
+-- expect: entity.name is not valid text
+INSERT INTO entity (id, name) VALUES (77, CAST(x'436166E9' AS TEXT));
+
+-- the same, renamed
+-- expect: entity.name is not valid text
+UPDATE entity SET name = name || CAST(x'E9' AS TEXT) WHERE id = 42;
+
+-- with something behind a NUL
+-- expect: entity.name is not valid text
+UPDATE entity SET name = 'Contoso' || char(0) || CAST(x'E9' AS TEXT) WHERE id = 42;
+
+-- the other texts of an entity
+-- expect: entity.owner_description is not valid text
+UPDATE entity SET owner_description = CAST(x'F8888080' AS TEXT) WHERE id = 42;
+
+-- its serial number
+-- expect: entity.serial_nr is not valid text
+UPDATE entity SET serial_nr = char(65533) WHERE id = 42;
+
+-- its shop
+-- expect: entity.shop_url is not valid text
+UPDATE entity SET shop_url = 'https://example.com/' || char(65534) WHERE id = 42;
+
+-- the key of a pool
+-- expect: license_pool.product_key is not valid text
+UPDATE license_pool SET product_key = CAST(x'FF' AS TEXT) WHERE id = 1;
+
+-- of a new one
+-- expect: license_pool.product_key is not valid text
+INSERT INTO license_pool (entity_id, license_type, seats_total, product_key) VALUES (42, 'SqlBackup', 1, CAST(x'FF' AS TEXT));
+
+-- the key of a seat
+-- expect: seat.product_key is not valid text
+UPDATE seat SET product_key = CAST(x'FF' AS TEXT) WHERE pool_id = 1 AND seat_no = 1;
+
+-- an offer
+-- expect: license_offer.company_name is not valid text
+UPDATE license_offer SET company_name = CAST(x'FF' AS TEXT) WHERE entity_id = 42;
+
+-- a new offer
+-- expect: license_offer.serial_nr is not valid text
+INSERT INTO license_offer (entity_id, serial_nr) VALUES (421, CAST(x'F4908080' AS TEXT));
+
+-- the name that the history gives a call
+-- expect: seat.last_call is not valid text
+-- ours: not authorized
+UPDATE seat SET account_id = NULL, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 ' || CAST(x'FF' AS TEXT) WHERE pool_id = 1 AND seat_no = 1;
+
+-- and that of a pool
+-- expect: license_pool.last_call is not valid text
+-- ours: not authorized
+UPDATE license_pool SET seats_total = 9, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 ' || CAST(x'FF' AS TEXT) WHERE id = 1;
+
+-- the rules themselves
+-- only: ours
+-- expect: not authorized
+DROP VIEW text_rule;
+
+-- and the blanks
+-- only: ours
+-- expect: not authorized
+DROP VIEW blank;
+
+
+-- Whose a pool is, and was.
+
+-- a creation of others' pool
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, entity_id, license_type)
+    VALUES ('pool-create', 'sql', 1, 5, 3, 4, 43, 'SqlBackup');
+
+-- a deletion of a pool that is there
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, entity_id, license_type)
+    VALUES ('pool-delete', 'sql', 99, 0, 0, 0, 42, 'SqlBackup');
+
+-- a change that names an owner
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, entity_id)
+    VALUES ('pool-change', 'sql', 1, 5, 3, 4, 42);
+
+-- or a type
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, license_type)
+    VALUES ('pool-change', 'sql', 1, 5, 3, 4, 'SqlBackup');
+
+-- another owner, afterwards
+-- expect: audit events cannot be changed
+UPDATE audit_event SET entity_id = 43 WHERE action = 'pool-create';

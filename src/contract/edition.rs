@@ -44,9 +44,8 @@ impl Edition {
         }
     }
 
-    /// The edition whose elements are in a namespace. No namespace: elements go by their local names, as over the Web API.
-    pub fn of_namespace(namespace: Option<&str>) -> Edition {
-        let Some(namespace) = namespace else { return Edition::WebApi };
+    /// The edition whose elements are in a namespace.
+    pub fn of_namespace(namespace: &str) -> Edition {
         Edition::SERVICES.into_iter().find(|edition| edition.namespace() == namespace).unwrap_or(Edition::First)
     }
 }

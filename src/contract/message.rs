@@ -8,10 +8,12 @@ use jiff::Timestamp;
 
 use crate::contract::edition::Edition;
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
+use crate::seats::is_undecoded;
 use crate::soap::envelope::Element;
 use crate::soap::xml::Writer;
 
 /// Values of the fields of one complex type, in its order; `None`: not there.
+#[derive(Clone)]
 pub struct Record {
     of: &'static ComplexType,
     values: Vec<Option<Value>>,
@@ -23,7 +25,7 @@ impl PartialEq for Record {
     }
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Value {
     String(String),
     Int(i32),
@@ -61,6 +63,10 @@ impl Record {
         let at = self.index(field);
         self.values[at] = value;
         self
+    }
+
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        self.values[self.index(field)].as_ref()
     }
 
     pub fn take_string(&mut self, field: &str) -> Option<String> {
@@ -134,6 +140,25 @@ impl Record {
         let mut both = self.fields().zip(other.fields().map(|(_, value)| value));
         both.find_map(|((field, ours), theirs)| {
             (ours.is_some() && theirs.is_some() && ours != theirs).then_some(field.name)
+        })
+    }
+
+    /// Takes the fields that this record lacks from another one of the same type.
+    pub fn completed_by(mut self, other: Record) -> Record {
+        for (own, theirs) in self.values.iter_mut().zip(other.values) {
+            *own = own.take().or(theirs);
+        }
+        self
+    }
+
+    /// The first field, in this record or below it, that holds a text with U+FFFD; see [`is_undecoded`].
+    pub fn undecoded(&self) -> Option<&'static str> {
+        self.fields().find_map(|(field, value)| match value? {
+            Value::String(text) | Value::DateTime(text) => is_undecoded(text).then_some(field.name),
+            Value::Strings(texts) => texts.iter().any(|text| is_undecoded(text)).then_some(field.name),
+            Value::Record(record) => record.undecoded(),
+            Value::Array(records) => records.iter().find_map(Record::undecoded),
+            _ => None,
         })
     }
 
@@ -219,47 +244,128 @@ pub struct ValueError {
     pub at: usize,
 }
 
-/// Reads the children of `element`, as the original service does: in any order; unknown elements and those of other
-/// namespaces are ignored; of a repeated element the first counts; what is missing stays absent.
-///
-/// The namespace tells the edition too; elements of later editions are unknown. No `namespace`: elements go by their local
-/// names alone, in any case.
-pub fn read(element: &Element, of: &'static ComplexType, namespace: Option<&str>) -> Result<Record, ValueError> {
+/// How the elements of a message are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming<'n> {
+    /// By name and namespace. Elements of other namespaces are ignored, as in the ASMX service that clients know.
+    Exact(&'n str),
+    /// The same, but an element that is missing may be in another namespace: NuSOAP and other toolkits write arguments
+    /// without a namespace, and the items of a list in that of the service.
+    Near(&'n str),
+    /// By local name alone, in any case.
+    Local,
+}
+
+impl<'n> Naming<'n> {
+    /// The same for elements of another namespace.
+    fn of(self, namespace: &'n str) -> Naming<'n> {
+        match self {
+            Naming::Exact(_) => Naming::Exact(namespace),
+            Naming::Near(_) => Naming::Near(namespace),
+            Naming::Local => Naming::Local,
+        }
+    }
+
+    fn edition(self) -> Edition {
+        match self {
+            Naming::Exact(namespace) | Naming::Near(namespace) => Edition::of_namespace(namespace),
+            Naming::Local => Edition::WebApi,
+        }
+    }
+
+    fn fits(self, element: &Element, name: &str) -> bool {
+        match self {
+            Naming::Exact(namespace) | Naming::Near(namespace) => element.is(namespace, name),
+            Naming::Local => element.name.eq_ignore_ascii_case(name),
+        }
+    }
+}
+
+/// Reads the children of `element`, as the original service does: in any order; unknown elements are ignored; of a repeated
+/// element the first counts; what is missing stays absent. The namespace tells the edition too; elements of later editions are
+/// unknown.
+pub fn read(element: &Element, of: &'static ComplexType, naming: Naming<'_>) -> Result<Record, ValueError> {
     let mut record = Record::new(of);
-    let edition = Edition::of_namespace(namespace);
+    let edition = naming.edition();
     for child in &element.children {
-        let is_meant = |f: &Field| f.since <= edition && is_named(child, namespace, f.name);
+        let is_meant = |f: &Field| f.since <= edition && naming.fits(child, f.name);
         let Some(at) = of.fields.iter().position(is_meant) else { continue };
         if record.values[at].is_none() {
-            record.values[at] = read_value(child, of.fields[at].kind, namespace)?;
+            record.values[at] = read_value(child, of.fields[at].kind, naming)?;
+        }
+    }
+    if let Naming::Near(namespace) = naming {
+        let missing = |(value, field): &(&mut Option<Value>, &Field)| value.is_none() && field.since <= edition;
+        for (value, field) in record.values.iter_mut().zip(of.fields).filter(missing) {
+            if let Some(child) = neighbours(element, field.name, namespace)?.first() {
+                *value = read_value(child, field.kind, naming)?;
+            }
         }
     }
     Ok(record)
 }
 
-fn is_named(element: &Element, namespace: Option<&str>, name: &str) -> bool {
-    match namespace {
-        Some(namespace) => element.is(namespace, name),
-        None => element.name.eq_ignore_ascii_case(name),
-    }
-}
-
 /// Reads what an element holds; `None` is null.
-pub fn read_value(element: &Element, kind: Kind, namespace: Option<&str>) -> Result<Option<Value>, ValueError> {
+pub fn read_value(element: &Element, kind: Kind, naming: Naming<'_>) -> Result<Option<Value>, ValueError> {
     match kind {
         Kind::Declared(_) => Ok(None),
         _ if kind.is_reference() && element.is_nil() => Ok(None),
-        Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, namespace)?))),
+        Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, naming)?))),
         Kind::Array(of) => {
-            let items = element.children.iter().filter(|c| is_named(c, namespace, of.item.name) && !c.is_nil());
-            Ok(Some(Value::Array(items.map(|item| read(item, of.item, namespace)).collect::<Result<_, _>>()?)))
+            let items = items(element, of.item.name, naming)?.into_iter();
+            Ok(Some(Value::Array(items.map(|item| read(item, of.item, naming)).collect::<Result<_, _>>()?)))
         }
         Kind::Strings => {
-            let namespace = namespace.map(|_| SERIALIZATION_ARRAYS);
-            let items = element.children.iter().filter(|c| is_named(c, namespace, "string") && !c.is_nil());
-            Ok(Some(Value::Strings(items.map(|item| item.text.clone()).collect())))
+            let items = items(element, "string", naming.of(SERIALIZATION_ARRAYS))?;
+            if items.is_empty() && !matches!(naming, Naming::Exact(_)) {
+                only_strings(element)?;
+            }
+            Ok(Some(Value::Strings(items.into_iter().map(|item| item.text.clone()).collect())))
         }
         _ => read_simple(element, kind).map(Some).map_err(|reason| ValueError { reason, at: element.end }),
+    }
+}
+
+/// The items of a list that are not null.
+fn items<'e>(list: &'e Element, name: &str, naming: Naming<'_>) -> Result<Vec<&'e Element>, ValueError> {
+    let mut items: Vec<&Element> = list.children.iter().filter(|child| naming.fits(child, name)).collect();
+    if let Naming::Near(namespace) = naming
+        && items.is_empty()
+    {
+        items = neighbours(list, name, namespace)?;
+    }
+    items.retain(|item| !item.is_nil());
+    Ok(items)
+}
+
+/// Refuses a list that has items, but under another name.
+fn only_strings(list: &Element) -> Result<(), ValueError> {
+    match list.children.iter().find(|child| !child.name.eq_ignore_ascii_case("string")) {
+        None => Ok(()),
+        Some(other) => Err(ValueError {
+            reason: format!(
+                "Element '{}' was not expected inside '{}'. Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.",
+                other.name, list.name
+            ),
+            at: other.end,
+        }),
+    }
+}
+
+/// The children of this name that were meant for `namespace`, where none is in it: all are in the same other one. In
+/// several, it cannot be known which of them are meant.
+fn neighbours<'e>(parent: &'e Element, name: &str, namespace: &str) -> Result<Vec<&'e Element>, ValueError> {
+    let found: Vec<&Element> =
+        parent.children.iter().filter(|child| child.name == name && &*child.namespace != namespace).collect();
+    match found.iter().find(|child| child.namespace != found[0].namespace) {
+        None => Ok(found),
+        Some(other) => Err(ValueError {
+            reason: format!(
+                "Element '{name}' stands in '{}' in several namespaces, and in none of them is it expected. Send it in namespace '{namespace}'.",
+                parent.name
+            ),
+            at: other.end,
+        }),
     }
 }
 
@@ -301,9 +407,10 @@ fn read_int(text: &str) -> Result<i32, &'static str> {
 }
 
 fn read_enumeration(text: &str, of: &'static Enumeration) -> Result<Value, String> {
-    let value = of.values.iter().find(|v| v.name == text);
+    let named = of.values.iter().find(|v| v.name == text).map(|v| v.name);
+    let value = named.or_else(|| of.numbered(text.trim().parse().ok()?));
     value
-        .map(|v| Value::Enumeration(v.name))
+        .map(Value::Enumeration)
         .ok_or_else(|| format!("Instance validation error: '{text}' is not a valid value for {}.", of.name))
 }
 

@@ -25,6 +25,7 @@ use super::{ComplexType, Field, Kind, log_outcome};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::seats::{FieldFault, Refusal};
 use crate::service::{CallContext, Identity, Service};
+use crate::soap::envelope;
 use dates::Dates;
 
 pub use license::LICENSE;
@@ -87,7 +88,7 @@ impl Endpoint {
             return operation.ok_or_else(|| self.explain_unknown(name));
         }
         let here = self.namespace();
-        Err(match Edition::of_namespace(Some(namespace)) {
+        Err(match Edition::of_namespace(namespace) {
             Edition::First => format!(
                 "There is no operation '{name}' of namespace '{namespace}' at this address. Its namespace is '{here}'."
             ),
@@ -156,7 +157,7 @@ impl Operation {
         Operation { documentation, input, output, is_supported: true, changes_seats: false, since, run }
     }
 
-    const fn not_supported(self) -> Operation {
+    pub const fn not_supported(self) -> Operation {
         Operation { is_supported: false, ..self }
     }
 
@@ -209,6 +210,8 @@ pub struct Call {
     pub dates: Dates,
     /// Of the operation's `input`.
     pub arguments: Record,
+    /// How much XML is read from an argument that holds some.
+    pub xml_limits: envelope::Limits,
 }
 
 impl Call {
@@ -229,6 +232,23 @@ impl Call {
         match self.arguments.take_int(name) {
             Some(id) if id < 1 => Err(self.refuse(Refusal::field(name, FieldFault::NotPositive)).await),
             id => self.required(name, id).await,
+        }
+    }
+
+    /// The id of an associate that is only looked at. 0 is the caller's own; `None`: the caller has no account.
+    async fn associate(&mut self, name: &'static str) -> Result<Option<i32>, Error> {
+        match self.arguments.take_int(name) {
+            Some(0) => Ok(self.service.principal(&self.context, &self.identity).await?.associate_id),
+            Some(id) if id < 0 => Err(self.refuse(Refusal::field(name, FieldFault::Negative)).await),
+            id => self.required(name, id).await.map(Some),
+        }
+    }
+
+    /// Refuses a text whose bytes could not be read, wherever it stands in the arguments.
+    async fn require_decoded(&self) -> Result<(), Error> {
+        match self.arguments.undecoded() {
+            Some(name) => Err(self.refuse(Refusal::field(name, FieldFault::Undecoded)).await),
+            None => Ok(()),
         }
     }
 

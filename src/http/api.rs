@@ -24,10 +24,13 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
 use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
-use crate::contract::netserver::web::{self, AGENT, BASE, MEDIA_TYPES, ROUTES, Route, Segment, parameter};
+use crate::contract::netserver::web::{
+    self, AGENT, BASE, FORM_TYPE, MEDIA_TYPES, ROUTES, Route, Segment, TEXT_TYPE, parameter,
+};
 use crate::contract::netserver::{Call, LICENSE, Operation, exception, explain, openapi, swagger};
-use crate::contract::{Field, log_outcome};
+use crate::contract::{Field, Kind, log_outcome};
 use crate::error::{Error, Kind as ErrorKind, Retry};
+use crate::seats::shortened;
 use crate::service::{CallContext, Identity};
 use crate::soap::encoding;
 use negotiation::Format;
@@ -144,7 +147,7 @@ impl Exchange<'_> {
             let kind = ErrorKind::ObjectEntityMismatch;
             return self.error(StatusCode::NOT_FOUND, exception(kind), "There is nothing at this address.");
         };
-        let text = format!("This address takes {allowed}.");
+        let text = format!("This address accepts the methods {allowed}.");
         let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, exception(ErrorKind::NotSupported), &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             response.headers_mut().insert(header::ALLOW, value);
@@ -154,10 +157,19 @@ impl Exchange<'_> {
 
     // Arguments ------------------------------------------------------------------------------------------------------
 
-    /// The arguments of an agent call: members of the one object that is its body.
+    /// The arguments of an agent call: members of the one object that is its body, or parameters of the query.
     async fn object(&self, operation: &'static Operation, body: &mut Option<Body>) -> Result<Record, Refused> {
-        let (text, syntax) = self.text(body).await?;
-        read::object(&text, syntax, operation.input, &self.app.limits.xml).map_err(Refused::Malformed)
+        let (text, syntax) = self.text(body, false).await?;
+        let in_body = read::object(&text, syntax, operation.input, &self.app.limits.xml).map_err(Refused::Malformed)?;
+        let query = self.parts.uri.query().unwrap_or_default();
+        let in_query = read::pairs(query, operation.input).map_err(Refused::Malformed)?;
+        match in_body.differs_from(&in_query) {
+            None => Ok(in_body.completed_by(in_query)),
+            Some(name) => {
+                let text = format!("{name} is in the body and in the query, with different values. Send it once.");
+                Err(Refused::Malformed(text))
+            }
+        }
     }
 
     /// The arguments of a call of the resource, wherever its route has them.
@@ -176,33 +188,45 @@ impl Exchange<'_> {
             }
         }
         if let Some(name) = route.body {
-            let (text, syntax) = self.text(body).await?;
-            let value = read::value(&text, syntax, route.kind(name), &self.app.limits.xml);
+            let (text, syntax) = self.text(body, matches!(route.kind(name), Kind::String)).await?;
+            let value = read::value(&text, syntax, route.argument(name), &self.app.limits.xml);
             arguments = arguments.with_some(name, value.map_err(Refused::Malformed)?);
         } else if route.method == web::Method::Delete && body.as_ref().is_some_and(|body| !body.is_end_stream()) {
             // It is of another path, which takes away less.
-            let text = format!("{} has no body. Whose modules are to be taken away?", route.template());
+            let text = format!(
+                "DELETE {} removes the owner and takes no body, but one was sent. To take modules from a user, put the \
+                 user's id behind the owner.",
+                route.template()
+            );
             return Err(Refused::Malformed(text));
         }
         Ok(arguments)
     }
 
-    /// The body, if its type and charset are taken.
-    async fn text(&self, body: &mut Option<Body>) -> Result<(String, Syntax), Refused> {
+    /// The body, if its type and charset are accepted. `plain_text`: whether it may be one string as it is. An empty body
+    /// needs no type.
+    async fn text(&self, body: &mut Option<Body>, plain_text: bool) -> Result<(String, Syntax), Refused> {
         let codings = self.parts.headers.get_all(header::CONTENT_ENCODING);
         if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(Refused::Coding);
         }
         let body = body.take().unwrap_or_default();
         let bytes = read_body(body, &self.parts.headers, &self.app.limits).await.map_err(Refused::Unread)?;
+        if bytes.is_empty() {
+            return Ok((String::new(), Syntax::Json));
+        }
         let typed = match self.parts.headers.contains_key(header::CONTENT_TYPE) {
             true => ContentType::of(&self.parts.headers).unwrap_or_default(),
-            // What is not said to be anything is what most send.
+            // Without a Content-Type, assume JSON: most clients send it.
             false => ContentType { media_type: MEDIA_TYPES[0].to_owned(), ..ContentType::default() },
         };
-        let syntax = Syntax::of_media_type(&typed.media_type).ok_or(Refused::MediaType)?;
-        let text = encoding::decode(&bytes, typed.charset.as_deref()).ok_or(Refused::Charset)?;
-        Ok((text.into_owned(), syntax))
+        let syntax = Syntax::of_media_type(&typed.media_type).filter(|syntax| plain_text || *syntax != Syntax::Text);
+        let decoded = encoding::decode(&bytes, typed.charset.as_deref());
+        let Some(syntax) = syntax else {
+            let seems = decoded.and_then(|text| Syntax::of_text(&text));
+            return Err(Refused::MediaType { sent: shortened(&typed.media_type), seems, plain_text });
+        };
+        Ok((decoded.ok_or(Refused::Charset)?.into_owned(), syntax))
     }
 
     /// A parameter of the query; names compare without regard to case.
@@ -234,6 +258,7 @@ impl Exchange<'_> {
             identity,
             dates: self.dates(),
             arguments,
+            xml_limits: self.app.limits.xml.clone(),
         };
         match operation.call(call).await {
             Ok(record) => self.result(&record, style),
@@ -311,7 +336,7 @@ impl Exchange<'_> {
         match refused {
             Refused::Malformed(_) if style == Style::Agent => self.invalid(&text),
             Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
-            Refused::MediaType | Refused::Charset | Refused::Coding => {
+            Refused::MediaType { .. } | Refused::Charset | Refused::Coding => {
                 self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text)
             }
             Refused::Unread(unread) => {
@@ -325,8 +350,8 @@ impl Exchange<'_> {
 
     fn unauthorized(&self) -> Response {
         const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"SuperOffice\", charset=\"UTF-8\"");
-        let text = "Nobody is signed in. Send Authorization with a valid user name and password as Basic, or with a ticket \
-            as SOTicket; a ticket ends 6 hours after its last use.";
+        let text = "The caller is not signed in. Send Authorization with a valid user name and password as Basic, or with a \
+            ticket as SOTicket; a ticket ends 6 hours after its last use.";
         let mut response = self.error(StatusCode::UNAUTHORIZED, exception(ErrorKind::InvalidSoapCredentials), text);
         response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
         response
@@ -412,14 +437,31 @@ enum Style {
 enum Refused {
     #[error("{0}")]
     Malformed(String),
-    #[error("The body is of a type that is not taken: send application/json.")]
-    MediaType,
-    #[error("The body is in a charset that is not taken: send UTF-8.")]
+    #[error("Content-Type '{sent}' is not accepted here. {}", advice(*.seems, *.plain_text))]
+    MediaType { sent: String, seems: Option<Syntax>, plain_text: bool },
+    #[error("The charset of the Content-Type is unknown. Send UTF-8.")]
     Charset,
-    #[error("The body is compressed: send it as it is.")]
+    #[error("The body is compressed (Content-Encoding). Send it as it is.")]
     Coding,
     #[error("{0}")]
     Unread(Unread),
+}
+
+/// Which Content-Type to send instead.
+fn advice(seems: Option<Syntax>, plain_text: bool) -> String {
+    match seems {
+        Some(syntax) => {
+            let (name, media_type) = syntax.names();
+            format!("The body looks like {name}: send Content-Type: {media_type}.")
+        }
+        None => {
+            let text = if plain_text { format!(", {TEXT_TYPE}") } else { String::new() };
+            format!(
+                "Send Content-Type: {}, {}{text} or {FORM_TYPE}, whichever the body is.",
+                MEDIA_TYPES[0], MEDIA_TYPES[2]
+            )
+        }
+    }
 }
 
 fn status(kind: ErrorKind) -> StatusCode {

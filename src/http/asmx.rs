@@ -16,7 +16,7 @@ use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
 use crate::contract::edition::Edition;
-use crate::contract::message::{self, Nulls};
+use crate::contract::message::{self, Naming, Nulls};
 use crate::contract::{Answer, Contract, Invocation, Operation};
 use crate::service::{CallContext, Identity};
 use crate::soap::Version;
@@ -134,7 +134,7 @@ fn prepare(
         .header_blocks
         .iter()
         .find(|block| block.is(CONTRACT.namespace, AUTH_HEADER.name))
-        .map(|block| message::read(block, &AUTH_HEADER, Some(CONTRACT.namespace)))
+        .map(|block| message::read(block, &AUTH_HEADER, Naming::Exact(CONTRACT.namespace)))
         .transpose()
         .map_err(unreadable)?
         .map_or(Identity::Nobody, |block| identity(block, context));
@@ -144,7 +144,7 @@ fn prepare(
         // Dispatched by SOAPAction, the body may hold something else; then there is no request.
         .filter(|body| body.is(CONTRACT.namespace, operation.name) && !body.is_nil())
         .and_then(|body| body.children.iter().find(|c| c.is(CONTRACT.namespace, "request") && !c.is_nil()))
-        .map(|request| message::read(request, operation.input, Some(CONTRACT.namespace)))
+        .map(|request| message::read(request, operation.input, Naming::Exact(CONTRACT.namespace)))
         .transpose()
         .map_err(unreadable)?;
     Ok(Call { version, operation, identity, request })

@@ -13,7 +13,7 @@ use super::message::{
 };
 use super::{App, TypedPath, pages};
 use crate::contract::ComplexType;
-use crate::contract::message::{self, Nulls, Record, Value};
+use crate::contract::message::{self, Naming, Nulls, Record, Value};
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::types::{SO_CREDENTIALS, SO_EXCEPTION_INFO, SO_TIME_ZONE};
 use crate::contract::netserver::{
@@ -107,11 +107,12 @@ fn prepare(
         Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault)
     })?;
 
-    let read = |element: &Element, of: &'static ComplexType| {
-        message::read(element, of, Some(&element.namespace)).map_err(|error| Refused::message(version, &error.reason))
+    let read = |element: &Element, of: &'static ComplexType, naming: Naming<'_>| {
+        message::read(element, of, naming).map_err(|error| Refused::message(version, &error.reason))
     };
     let block = |name: &str, of: &'static ComplexType| {
-        header_block(&envelope, endpoint, name).map(|element| read(element, of)).transpose()
+        let read = |element: &Element| read(element, of, Naming::Exact(&element.namespace));
+        header_block(&envelope, endpoint, name).map(read).transpose()
     };
     let ticket = block(CREDENTIALS.name, &SO_CREDENTIALS)?.and_then(|mut block| block.take_string("Ticket"));
     let time_zone = block(TIME_ZONE.name, &SO_TIME_ZONE)?;
@@ -123,7 +124,8 @@ fn prepare(
         context: context.clone(),
         identity: ticket.map_or(Identity::Nobody, |ticket| Identity::of_ticket(&ticket)),
         dates,
-        arguments: read(body, operation.input)?,
+        arguments: read(body, operation.input, Naming::Near(endpoint.namespace()))?,
+        xml_limits: app.limits.xml.clone(),
     };
     Ok((version, operation, call))
 }

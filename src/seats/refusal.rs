@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Held, LicenseType, NAME_CHARS_MAX, Role};
+use super::{Held, LicenseType, NAME_CHARS_MAX, Role, SeatId};
 
 /// What is wrong with one field of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,8 +10,16 @@ pub enum FieldFault {
     Missing,
     Empty,
     TooLong,
+    /// It holds U+FFFD; see [`super::is_undecoded`].
+    Undecoded,
     ControlCharacter,
+    /// It holds U+FFFE or U+FFFF.
+    Noncharacter,
     NotPositive,
+    /// Of an id that may be 0, which is the caller.
+    Negative,
+    /// Of a license or a module that lacks the name by which it is found.
+    Unnamed,
 }
 
 /// Why a call was refused. Its text tells the caller what was found and what would make the call succeed.
@@ -22,11 +30,11 @@ pub enum Refusal {
         "The caller is not signed in: a user name, password or ticket is missing or not valid. Send those of an active credential."
     )]
     CallerUnknown,
-    #[error("The role '{}' of this credential may not do this; '{}' may. Use another credential, or have an administrator raise this one.", .role.name(), .least.name())]
+    #[error("The role '{}' of this credential may not do this; '{}' may. Use another credential, or have an administrator give this one that role.", .role.name(), .least.name())]
     RoleTooLow { role: Role, least: Role },
     #[error("{}", field_text(.field, *.fault))]
     Field { field: &'static str, fault: FieldFault },
-    #[error("{field} holds {found} items; {max} are taken in one call. Send the rest in another.")]
+    #[error("{field} holds {found} items; {max} are accepted in one call. Send the rest in another call.")]
     TooMany { field: &'static str, found: usize, max: usize },
     #[error("Entity {entity_id} does not exist or is not among the entities of this credential. Check {field}.")]
     EntityUnknown { field: &'static str, entity_id: i32 },
@@ -37,28 +45,33 @@ pub enum Refusal {
     )]
     AccountUnavailable { username: String },
     #[error(
-        "User '{username}' is not known, and this service does not enroll users by itself. An administrator adds it to the accounts."
+        "User '{username}' is not known, and this service does not enroll users by itself. An administrator can add it to the accounts."
     )]
     AccountNotEnrolled { username: String },
-    #[error("User '{username}' already holds a {license_type} license (seat {} of pool {}{}). No second one is needed; release it to assign it anew.", .held.seat.seat_no, .held.seat.pool_id, until(.held.expires_at))]
-    AlreadyAssigned { username: String, license_type: LicenseType, held: Held },
-    #[error("Provider entity {provider_entity_id} has no {license_type} license pool{}. An administrator adds one.", not_started(*.starts_at))]
+    /// `held`: which seat, if the caller may know it.
+    #[error("User '{username}' already holds a {license_type} license{}", which(.held.as_ref()))]
+    AlreadyAssigned { username: String, license_type: LicenseType, held: Option<Held> },
+    #[error("Provider entity {provider_entity_id} has no {license_type} license pool{}. An administrator can add one.", not_started(*.starts_at))]
     NoPool { provider_entity_id: i32, license_type: LicenseType, starts_at: Option<Timestamp> },
     #[error(
         "The {license_type} licenses of provider entity {provider_entity_id} expired at {expired_at}. Renew them, or use another provider entity."
     )]
     PoolExpired { provider_entity_id: i32, license_type: LicenseType, expired_at: Timestamp },
-    #[error("All {seats_total} {license_type} seats of provider entity {provider_entity_id} are in use ({pools} {}). Release a seat or add seats to a pool.", if *.pools == 1 { "pool" } else { "pools" })]
+    #[error("{} ({}). {} to a pool.", none_free(*.seats_total, *.license_type, *.provider_entity_id), counted(*.pools as i64, "pool"), if *.seats_total == 0 { "Add seats" } else { "Release a seat or add seats" })]
     NoFreeSeat { provider_entity_id: i32, license_type: LicenseType, seats_total: i64, pools: usize },
     #[error("User '{username}' holds no {license_type} license. Check the user name and the type, or assign one.")]
     NotAssigned { username: String, license_type: LicenseType },
+    #[error(
+        "User '{username}' holds a {license_type} license from another owner, which this credential may not transfer. Use a credential of that owner."
+    )]
+    SeatOfOthers { username: String, license_type: LicenseType },
     #[error("Owner '{}' does not exist or is not among the entities of this credential. Check the name.", shortened(.owner_name))]
     OwnerUnknown { owner_name: String },
     #[error("Associate {id} does not exist or does not belong to the entities of this credential. Check the id.")]
     AssociateUnknown { id: i32 },
     #[error("There is no module '{}'; there are SKRAFTDISKIMAGEV5, SQLBACKUP and EXCHANGEBACKUP.", shortened(.name))]
     ModuleUnknown { name: String },
-    #[error("There are more than {max} owners. Ask for one of them at a time.")]
+    #[error("There are more than {}. Ask for one of them at a time.", counted(*.max as i64, "owner"))]
     TooManyOwners { max: usize },
     /// A license that is not accepted as it stands, or not as the pools stand.
     #[error("{reason}")]
@@ -78,6 +91,11 @@ pub fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
+/// A number and what it counts, in the singular or with an s.
+pub fn counted(number: i64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn field_text(field: &str, fault: FieldFault) -> String {
     match fault {
         FieldFault::Missing => {
@@ -85,16 +103,41 @@ fn field_text(field: &str, fault: FieldFault) -> String {
         }
         FieldFault::Empty => format!("{field} is empty. Send a value."),
         FieldFault::TooLong => format!("{field} is longer than {NAME_CHARS_MAX} characters. Send a shorter one."),
+        FieldFault::Undecoded => {
+            format!("{field} contains U+FFFD: its bytes are not valid in the charset of the message. Send UTF-8.")
+        }
         FieldFault::ControlCharacter => format!("{field} contains a control character. Send it without."),
+        FieldFault::Noncharacter => {
+            format!("{field} contains U+FFFE or U+FFFF, which no text may hold. Send it without.")
+        }
         FieldFault::NotPositive => {
             let what = if field == "AssociateId" { "id of a user" } else { "number of a provider entity" };
             format!("{field} must be 1 or more. Send the {what}.")
         }
+        FieldFault::Unnamed => {
+            let name = if field == "ModuleLicense" { "ModuleName" } else { "OwnerName" };
+            format!("{field} holds no {name}. Send one in its New or its Current.")
+        }
+        FieldFault::Negative => format!("{field} must not be negative. Send the id of a user, or 0 for the caller."),
     }
 }
 
-fn until(expires_at: Option<Timestamp>) -> String {
-    expires_at.map_or_else(String::new, |at| format!(", valid until {at}"))
+/// The seat that is held, as far as the caller may know.
+fn which(held: Option<&Held>) -> String {
+    let Some(held) = held else {
+        return ": it holds one from another owner. No second one is needed.".to_owned();
+    };
+    let until = held.expires_at.map_or_else(String::new, |at| format!(", valid until {at}"));
+    let SeatId { pool_id, seat_no } = held.seat;
+    format!(" (seat {seat_no} of pool {pool_id}{until}). No second one is needed; release it to assign it again.")
+}
+
+fn none_free(seats_total: i64, license_type: LicenseType, provider_entity_id: i32) -> String {
+    match seats_total {
+        0 => format!("Provider entity {provider_entity_id} has no {license_type} seats"),
+        1 => format!("The only {license_type} seat of provider entity {provider_entity_id} is in use"),
+        _ => format!("All {seats_total} {license_type} seats of provider entity {provider_entity_id} are in use"),
+    }
 }
 
 fn not_started(starts_at: Option<Timestamp>) -> String {

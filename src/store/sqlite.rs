@@ -6,9 +6,11 @@
 //! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
 
 mod activate;
+mod assignee;
 mod change;
 mod check;
 mod facts;
+mod history;
 mod look;
 mod modules;
 mod open;
@@ -33,8 +35,8 @@ use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::{
-    Activation, Call, Credential, Details, Holder, HoldersRequest, ModulesRequest, NewTicket, OwnersRequest, PoolUse,
-    Principal, Reply, Store, StoreError,
+    Activation, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, ModuleHistory, ModulesRequest,
+    NewTicket, OwnersRequest, PoolUse, Principal, Reply, Store, StoreError,
 };
 use crate::license::Owner;
 use crate::metrics::Metrics;
@@ -196,6 +198,10 @@ impl Store for SqliteStore {
 
     fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>> {
         self.writer.run(move |connection| activate::remove(connection, &call, &owner_name))
+    }
+
+    fn module_history(&self, call: Call, request: HistoryRequest) -> Reply<'_, Result<Option<ModuleHistory>, Refusal>> {
+        self.read(move |connection| history::history(connection, &call, &request))
     }
 
     fn ready(&self) -> Reply<'_, ()> {

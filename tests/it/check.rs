@@ -150,7 +150,51 @@ const BREACHES: &[Breach] = &[
     Breach {
         without: &["audit_event_delete"],
         sql: "DELETE FROM audit_event WHERE id = 1",
-        told: &["audit events are numbered without gaps: 3 events, the last is number 4"],
+        told: &[
+            "audit events are numbered without gaps: 3 events, the last is number 4",
+            "the creation of a pool says whose it is, and of what type: pool 1 of entity 42, SqlBackup: the audit says nothing",
+        ],
+    },
+    Breach {
+        without: &["audit_event_insert"],
+        sql: "DELETE FROM license_pool WHERE id = 3;
+              INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (3, 43, 'SqlBackup', 1);
+              DROP TRIGGER audit_event_update;
+              UPDATE audit_event SET entity_id = 42 WHERE id = (SELECT max(id) FROM audit_event WHERE action = 'pool-create');
+              CREATE TRIGGER audit_event_update BEFORE UPDATE ON audit_event BEGIN
+                  SELECT RAISE(ABORT, 'audit events cannot be changed');
+              END",
+        told: &[
+            "the creation of a pool says whose it is, and of what type: pool 3 of entity 43, SqlBackup: the audit says entity 42, SqlBackup",
+        ],
+    },
+    Breach {
+        without: &["account_update", "credential_update"],
+        sql: "UPDATE account SET username = 'backup01 ' WHERE id = 2;
+              UPDATE account SET username = char(8239) || 'Müller' WHERE id = 3;
+              UPDATE credential SET user_name = ' operator' WHERE user_name = 'operator'",
+        told: &[
+            "names have no blank at either end: account 2: username is 'backup01 '; a call that says so means 'backup01'",
+            "names have no blank at either end: account 3: username is '\u{202f}Müller'; a call that says so means 'Müller'",
+            "names have no blank at either end: credential of entity 43: user_name is ' operator'; a call that says so means 'operator'",
+        ],
+    },
+    Breach {
+        without: &["account_update", "credential_update", "entity_update", "license_pool_update", "seat_text"],
+        sql: "UPDATE account SET username = CAST(x'FF41' AS TEXT) WHERE id = 3;
+              UPDATE credential SET user_name = CAST(x'EDA080' AS TEXT) WHERE user_name = 'operator';
+              UPDATE entity SET shop_url = 'https://example.com/' || char(65533) WHERE id = 42;
+              UPDATE entity SET name = 'Contoso' || char(0) || 'x' WHERE id = 420;
+              UPDATE license_pool SET product_key = CAST(x'C3A4E282' AS TEXT) WHERE id = 3;
+              UPDATE seat SET product_key = char(65535) WHERE pool_id = 3",
+        told: &[
+            "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF: account 3: username is x'FF41'",
+            "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF: credential of entity 43: user_name is x'EDA080'",
+            "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF: entity 42: shop_url is x'68747470733A2F2F6578616D706C652E636F6D2FEFBFBD'",
+            "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF: entity 420: name is x'436F6E746F736F0078'",
+            "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF: pool 3: product_key is x'C3A4E282'",
+            "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF: seat 1 of pool 3: product_key is x'EFBFBF'",
+        ],
     },
     Breach {
         without: &["pool_resize_insert"],

@@ -42,7 +42,7 @@ fn result(result: &Element) -> (bool, String) {
 const DONE: (bool, String) = (true, String::new());
 
 /// An offer in which everything is new.
-const ALL_NEW: &str = "INSERT INTO license_offer VALUES (42, 'Contoso & Sons <Ltd>', '1010000022', '2097-01-01T00:00:00Z',
+pub const ALL_NEW: &str = "INSERT INTO license_offer VALUES (42, 'Contoso & Sons <Ltd>', '1010000022', '2097-01-01T00:00:00Z',
         '2097-02-01T00:00:00Z', '2097-03-01T00:00:00Z', '2097-04-01T00:00:00Z', '2097-05-01T00:00:00Z');
     INSERT INTO license_offer_module VALUES (42, 'SkraftDiskImageV5', 12), (42, 'SqlBackup', 2), (42, 'ExchangeBackup', 0);";
 
@@ -195,6 +195,74 @@ fn whatever_is_granted_can_be_activated() {
     }
 }
 
+/// Changes of a license that make it another one: what differs then, and one text for another. Of what is there several
+/// times the first is changed, which is in New.
+pub const TAMPERED: &[(&str, &str, &str)] = &[
+    ("CompanyName", "Contoso &amp; Sons", "Contoso &amp; Daughters"),
+    ("CompanyName", "<CompanyName>Contoso", "<CompanyName> Contoso"),
+    ("CompanyName", "<CompanyName>Contoso &amp; Sons &lt;Ltd&gt;", "<CompanyName>"),
+    ("SerialNr", ">1010000022<", ">1010000014<"),
+    ("SerialNr", ">1010000022<", "><"),
+    ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>FABRIKAM<"),
+    ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>NOBODY<"),
+    ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>SUPEROFFICE<"),
+    ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>OUTSIDE<"),
+    ("OwnerName", "<OwnerName>CONTOSO</OwnerName><OwnerDescription>", "<OwnerDescription>"),
+    ("OwnerDescription", ">Contoso Backup &amp; Recovery<", ">Contoso<"),
+    ("NextCheckDate", "2097-01-01T00:00:00Z", "2097-01-01T00:00:01Z"),
+    ("NextCheckDate", "2097-01-01T00:00:00Z", "soon"),
+    ("MaintenanceDate", "2097-02-01T00:00:00Z", "2098-02-01T00:00:00Z"),
+    ("AdminWarningDate", "2097-03-01T00:00:00Z", "2097-03-01T00:00:00+01:00"),
+    ("ExpiryDate", "2097-04-01T00:00:00Z", "0001-01-01T00:00:00"),
+    ("GraceDate", "2097-05-01T00:00:00Z", "9999-12-31T23:59:59.9999999"),
+    ("ExtraFlags", "<ExtraFlags>0<", "<ExtraFlags>1<"),
+    ("LicenseUrl", ">https://shop.example/contoso<", ">https://shop.example/other<"),
+    ("LicenseVersion", "<LicenseVersion>1<", "<LicenseVersion>2<"),
+    ("DeploymentType", "<DeploymentType>0<", "<DeploymentType>1<"),
+    ("ProductType", "<ProductType />", "<ProductType>x</ProductType>"),
+    ("ProductDescription", "<ProductDescription />", "<ProductDescription>x</ProductDescription>"),
+    (
+        "Signature",
+        "</ModuleLicenses><PublicKey xsi:nil=\"true\" /><Signature />",
+        "</ModuleLicenses><Signature>x</Signature>",
+    ),
+    ("ModuleLicenses", "<NumberOfLicenses>12<", "<NumberOfLicenses>13<"),
+    ("ModuleLicenses", "<NumberOfLicenses>2<", "<NumberOfLicenses>1<"),
+    ("ModuleLicenses", "<NumberOfLicenses>0<", "<NumberOfLicenses>-1<"),
+    ("ModuleLicenses", "<NumberOfLicenses>12</NumberOfLicenses>", ""),
+    ("ModuleDescription", ">SQLBACKUP<", ">EXCHANGEBACKUP<"),
+    ("ModuleLicenses", ">SQLBACKUP<", ">SALES<"),
+    ("ModuleLicenses", "<ModuleName>SQLBACKUP</ModuleName>", ""),
+    ("ModuleLicenses", "<ModuleLicenses>", "<ModuleLicenses/><Other>"),
+    (
+        "ModuleLicenses",
+        "<ModuleLicenses>",
+        "<ModuleLicenses><ModuleLicense><ModuleName>SQLBACKUP</ModuleName><NumberOfLicenses>2</NumberOfLicenses></ModuleLicense>",
+    ),
+    ("OwnerName of a module", "<ModuleLicense><OwnerName>CONTOSO<", "<ModuleLicense><OwnerName>FABRIKAM<"),
+    ("ModuleDescription", "<ModuleDescription>SqlBackup<", "<ModuleDescription>x<"),
+    ("ModuleTooltip", "<ModuleTooltip />", "<ModuleTooltip>x</ModuleTooltip>"),
+    ("ModuleVersion", "<ModuleVersion />", "<ModuleVersion>x</ModuleVersion>"),
+    ("LicenseType", ">UserLicense<", ">SiteLicense<"),
+    ("Unrestricted", "<Unrestricted>false<", "<Unrestricted>true<"),
+    ("AllowedUserType", ">InternalAssociate<", ">AnonymousAssociate<"),
+    ("ExtraFlags of a module", "</NumberOfLicenses><ExtraFlags>0<", "</NumberOfLicenses><ExtraFlags>1<"),
+    ("ExtraInfo", "<ExtraInfo />", "<ExtraInfo>set=a,b,c</ExtraInfo>"),
+    ("SortOrder", "<SortOrder>1<", "<SortOrder>9<"),
+    ("IsHidden", "<IsHidden>false<", "<IsHidden>true<"),
+    ("PrerequisiteModuleName", "<PrerequisiteModuleName />", "<PrerequisiteModuleName>x</PrerequisiteModuleName>"),
+    ("Signature of a module", "<Signature /></ModuleLicense>", "<Signature>x</Signature></ModuleLicense>"),
+    ("New", "<New>", "<New xsi:nil=\"true\" /><Other>"),
+    ("New", "<New>", "<New xsi:nil=\"true\">"),
+];
+
+/// A license with such a change.
+pub fn tampered(license: &str, from: &str, to: &str) -> String {
+    assert!(license.contains(from), "no {from} in {license}");
+    let changed = license.replacen(from, to, 1);
+    if to.ends_with("<Other>") { changed.replacen(&from.replace('<', "</"), "</Other>", 1) } else { changed }
+}
+
 #[test]
 fn a_license_that_was_changed_on_the_way_is_refused() {
     let mut tools = Tools::start();
@@ -202,69 +270,8 @@ fn a_license_that_was_changed_on_the_way_is_refused() {
     tools.server.sql(ALL_NEW);
     let license = granted(&tools);
     let before = tools.state();
-    // Of what is there several times the first is changed, which is in New.
-    for (member, from, to) in [
-        ("CompanyName", "Contoso &amp; Sons", "Contoso &amp; Daughters"),
-        ("CompanyName", "<CompanyName>Contoso", "<CompanyName> Contoso"),
-        ("CompanyName", "<CompanyName>Contoso &amp; Sons &lt;Ltd&gt;", "<CompanyName>"),
-        ("SerialNr", ">1010000022<", ">1010000014<"),
-        ("SerialNr", ">1010000022<", "><"),
-        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>FABRIKAM<"),
-        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>NOBODY<"),
-        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>SUPEROFFICE<"),
-        ("OwnerName", "<OwnerName>CONTOSO<", "<OwnerName>OUTSIDE<"),
-        ("OwnerName", "<OwnerName>CONTOSO</OwnerName><OwnerDescription>", "<OwnerDescription>"),
-        ("OwnerDescription", ">Contoso Backup &amp; Recovery<", ">Contoso<"),
-        ("NextCheckDate", "2097-01-01T00:00:00Z", "2097-01-01T00:00:01Z"),
-        ("NextCheckDate", "2097-01-01T00:00:00Z", "soon"),
-        ("MaintenanceDate", "2097-02-01T00:00:00Z", "2098-02-01T00:00:00Z"),
-        ("AdminWarningDate", "2097-03-01T00:00:00Z", "2097-03-01T00:00:00+01:00"),
-        ("ExpiryDate", "2097-04-01T00:00:00Z", "0001-01-01T00:00:00"),
-        ("GraceDate", "2097-05-01T00:00:00Z", "9999-12-31T23:59:59.9999999"),
-        ("ExtraFlags", "<ExtraFlags>0<", "<ExtraFlags>1<"),
-        ("LicenseUrl", ">https://shop.example/contoso<", ">https://shop.example/other<"),
-        ("LicenseVersion", "<LicenseVersion>1<", "<LicenseVersion>2<"),
-        ("DeploymentType", "<DeploymentType>0<", "<DeploymentType>1<"),
-        ("ProductType", "<ProductType />", "<ProductType>x</ProductType>"),
-        ("ProductDescription", "<ProductDescription />", "<ProductDescription>x</ProductDescription>"),
-        (
-            "Signature",
-            "</ModuleLicenses><PublicKey xsi:nil=\"true\" /><Signature />",
-            "</ModuleLicenses><Signature>x</Signature>",
-        ),
-        ("ModuleLicenses", "<NumberOfLicenses>12<", "<NumberOfLicenses>13<"),
-        ("ModuleLicenses", "<NumberOfLicenses>2<", "<NumberOfLicenses>1<"),
-        ("ModuleLicenses", "<NumberOfLicenses>0<", "<NumberOfLicenses>-1<"),
-        ("ModuleLicenses", "<NumberOfLicenses>12</NumberOfLicenses>", ""),
-        ("ModuleDescription", ">SQLBACKUP<", ">EXCHANGEBACKUP<"),
-        ("ModuleLicenses", ">SQLBACKUP<", ">SALES<"),
-        ("ModuleLicenses", "<ModuleName>SQLBACKUP</ModuleName>", ""),
-        ("ModuleLicenses", "<ModuleLicenses>", "<ModuleLicenses/><Other>"),
-        (
-            "ModuleLicenses",
-            "<ModuleLicenses>",
-            "<ModuleLicenses><ModuleLicense><ModuleName>SQLBACKUP</ModuleName><NumberOfLicenses>2</NumberOfLicenses></ModuleLicense>",
-        ),
-        ("OwnerName of a module", "<ModuleLicense><OwnerName>CONTOSO<", "<ModuleLicense><OwnerName>FABRIKAM<"),
-        ("ModuleDescription", "<ModuleDescription>SqlBackup<", "<ModuleDescription>x<"),
-        ("ModuleTooltip", "<ModuleTooltip />", "<ModuleTooltip>x</ModuleTooltip>"),
-        ("ModuleVersion", "<ModuleVersion />", "<ModuleVersion>x</ModuleVersion>"),
-        ("LicenseType", ">UserLicense<", ">SiteLicense<"),
-        ("Unrestricted", "<Unrestricted>false<", "<Unrestricted>true<"),
-        ("AllowedUserType", ">InternalAssociate<", ">AnonymousAssociate<"),
-        ("ExtraFlags of a module", "</NumberOfLicenses><ExtraFlags>0<", "</NumberOfLicenses><ExtraFlags>1<"),
-        ("ExtraInfo", "<ExtraInfo />", "<ExtraInfo>set=a,b,c</ExtraInfo>"),
-        ("SortOrder", "<SortOrder>1<", "<SortOrder>9<"),
-        ("IsHidden", "<IsHidden>false<", "<IsHidden>true<"),
-        ("PrerequisiteModuleName", "<PrerequisiteModuleName />", "<PrerequisiteModuleName>x</PrerequisiteModuleName>"),
-        ("Signature of a module", "<Signature /></ModuleLicense>", "<Signature>x</Signature></ModuleLicense>"),
-        ("New", "<New>", "<New xsi:nil=\"true\" /><Other>"),
-        ("New", "<New>", "<New xsi:nil=\"true\">"),
-    ] {
-        assert!(license.contains(from), "{member}: no {from} in {license}");
-        let changed = license.replacen(from, to, 1);
-        let changed =
-            if to.ends_with("<Other>") { changed.replacen(&from.replace('<', "</"), "</Other>", 1) } else { changed };
+    for (member, from, to) in TAMPERED {
+        let changed = tampered(&license, from, to);
         let mut results = vec![validate(&tools, "admin", &changed)];
         for surface in SURFACES.into_iter().filter(|surface| surface.has("ActivateLicenseInfo")) {
             tools.surface = surface;

@@ -113,8 +113,12 @@ fn expected(edition: Edition) -> Value {
         })),
         "wrong_password": answer(json!({ "AuthenticationSucceeded": false })),
         "system_info": answer(json!({ "SystemInfo": {
+            "License": {
+                "NextCheckDate": ZERO, "MaintenanceDate": ZERO, "AdminWarningDate": ZERO, "ExpiryDate": ZERO,
+                "GraceDate": ZERO, "ExtraFlags": 0, "DeploymentType": 0,
+            },
             "BuildLabel": env!("CARGO_PKG_VERSION"), "AssemblyVersion": env!("CARGO_PKG_VERSION"),
-            "AccumulatedNextCheckDate": "0001-01-01T00:00:00", "FileVersion": env!("CARGO_PKG_VERSION"),
+            "AccumulatedNextCheckDate": ZERO, "FileVersion": env!("CARGO_PKG_VERSION"),
             "Description": "Seatkeeper", "DaysUntilNetServerExpiry": i32::MAX, "BuildType": "Release",
             "DatabaseVersion": 0, "IsUnicode": true, "CompanyId": 0, "IsOnTravel": false, "IsSatellite": false,
         } })),
@@ -151,6 +155,8 @@ fn expected(edition: Edition) -> Value {
     });
     if edition < Edition::Services88 { all } else { with(all, "user_status", answer(json!({ "Response": status }))) }
 }
+
+const ZERO: &str = "0001-01-01T00:00:00";
 
 /// Names of a module, for programs and for people.
 type Module = (&'static str, &'static str);

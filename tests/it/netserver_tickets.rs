@@ -115,7 +115,9 @@ fn who_is_not_signed_in_learns_nothing() {
         ("a long password", "agent", &"x".repeat(5000)),
         ("a long user", &"x".repeat(5000), PASSWORD),
         ("an SQL joke", "' OR 1=1 --", PASSWORD),
-        ("blanks around the user", " agent ", PASSWORD),
+        ("blanks around the user, wrong", " agent ", WRONG),
+        ("a tab behind the user", "agent\t", PASSWORD),
+        ("bytes that could not be read", "agent\u{fffd}", PASSWORD),
         ("the command line", "cli", PASSWORD),
         ("nobody's ticket", &nobodys, ""),
         ("an expired ticket", &expired, ""),
@@ -192,11 +194,18 @@ fn what_stands_behind_the_address_is_told_without_a_word_on_licenses() {
     let body = read(&answer).body.expect("a Body");
     assert_eq!(
         shape(&body),
-        "GetSystemInfoResponse(SystemInfo(TableRight FieldProperties License WarningEnglish WarningResource BranchName \
+        "GetSystemInfoResponse(SystemInfo(TableRight FieldProperties License(CompanyName SerialNr OwnerName OwnerDescription \
+         NextCheckDate MaintenanceDate AdminWarningDate ExpiryDate GraceDate ExtraFlags LicenseUrl LicenseVersion \
+         DeploymentType ProductType ProductDescription ModuleLicenses PublicKey Signature) WarningEnglish WarningResource BranchName \
          BuildLabel AssemblyVersion AccumulatedNextCheckDate FileVersion Description DaysUntilNetServerExpiry BuildType \
          DatabaseVersion IsUnicode CompanyName CompanyId DatabaseType DatabaseMinor DatabaseName IsOnTravel IsSatellite))"
     );
-    assert!(answer.body.contains("<License xsi:nil=\"true\" />"));
+    // A license, so that clients which look into it find one, and nothing in it.
+    let license = at(&body, "SystemInfo/License");
+    for member in &license.children {
+        assert!(["", "0", "0001-01-01T00:00:00"].contains(&member.text.as_str()), "{}", member.name);
+        assert_eq!(member.is_nil(), member.name == "PublicKey", "{}", member.name);
+    }
     for secret in ["Contoso", "CONTOSO", "Fabrikam", "Northwind", "1010000014", "shop.example", "seats.db", "SQLite"] {
         assert!(!answer.body.contains(secret), "{secret}");
     }

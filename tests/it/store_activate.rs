@@ -275,9 +275,9 @@ fn a_license_is_forgotten_when_no_seat_of_it_is_taken() {
         "UPDATE seat SET account_id = 1 WHERE (pool_id, seat_no) IN (VALUES (2, 1), (4, 2));
          INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (10, 42, 'ExchangeBackup', 0);",
     );
-    let in_use = |n| Refusal::License {
+    let in_use = |seats, release| Refusal::License {
         reason: format!(
-            "The license of CONTOSO is in use: {n} of its seats are taken, those of pools that have expired or not started counted too. Release them first."
+            "The license of CONTOSO is in use: {seats} taken, including those of pools that have expired or not started. Release {release} first."
         ),
     };
     let role = |role| Refusal::RoleTooLow { role, least: Role::Admin };
@@ -293,9 +293,9 @@ fn a_license_is_forgotten_when_no_seat_of_it_is_taken() {
     refused("admin", "NOBODY", unknown("NOBODY"));
     refused("admin", "", unknown(""));
     refused("west", "CONTOSO", unknown("CONTOSO"));
-    refused("admin", " contoso", in_use(2));
+    refused("admin", " contoso", in_use("2 of its seats are", "them"));
     licenses.sql("UPDATE seat SET account_id = NULL WHERE pool_id = 4");
-    refused("admin", "CONTOSO", in_use(1));
+    refused("admin", "CONTOSO", in_use("1 of its seats is", "it"));
     licenses.sql("UPDATE seat SET account_id = NULL WHERE pool_id = 2");
 
     let before: i64 = licenses.query("SELECT max(id) FROM audit_event");

@@ -181,7 +181,7 @@ impl Surface {
         assert_eq!(status, Some(answer.status), "{answer:?}");
         match self {
             Surface::Resource(_) if text == "There is no such owner, or no such module of it." => Ok(null("Response")),
-            _ => Err(refusal(exception, text, "Nobody is signed in. Send Authorization with ")),
+            _ => Err(refusal(exception, text, "The caller is not signed in. Send Authorization with ")),
         }
     }
 
@@ -454,7 +454,8 @@ pub fn lines(element: &Element) -> Vec<String> {
 // License tools ------------------------------------------------------------------------------------------------------
 
 /// Operations that change something.
-const CHANGING: [&str; 5] = [
+const CHANGING: [&str; 6] = [
+    "AddLicenseFromFile",
     "AssignThirdPartyLicenses",
     "UnassignThirdPartyLicenses",
     "ActivateLicenseInfo",

@@ -308,7 +308,7 @@ fn every_call_is_in_the_log_under_the_id_of_its_answer() {
             "done",
             "operation=\"AssignThirdPartyLicenses\"",
         ),
-        (ask("GET /api/v1/License/CONTOSO/0", ""), 400, "AssociateId", "code=\"InvalidInputParameters\""),
+        (ask("GET /api/v1/License/CONTOSO/-1", ""), 400, "AssociateId", "code=\"InvalidInputParameters\""),
         (
             ask("POST /api/v1/Agents/License/GetShopUrl", "{\u{1b}"),
             400,

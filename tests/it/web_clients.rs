@@ -73,6 +73,7 @@ fn calls_of_the_license_agent(server: &Server, sign_in: Json) {
     assert_eq!(seats(server), "10/0 5/1 7/0");
     activates(&mut agent, server);
     assert_eq!(seats(server), "12/0 2/1 0/0");
+    reads_files_and_history(&mut agent);
     removes(&mut agent);
     is_refused(&mut agent);
     assert_eq!(seats(server), "12/0 2/1 0/0");
@@ -216,6 +217,22 @@ fn activates(agent: &mut LicenseAgent, server: &Server) {
     );
 }
 
+/// A file, and the history of a module.
+fn reads_files_and_history(agent: &mut LicenseAgent) {
+    const GET: &str = "getLicenseFromLicenseServerAsync";
+    for call in ["getLicenseFromFileAsync", "addLicenseFromFileAsync"] {
+        let bad = agent.result(call, json!(["<License/>"]));
+        assert_eq!(bad["canBeActivated"], false, "{call}");
+        assert!(bad["reason"].as_str().is_some_and(|reason| reason.contains("'License'")), "{call}: {bad}");
+    }
+    let history = json!([{ "result_of": GET }, { "result_of": GET, "at": ["extendedModuleLicenses", 0] }]);
+    let history = agent.result("getModuleLicenseHistoryFromLicenseServerAsync", history);
+    assert!(
+        history.as_str().is_some_and(|text| text.starts_with("Module SKRAFTDISKIMAGEV5 of CONTOSO: ")),
+        "{history}"
+    );
+}
+
 fn removes(agent: &mut LicenseAgent) {
     assert_eq!(agent.result("removeLicenseFromDBAsync", json!(["CONTOSO"]))["succeeded"], false, "a seat is in use");
     assert_eq!(agent.result("removeLicenseFromDBAsync", json!(["FABRIKAM"]))["succeeded"], true);
@@ -225,12 +242,7 @@ fn removes(agent: &mut LicenseAgent) {
 
 /// What the service does not do, and what the client knows and the service never heard of.
 fn is_refused(agent: &mut LicenseAgent) {
-    const GET: &str = "getLicenseFromLicenseServerAsync";
-    let history = json!([{ "result_of": GET }, { "result_of": GET, "at": ["extendedModuleLicenses", 0] }]);
     for (call, arguments, code, status, error_type) in [
-        ("getLicenseFromFileAsync", json!(["<License/>"]), "ERR_BAD_RESPONSE", 501, "SoNotSupportedException"),
-        ("addLicenseFromFileAsync", json!(["<License/>"]), "ERR_BAD_RESPONSE", 501, "SoNotSupportedException"),
-        ("getModuleLicenseHistoryFromLicenseServerAsync", history, "ERR_BAD_RESPONSE", 501, "SoNotSupportedException"),
         ("saveCentralLicenseAsync", json!([[]]), "ERR_BAD_RESPONSE", 501, "SoNotSupportedException"),
         ("getFencingInfoAsync", json!([]), "ERR_BAD_REQUEST", 404, "SoNotFoundException"),
     ] {
@@ -560,7 +572,7 @@ fn puts_and_deletes(sdk: &mut Sdk, server: &Server) {
 
     assert_eq!(sdk.call("License", "delete", json!(["FABRIKAM"])), 200);
     assert_eq!(sdk.get("FABRIKAM")["ErrorType"], "SoNotFoundException");
-    assert_eq!(sdk.call("License", "create", json!(["<License/>"]))["ErrorType"], "SoNotSupportedException");
+    assert_eq!(sdk.call("License", "create", json!(["<License/>"]))["CanBeActivated"], false);
 }
 
 /// What is created below the name of an agent is a call.
@@ -583,13 +595,10 @@ fn creates_agent_calls(sdk: &mut Sdk, server: &Server) {
     assert_eq!(agent("GetLicenseFromDB", json!({}))["Message"], "The request is invalid.");
     let of_anna = json!({ "AssociateId": 101, "ModuleOwner": "CONTOSO", "ModuleLicenseNames": ["SQLBACKUP"] });
     assert_eq!(agent("UnassignThirdPartyLicenses", of_anna), json!([]));
-    for (operation, error_type) in [
-        ("GetLicenseFromFile", "SoNotSupportedException"),
-        ("AddLicenseFromFile", "SoNotSupportedException"),
-        ("GetFencingInfo", "SoNotFoundException"),
-    ] {
-        assert_eq!(agent(operation, json!({ "FileContent": "<License/>" }))["ErrorType"], error_type, "{operation}");
+    for operation in ["GetLicenseFromFile", "AddLicenseFromFile"] {
+        assert_eq!(agent(operation, json!({ "FileContent": "<License/>" }))["CanBeActivated"], false, "{operation}");
     }
+    assert_eq!(agent("GetFencingInfo", json!({}))["ErrorType"], "SoNotFoundException");
 }
 
 #[test]

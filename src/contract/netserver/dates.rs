@@ -99,8 +99,9 @@ impl Dates {
         }
     }
 
-    /// Reads an xs:dateTime; `None`: it is not one, `Some(None)`: it is the zero date, which any time of the year 1 is,
-    /// since callers shift it. Without an offset it is in the caller's zone: of a time that comes twice the first is
+    /// Reads an xs:dateTime; `None`: it is not one, `Some(None)`: it is no date. That is any time of the year 1, since callers
+    /// shift the zero date, and the beginning of 1970, which is the zero of clients that count from there: as that instant
+    /// or as midnight of any zone. Without an offset it is in the caller's zone: of a time that comes twice the first is
     /// meant, and one that is skipped is as much later. What comes after the last timestamp, such as .NET's maximum, is
     /// that timestamp.
     pub fn parse(&self, text: &str) -> Option<Option<Timestamp>> {
@@ -117,11 +118,16 @@ impl Dates {
             Some(offset) => offset.to_timestamp(local),
             None => self.zone().rules().to_timestamp(local),
         };
+        if local == EPOCH || at.as_ref().is_ok_and(|at| *at == Timestamp::UNIX_EPOCH) {
+            return Some(None);
+        }
         // Of the last second callers hand back as much of the fraction as they can hold.
         let at = at.ok().filter(|at| at.as_second() < Timestamp::MAX.as_second());
         Some(Some(at.unwrap_or(Timestamp::MAX)))
     }
 }
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Without what is less than a tick of .NET, a tenth of a microsecond.
 fn in_ticks(at: Timestamp) -> Timestamp {
@@ -536,6 +542,23 @@ mod tests {
             .chain(["0000-01-01T00:00:00", "-0001-01-01T00:00:00Z", " -4713-11-24T12:00:00 "])
         {
             assert_eq!(Dates::of_header("US-NY").parse(zero), Some(None), "{zero}");
+        }
+        for (header, zero) in [
+            ("", "1970-01-01T00:00:00"),
+            ("", "1970-01-01T00:00:00Z"),
+            ("", "1970-01-01T00:00:00.000Z"),
+            ("", "1970-01-01T00:00:00+01:00"),
+            ("", "1970-01-01T01:00:00+01:00"),
+            ("", "1969-12-31T19:00:00-05:00"),
+            ("US-NY", "1970-01-01T00:00:00"),
+            ("US-NY", "1969-12-31T19:00:00"),
+        ] {
+            assert_eq!(Dates::of_header(header).parse(zero), Some(None), "{header} {zero}");
+        }
+        for (header, date) in
+            [("", "1970-01-01T00:00:01Z"), ("US-NY", "1970-01-01T01:00:00"), ("", "1969-12-31T23:59:59Z")]
+        {
+            assert!(matches!(Dates::of_header(header).parse(date), Some(Some(_))), "{header} {date}");
         }
     }
 

@@ -1,6 +1,10 @@
 //! License.svc: the operations on licenses, and how a license is told: the one way from what the store knows to the
 //! vendor's carriers.
 
+mod file;
+mod history;
+
+use super::dates::Dates;
 use super::types::{
     ARRAY_OF_EXTENDED_LICENSE_INFO, ARRAY_OF_LICENSE_OWNER, ARRAY_OF_MODULE_LICENSE_LINK,
     ARRAY_OF_SELECTABLE_MDO_LIST_ITEM, CHECK_LICENSE_STATUS_RESULT, EXTENDED_LICENSE_INFO, EXTENDED_MODULE_LICENSE,
@@ -21,13 +25,14 @@ pub static LICENSE: Contract =
 
 /// An operation whose answer holds one `Response`.
 macro_rules! operation {
-    ($name:literal, [$($argument:expr),*] -> $response:expr, $run:ident, $documentation:literal) => {{
+    ($name:literal, [$($argument:expr),*] -> $response:expr, $run:path, $documentation:literal) => {{
         static OUTPUT: ComplexType = ComplexType {
             name: concat!($name, "Response"),
             fields: &[Field::new("Response", $response)],
         };
         Operation::new($documentation, &ComplexType { name: $name, fields: &[$($argument),*] }, &OUTPUT, |call| {
             Box::pin(async {
+                call.require_decoded().await?;
                 let Response { value, refused } = $run(call).await?.into();
                 Ok(Done { answer: Record::new(&OUTPUT).with_some("Response", value), refused })
             })
@@ -50,44 +55,44 @@ impl From<Option<Value>> for Response {
 /// In the order of the published document.
 static OPERATIONS: &[Operation] = &[
     operation!("GetLicenseForAllOwnersFromDB", [] -> Kind::Array(&ARRAY_OF_EXTENDED_LICENSE_INFO),
-        get_license_for_all_owners_from_db, "Gets the licenses in force of all owners, with usage."),
+        get_license_for_all_owners_from_db, "Gets the licenses of all owners that are in force, with usage."),
     operation!("GetLicenseFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         get_license_from_license_server, "Gets the license of an owner: in force, as its issuer grants it now, and with usage."),
     operation!("GetModuleLicenseHistoryFromLicenseServer", [LICENSE_INFO_ARGUMENT, MODULE_LICENSE_ARGUMENT] -> Kind::String,
-        not_supported, "Gets a text on the history of a module. Not supported.").not_supported(),
+        history::get_module_license_history, "Gets the history of a module as text: its pools, and how many seats were assigned and released."),
     operation!("ValidateLicenseInfo", [LICENSE_INFO_ARGUMENT] -> Kind::Complex(&LICENSE_RESULT),
-        validate_license_info, "Says whether a license can be activated as it stands."),
+        validate_license_info, "Checks whether a license can be activated as it is."),
     operation!("ActivateLicenseInfo", [NEW_LICENSE] -> Kind::Complex(&LICENSE_RESULT),
-        activate_license_info, "Puts what the issuer grants into force: the pools follow it. Needs the role admin."),
+        activate_license_info, "Activates the license that the issuer grants: the pools are changed to match it. Needs the role admin."),
     operation!("GetLicenseStatusFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&CHECK_LICENSE_STATUS_RESULT),
-        get_license_status_from_license_server, "Says how the license of an owner is, according to its issuer."),
+        get_license_status_from_license_server, "Gets the status of an owner's license, according to its issuer."),
     operation!("GetLicenseFromDB", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         get_license_from_db, "Gets the license of an owner that is in force, with usage."),
     operation!("GetUserAndInstallationLicenceStatus", [ASSOCIATE_ID] -> Kind::Complex(&USER_AND_INSTALLATION_LICENCE_STATUS),
-        get_user_and_installation_licence_status, "Gets the dates of the license that a user is under, and the modules that the user holds.")
+        get_user_and_installation_licence_status, "Gets the dates of the license that a user is under, and the modules that the user holds; 0 is the caller.")
         .since(Edition::Services88),
     operation!("ChangeSerialNumber", [NEW_COMPANY_NAME, NEW_SERIAL_NUMBER] -> Kind::Complex(&LICENSE_RESULT),
-        change_serial_number, "Activates what the issuer offers to this company under this serial number. Needs the role admin."),
+        change_serial_number, "Activates every license that the issuer offers to this company under this serial number. Needs the role admin."),
     operation!("GetUserLicenses", [ASSOCIATE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
-        get_user_licenses, "Gets the modules that a user holds or can be assigned, by owner."),
+        get_user_licenses, "Gets the modules that a user holds or can be assigned, by owner; 0 is the caller."),
     operation!("GetSatelliteLicenses", [SATELLITE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
         get_satellite_licenses, "Gets the modules of a site, by owner; 0 is the central database, and there are no others."),
     operation!("RemoveLicenseFromDB", [MODULE_OWNER] -> Kind::Complex(&LICENSE_RESULT),
-        remove_license_from_db, "Forgets an owner and its license, of which no seat may be in use. Needs the role admin."),
+        remove_license_from_db, "Removes an owner and its license, if none of its seats is in use. Needs the role admin."),
     operation!("GetLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
-        not_supported, "Reads a license file. Not supported.").not_supported(),
+        file::get_license_from_file, "Reads a license file: what it grants, what is in force, and whether it can be activated."),
     operation!("GetShopUrl", [OWNER_NAME] -> Kind::String,
         get_shop_url, "Gets the address of an owner's shop."),
     operation!("GetUserLicensesMDOList", [] -> Kind::Array(&ARRAY_OF_SELECTABLE_MDO_LIST_ITEM),
-        get_user_licenses_mdo_list, "Gets all user licenses as a tree: the owners, below each its modules."),
+        get_user_licenses_mdo_list, "Gets all user licenses as a tree: the owners, and below each owner its modules."),
     operation!("GetModuleLicenseFromDB", [OWNER_NAME, MODULE_NAME] -> Kind::Complex(&MODULE_LICENSE),
         get_module_license_from_db, "Gets one module of an owner."),
     operation!("AddLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
-        not_supported, "Reads a license file and activates it. Not supported.").not_supported(),
+        file::add_license_from_file, "Reads a license file and activates its license, if the issuer grants it. Needs the role admin."),
     operation!("GetThirdPartyLicenseAssignments", [ASSOCIATE_ID, MODULE_OWNER] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
-        get_third_party_license_assignments, "Gets the modules of an owner that a user holds."),
+        get_third_party_license_assignments, "Gets the modules of an owner that a user holds; 0 is the caller."),
     operation!("AssignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
-        assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user holds then. Needs the role agent.").changes_seats(),
+        assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user then holds. Needs the role agent.").changes_seats(),
     operation!("UnassignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
         unassign_third_party_licenses, "Takes modules of an owner from a user, and gets those that the user still holds. Needs the role admin.").changes_seats(),
     operation!("GetCentralLicense", [] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
@@ -185,8 +190,10 @@ async fn get_user_and_installation_licence_status(mut call: Call) -> Result<Opti
 
 /// The nearest first.
 async fn owners_of_associate(call: &mut Call) -> Result<Vec<Owner>, Error> {
-    let associate_id = call.required_id("AssociateId").await?;
-    owners(call, Owners::OfAssociate, Some(associate_id)).await
+    match call.associate("AssociateId").await? {
+        Some(associate_id) => owners(call, Owners::OfAssociate, Some(associate_id)).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 async fn get_satellite_licenses(mut call: Call) -> Result<Option<Value>, Error> {
@@ -230,8 +237,8 @@ async fn get_user_licenses_mdo_list(call: Call) -> Result<Option<Value>, Error> 
 }
 
 async fn get_third_party_license_assignments(mut call: Call) -> Result<Option<Value>, Error> {
-    let associate_id = call.required_id("AssociateId").await?;
-    let owner = owner(&mut call, "ModuleOwner", Some(associate_id)).await?;
+    let associate_id = call.associate("AssociateId").await?;
+    let owner = owner(&mut call, "ModuleOwner", associate_id).await?;
     Ok(Some(owner.map_or(Value::Array(Vec::new()), |owner| held_links(&owner))))
 }
 
@@ -306,20 +313,23 @@ async fn remove_license_from_db(mut call: Call) -> Result<Response, Error> {
     license_result(call.service.remove_license(&call.context, &call.identity, owner_name).await)
 }
 
-async fn not_supported(mut call: Call) -> Result<Option<Value>, Error> {
+pub async fn not_supported(mut call: Call) -> Result<Option<Value>, Error> {
     // Nobody looks at them, and to see who calls takes a while.
     call.arguments = Record::new(call.arguments.of());
     Err(call.refuse(Refusal::NotSupported).await)
 }
 
+/// Whether an error is told in the answer of an operation on a license, and not by an exception.
+fn is_answer(error: &Error) -> bool {
+    use ErrorKind::{InvalidInputParameters, LicenseNotAccepted, ObjectEntityMismatch};
+    matches!(error.kind, LicenseNotAccepted | ObjectEntityMismatch | InvalidInputParameters)
+}
+
 /// A license that is not accepted is an answer, not an exception.
 fn license_result(outcome: Result<(), Error>) -> Result<Response, Error> {
-    use ErrorKind::{InvalidInputParameters, LicenseNotAccepted, ObjectEntityMismatch};
     let refused = match outcome {
         Ok(()) => None,
-        Err(error) if matches!(error.kind, LicenseNotAccepted | ObjectEntityMismatch | InvalidInputParameters) => {
-            Some(error)
-        }
+        Err(error) if is_answer(&error) => Some(error),
         Err(error) => return Err(error),
     };
     let record = Record::new(&LICENSE_RESULT)
@@ -342,7 +352,7 @@ fn presented(call: &Call, mut license: Record) -> Result<Presented, String> {
     let owner_name = new.take_string("OwnerName");
     let mut date = |name: &'static str| match new.take_date_time(name) {
         None => Ok(None),
-        Some(text) => call.dates.parse(&text).map(Some).ok_or_else(|| format!("{name} of New is no date.")),
+        Some(text) => call.dates.parse(&text).map(Some).ok_or_else(|| format!("{name} of New is not a date-time.")),
     };
     let dates = PresentedDates {
         next_check: date("NextCheckDate")?,
@@ -418,6 +428,20 @@ fn license_info(call: &Call, owner: &Owner, terms: &Terms) -> Record {
         .with("ModuleLicenses", Value::Array(modules.collect()))
 }
 
+/// A license that says nothing, for those who may not know one.
+pub(super) fn empty_license_info(dates: Dates) -> Record {
+    LICENSE_INFO.fields.iter().fold(Record::new(&LICENSE_INFO), |record, field| {
+        let value = match field.kind {
+            Kind::String => Some(string("")),
+            Kind::Int => Some(int(0)),
+            Kind::DateTime => Some(Value::DateTime(dates.text(None))),
+            Kind::Array(_) => Some(Value::Array(Vec::new())),
+            _ => None,
+        };
+        record.with_some(field.name, value)
+    })
+}
+
 /// The members of a license that are alike in all of them.
 fn said_of_any_license() -> Record {
     Record::new(&LICENSE_INFO)
@@ -481,7 +505,7 @@ fn link(owner: &Owner, license_type: LicenseType) -> Record {
         .with("Unrestricted", Value::Boolean(false))
         .with("Total", int(numbers.total))
         .with("Tooltip", string(tooltip(owner, license_type)))
-        .with("CanAssign", Value::Boolean(owner.active && !held && numbers.free > 0))
+        .with("CanAssign", Value::Boolean(owner.can_assign[license_type.index()]))
         .with("Free", int(numbers.free))
         .with("InUse", int(numbers.in_use))
         .with("IsHidden", Value::Boolean(false))

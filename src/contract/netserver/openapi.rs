@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value as Json, json};
 
 use super::web::{
-    AGENT, BASE, FORM_TYPE, MEDIA_TYPES, Method, OPENAPI, RESOURCE, ROUTES, Route, SWAGGER, Segment, parameter,
+    AGENT, BASE, FORM_TYPE, MEDIA_TYPES, Method, OPENAPI, RESOURCE, ROUTES, Route, SWAGGER, Segment, TEXT_TYPE,
+    parameter,
 };
 use super::{LICENSE, Operation};
 use crate::contract::edition::Edition;
@@ -49,15 +50,15 @@ pub(super) fn document() -> Json {
             "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The licenses of module owners: what is in force, what the issuer grants, who holds a seat. \
-                The operations of License.svc as agent calls, and most of them as a resource. Paths, and names of members \
-                in requests, are taken in any case.",
+                The operations of License.svc as agent calls, and most of them as a resource. Paths and the names of \
+                members in requests are accepted in any case.",
         },
         "servers": [{ "url": SERVER_URL }],
         "security": [{ "Basic": [] }, { "SoTicket": [] }, { "Bearer": [] }],
         "tags": [
             { "name": AGENT_TAG, "description": "Agent calls. One that finds nothing answers null." },
-            { "name": RESOURCE_TAG, "description": "The resource. What is not there is 404." },
-            { "name": SERVICE_TAG, "description": "What is here. Needs no sign-in." },
+            { "name": RESOURCE_TAG, "description": "The resource. What is unknown is 404." },
+            { "name": SERVICE_TAG, "description": "Versions, addresses and this document. Needs no sign-in." },
         ],
         "paths": paths,
         "components": {
@@ -88,8 +89,8 @@ fn paths(schemas: &mut Schemas) -> Map<String, Json> {
     let mut paths = Map::new();
     let texts = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
     for (path, id, summary, answer) in [
-        ("/api", "api_Versions", "Says which versions are here", texts()),
-        (BASE, "v1_Operations", "Says what is called where: addresses, their methods, and what they do", {
+        ("/api", "api_Versions", "Lists the versions of this API", texts()),
+        (BASE, "v1_Operations", "Lists the addresses, their methods, and what they do", {
             json!({ "type": "object", "additionalProperties": texts() })
         }),
         (&format!("{BASE}/{OPENAPI}"), "v1_OpenApi", "Gets this document, as OpenAPI 3.1", json!({ "type": "object" })),
@@ -138,7 +139,7 @@ fn public(id: &str, summary: &str, answer: &Json) -> Json {
         "operationId": id,
         "summary": summary,
         "security": [],
-        "responses": { "200": { "description": "What was asked for.", "content": content(JSON_TYPE, answer) } },
+        "responses": { "200": { "description": "Done.", "content": content(JSON_TYPE, answer) } },
     })
 }
 
@@ -161,7 +162,7 @@ fn agent_call(operation: &Operation, schemas: &mut Schemas) -> Json {
 fn agent_body(operation: &Operation, schemas: &mut Schemas) -> Json {
     let fields = operation.input.fields;
     let is_required = fields.iter().any(is_required);
-    let schema = schemas.arguments(operation.input);
+    let schema = schemas.arguments(operation);
     // Where nothing is needed, null will do.
     let mut content = content(MEDIA_TYPES, &if is_required { schema.clone() } else { or_null(schema.clone()) });
     // Only simple values can be in a form.
@@ -192,12 +193,18 @@ fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
     let answer = schemas.answer(operation, false);
     let mut call = head(operation, RESOURCE_TAG, &format!("v1License_{}", operation.name()));
     let query = route.query.iter().map(|name| {
-        json!({ "name": parameter(name), "in": "query", "required": true, "schema": argument(name, route.kind(name)) })
+        let schema = argument(operation, name, route.kind(name));
+        json!({ "name": parameter(name), "in": "query", "required": true, "schema": schema })
     });
-    call["parameters"] = query.chain([shared("parameters", "Select"), shared("parameters", "TimeZone")]).collect();
+    // Those of the path are there for all of its methods, and a change may accept less.
+    let in_path = if operation.changes_seats { path_parameters(route) } else { Vec::new() };
+    let shared_ones = [shared("parameters", "Select"), shared("parameters", "TimeZone")];
+    call["parameters"] = query.chain(in_path).chain(shared_ones).collect();
     if let Some(name) = route.body {
-        let schema = argument(name, route.kind(name));
-        call["requestBody"] = json!({ "required": true, "content": content(VALUE_TYPES, &schema) });
+        let schema = argument(operation, name, route.kind(name));
+        let text = Some(TEXT_TYPE).filter(|_| matches!(route.kind(name), Kind::String));
+        call["requestBody"] =
+            json!({ "required": true, "content": content(VALUE_TYPES.into_iter().chain(text), &schema) });
     }
     let refusals = REFUSALS.iter().filter(|refusal| match refusal.status {
         "400" => refusal.name == BAD_REQUEST,
@@ -222,10 +229,10 @@ fn path_parameters(route: &Route) -> Vec<Json> {
         Segment::Literal(_) => None,
     });
     let parameters = arguments.map(|(at, name)| {
-        let mut schema = argument(name, route.kind(name));
+        let mut schema = argument(route.operation(), name, route.kind(name));
         if matches!(route.kind(name), Kind::String) && ROUTES.iter().any(|other| takes_ints(other, route, at)) {
             schema["pattern"] = json!(NO_INT);
-            schema["description"] = json!("Not a number: with one the path is another.");
+            schema["description"] = json!("Not a number: a number is the id of an associate.");
         }
         json!({ "name": parameter(name), "in": "path", "required": true, "schema": schema })
     });
@@ -261,11 +268,16 @@ const NO_BLANKS: &str = r"\S";
 /// Some character that no int has.
 const NO_INT: &str = r"[^\s0-9+-]";
 
-/// A simple argument, wherever it stands.
-fn argument(name: &str, kind: Kind) -> Json {
+/// A simple argument of an operation, wherever it stands.
+fn argument(operation: &Operation, name: &str, kind: Kind) -> Json {
     let mut schema = match kind {
         Kind::Int => {
-            let minimum = if OPTIONAL.contains(&name) { i32::MIN } else { 1 };
+            let minimum = match name {
+                _ if OPTIONAL.contains(&name) => i32::MIN,
+                // 0 is the caller, who is only looked at.
+                "AssociateId" if !operation.changes_seats => 0,
+                _ => 1,
+            };
             json!({ "type": "integer", "format": "int32", "minimum": minimum, "maximum": i32::MAX })
         }
         Kind::Strings => {
@@ -283,6 +295,7 @@ fn argument(name: &str, kind: Kind) -> Json {
         "ModuleLicenseNames" => json!([LicenseType::SqlBackup.module_name()]),
         "NewCompanyName" => json!("Contoso"),
         "NewSerialNumber" => json!("1010000014"),
+        "FileContent" => json!("<LicenseInfo><OwnerName>CONTOSO</OwnerName></LicenseInfo>"),
         _ => return schema,
     };
     schema["examples"] = json!([example]);
@@ -306,14 +319,18 @@ const INVALID_REQUEST: &str = "InvalidRequest";
 const BAD_REQUEST: &str = "BadRequest";
 const NOT_IMPLEMENTED: &str = "501";
 static REFUSALS: [Refusal; 14] = [
-    refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
-    refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
-    refusal("401", "Unauthorized", "Nobody is signed in: no or wrong credentials, or a ticket that has ended."),
+    refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or not valid."),
+    refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or not valid."),
+    refusal(
+        "401",
+        "Unauthorized",
+        "The caller is not signed in: no credentials, wrong ones, or a ticket that has ended.",
+    ),
     refusal("403", "Forbidden", "The role of the credential may not do this."),
-    refusal("404", "NotFound", "Not there, or not among what the credential may know."),
-    refusal("405", "MethodNotAllowed", "What should be an int is none, or none of 32 bits: the path is another."),
+    refusal("404", "NotFound", "Unknown, or not among the entities of the credential."),
+    refusal("405", "MethodNotAllowed", "The id in the path is not an integer of 32 bits, so this is another path."),
     refusal("408", "RequestTimeout", "The body did not arrive in time."),
-    refusal("409", "Conflict", "The licenses do not allow it as they are."),
+    refusal("409", "Conflict", "The state of the licenses does not allow it."),
     refusal("413", "ContentTooLarge", "The body is too large."),
     refusal("415", "UnsupportedMediaType", "The body is of a media type, or in a charset, that is not taken."),
     refusal(
@@ -335,7 +352,7 @@ fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<It
     if operation.is_supported {
         let mut ok = json!({ "description": "Done.", "content": content(MEDIA_TYPES, &answer) });
         ok["headers"] = json!({
-            "SO-TimeZone": { "description": "The zone, where one was asked for.", "schema": { "type": "string" } },
+            "SO-TimeZone": { "description": "The zone of the date-times, if the request named one.", "schema": { "type": "string" } },
         });
         responses.insert("200".to_owned(), ok);
     }
@@ -369,14 +386,14 @@ fn shared_parameters() -> Json {
         "Select": {
             "name": "$select",
             "in": "query",
-            "description": "Members that are wanted, as `a,b,c/d`, in any case; the others are null. None: all.",
+            "description": "The members to answer with, as `a,b,c/d`, in any case; the others are null. Without it, all members.",
             "schema": { "type": "string", "examples": ["Current/OwnerName, ExtendedModuleLicenses"] },
         },
         "TimeZone": {
             "name": "SO-TimeZone",
             "in": "header",
             "description": "Zone of date-times, by code or id, as `NO` or `261`: they are local then, without a suffix. \
-                With `, includeTZOffset` behind it they have their offset. Without a zone, and of one that is not known, \
+                With `, includeTZOffset` behind it they have their offset. Without this header, and with an unknown zone, \
                 they are UTC.",
             "schema": { "type": "string", "examples": ["NO", "US-NY, includeTZOffset"] },
         },
@@ -428,7 +445,8 @@ impl Schemas {
     }
 
     /// The arguments of an operation as one object.
-    fn arguments(&mut self, input: &'static ComplexType) -> Json {
+    fn arguments(&mut self, operation: &Operation) -> Json {
+        let input = operation.input;
         self.refer(&format!("{}Request", input.name), |schemas| {
             let mut properties = Map::new();
             for field in input.fields {
@@ -438,7 +456,7 @@ impl Schemas {
                         let items = named(of.item.name, schemas.complex(of.item, View::Request));
                         json!({ "type": "array", "items": items, "xml": { "wrapped": true } })
                     }
-                    kind => argument(field.name, kind),
+                    kind => argument(operation, field.name, kind),
                 };
                 if !is_required(field) {
                     schema["type"] = json!([schema["type"], "null"]);
@@ -484,9 +502,9 @@ impl Schemas {
             }
             Kind::Strings => list(named("string", json!({ "type": "string" }))),
             Kind::Ints => list(named("int", json!({ "type": "integer", "format": "int32" }))),
-            Kind::Declared(_) if view == View::Request => json!({ "description": "Passed over." }),
+            Kind::Declared(_) if view == View::Request => json!({ "description": "Ignored." }),
             Kind::Declared(Declared::Dictionary { .. }) => {
-                json!({ "type": ["object", "null"], "description": "There is nothing in it.", "maxProperties": 0 })
+                json!({ "type": ["object", "null"], "description": "Always empty.", "maxProperties": 0 })
             }
             Kind::Declared(Declared::Flags(of)) => {
                 json!({ "type": ["string", "null"], "description": format!("Any of {}.", of.names(Edition::WebApi).join(", ")) })

@@ -1,7 +1,7 @@
-//! SoPrincipal.svc: signing in. Who is refused gets an answer that says so, not an exception, and no reason: an unknown
-//! user and a wrong password are one.
+//! SoPrincipal.svc: signing in. A refused sign-in is an answer that says so, not an exception, and gives no reason: an
+//! unknown user and a wrong password look alike.
 
-use super::license::sort_order;
+use super::license::{empty_license_info, sort_order};
 use super::types::{
     AUTHENTICATION_GENERIC_DATA, GRANTED_MODULE_LICENSE, SO_CREDENTIALS, SO_PRINCIPAL_CARRIER, SO_SYSTEM_INFO_CARRIER,
 };
@@ -22,13 +22,13 @@ pub static SO_PRINCIPAL: Contract =
 /// In the order of the published document.
 static OPERATIONS: &[Operation] = &[
     Operation::new(
-        "Says what stands behind this address. Needs no sign-in.",
+        "Gets the name and version of this service. Needs no sign-in.",
         &ComplexType { name: "GetSystemInfo", fields: &[] },
         &GET_SYSTEM_INFO_RESPONSE,
         |call| Box::pin(get_system_info(call)),
     ),
     Operation::new(
-        "Signs in by what the environment offers. It offers nothing here.",
+        "Signs in with what the environment offers. It never succeeds here.",
         &ComplexType { name: "AuthenticateImplicit", fields: &[] },
         &AUTHENTICATE_RESPONSE,
         |_| Box::pin(async { Ok(refused()) }),
@@ -43,7 +43,7 @@ static OPERATIONS: &[Operation] = &[
         |call| Box::pin(authenticate_username_password(call)),
     ),
     Operation::new(
-        "Signs in with data of any kind. None is known here.",
+        "Signs in with data of any kind. It never succeeds here.",
         &ComplexType {
             name: "AuthenticateGeneric",
             fields: &[Field::new("AuthenticationData", Kind::Declared(&AUTHENTICATION_GENERIC_DATA))],
@@ -157,10 +157,11 @@ fn granted(call: &Call, owner: &Owner) -> Vec<Record> {
     LicenseType::ALL.into_iter().filter(|t| owner.current.seats[t.index()] > 0).map(module).collect()
 }
 
-/// For everybody, so it says nothing of any license.
+/// Anybody may ask, so the license it holds is an empty one.
 async fn get_system_info(call: Call) -> Result<Done, Error> {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let info = Record::new(&SO_SYSTEM_INFO_CARRIER)
+        .with("License", Value::Record(empty_license_info(call.dates)))
         .with("WarningEnglish", string(""))
         .with("WarningResource", string(""))
         .with("BranchName", string(""))

@@ -6,7 +6,7 @@ pub mod select;
 pub mod write;
 
 use super::{LICENSE, Operation};
-use crate::contract::Kind;
+use crate::contract::{Field, Kind};
 
 /// Where the Web API is.
 pub const BASE: &str = "/api/v1";
@@ -28,8 +28,10 @@ pub const MEDIA_TYPES: [&str; 6] = [
     "application/json-patch+json",
     "application/merge-patch+json",
 ];
-/// A form, as which an agent call takes its arguments too.
+/// A form: for the arguments of an agent call, and for a body that is one value.
 pub const FORM_TYPE: &str = "application/x-www-form-urlencoded";
+/// For a body that is one string.
+pub const TEXT_TYPE: &str = "text/plain";
 
 /// Whether a body of one of [`MEDIA_TYPES`] is XML; the others are JSON.
 pub fn is_xml(media_type: &str) -> bool {
@@ -122,10 +124,15 @@ impl Route {
         found.unwrap_or_else(|| panic!("there is no operation {}: a mistake in ROUTES", self.operation))
     }
 
+    /// An argument of the route's operation.
+    pub fn argument(&self, name: &str) -> &'static Field {
+        let field = self.operation().input.fields.iter().find(|f| f.name == name);
+        field.unwrap_or_else(|| panic!("{} has no argument {name}: a mistake in ROUTES", self.operation))
+    }
+
     /// The kind of an argument of the route's operation.
     pub fn kind(&self, argument: &str) -> Kind {
-        let field = self.operation().input.fields.iter().find(|f| f.name == argument);
-        field.unwrap_or_else(|| panic!("{} has no argument {argument}: a mistake in ROUTES", self.operation)).kind
+        self.argument(argument).kind
     }
 
     /// Whether segments, decoded, are this route's path.

@@ -1,6 +1,6 @@
 //! `seatkeeper check`: every invariant of the database, asked as a query that must return nothing.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::open::{SCHEMA, objects};
 
@@ -101,6 +101,45 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "audit events are numbered without gaps",
         "SELECT count(*) || ' events, the last is number ' || max(id) FROM audit_event HAVING max(id) <> count(*)",
     ),
+    (
+        "the creation of a pool says whose it is, and of what type",
+        "SELECT 'pool ' || id || ' of entity ' || entity_id || ', ' || license_type
+                || ': the audit says ' || coalesce('entity ' || said_id || ', ' || said_type, 'nothing')
+           FROM (SELECT license_pool.id, license_pool.entity_id, license_pool.license_type, e.entity_id AS said_id, e.license_type AS said_type
+                   FROM license_pool
+                   LEFT JOIN audit_event AS e ON e.id = (SELECT max(id) FROM audit_event
+                                                          WHERE pool_id = license_pool.id AND action = 'pool-create'))
+          WHERE said_id IS NOT entity_id OR said_type IS NOT license_type",
+    ),
+    (
+        "names have no blank at either end",
+        "SELECT place || ' is ''' || name || '''; a call that says so means ''' || trim(name, characters) || ''''
+           FROM (SELECT 'account ' || id || ': username' AS place, username AS name FROM account
+                 UNION ALL SELECT 'credential of entity ' || entity_id || ': user_name', user_name FROM credential), blank
+          WHERE name <> trim(name, characters)",
+    ),
+    (
+        "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF",
+        "SELECT place || ' is x''' || hex(text) || ''''
+           FROM (SELECT 'entity ' || id || ': name' AS place, name AS text FROM entity
+                 UNION ALL SELECT 'entity ' || id || ': owner_description', owner_description FROM entity
+                 UNION ALL SELECT 'entity ' || id || ': serial_nr', serial_nr FROM entity
+                 UNION ALL SELECT 'entity ' || id || ': shop_url', shop_url FROM entity
+                 UNION ALL SELECT 'credential of entity ' || entity_id || ': user_name', user_name FROM credential
+                 UNION ALL SELECT 'credential of entity ' || entity_id || ': password_hash', password_hash FROM credential
+                 UNION ALL SELECT 'account ' || id || ': username', username FROM account
+                 UNION ALL SELECT 'pool ' || id || ': product_key', product_key FROM license_pool
+                 UNION ALL SELECT 'seat ' || seat_no || ' of pool ' || pool_id || ': product_key', product_key FROM seat
+                 UNION ALL SELECT 'offer for entity ' || entity_id || ': company_name', company_name FROM license_offer
+                 UNION ALL SELECT 'offer for entity ' || entity_id || ': serial_nr', serial_nr FROM license_offer) AS stored
+          WHERE (text GLOB '*[^ -~]*' OR instr(text, char(0)))
+            AND (instr(text, char(0)) OR instr(text, char(65533)) OR instr(text, char(65534)) OR instr(text, char(65535))
+                 OR EXISTS (WITH RECURSIVE part (text) AS (
+                                SELECT stored.text
+                                UNION ALL SELECT substr(text, 1, length(text) / 2) FROM part WHERE length(text) > 1 AND text GLOB '*[^ -~]*'
+                                UNION ALL SELECT substr(text, length(text) / 2 + 1) FROM part WHERE length(text) > 1 AND text GLOB '*[^ -~]*')
+                            SELECT 1 FROM part WHERE length(text) = 1 AND char(unicode(text)) <> text))",
+    ),
     ("no pool is left in the middle of a change", "SELECT 'pool ' || pool_id FROM pool_resize"),
 ];
 
@@ -127,8 +166,13 @@ pub fn check(connection: &Connection, check_hash: fn(&str) -> Result<(), String>
 /// What of our tables, indexes and triggers is missing or altered, and what others have hung on our tables that acts when
 /// rows change. Tables, views and plain indexes of others are not our business.
 pub(super) fn schema_differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    differences(connection, SCHEMA)
+}
+
+/// The same, compared with any schema.
+pub(super) fn differences(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
     let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(SCHEMA)?;
+    fresh.execute_batch(schema)?;
     let (ours, found) = (objects(&fresh)?, objects(connection)?);
     let altered = ours.iter().filter_map(|(name, sql)| match found.get(name) {
         None => Some(format!("'{name}' is missing")),
@@ -153,7 +197,7 @@ fn unusable_hashes(
     check_hash: fn(&str) -> Result<(), String>,
 ) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("SELECT user_name, password_hash FROM credential")?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let rows = statement.query_map([], |row| Ok((text(row, 0)?, text(row, 1)?)))?;
     let mut found = Vec::new();
     for row in rows {
         let (user_name, hash) = row?;
@@ -165,5 +209,10 @@ fn unusable_hashes(
 }
 
 fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
-    connection.prepare(query)?.query_map([], |row| row.get(0))?.take(ROWS_MAX).collect()
+    connection.prepare(query)?.query_map([], |row| text(row, 0))?.take(ROWS_MAX).collect()
+}
+
+/// A text that need not be valid: a check that stops at the first bad name would find nothing else.
+fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned())
 }

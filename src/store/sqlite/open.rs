@@ -12,10 +12,23 @@ use rusqlite::{Connection, OpenFlags};
 /// The tables, as an administrator reads them.
 pub const SCHEMA: &str = include_str!("../../../schema.sql");
 /// The version `schema.sql` makes.
-pub const SCHEMA_VERSION: i32 = 2;
-/// `MIGRATIONS[n - 1]` leads from version n to n + 1. When the schema changes, the step is added here and `schema.sql`
-/// becomes what the steps lead to; a test holds the two together.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/2.sql")];
+pub const SCHEMA_VERSION: i32 = 3;
+/// `MIGRATIONS[n - 1]` leads from version n to n + 1. When the schema changes, `schema.sql` as it was is added here with
+/// the step to the next version; a test compares what the steps make with what `schema.sql` makes.
+const MIGRATIONS: &[Migration<'_>] = &[
+    Migration { from: include_str!("migrations/schema_1.sql"), step: include_str!("migrations/2.sql") },
+    Migration { from: include_str!("migrations/schema_2.sql"), step: include_str!("migrations/3.sql") },
+];
+
+struct Migration<'s> {
+    /// `schema.sql` as it was, to the letter: a file is migrated only if it still has all of it.
+    from: &'s str,
+    /// What leads to the next version, of tables, indexes and rows. Views and triggers are made by [`step_up`].
+    step: &'s str,
+}
+
+/// The part of `schema.sql` that begins with this line makes all views and triggers.
+const GUARDS_MARK: &str = "\n-- GUARDS: ";
 
 /// "SEAQ": `PRAGMA application_id` of our files.
 const APPLICATION_ID: i32 = 1_397_048_145;
@@ -146,7 +159,7 @@ fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache
 }
 
 /// Brings the file to the newest version in one transaction, so that a crash leaves the old version or the new one.
-fn migrate(connection: &Connection, path: &Path, schema: &str, migrations: &[&str]) -> Result<(), OpenError> {
+fn migrate(connection: &Connection, path: &Path, schema: &str, migrations: &[Migration<'_>]) -> Result<(), OpenError> {
     let newest = i32::try_from(migrations.len()).unwrap_or(i32::MAX - 1) + 1;
     let failed = |e| sqlite(path, e);
     let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
@@ -154,23 +167,51 @@ fn migrate(connection: &Connection, path: &Path, schema: &str, migrations: &[&st
         return Ok(());
     }
     connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-    // Again, now that nobody else can be at it.
+    // Again, now that no other program can be at it.
     let found = version().map_err(failed)?;
     let result = if found > newest {
         Err(OpenError::Newer { path: path.to_owned(), found, known: newest })
     } else if found == 0 && is_empty(connection).map_err(failed)? {
         connection.execute_batch(schema).map_err(failed)
     } else if found >= 1 && is_ours(connection).map_err(failed)? {
-        migrations[(found - 1) as usize..]
-            .iter()
-            .try_for_each(|step| connection.execute_batch(step))
-            .and_then(|()| connection.pragma_update(None, "user_version", newest))
-            .map_err(failed)
+        step_up(connection, path, schema, &migrations[(found - 1) as usize..])
+            .and_then(|()| connection.pragma_update(None, "user_version", newest).map_err(failed))
     } else {
         Err(OpenError::Foreign(path.to_owned()))
     };
     connection.execute_batch(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).map_err(failed)?;
     result
+}
+
+/// Takes the steps while no guard is in their way, then makes the guards of the newest version. A file whose guards were
+/// changed is refused as it stands: its rows may break promises, and new guards would hide that.
+fn step_up(connection: &Connection, path: &Path, schema: &str, migrations: &[Migration<'_>]) -> Result<(), OpenError> {
+    let failed = |e| sqlite(path, e);
+    // None: another program has migrated the file meanwhile.
+    let Some(first) = migrations.first() else { return Ok(()) };
+    let differences = super::check::differences(connection, first.from).map_err(failed)?;
+    if let Some(what) = differences.into_iter().next() {
+        return Err(OpenError::Tampered { path: path.to_owned(), what });
+    }
+    drop_guards(connection, first.from).map_err(failed)?;
+    migrations.iter().try_for_each(|migration| connection.execute_batch(migration.step)).map_err(failed)?;
+    connection.execute_batch(guards(schema)).map_err(failed)
+}
+
+/// The part of a schema that makes its views and triggers.
+fn guards(schema: &str) -> &str {
+    schema.find(GUARDS_MARK).map_or("", |at| &schema[at..])
+}
+
+/// Drops the views and triggers that this schema makes, and no others.
+fn drop_guards(connection: &Connection, schema: &str) -> rusqlite::Result<()> {
+    let made = Connection::open_in_memory()?;
+    made.execute_batch(schema)?;
+    let mut statement = made.prepare(
+        "SELECT 'DROP ' || type || ' IF EXISTS ' || name FROM sqlite_schema WHERE type IN ('trigger', 'view')",
+    )?;
+    let drops: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    drops.iter().try_for_each(|drop| connection.execute_batch(drop))
 }
 
 fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
@@ -206,6 +247,7 @@ fn prepare_for_hand_written_sql(connection: &mut Connection, hash_password: Hash
             AuthAction::DropTrigger { trigger_name, .. } => ours.contains_key(trigger_name),
             AuthAction::DropTempTrigger { trigger_name, .. } => trigger_name == NO_CALL_BY_HAND,
             AuthAction::DropIndex { index_name, .. } => ours.contains_key(index_name),
+            AuthAction::DropView { view_name } => ours.contains_key(view_name),
             // A trigger of somebody's own on our tables could undo what ours guard.
             AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
                 ours.contains_key(table_name)
@@ -243,7 +285,7 @@ const GUARDING_PRAGMAS: [&str; 7] = [
     "trusted_schema",
 ];
 
-/// Name and SQL of every table, index and trigger that is not SQLite's own. The SQL is [`normalized`]: a migrated file
+/// Name and SQL of every table, index, view and trigger that is not SQLite's own. The SQL is [`normalized`]: a migrated file
 /// has the same objects as a new one, though not the same comments.
 pub(super) fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
     connection
@@ -301,67 +343,120 @@ mod tests {
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version")
     }
 
-    const V1: &str = "PRAGMA application_id = 1397048145; PRAGMA user_version = 1; CREATE TABLE a (x INTEGER);";
+    const V1: &str = "PRAGMA application_id = 1397048145; PRAGMA user_version = 1; CREATE TABLE a (x INTEGER);
+                      CREATE TRIGGER old BEFORE INSERT ON a BEGIN SELECT RAISE(ABORT, 'old'); END;";
+    const V2: &str = "PRAGMA application_id = 1397048145; PRAGMA user_version = 2; CREATE TABLE a (x INTEGER);
+                      CREATE TABLE b (x INTEGER);";
     const V3: &str = "PRAGMA application_id = 1397048145; PRAGMA user_version = 3;
-                      CREATE TABLE a (x INTEGER); CREATE TABLE b (x INTEGER); CREATE TABLE c (x INTEGER);";
-    const STEPS: &[&str] = &["CREATE TABLE b (x INTEGER)", "CREATE TABLE c (x INTEGER)"];
+                      CREATE TABLE a (x INTEGER); CREATE TABLE b (x INTEGER); CREATE TABLE c (x INTEGER);
+\n-- GUARDS: from here on.
+                      CREATE VIEW v AS SELECT 1 AS one;
+                      CREATE TRIGGER new BEFORE DELETE ON b BEGIN SELECT RAISE(ABORT, 'new'); END;";
+    const STEPS: &[Migration<'_>] = &[
+        Migration { from: V1, step: "CREATE TABLE b (x INTEGER); INSERT INTO a VALUES (1)" },
+        Migration { from: V2, step: "CREATE TABLE c (x INTEGER)" },
+    ];
+
+    fn made(schema: &str) -> Connection {
+        let connection = Connection::open_in_memory().expect("open");
+        connection.execute_batch(schema).expect("schema");
+        connection
+    }
 
     #[test]
     fn an_older_file_is_migrated_and_a_new_one_is_made_the_same() {
         let path = Path::new("memory");
-        let old = Connection::open_in_memory().expect("open");
-        migrate(&old, path, V1, &[]).expect("make version 1");
-        migrate(&old, path, V3, STEPS).expect("migrate");
         let new = Connection::open_in_memory().expect("open");
         migrate(&new, path, V3, STEPS).expect("make version 3");
-        assert_eq!((version(&old), version(&new)), (3, 3));
-        assert_eq!(objects(&old).expect("old"), objects(&new).expect("new"));
+        for schema in [V1, V2] {
+            let old = made(schema);
+            migrate(&old, path, V3, STEPS).expect("migrate");
+            assert_eq!((version(&old), version(&new)), (3, 3));
+            assert_eq!(objects(&old).expect("old"), objects(&new).expect("new"));
+        }
     }
 
     #[test]
     fn a_failing_migration_leaves_the_old_version() {
         let path = Path::new("memory");
-        let old = Connection::open_in_memory().expect("open");
-        migrate(&old, path, V1, &[]).expect("make version 1");
-        let broken = &["CREATE TABLE b (x INTEGER)", "CREATE TABLE a (x INTEGER)"];
+        let old = made(V1);
+        let broken = &[
+            Migration { from: V1, step: "CREATE TABLE b (x INTEGER)" },
+            Migration { from: V2, step: "CREATE TABLE a (x INTEGER)" },
+        ];
         migrate(&old, path, V3, broken).expect_err("the second step fails");
         assert_eq!(version(&old), 1);
-        assert_eq!(objects(&old).expect("objects").len(), 1);
+        assert_eq!(objects(&old).expect("objects"), objects(&made(V1)).expect("version 1"));
         assert!(old.is_autocommit());
+    }
+
+    /// Objects of others stay; a trigger of others on our tables is refused before anything is changed.
+    #[test]
+    fn a_migration_takes_no_object_of_others() {
+        let path = Path::new("memory");
+        let old = made(V1);
+        old.execute_batch(
+            "CREATE TABLE theirs (x); CREATE VIEW of_ours AS SELECT x FROM a;
+             CREATE TRIGGER on_theirs AFTER INSERT ON theirs BEGIN SELECT 1; END;",
+        )
+        .expect("theirs");
+        migrate(&old, path, V3, STEPS).expect("migrate");
+        let found = objects(&old).expect("objects");
+        for name in ["theirs", "of_ours", "on_theirs", "v", "new"] {
+            assert!(found.contains_key(name), "{name}");
+        }
+        for (change, reason) in [
+            ("DROP TRIGGER old", "'old' is missing"),
+            ("CREATE TRIGGER mine AFTER INSERT ON a BEGIN SELECT 1; END", "'mine' on 'a' is not ours"),
+        ] {
+            let old = made(V1);
+            old.execute_batch(change).expect("change");
+            let before = objects(&old).expect("objects");
+            let refused = migrate(&old, path, V3, STEPS).expect_err(change);
+            assert!(matches!(&refused, OpenError::Tampered { what, .. } if what == reason), "{refused}");
+            assert_eq!((version(&old), objects(&old).expect("objects")), (1, before), "{change}");
+        }
     }
 
     #[test]
     fn a_newer_file_and_a_foreign_one_are_refused() {
         let path = Path::new("memory");
-        let newer = Connection::open_in_memory().expect("open");
-        newer.execute_batch(V3).expect("version 3");
+        let newer = made(V3);
         assert!(matches!(migrate(&newer, path, V1, &[]), Err(OpenError::Newer { found: 3, known: 1, .. })));
-        let foreign = Connection::open_in_memory().expect("open");
-        foreign.execute_batch("CREATE TABLE somebody_elses (x)").expect("foreign");
+        let foreign = made("CREATE TABLE somebody_elses (x)");
         assert!(matches!(migrate(&foreign, path, SCHEMA, MIGRATIONS), Err(OpenError::Foreign(_))));
         assert!(foreign.is_autocommit());
     }
 
     #[test]
     fn schema_sql_makes_the_version_this_program_knows() {
-        let connection = Connection::open_in_memory().expect("open");
-        connection.execute_batch(SCHEMA).expect("schema");
+        let connection = made(SCHEMA);
         assert_eq!(version(&connection), SCHEMA_VERSION);
         assert_eq!(MIGRATIONS.len() as i32 + 1, SCHEMA_VERSION);
         assert!(is_ours(&connection).expect("id"));
     }
 
-    /// `tests/schema_v1.sql` is `schema.sql` as it was in version 1, to the letter.
+    /// The guards stand in one place: after the mark in `schema.sql`, and in no step.
     #[test]
-    fn a_file_of_version_1_becomes_what_schema_sql_makes() {
-        let path = Path::new("memory");
-        let old = Connection::open_in_memory().expect("open");
-        migrate(&old, path, include_str!("../../../tests/schema_v1.sql"), &[]).expect("make version 1");
-        migrate(&old, path, SCHEMA, MIGRATIONS).expect("migrate");
-        let new = Connection::open_in_memory().expect("open");
-        migrate(&new, path, SCHEMA, MIGRATIONS).expect("make the newest");
-        assert_eq!((version(&old), version(&new)), (SCHEMA_VERSION, SCHEMA_VERSION));
-        assert_eq!(objects(&old).expect("old"), objects(&new).expect("new"));
+    fn views_and_triggers_are_made_after_the_mark_only() {
+        let is_guard = |line: &&str| line.starts_with("CREATE TRIGGER") || line.starts_with("CREATE VIEW");
+        let before = &SCHEMA[..SCHEMA.len() - guards(SCHEMA).len()];
+        assert_eq!(before.lines().find(is_guard), None);
+        assert_eq!(guards(SCHEMA).lines().find(|line| line.starts_with("CREATE ") && !is_guard(line)), None);
+        for migration in MIGRATIONS {
+            assert_eq!(migration.step.lines().find(|line| line.contains("TRIGGER") || line.contains("VIEW")), None);
+        }
+    }
+
+    #[test]
+    fn a_file_of_every_version_becomes_what_schema_sql_makes() {
+        let new = objects(&made(SCHEMA)).expect("the newest");
+        for (number, migration) in (1..).zip(MIGRATIONS) {
+            let old = made(migration.from);
+            assert_eq!(version(&old), number);
+            migrate(&old, Path::new("memory"), SCHEMA, MIGRATIONS).expect("migrate");
+            assert_eq!((version(&old), objects(&old).expect("old")), (SCHEMA_VERSION, new.clone()), "version {number}");
+        }
     }
 
     #[test]

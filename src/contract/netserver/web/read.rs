@@ -1,13 +1,13 @@
-//! Arguments from the body of a request: an object as JSON, XML or a form. Member names compare without regard to case,
-//! unknown members are passed over, and what is null is not there.
+//! Arguments from a request: an object as JSON, XML or a form, one value that is the whole body, and parameters of the
+//! query. Names compare without regard to case, unknown names are ignored, and null is as good as left out.
 
 use serde_json::Value as Json;
 
-use super::{FORM_TYPE, MEDIA_TYPES, is_xml};
+use super::{FORM_TYPE, MEDIA_TYPES, TEXT_TYPE, is_xml};
 use crate::contract::edition::Edition;
-use crate::contract::message::{self, Record, Value};
-use crate::contract::{ComplexType, Enumeration, Kind};
-use crate::soap::envelope::{self, Limits};
+use crate::contract::message::{self, Naming, Record, Value};
+use crate::contract::{ComplexType, Enumeration, Field, Kind};
+use crate::soap::envelope::{self, Element, Limits};
 
 /// What a body is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,55 +15,180 @@ pub enum Syntax {
     Json,
     Xml,
     Form,
+    /// One string, as it is.
+    Text,
 }
 
 impl Syntax {
-    /// By media type in lower case; `None`: it is not taken.
+    /// By media type in lower case; `None`: it is not accepted.
     pub fn of_media_type(media_type: &str) -> Option<Syntax> {
         match media_type {
             FORM_TYPE => Some(Syntax::Form),
+            TEXT_TYPE => Some(Syntax::Text),
             known if MEDIA_TYPES.contains(&known) => Some(if is_xml(known) { Syntax::Xml } else { Syntax::Json }),
             _ => None,
         }
     }
+
+    /// What a body seems to be written in, whatever its Content-Type says.
+    pub fn of_text(text: &str) -> Option<Syntax> {
+        let name_of_pair = |name: &str| {
+            !name.is_empty()
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '[' | ']' | '%' | '_' | '.'))
+        };
+        match text.trim_start().chars().next()? {
+            '{' => Some(Syntax::Json),
+            '<' => Some(Syntax::Xml),
+            '[' | '"' if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => Some(Syntax::Json),
+            _ => text.split_once('=').filter(|(name, _)| name_of_pair(name)).map(|_| Syntax::Form),
+        }
+    }
+
+    /// The name of the syntax, and the Content-Type to send it with.
+    pub const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Syntax::Json => ("JSON", MEDIA_TYPES[0]),
+            Syntax::Xml => ("XML", MEDIA_TYPES[2]),
+            Syntax::Form => ("a form", FORM_TYPE),
+            Syntax::Text => ("plain text", TEXT_TYPE),
+        }
+    }
 }
 
-/// The members of an object of type `of`. Says why where there are none to be had.
+/// The members of an object of type `of`. An error says why the body has none.
 pub fn object(text: &str, syntax: Syntax, of: &'static ComplexType, limits: &Limits) -> Result<Record, String> {
     match syntax {
         _ if text.trim().is_empty() => Ok(Record::new(of)),
         Syntax::Json => match json(text, limits)? {
             Json::Null => Ok(Record::new(of)),
             Json::Object(members) => record(&members, of),
-            _ => Err("The body is not a JSON object.".to_owned()),
+            _ => Err("The body is not a JSON object. Send the arguments as { \"name\": value }.".to_owned()),
         },
-        Syntax::Xml => {
-            let root = envelope::document(text, limits).map_err(|e| format!("The body could not be read: {e}."))?;
-            message::read(&root, of, None).map_err(|e| e.reason)
-        }
-        Syntax::Form => form(text, of),
+        Syntax::Xml => message::read(&document(text, limits)?, of, Naming::Local).map_err(|e| e.reason),
+        // Without arguments nothing in the body matters.
+        Syntax::Form if !of.fields.is_empty() && is_no_form(text) => Err(no_form(text)),
+        Syntax::Form => pairs(text, of),
+        Syntax::Text => Err(format!("The body cannot be {}.", Syntax::Text.names().0)),
     }
 }
 
-/// One value that is the whole body.
-pub fn value(text: &str, syntax: Syntax, kind: Kind, limits: &Limits) -> Result<Option<Value>, String> {
+/// One value that is the whole body: the argument `field`.
+pub fn value(text: &str, syntax: Syntax, field: &Field, limits: &Limits) -> Result<Option<Value>, String> {
     match syntax {
         _ if text.trim().is_empty() => Ok(None),
-        Syntax::Json => from_json(&json(text, limits)?, kind, "The body"),
+        Syntax::Json => from_json(&json(text, limits)?, field.kind, "The body"),
         Syntax::Xml => {
-            let root = envelope::document(text, limits).map_err(|e| format!("The body could not be read: {e}."))?;
-            message::read_value(&root, kind, None).map_err(|e| e.reason)
+            let root = document(text, limits)?;
+            if matches!(field.kind, Kind::String) && !root.children.is_empty() {
+                // A document sent as it is, not as the text of an element.
+                return Ok(Some(Value::String(text.to_owned())));
+            }
+            message::read_value(&root, field.kind, Naming::Local).map_err(|e| e.reason)
         }
-        Syntax::Form => Err("The body must be a single value, as JSON or XML.".to_owned()),
+        Syntax::Form if is_no_form(text) => Err(no_form(text)),
+        // ASP.NET reads a value without a name.
+        Syntax::Form => from_pairs(text, field, &["", field.name]),
+        Syntax::Text => Ok(Some(Value::String(text.to_owned()))),
     }
 }
 
-/// A value from a path or a query.
+/// The arguments among the pairs of a form or a query.
+pub fn pairs(text: &str, of: &'static ComplexType) -> Result<Record, String> {
+    of.fields.iter().try_fold(Record::new(of), |record, field| {
+        Ok(record.with_some(field.name, from_pairs(text, field, &[field.name])?))
+    })
+}
+
+/// A value from a path, a query or a form.
 pub fn from_text(text: &str, kind: Kind, name: &str) -> Result<Option<Value>, String> {
-    match kind {
-        Kind::Int => int_from_text(text, name).map(Some),
-        _ => Ok(Some(Value::String(text.to_owned()))),
+    Ok(Some(match kind {
+        Kind::Int => int_from_text(text, name)?,
+        Kind::Boolean => boolean_from_text(text, name)?,
+        Kind::Enumeration(of) => enumeration(of.value(text), of, name)?,
+        Kind::String => Value::String(text.to_owned()),
+        _ => return Err(format!("{name} cannot be sent in a form or a query. Send it in a body of JSON or XML.")),
+    }))
+}
+
+/// A field under one of its names. A list has a pair for each item: `Name[0]=a`, `Name[]=a` or `Name=a`, first those with a
+/// number, by their number.
+fn from_pairs(text: &str, field: &Field, names: &[&str]) -> Result<Option<Value>, String> {
+    let mut found: Vec<(Index, String)> = Vec::new();
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let behind = |own: &&str| strip_prefix(&name, own).filter(|rest| rest.is_empty() || rest.starts_with('['));
+        let suffix = names.iter().find_map(behind);
+        let Some(suffix) = suffix else { continue };
+        if !is_in_pairs(field.kind) {
+            return Err(format!(
+                "{} cannot be sent in a form or a query. Send it in a body of JSON or XML.",
+                field.name
+            ));
+        }
+        let index = Index::of(suffix).ok_or_else(|| {
+            format!("'{suffix}' behind {} is not an index. Write [0], [1] and so on, or [].", field.name)
+        })?;
+        found.push((index, value.into_owned()));
     }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut values = found.into_iter().map(|(_, value)| value);
+    match field.kind {
+        Kind::Strings => Ok(Some(values.collect()).filter(|all: &Vec<_>| !all.is_empty()).map(Value::Strings)),
+        kind => values.next().map_or(Ok(None), |text| from_text(&text, kind, field.name)),
+    }
+}
+
+/// Where an item stands in its list: by number, of any length, or behind those that have one.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Index {
+    Number { digits: usize, text: String },
+    Behind,
+}
+
+impl Index {
+    fn of(suffix: &str) -> Option<Index> {
+        if suffix.is_empty() || suffix == "[]" {
+            return Some(Index::Behind);
+        }
+        let number = suffix.strip_prefix('[')?.strip_suffix(']')?;
+        let digits = number.trim_start_matches('0');
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| Index::Number { digits: digits.len(), text: digits.to_owned() })
+    }
+}
+
+fn strip_prefix<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
+    let (head, rest) = text.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+const fn is_in_pairs(kind: Kind) -> bool {
+    matches!(kind, Kind::String | Kind::Int | Kind::Boolean | Kind::Enumeration(_) | Kind::Strings)
+}
+
+fn is_no_form(text: &str) -> bool {
+    matches!(Syntax::of_text(text), Some(Syntax::Json | Syntax::Xml))
+}
+
+/// curl and others send a body as a form where the caller names no Content-Type.
+fn no_form(text: &str) -> String {
+    let (name, media_type) = Syntax::of_text(text).unwrap_or(Syntax::Json).names();
+    format!("The body looks like {name}, but its Content-Type is {FORM_TYPE}. Send Content-Type: {media_type}.")
+}
+
+/// What else an unreadable body may be: a sentence behind the error, or nothing.
+fn other_syntax(text: &str, read_as: Syntax) -> String {
+    match Syntax::of_text(text) {
+        Some(other) if other != read_as => {
+            let (name, media_type) = other.names();
+            format!(" It looks like {name}: send it with Content-Type: {media_type}.")
+        }
+        _ => String::new(),
+    }
+}
+
+fn document(text: &str, limits: &Limits) -> Result<Element, String> {
+    envelope::document(text, limits)
+        .map_err(|e| format!("The body could not be read: {e}.{}", other_syntax(text, Syntax::Xml)))
 }
 
 /// Bounded like XML: a few bytes of text become hundreds in memory.
@@ -71,7 +196,7 @@ fn json(text: &str, limits: &Limits) -> Result<Json, String> {
     if values_at_most(text) > limits.elements_max {
         return Err(format!("The body could not be read: more than {} values.", limits.elements_max));
     }
-    serde_json::from_str(text).map_err(|e| format!("The body is not JSON: {e}."))
+    serde_json::from_str(text).map_err(|e| format!("The body is not JSON: {e}.{}", other_syntax(text, Syntax::Json)))
 }
 
 /// At least as many values as there are in JSON, and twice as many at most: one at first, one in each array and object, and one behind
@@ -118,43 +243,28 @@ fn from_json(value: &Json, kind: Kind, name: &str) -> Result<Option<Value>, Stri
         (Kind::Boolean, Json::Bool(value)) => Value::Boolean(*value),
         (Kind::Boolean, Json::String(text)) => boolean_from_text(text, name)?,
         (Kind::Boolean, _) => return unfit("a boolean"),
-        (Kind::Enumeration(of), Json::String(text)) => enumeration(text, of, name)?,
-        (Kind::Enumeration(_), _) => return unfit("the name of a value"),
+        (Kind::Enumeration(of), Json::String(text)) => enumeration(of.value(text), of, name)?,
+        (Kind::Enumeration(of), Json::Number(number)) => {
+            enumeration(int_from_number(number).and_then(|number| of.numbered(number)), of, name)?
+        }
+        (Kind::Enumeration(_), _) => return unfit("the name or number of a value"),
         (Kind::Complex(of), Json::Object(members)) => Value::Record(record(members, of)?),
         (Kind::Complex(_), _) => return unfit("an object"),
         (Kind::Array(of), Json::Array(items)) => {
             let items = items.iter().filter(|item| !item.is_null()).map(|item| match item {
                 Json::Object(members) => record(members, of.item),
-                _ => Err(format!("An item of {name} is not an object.")),
+                _ => Err(format!("{name} has an item that is not an object.")),
             });
             Value::Array(items.collect::<Result<_, _>>()?)
         }
         (Kind::Strings, Json::Array(items)) => {
             let items = items.iter().map(|item| item.as_str().map(str::to_owned));
-            Value::Strings(items.collect::<Option<_>>().ok_or_else(|| format!("An item of {name} is not a string."))?)
+            let items = items.collect::<Option<_>>();
+            Value::Strings(items.ok_or_else(|| format!("{name} has an item that is not a string."))?)
         }
         (Kind::Ints, _) => return Ok(None),
         (Kind::Array(_) | Kind::Strings, _) => return unfit("an array"),
     }))
-}
-
-/// Only simple values can be in a form. Of a list each item is a pair of its own.
-fn form(text: &str, of: &'static ComplexType) -> Result<Record, String> {
-    let mut record = Record::new(of);
-    for field in of.fields {
-        let mut values = form_urlencoded::parse(text.as_bytes())
-            .filter(|(name, _)| field.name.eq_ignore_ascii_case(name.trim_end_matches("[]")))
-            .map(|(_, value)| value.into_owned());
-        let value = match field.kind {
-            Kind::String => values.next().map(Value::String),
-            Kind::Int => values.next().map(|text| int_from_text(&text, field.name)).transpose()?,
-            Kind::Strings => Some(values.collect()).filter(|all: &Vec<_>| !all.is_empty()).map(Value::Strings),
-            _ if values.next().is_some() => return Err(format!("{} cannot be sent in a form: send JSON.", field.name)),
-            _ => None,
-        };
-        record = record.with_some(field.name, value);
-    }
-    Ok(record)
 }
 
 /// JSON has one type of number: 5.0 and 5e0 are 5.
@@ -176,10 +286,9 @@ fn boolean_from_text(text: &str, name: &str) -> Result<Value, String> {
     }
 }
 
-fn enumeration(text: &str, of: &'static Enumeration, name: &str) -> Result<Value, String> {
-    let found = of.values.iter().find(|value| value.name.eq_ignore_ascii_case(text.trim()));
-    found
-        .map(|value| Value::Enumeration(value.name))
+fn enumeration(value: Option<&'static str>, of: &Enumeration, name: &str) -> Result<Value, String> {
+    value
+        .map(Value::Enumeration)
         .ok_or_else(|| format!("{name} is not one of {}.", of.names(Edition::WebApi).join(", ")))
 }
 
