@@ -172,7 +172,7 @@ fn the_owners_of_an_associate() {
     for (who, associate, expected) in [
         ("reader", Some(1), "CONTOSO NORTHWIND"),
         ("reader", Some(3), "CONTOSOWEST CONTOSO NORTHWIND FABRIKAM"),
-        ("cli", Some(3), "CONTOSOWEST CONTOSO NORTHWIND FABRIKAM ELSEWHERE"),
+        ("cli", Some(3), "CONTOSOWEST CONTOSO NORTHWIND ELSEWHERE FABRIKAM"),
         ("contoso", Some(3), "CONTOSOWEST CONTOSO"),
         ("west", Some(3), "CONTOSOWEST"),
         ("reader", Some(4), "FABRIKAM NORTHWIND CONTOSO"),
