@@ -159,6 +159,7 @@ fn without_a_query_there_is_a_page_that_lists_the_operations() {
                 let page = server.get(&format!("{typed}{query}"));
                 assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
                 assert!(page.header("content-security-policy").is_some_and(|p| p.starts_with("default-src 'none'")));
+                assert!(page.body.contains(&format!("in the edition {}.", endpoint.edition.name())), "{}", page.body);
                 assert!(!page.body.contains("<script") && !page.body.contains("style="), "nothing inline");
                 let listed = page.body.matches("<strong>").count();
                 assert_eq!(listed, endpoint.operations().count(), "{typed}");
@@ -245,7 +246,7 @@ fn a_call_is_answered_alike_in_every_edition() {
     }
 }
 
-/// Whoever signed in stays signed in, wherever the next call goes.
+/// A sign-in at one address is good for all.
 #[test]
 fn a_ticket_of_one_edition_works_in_all_others() {
     let server = server();
@@ -422,7 +423,7 @@ fn the_status_of_a_user_is_that_of_the_nearest_owner() {
     let both = "SKRAFTDISKIMAGEV5 SQLBACKUP";
     assert_eq!(of(7), texts([warning, expiry, grace, company, serial, both]));
     assert_eq!(of(8), texts([never, "2097-01-01T00:00:00Z", never, "Northwind", "1", "SQLBACKUP"]));
-    // Nobody, and somebody beside the caller's entity, are one.
+    // An associate that the caller may not see is as unknown as one that does not exist.
     assert_eq!((of(99), of(9)), (None, None));
     // Without an owner above, the license is that of a module's.
     server.sql("UPDATE entity SET owner_name = NULL WHERE id IN (1, 42)");

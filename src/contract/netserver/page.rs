@@ -22,7 +22,8 @@ pub fn overview(endpoint: Endpoint, path: &str) -> String {
                 header { h1 { (endpoint.contract.name) } }
                 main {
                     p {
-                        "You have found a service of SOAP 1.1 and 1.2. Make a client for it from its description: "
+                        "This is a service of SOAP 1.1 and 1.2, in the edition " (endpoint.edition.name())
+                        ". Make a client for it from its description: "
                         a href={ (file) "?wsdl" } { (name) "?wsdl" } " or " a href={ (file) "?singleWsdl" } { (name) "?singleWsdl" } "."
                     }
                     ul.operations {
