@@ -5,6 +5,7 @@
 
 pub mod asmx;
 pub mod credential;
+pub mod edition;
 pub mod help;
 pub mod message;
 pub mod netserver;
@@ -23,6 +24,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::metrics::Metrics;
 use crate::service::{CallContext, Identity, Service};
 use crate::store::Holder;
+use edition::Edition;
 use message::Record;
 
 /// One service of document/literal operations that share a namespace and the AuthHeader block.
@@ -115,6 +117,20 @@ pub struct ComplexType {
 pub struct Field {
     pub name: &'static str,
     pub kind: Kind,
+    /// The edition that added it.
+    pub since: Edition,
+}
+
+impl Field {
+    /// A field of all editions.
+    pub const fn new(name: &'static str, kind: Kind) -> Field {
+        Field { name, kind, since: Edition::First }
+    }
+
+    /// The same field, which older editions do not have.
+    pub const fn since(self, edition: Edition) -> Field {
+        Field { since: edition, ..self }
+    }
 }
 
 /// What an element holds. Which of them must be there follows .NET's rule: values of reference types (string, class,
@@ -136,10 +152,8 @@ pub enum Kind {
     Strings,
     /// Any number of ints, likewise.
     Ints,
-    /// Something contracts declare and this service has nothing to say in: null when written, passed over when read.
+    /// Something contracts declare and this service has nothing to say in: null when written, ignored when read.
     Declared(&'static Declared),
-    /// One of these, which only answers of the Web API have: the SOAP contract is older than it.
-    WebApi(&'static Kind),
 }
 
 /// Namespace of .NET's arrays of simple types.
@@ -168,7 +182,6 @@ impl Kind {
         match self {
             Kind::Int | Kind::Boolean | Kind::DateTime | Kind::Enumeration(_) => false,
             Kind::Declared(declared) => matches!(declared, Declared::Dictionary { .. }),
-            Kind::WebApi(kind) => kind.is_reference(),
             _ => true,
         }
     }
@@ -177,23 +190,57 @@ impl Kind {
 /// A string that is one of a few.
 pub struct Enumeration {
     pub name: &'static str,
-    pub values: &'static [&'static str],
-    /// The number of each value, in the same order: some clients send it instead of the name. Empty: values have none.
-    pub numbers: &'static [i32],
+    pub values: &'static [EnumValue],
 }
 
 impl Enumeration {
-    /// The value of this name, in any case, or of this number.
+    /// The values of an edition, in their order.
+    pub fn values(&self, edition: Edition) -> impl Iterator<Item = &'static EnumValue> {
+        self.values.iter().filter(move |value| value.since <= edition)
+    }
+
+    /// Their names.
+    pub fn names(&self, edition: Edition) -> Vec<&'static str> {
+        self.values(edition).map(|value| value.name).collect()
+    }
+
+    /// The value of this name, in any case, or of this number: some clients send it instead of the name.
     pub fn value(&self, text: &str) -> Option<&'static str> {
         let text = text.trim();
-        let named = self.values.iter().find(|value| value.eq_ignore_ascii_case(text));
-        named.copied().or_else(|| self.numbered(text.parse().ok()?))
+        let named = self.values.iter().find(|value| value.name.eq_ignore_ascii_case(text));
+        named.map(|value| value.name).or_else(|| self.numbered(text.parse().ok()?))
     }
 
     /// The value of this number.
     pub fn numbered(&self, number: i32) -> Option<&'static str> {
-        let at = self.numbers.iter().position(|own| *own == number)?;
-        self.values.get(at).copied()
+        let mut numbers = (0..).zip(self.values).map(|(place, value)| (value.number.unwrap_or(place), value.name));
+        numbers.find(|(own, _)| *own == number).map(|(_, name)| name)
+    }
+}
+
+/// One value of an [`Enumeration`].
+pub struct EnumValue {
+    pub name: &'static str,
+    /// The number behind the name; `None`: its place among the values, counted from 0.
+    pub number: Option<i32>,
+    /// The edition that added it.
+    pub since: Edition,
+}
+
+impl EnumValue {
+    /// A value of all editions.
+    pub const fn new(name: &'static str) -> EnumValue {
+        EnumValue { name, number: None, since: Edition::First }
+    }
+
+    /// The same value with a number that is not its place.
+    pub const fn number(self, number: i32) -> EnumValue {
+        EnumValue { number: Some(number), ..self }
+    }
+
+    /// The same value, which older editions do not have.
+    pub const fn since(self, edition: Edition) -> EnumValue {
+        EnumValue { since: edition, ..self }
     }
 }
 

@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::contract::asmx::PATH as ASMX_PATH;
-use crate::contract::netserver::{LICENSE, SO_PRINCIPAL};
+use crate::contract::netserver::Endpoint;
 use crate::metrics::Metrics;
 use crate::service::{CallContext, Service};
 use crate::soap::envelope;
@@ -113,10 +113,10 @@ pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route(&asmx, get(pages::service).post(asmx::call))
         .route(&format!("{asmx}/{{*rest}}"), get(pages::below_asmx).post(pages::below_asmx));
-    for contract in [&SO_PRINCIPAL, &LICENSE] {
-        let path = contract.path.to_ascii_lowercase();
-        let routes = get(move |app, request| netserver::page(contract, app, request))
-            .post(move |app, request| netserver::call(contract, app, request));
+    for endpoint in Endpoint::all() {
+        let path = endpoint.path().to_ascii_lowercase();
+        let routes = get(move |app, request| netserver::page(endpoint, app, request))
+            .post(move |app, request| netserver::call(endpoint, app, request));
         router = router.route(&format!("{path}/"), routes.clone()).route(&path, routes);
     }
     router

@@ -146,8 +146,8 @@ pub enum Owners {
     All,
     /// The one of this name, in any case; none if the caller may not know it.
     Named(String),
-    /// Those the associate of the request belongs to: its entity's and those above, and those whose seats it holds. None
-    /// if the caller may not know the associate.
+    /// Those the associate of the request belongs to, the nearest first: its entity's and those above. Behind them, by
+    /// name, those whose seats it holds. None if the caller may not know the associate.
     OfAssociate,
 }
 

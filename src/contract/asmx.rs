@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use super::credential::CredentialBlock;
 use super::message::{self, Naming, Record, Value, ValueError};
 use super::{
-    Answer, Array, ComplexType, Contract, Enumeration, Field, Invocation, Kind, Operation, Streamed, log_outcome,
+    Answer, Array, ComplexType, Contract, EnumValue, Enumeration, Field, Invocation, Kind, Operation, Streamed,
+    log_outcome,
 };
 use crate::auth::Password;
 use crate::error::{Error, Kind as ErrorKind};
@@ -48,7 +49,7 @@ static OPERATIONS: &[Operation] = &[
         documentation: "Returns info about licenses distribution among users, taking into account their relations to Company/Partner",
         input: &ComplexType {
             name: "GetAssignedLicensesSummaryRequest",
-            fields: &[ENTITY_ID, Field { name: "ChildAccountsOnly", kind: Kind::Boolean }],
+            fields: &[ENTITY_ID, Field::new("ChildAccountsOnly", Kind::Boolean)],
         },
         output: &GET_ASSIGNED_LICENSES_SUMMARY_RESULT,
         response: "GetAssignedLicensesSummaryResponse",
@@ -70,8 +71,8 @@ static OPERATIONS: &[Operation] = &[
         input: &ComplexType {
             name: "TransferLicenseRequest",
             fields: &[
-                Field { name: "FromUsername", kind: Kind::String },
-                Field { name: "ToUsername", kind: Kind::String },
+                Field::new("FromUsername", Kind::String),
+                Field::new("ToUsername", Kind::String),
                 LICENSE_TYPE_FIELD,
             ],
         },
@@ -95,14 +96,14 @@ static OPERATIONS: &[Operation] = &[
         input: &ComplexType {
             name: "AssignLicensesRequest",
             fields: &[
-                Field {
-                    name: "Items",
-                    kind: Kind::Array(&Array {
+                Field::new(
+                    "Items",
+                    Kind::Array(&Array {
                         name: "ArrayOfAssignLicensesItem",
                         item: &ComplexType { name: "AssignLicensesItem", fields: ASSIGN_FIELDS },
                     }),
-                },
-                Field { name: "DryRun", kind: Kind::Boolean },
+                ),
+                Field::new("DryRun", Kind::Boolean),
             ],
         },
         output: &ASSIGN_LICENSES_RESULT,
@@ -118,20 +119,16 @@ static TRANSFER_LICENSE_RESULT: ComplexType = ComplexType { name: "TransferLicen
 
 static GET_ASSIGNED_LICENSE_DETAILS_RESULT: ComplexType = ComplexType {
     name: "GetAssignedLicenseDetailsResult",
-    fields: &[
-        Field { name: "ProductKey", kind: Kind::String },
-        Field { name: "LicenseData", kind: Kind::Base64 },
-        RESULT_FIELD,
-    ],
+    fields: &[Field::new("ProductKey", Kind::String), Field::new("LicenseData", Kind::Base64), RESULT_FIELD],
 };
 
 static GET_ASSIGNED_LICENSES_SUMMARY_RESULT: ComplexType = ComplexType {
     name: "GetAssignedLicensesSummaryResult",
     fields: &[
-        Field {
-            name: "UsersLicenses",
-            kind: Kind::Array(&Array { name: "ArrayOfUserLicenseSummary", item: &USER_LICENSE_SUMMARY }),
-        },
+        Field::new(
+            "UsersLicenses",
+            Kind::Array(&Array { name: "ArrayOfUserLicenseSummary", item: &USER_LICENSE_SUMMARY }),
+        ),
         RESULT_FIELD,
     ],
 };
@@ -142,7 +139,7 @@ static USER_LICENSE_SUMMARY: ComplexType =
 static GET_LICENSE_POOLS_RESULT: ComplexType = ComplexType {
     name: "GetLicensePoolsResult",
     fields: &[
-        Field { name: "Pools", kind: Kind::Array(&Array { name: "ArrayOfLicensePool", item: &LICENSE_POOL }) },
+        Field::new("Pools", Kind::Array(&Array { name: "ArrayOfLicensePool", item: &LICENSE_POOL })),
         RESULT_FIELD,
     ],
 };
@@ -150,24 +147,24 @@ static GET_LICENSE_POOLS_RESULT: ComplexType = ComplexType {
 static LICENSE_POOL: ComplexType = ComplexType {
     name: "LicensePool",
     fields: &[
-        Field { name: "PoolId", kind: Kind::String },
+        Field::new("PoolId", Kind::String),
         LICENSE_TYPE_FIELD,
-        Field { name: "SeatsTotal", kind: Kind::Int },
-        Field { name: "SeatsInUse", kind: Kind::Int },
-        Field { name: "SeatsFree", kind: Kind::Int },
-        Field { name: "SeatsInUseMax", kind: Kind::Int },
-        Field { name: "StartsAt", kind: Kind::NullableDateTime },
-        Field { name: "ExpiresAt", kind: Kind::NullableDateTime },
+        Field::new("SeatsTotal", Kind::Int),
+        Field::new("SeatsInUse", Kind::Int),
+        Field::new("SeatsFree", Kind::Int),
+        Field::new("SeatsInUseMax", Kind::Int),
+        Field::new("StartsAt", Kind::NullableDateTime),
+        Field::new("ExpiresAt", Kind::NullableDateTime),
     ],
 };
 
 static ASSIGN_LICENSES_RESULT: ComplexType = ComplexType {
     name: "AssignLicensesResult",
     fields: &[
-        Field {
-            name: "Results",
-            kind: Kind::Array(&Array { name: "ArrayOfAssignLicensesItemResult", item: &ASSIGN_LICENSES_ITEM_RESULT }),
-        },
+        Field::new(
+            "Results",
+            Kind::Array(&Array { name: "ArrayOfAssignLicensesItemResult", item: &ASSIGN_LICENSES_ITEM_RESULT }),
+        ),
         RESULT_FIELD,
     ],
 };
@@ -175,39 +172,37 @@ static ASSIGN_LICENSES_RESULT: ComplexType = ComplexType {
 static ASSIGN_LICENSES_ITEM_RESULT: ComplexType =
     ComplexType { name: "AssignLicensesItemResult", fields: &[USERNAME, RESULT_FIELD] };
 
-const ASSIGN_FIELDS: &[Field] =
-    &[USERNAME, Field { name: "LicenseProviderEntityId", kind: Kind::Int }, LICENSE_TYPE_FIELD];
+const ASSIGN_FIELDS: &[Field] = &[USERNAME, Field::new("LicenseProviderEntityId", Kind::Int), LICENSE_TYPE_FIELD];
 
 const HOLDING_FIELDS: &[Field] = &[USERNAME, LICENSE_TYPE_FIELD];
 
-const USERNAME: Field = Field { name: "Username", kind: Kind::String };
+const USERNAME: Field = Field::new("Username", Kind::String);
 
-const ENTITY_ID: Field = Field { name: "EntityId", kind: Kind::Int };
+const ENTITY_ID: Field = Field::new("EntityId", Kind::Int);
 
-const LICENSE_TYPE_FIELD: Field = Field { name: "LicenseType", kind: Kind::Enumeration(&LICENSE_TYPE) };
+const LICENSE_TYPE_FIELD: Field = Field::new("LicenseType", Kind::Enumeration(&LICENSE_TYPE));
 
 static LICENSE_TYPE: Enumeration = Enumeration {
     name: "LicenseType",
-    values: &[LicenseType::ALL[0].name(), LicenseType::ALL[1].name(), LicenseType::ALL[2].name()],
-    numbers: &[],
+    values: &[
+        EnumValue::new(LicenseType::ALL[0].name()),
+        EnumValue::new(LicenseType::ALL[1].name()),
+        EnumValue::new(LicenseType::ALL[2].name()),
+    ],
 };
 
-const RESULT_FIELD: Field = Field { name: "Result", kind: Kind::Complex(&RESULT) };
+const RESULT_FIELD: Field = Field::new("Result", Kind::Complex(&RESULT));
 
 /// Not named by the vendor's pages; any name works on the wire.
 static RESULT: ComplexType = ComplexType {
     name: "WebServiceResult",
-    fields: &[
-        Field { name: "Result", kind: Kind::Int },
-        Field { name: "Code", kind: Kind::String },
-        Field { name: "Message", kind: Kind::String },
-    ],
+    fields: &[Field::new("Result", Kind::Int), Field::new("Code", Kind::String), Field::new("Message", Kind::String)],
 };
 
 /// The header block every operation declares.
 pub static AUTH_HEADER: ComplexType = ComplexType {
     name: "AuthHeader",
-    fields: &[Field { name: "UserName", kind: Kind::String }, Field { name: "Password", kind: Kind::String }],
+    fields: &[Field::new("UserName", Kind::String), Field::new("Password", Kind::String)],
 };
 
 /// The credentials in the AuthHeader block of a message. Of several blocks the first counts, whole: a user name of one

@@ -4,6 +4,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::asmx::AUTH_HEADER;
+use super::edition::Edition;
 use super::{Contract, Field, Kind, Operation, sample};
 use crate::soap::Version;
 
@@ -109,7 +110,7 @@ fn form(operation: &Operation, file: &str, test: &Test) -> Markup {
 fn input(field: &Field, value: &str) -> Markup {
     let name = field.name;
     match field.kind {
-        Kind::Enumeration(of) => select(name, of.values, value),
+        Kind::Enumeration(of) => select(name, &of.names(Edition::First), value),
         Kind::Boolean => select(name, &["false", "true"], value),
         Kind::Int => html! { input #(name) name=(name) value=(value) inputmode="numeric" autocomplete="off"; },
         _ if name == "Password" => html! { input #(name) name=(name) type="password" autocomplete="off"; },

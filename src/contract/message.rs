@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
+use crate::contract::edition::Edition;
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
 use crate::seats::{is_undecoded, shortened};
 use crate::soap::envelope::Element;
@@ -171,11 +172,11 @@ impl Record {
         self.of.fields.iter().zip(self.values.iter().map(Option::as_ref))
     }
 
-    /// Writes the fields as children of the open element.
-    pub fn write(&self, w: &mut Writer, nulls: Nulls) {
-        for (field, value) in self.fields().filter(|(field, _)| !matches!(field.kind, Kind::WebApi(_))) {
+    /// Writes the fields that an edition has as children of the open element.
+    pub fn write(&self, w: &mut Writer, edition: Edition, nulls: Nulls) {
+        for (field, value) in self.fields().filter(|(field, _)| field.since <= edition) {
             match value {
-                Some(value) => write_value(w, field.name, value, nulls),
+                Some(value) => write_value(w, field.name, value, edition, nulls),
                 None if nulls == Nulls::Nil && field.kind.is_reference() => _ = w.nil(field.name),
                 None => {}
             }
@@ -183,9 +184,9 @@ impl Record {
     }
 
     /// Writes this record as one item of an array.
-    pub fn write_item(&self, w: &mut Writer, nulls: Nulls) {
+    pub fn write_item(&self, w: &mut Writer, edition: Edition, nulls: Nulls) {
         w.open(self.of.name);
-        self.write(w, nulls);
+        self.write(w, edition, nulls);
         w.close();
     }
 }
@@ -205,7 +206,7 @@ impl Value {
     }
 }
 
-fn write_value(w: &mut Writer, name: &'static str, value: &Value, nulls: Nulls) {
+fn write_value(w: &mut Writer, name: &'static str, value: &Value, edition: Edition, nulls: Nulls) {
     if let Some(text) = value.text() {
         w.leaf(name, &text);
         return;
@@ -213,12 +214,12 @@ fn write_value(w: &mut Writer, name: &'static str, value: &Value, nulls: Nulls) 
     match value {
         Value::Record(record) => {
             w.open(name);
-            record.write(w, nulls);
+            record.write(w, edition, nulls);
             w.close()
         }
         Value::Array(items) => {
             w.open(name);
-            items.iter().for_each(|item| item.write_item(w, nulls));
+            items.iter().for_each(|item| item.write_item(w, edition, nulls));
             w.close()
         }
         Value::Strings(values) => {
@@ -273,6 +274,13 @@ impl<'n> Naming<'n> {
         !matches!(self, Naming::Exact(_))
     }
 
+    fn edition(self) -> Edition {
+        match self {
+            Naming::Exact(namespace) | Naming::Near(namespace) => Edition::of_namespace(namespace),
+            Naming::Local => Edition::WebApi,
+        }
+    }
+
     fn fits(self, element: &Element, name: &str) -> bool {
         match self {
             Naming::Exact(namespace) | Naming::Near(namespace) => element.is(namespace, name),
@@ -281,20 +289,25 @@ impl<'n> Naming<'n> {
     }
 }
 
-/// Reads the children of `element`. As in the service that clients know: order is free, unknown elements are ignored, of a
-/// repeated one the first counts, what is missing stays absent.
+/// Reads the children of `element`, as the original service does: in any order; unknown elements are ignored; of a repeated
+/// element the first counts; what is missing stays absent. The namespace tells the edition too; elements of later editions are
+/// unknown.
 pub fn read(element: &Element, of: &'static ComplexType, naming: Naming<'_>) -> Result<Record, ValueError> {
     let mut record = Record::new(of);
+    let edition = naming.edition();
     // A repeated element that was null first stays null.
     let mut seen = vec![false; of.fields.len()];
     for child in &element.children {
-        let Some(at) = of.fields.iter().position(|f| naming.fits(child, f.name)) else { continue };
+        let is_meant = |f: &Field| f.since <= edition && naming.fits(child, f.name);
+        let Some(at) = of.fields.iter().position(is_meant) else { continue };
         if !std::mem::replace(&mut seen[at], true) {
             record.values[at] = read_value(child, of.fields[at].kind, naming)?;
         }
     }
     if let Naming::Near(namespace) = naming {
-        for ((value, field), _) in record.values.iter_mut().zip(of.fields).zip(seen).filter(|(_, seen)| !seen) {
+        let unseen = seen.into_iter().map(|seen| !seen);
+        let fields = record.values.iter_mut().zip(of.fields).zip(unseen);
+        for ((value, field), _) in fields.filter(|((_, field), unseen)| *unseen && field.since <= edition) {
             if let Some(child) = neighbours(element, field.name, namespace)?.first() {
                 *value = read_value(child, field.kind, naming)?;
             }
@@ -306,7 +319,7 @@ pub fn read(element: &Element, of: &'static ComplexType, naming: Naming<'_>) -> 
 /// Reads what an element holds; `None` is null.
 pub fn read_value(element: &Element, kind: Kind, naming: Naming<'_>) -> Result<Option<Value>, ValueError> {
     match kind {
-        Kind::Declared(_) | Kind::WebApi(_) => Ok(None),
+        Kind::Declared(_) => Ok(None),
         _ if kind.is_reference() && element.is_nil() => Ok(None),
         Kind::Complex(of) => Ok(Some(Value::Record(read(element, of, naming)?))),
         Kind::Array(of) => {
@@ -342,7 +355,10 @@ fn expected(element: &Element, kind: Kind) -> String {
             format!("a whole number from {} to {}, and holds '{text}'", i32::MIN, i32::MAX)
         }
         Kind::Boolean => "true or false, in lower case".to_owned(),
-        Kind::Enumeration(of) => format!("one of: {}", of.values.join(", ")),
+        Kind::Enumeration(of) => {
+            let names: Vec<&str> = of.values.iter().map(|value| value.name).collect();
+            format!("one of: {}", names.join(", "))
+        }
         Kind::Base64 => "Base-64 with its padding".to_owned(),
         Kind::NullableDateTime => "a date-time like 2026-01-31T12:00:00Z".to_owned(),
         _ => "text".to_owned(),
@@ -434,7 +450,7 @@ fn read_int(text: &str) -> Result<i32, &'static str> {
 }
 
 fn read_enumeration(text: &str, of: &'static Enumeration) -> Result<Value, String> {
-    let value = of.values.iter().find(|v| **v == text);
+    let value = of.values.iter().find(|v| v.name == text).map(|v| v.name);
     value
         .map(|v| Value::Enumeration(v))
         .ok_or_else(|| format!("Instance validation error: '{}' is not a valid value for {}.", excerpt(text), of.name))

@@ -1,14 +1,16 @@
-//! The NetServer contracts, as the vendor's license tools know them: SoPrincipal, where one signs in, and License, both
-//! over SOAP; License as a Web API too.
+//! The NetServer contracts, as the vendor's license tools know them: SoPrincipal, for signing in, and License, both over
+//! SOAP in several editions; License as a Web API too.
 //!
-//! An operation is described once, in [`LICENSE`] or [`SO_PRINCIPAL`]; every surface reads and writes its messages by
-//! that description, so that SOAP and the Web API cannot tell different things of the same license.
+//! An operation is described once, in [`LICENSE`] or [`SO_PRINCIPAL`]; every surface and edition reads and writes its
+//! messages by that description, so that they cannot say different things of the same license. What an [`Edition`] added
+//! is marked with it.
 
 pub mod dates;
 pub mod license;
 pub mod openapi;
 pub mod page;
 pub mod principal;
+pub mod swagger;
 pub mod types;
 pub mod web;
 pub mod wsdl;
@@ -17,50 +19,117 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::edition::Edition;
 use super::message::{Record, Value};
 use super::{ComplexType, Field, Kind, log_outcome};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::seats::{FieldFault, Refusal};
 use crate::service::{CallContext, Identity, Service};
 use crate::soap::envelope;
+use crate::soap::excerpt;
 use dates::Dates;
 
 pub use license::LICENSE;
 pub use principal::SO_PRINCIPAL;
 
-/// Namespace of every message element, header block and type.
-pub const NAMESPACE: &str = "http://www.superoffice.net/ws/crm/NetServer/Services86";
-
-/// One service: an address, and the operations that are called there.
+/// One service, whatever its edition.
 pub struct Contract {
-    /// Port type, and part of every action.
+    /// Port type, and part of every address and action.
     pub name: &'static str,
-    /// The path, as the vendor spells it.
-    pub path: &'static str,
     /// Header blocks a request may have.
     pub header_blocks: &'static [Field],
+    /// Of all editions.
     pub operations: &'static [Operation],
 }
 
 impl Contract {
+    /// The operation of this name, whatever its edition.
     pub fn operation(&self, name: &str) -> Option<&'static Operation> {
         self.operations.iter().find(|o| o.name() == name)
+    }
+
+    /// This service in one edition.
+    pub const fn edition(&'static self, edition: Edition) -> Endpoint {
+        Endpoint { contract: self, edition }
+    }
+}
+
+/// A service in one edition: an address, and the operations that are called there.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    pub contract: &'static Contract,
+    /// One of [`Edition::SERVICES`].
+    pub edition: Edition,
+}
+
+impl Endpoint {
+    /// Every address of a SOAP service.
+    pub fn all() -> impl Iterator<Item = Endpoint> {
+        let services = |edition| [SO_PRINCIPAL.edition(edition), LICENSE.edition(edition)];
+        Edition::SERVICES.into_iter().flat_map(services)
+    }
+
+    /// The path, as the vendor spells it.
+    pub fn path(self) -> String {
+        format!("/Remote/{}/{}.svc", self.edition.name(), self.contract.name)
+    }
+
+    pub const fn namespace(self) -> &'static str {
+        self.edition.namespace()
+    }
+
+    pub fn operations(self) -> impl Iterator<Item = &'static Operation> {
+        self.contract.operations.iter().filter(move |operation| operation.since <= self.edition)
+    }
+
+    /// The operation whose request has this element in its Body; otherwise why there is none, for the caller.
+    pub fn operation(self, namespace: &str, name: &str) -> Result<&'static Operation, String> {
+        if namespace == self.namespace() {
+            let operation = self.contract.operation(name).filter(|operation| operation.since <= self.edition);
+            return operation.ok_or_else(|| self.explain_unknown(name));
+        }
+        let here = self.namespace();
+        let (name, typed) = (excerpt(name), excerpt(namespace));
+        Err(match Edition::of_namespace(namespace) {
+            Edition::First => format!(
+                "There is no operation '{name}' of namespace '{typed}' at this address. Its namespace is '{here}'."
+            ),
+            edition => format!(
+                "This address is for messages of namespace '{here}', and the message is of '{typed}'. Send it to \
+                 {}, or make the client from the WSDL of this address.",
+                self.contract.edition(edition).path()
+            ),
+        })
+    }
+
+    fn explain_unknown(self, name: &str) -> String {
+        let unknown =
+            format!("There is no operation '{}' of namespace '{}' at this address", excerpt(name), self.namespace());
+        let elsewhere = Endpoint::all().find(|endpoint| endpoint.operations().any(|o| o.name() == name));
+        match elsewhere {
+            Some(later) if later.contract.name == self.contract.name => {
+                format!("{unknown}. It is new in {}: use {}.", later.edition.name(), later.path())
+            }
+            Some(other) => format!("{unknown}. It is one of {}.", other.contract.edition(self.edition).path()),
+            None => format!("{unknown}."),
+        }
     }
 }
 
 /// Header blocks of every answer, in this order.
 pub static ANSWER_BLOCKS: [Field; 4] = [EXCEPTION_INFO, EXTRA_INFO, SUCCEEDED, TIME_ZONE];
 
-pub const APPLICATION_TOKEN: Field = Field { name: "ApplicationToken", kind: Kind::String };
-pub const CREDENTIALS: Field = Field { name: "Credentials", kind: Kind::Complex(&types::SO_CREDENTIALS) };
-pub const TIME_ZONE: Field = Field { name: "TimeZone", kind: Kind::Complex(&types::SO_TIME_ZONE) };
-pub const EXCEPTION_INFO: Field = Field { name: "ExceptionInfo", kind: Kind::Complex(&types::SO_EXCEPTION_INFO) };
-pub const EXTRA_INFO: Field = Field { name: "ExtraInfo", kind: Kind::Declared(&types::SO_EXTRA_INFO) };
-pub const SUCCEEDED: Field = Field { name: "Succeeded", kind: Kind::Boolean };
+pub const APPLICATION_TOKEN: Field = Field::new("ApplicationToken", Kind::String);
+pub const CREDENTIALS: Field = Field::new("Credentials", Kind::Complex(&types::SO_CREDENTIALS));
+pub const TIME_ZONE: Field = Field::new("TimeZone", Kind::Complex(&types::SO_TIME_ZONE));
+pub const EXCEPTION_INFO: Field = Field::new("ExceptionInfo", Kind::Complex(&types::SO_EXCEPTION_INFO));
+pub const EXTRA_INFO: Field = Field::new("ExtraInfo", Kind::Declared(&types::SO_EXTRA_INFO));
+pub const SUCCEEDED: Field = Field::new("Succeeded", Kind::Boolean);
 
-/// Whether a request may have a header block of this name.
-pub fn is_block(name: &str) -> bool {
+/// Whether a request may have this header block.
+pub fn is_block(namespace: &str, name: &str) -> bool {
     [APPLICATION_TOKEN, CREDENTIALS, TIME_ZONE].iter().any(|block| block.name == name)
+        && Edition::SERVICES.iter().any(|edition| edition.namespace() == namespace)
 }
 
 /// One operation: the elements that stand in the Body of its messages, and the work.
@@ -75,6 +144,8 @@ pub struct Operation {
     pub is_supported: bool,
     /// Whether it assigns seats or takes them away, and so may be refused by what there is.
     pub changes_seats: bool,
+    /// The edition that added it.
+    pub since: Edition,
     run: Run,
 }
 
@@ -85,7 +156,8 @@ impl Operation {
         output: &'static ComplexType,
         run: Run,
     ) -> Operation {
-        Operation { documentation, input, output, is_supported: true, changes_seats: false, run }
+        let since = Edition::First;
+        Operation { documentation, input, output, is_supported: true, changes_seats: false, since, run }
     }
 
     pub const fn not_supported(self) -> Operation {
@@ -94,6 +166,10 @@ impl Operation {
 
     const fn changes_seats(self) -> Operation {
         Operation { changes_seats: true, ..self }
+    }
+
+    const fn since(self, edition: Edition) -> Operation {
+        Operation { since: edition, ..self }
     }
 
     /// As it is called on every surface.
@@ -230,7 +306,7 @@ mod tests {
     /// What readers of the tables may rely on.
     #[test]
     fn operations_are_described_alike() {
-        assert_eq!((LICENSE.operations.len(), SO_PRINCIPAL.operations.len()), (19, 5));
+        assert_eq!((LICENSE.operations.len(), SO_PRINCIPAL.operations.len()), (22, 5));
         for operation in LICENSE.operations {
             assert_eq!(operation.output.name, format!("{}Response", operation.name()));
             assert_eq!(operation.output.fields.iter().map(|f| f.name).collect::<Vec<_>>(), ["Response"]);

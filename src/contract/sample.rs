@@ -1,6 +1,7 @@
 //! Sample messages, as the vendor's page shows them: what a developer copies, and what the test form sends.
 
 use super::asmx::AUTH_HEADER;
+use super::edition::Edition;
 use super::{ComplexType, Contract, Field, Kind, Operation};
 use crate::soap::xml::Writer;
 use crate::soap::{Version, XSD, XSI};
@@ -89,7 +90,7 @@ fn placeholder(field: &Field) -> Option<String> {
         Kind::Boolean => "boolean".to_owned(),
         Kind::Base64 => "base64Binary".to_owned(),
         Kind::NullableDateTime | Kind::DateTime => "dateTime".to_owned(),
-        Kind::Enumeration(of) => of.values.join(" or "),
+        Kind::Enumeration(of) => of.names(Edition::First).join(" or "),
         _ => "string".to_owned(),
     })
 }

@@ -209,7 +209,7 @@ fn enumeration(w: &mut Writer, of: &'static Enumeration, written: &mut Vec<&'sta
     written.push(of.name);
     w.open("s:simpleType").attribute("name", of.name).open("s:restriction").attribute("base", "s:string");
     for value in of.values {
-        w.open("s:enumeration").attribute("value", value).close();
+        w.open("s:enumeration").attribute("value", value.name).close();
     }
     w.close().close();
 }
@@ -233,7 +233,7 @@ fn field(w: &mut Writer, name: &str, kind: Kind) {
         Kind::Enumeration(inner) => own(inner.name),
         Kind::Complex(inner) => own(inner.name),
         Kind::Array(inner) => own(inner.name),
-        Kind::Strings | Kind::Ints | Kind::Declared(_) | Kind::WebApi(_) => {
+        Kind::Strings | Kind::Ints | Kind::Declared(_) => {
             unreachable!("only the NetServer contracts have these")
         }
     };

@@ -18,6 +18,7 @@ use serde_json::json;
 use super::connection::RETRY_SECONDS;
 use super::message::{ContentType, Unread, discard, not_a_call, read_body};
 use super::{App, TypedPath, percent_decode};
+use crate::contract::edition::Edition;
 use crate::contract::message::Record;
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::web::read::{self, Syntax};
@@ -26,7 +27,7 @@ use crate::contract::netserver::web::write::{Written, problem};
 use crate::contract::netserver::web::{
     self, AGENT, BASE, FORM_TYPE, MEDIA_TYPES, ROUTES, Route, Segment, TEXT_TYPE, parameter,
 };
-use crate::contract::netserver::{Call, LICENSE, NAMESPACE, Operation, exception, explain, openapi};
+use crate::contract::netserver::{Call, LICENSE, Operation, exception, explain, openapi, swagger};
 use crate::contract::{Field, Kind, log_outcome};
 use crate::error::{Error, Kind as ErrorKind, Retry};
 use crate::seats::shortened;
@@ -105,7 +106,8 @@ impl Exchange<'_> {
             Place::Versions if self.is_get() => return json(self.versions().to_string()),
             Place::Operations if self.is_get() => return json(self.operations().to_string()),
             Place::OpenApi if self.is_get() => return json(openapi::render(&self.app.base(&self.parts))),
-            Place::Versions | Place::Operations | Place::OpenApi => return self.nothing_to_do(&place),
+            Place::Swagger if self.is_get() => return json(swagger::render(&self.app.base(&self.parts))),
+            Place::Versions | Place::Operations | Place::OpenApi | Place::Swagger => return self.nothing_to_do(&place),
             Place::Agent(_) | Place::Resource(_) | Place::Nothing => {}
         }
         let identity = authorization::identity(&self.parts.headers, &self.context);
@@ -373,14 +375,18 @@ impl Exchange<'_> {
 
     fn versions(&self) -> serde_json::Value {
         const VERSION: &str = env!("CARGO_PKG_VERSION");
-        json!({
+        let mut versions = json!({
             "v1": format!("{}{BASE}", self.app.base(&self.parts)),
             "Version": "v1",
             "NetServerVersion": VERSION,
             "NetServer": format!("Seatkeeper {VERSION}"),
-            "Services": "Services86",
-            "Services86": NAMESPACE,
-        })
+            // The newest.
+            "Services": Edition::SERVICES.last().map(|edition| edition.name()),
+        });
+        for edition in Edition::SERVICES {
+            versions[edition.name()] = edition.namespace().into();
+        }
+        versions
     }
 
     /// The addresses, each with its methods and what they do.

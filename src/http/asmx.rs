@@ -13,6 +13,7 @@ use super::message::{ContentType, Refused, discard, not_a_call, read_body, respo
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
+use crate::contract::edition::Edition;
 use crate::contract::message::{self, Naming, Nulls};
 use crate::contract::{Answer, Contract, Invocation, Operation};
 use crate::service::{CallContext, Identity};
@@ -83,7 +84,7 @@ async fn answer(
             w.open("soap:Body").open(operation.response).attribute("xmlns", CONTRACT.namespace).open(operation.result);
             let body = match answer {
                 Answer::Whole(record) => {
-                    record.write(&mut w, Nulls::LeftOut);
+                    record.write(&mut w, Edition::First, Nulls::LeftOut);
                     Body::from(w.finish())
                 }
                 Answer::Streamed(streamed) => Body::new(StreamedBody::new(w, streamed)),

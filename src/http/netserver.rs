@@ -16,18 +16,18 @@ use crate::contract::message::{self, Naming, Nulls, Record, Value};
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::types::{SO_CREDENTIALS, SO_EXCEPTION_INFO, SO_TIME_ZONE};
 use crate::contract::netserver::{
-    CREDENTIALS, Call, Contract, EXCEPTION_INFO, EXTRA_INFO, NAMESPACE, Operation, SUCCEEDED, TIME_ZONE, exception,
-    explain, page as html, wsdl,
+    CREDENTIALS, Call, EXCEPTION_INFO, EXTRA_INFO, Endpoint, Operation, SUCCEEDED, TIME_ZONE, exception, explain,
+    is_block, page as html, wsdl,
 };
 use crate::error::Error;
 use crate::service::{CallContext, Identity};
 use crate::soap::envelope::{self, Element, Envelope, ReadError};
 use crate::soap::fault::{Fault, FaultCode, open_envelope};
 use crate::soap::xml::Writer;
-use crate::soap::{Version, encoding, excerpt};
+use crate::soap::{Version, encoding};
 
 /// `GET` on the address of a service: its WSDL, or a page.
-pub(super) async fn page(contract: &'static Contract, State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn page(endpoint: Endpoint, State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -35,10 +35,10 @@ pub(super) async fn page(contract: &'static Contract, State(app): State<Arc<App>
     match asked(&parts.uri).as_str() {
         // All schemas are in the one document.
         "wsdl" | "singlewsdl" => {
-            pages::xml(wsdl::render(contract, &format!("{}{}", app.base(&parts), path.trim_end_matches('/'))))
+            pages::xml(wsdl::render(endpoint, &format!("{}{}", app.base(&parts), path.trim_end_matches('/'))))
         }
         "style" => pages::style(),
-        _ => pages::html(html::overview(contract, path)),
+        _ => pages::html(html::overview(endpoint, path)),
     }
 }
 
@@ -50,7 +50,7 @@ fn asked(uri: &Uri) -> String {
 }
 
 /// `POST` on the address of a service.
-pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>>, request: Request) -> Response {
+pub(super) async fn call(endpoint: Endpoint, State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Some(context) = app.context(&parts) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -66,7 +66,7 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
             Err(Refused::media_type(&parts.headers))
         }
         Some(typed) => match read_body(body, &parts.headers, &app.limits).await {
-            Ok(bytes) => prepare(contract, &app, &context, typed, content_type.charset.as_deref(), &bytes),
+            Ok(bytes) => prepare(endpoint, &app, &context, typed, content_type.charset.as_deref(), &bytes),
             Err(unread) => Err(unread.into()),
         },
     };
@@ -74,7 +74,7 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
         Ok((version, operation, call)) => {
             let dates = call.dates;
             let outcome = operation.call(call).await;
-            respond(StatusCode::OK, version, CACHED, answer(version, operation, dates, outcome, &context))
+            respond(StatusCode::OK, version, CACHED, answer(version, endpoint, operation, dates, outcome, &context))
         }
         Err(refused) => {
             not_a_call(&app, &context, refused.reason());
@@ -86,7 +86,7 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
 const CACHED: &str = "private, max-age=0";
 
 fn prepare(
-    contract: &'static Contract,
+    endpoint: Endpoint,
     app: &App,
     context: &CallContext,
     typed: Version,
@@ -102,17 +102,8 @@ fn prepare(
     })?;
 
     let body = envelope.body.as_ref().ok_or_else(|| sender(version, "The Body of the message is empty."))?;
-    let operation =
-        Some(body).filter(|body| &*body.namespace == NAMESPACE).and_then(|body| contract.operation(&body.name));
-    let operation = operation.ok_or_else(|| {
-        let fault = Fault::new(
-            FaultCode::ActionNotSupported,
-            format!(
-                "There is no operation '{}' of namespace '{}' at this address.",
-                excerpt(&body.name),
-                excerpt(&body.namespace)
-            ),
-        );
+    let operation = endpoint.operation(&body.namespace, &body.name).map_err(|reason| {
+        let fault = Fault::new(FaultCode::ActionNotSupported, reason);
         Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault)
     })?;
 
@@ -124,10 +115,11 @@ fn prepare(
         })
     };
     let block = |name: &str, of: &'static ComplexType| {
-        header_block(&envelope, name).map(|element| read(element, of, Naming::Exact(NAMESPACE))).transpose()
+        let read = |element: &Element| read(element, of, Naming::Exact(&element.namespace));
+        header_block(&envelope, endpoint, name).map(read).transpose()
     };
     let ticket = block(CREDENTIALS.name, &SO_CREDENTIALS)?.and_then(|mut block| block.take_string("Ticket"));
-    let identity = ticket.map_or_else(|| no_ticket(&envelope), |ticket| Identity::of_ticket(&ticket));
+    let identity = ticket.map_or_else(|| no_ticket(&envelope, endpoint), |ticket| Identity::of_ticket(&ticket));
     let time_zone = block(TIME_ZONE.name, &SO_TIME_ZONE)?;
     let dates = time_zone.map_or_else(Dates::base, |mut zone| {
         Dates::of_soap(zone.take_int("SoTimeZoneId"), zone.take_string("SoTimeZoneLocationCode").as_deref())
@@ -137,7 +129,7 @@ fn prepare(
         context: context.clone(),
         identity,
         dates,
-        arguments: read(body, operation.input, Naming::Near(NAMESPACE))?,
+        arguments: read(body, operation.input, Naming::Near(endpoint.namespace()))?,
         xml_limits: app.limits.xml.clone(),
     };
     Ok((version, operation, call))
@@ -147,57 +139,59 @@ fn prepare(
 /// for anything else than what is done anyway.
 fn is_known(block: &Element) -> bool {
     const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
-    &*block.namespace == ADDRESSING
-        || (&*block.namespace == NAMESPACE && crate::contract::netserver::is_block(&block.name))
+    &*block.namespace == ADDRESSING || is_block(&block.namespace, &block.name)
 }
 
-/// Where both places have it, the one that SOAP has for it counts.
-fn header_block<'e>(envelope: &'e Envelope, name: &str) -> Option<&'e Element> {
-    let blocks = envelope.header_blocks.iter().chain(&envelope.beside);
-    blocks.into_iter().find(|block| block.is(NAMESPACE, name)).filter(|block| !block.is_nil())
+/// A block of the edition, or of another one: they are the same in all. Where both places have it, the one that SOAP has
+/// for it counts.
+fn header_block<'e>(envelope: &'e Envelope, endpoint: Endpoint, name: &str) -> Option<&'e Element> {
+    let blocks = || envelope.header_blocks.iter().chain(&envelope.beside);
+    let of_edition = blocks().find(|block| block.is(endpoint.namespace(), name));
+    let of_another = || blocks().find(|block| block.name == name && is_block(&block.namespace, name));
+    of_edition.or_else(of_another).filter(|block| !block.is_nil())
 }
 
 /// Says what is missing. That a ticket has ended, or never was, is not told from here.
-fn no_ticket(envelope: &Envelope) -> Identity {
-    const BLOCK: CredentialBlock =
-        CredentialBlock { namespace: NAMESPACE, name: CREDENTIALS.name, may_stand_beside: true };
-    let reason = match header_block(envelope, BLOCK.name) {
-        Some(block) => BLOCK.field_missing(block, "Ticket"),
-        None => BLOCK.missing(envelope),
+fn no_ticket(envelope: &Envelope, endpoint: Endpoint) -> Identity {
+    let expected = CredentialBlock { namespace: endpoint.namespace(), name: CREDENTIALS.name, may_stand_beside: true };
+    let reason = match header_block(envelope, endpoint, expected.name) {
+        Some(block) => expected.field_missing(block, "Ticket"),
+        None => expected.missing(envelope),
     };
     Identity::Missing(format!("A valid session is missing. Sign in, and send the ticket of that sign-in: {reason}"))
 }
 
 fn answer(
     version: Version,
+    endpoint: Endpoint,
     operation: &Operation,
     dates: Dates,
     outcome: Result<Record, Error>,
     context: &CallContext,
 ) -> String {
     let mut w = Writer::compact();
+    let Endpoint { edition, .. } = endpoint;
+    let block = |w: &mut Writer, name| _ = w.open(name).attribute("xmlns", endpoint.namespace());
     open_envelope(&mut w, version);
     w.open("soap:Header");
     if let Err(error) = &outcome {
         block(&mut w, EXCEPTION_INFO.name);
-        exception_info(error, context).write(&mut w, Nulls::LeftOut);
+        exception_info(error, context).write(&mut w, edition, Nulls::LeftOut);
         w.close();
     }
-    block(&mut w, EXTRA_INFO.name).close();
-    block(&mut w, SUCCEEDED.name).text(if outcome.is_ok() { "true" } else { "false" }).close();
+    block(&mut w, EXTRA_INFO.name);
+    w.close();
+    block(&mut w, SUCCEEDED.name);
+    w.text(if outcome.is_ok() { "true" } else { "false" }).close();
     block(&mut w, TIME_ZONE.name);
-    time_zone(dates).write(&mut w, Nulls::LeftOut);
+    time_zone(dates).write(&mut w, edition, Nulls::LeftOut);
     w.close().close();
     w.open("soap:Body");
     block(&mut w, operation.output.name);
     if let Ok(record) = outcome {
-        record.write(&mut w, Nulls::Nil);
+        record.write(&mut w, edition, Nulls::Nil);
     }
     w.finish()
-}
-
-fn block<'w>(w: &'w mut Writer, name: &'static str) -> &'w mut Writer {
-    w.open(name).attribute("xmlns", NAMESPACE)
 }
 
 fn time_zone(dates: Dates) -> Record {

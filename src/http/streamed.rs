@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use hyper::body::{Body, Frame};
 
 use crate::contract::Streamed;
+use crate::contract::edition::Edition;
 use crate::contract::message::{Nulls, Record};
 use crate::soap::xml::Writer;
 
@@ -30,7 +31,7 @@ impl StreamedBody {
     pub(super) fn new(mut writer: Writer, mut streamed: Streamed) -> StreamedBody {
         writer.open(streamed.array);
         for holder in std::mem::take(&mut streamed.first) {
-            (streamed.to_record)(holder).write_item(&mut writer, Nulls::LeftOut);
+            (streamed.to_record)(holder).write_item(&mut writer, Edition::First, Nulls::LeftOut);
         }
         StreamedBody { writer, streamed, stage: Stage::Head }
     }
@@ -55,7 +56,11 @@ impl Body for StreamedBody {
                 Stage::Rows => match ready!(this.streamed.pages.poll_recv(cx)) {
                     Some(page) => {
                         for holder in page {
-                            (this.streamed.to_record)(holder).write_item(&mut this.writer, Nulls::LeftOut);
+                            (this.streamed.to_record)(holder).write_item(
+                                &mut this.writer,
+                                Edition::First,
+                                Nulls::LeftOut,
+                            );
                         }
                         return Self::frame(this.writer.take());
                     }
@@ -67,7 +72,7 @@ impl Body for StreamedBody {
                     this.writer.close();
                     // Without a Result at its end the client sees that the list is not whole.
                     let Ok(rest): Result<Record, _> = rest else { return Poll::Ready(None) };
-                    rest.write(&mut this.writer, Nulls::LeftOut);
+                    rest.write(&mut this.writer, Edition::First, Nulls::LeftOut);
                     let writer = std::mem::replace(&mut this.writer, Writer::compact());
                     return Self::frame(writer.finish());
                 }

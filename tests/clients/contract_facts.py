@@ -21,7 +21,7 @@ SOAP = {
     "http://schemas.xmlsoap.org/wsdl/soap12/": "1.2",
 }
 SHORT = {
-    "http://www.superoffice.net/ws/crm/NetServer/Services86": "so",
+    **{f"http://www.superoffice.net/ws/crm/NetServer/Services{edition}": "so" for edition in range(84, 89)},
     "http://schemas.datacontract.org/2004/07/System.Security.Cryptography": "cr",
     f"{SERIALIZATION}Arrays": "arr",
     SERIALIZATION: "ser",

@@ -82,6 +82,9 @@ async function main([licenseWsdl, principalWsdl, user, password, owner, associat
         unknown_owner_status: await ask('GetLicenseStatusFromLicenseServer', ofNobody),
         in_norway: await ask('GetLicenseFromLicenseServer', ofOwner, { TimeZone: { SoTimeZoneLocationCode: 'NO' } }),
     };
+    if (license.GetUserAndInstallationLicenceStatusAsync) {
+        seen.user_status = await ask('GetUserAndInstallationLicenceStatus', ofAssociate);
+    }
     console.log(JSON.stringify(seen));
 }
 

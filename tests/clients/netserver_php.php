@@ -10,8 +10,6 @@ ini_set('display_errors', 'stderr');
 [, $license_wsdl, $principal_wsdl, $user, $password, $owner, $associate] = $argv;
 $base = $argv[7] ?? null;
 
-const NAMESPACE_OF_HEADERS = 'http://www.superoffice.net/ws/crm/NetServer/Services86';
-
 function service(string $wsdl, string $name, ?string $base): SoapClient
 {
     return new SoapClient($wsdl, [
@@ -45,6 +43,9 @@ function plain(mixed $value): mixed
     return is_array($value) ? array_map(plain(...), $value) : $value;
 }
 
+// SoapClient does not hand out the namespace of a WSDL. It is that of the header blocks.
+define('NAMESPACE_OF_HEADERS', simplexml_load_file($license_wsdl)['targetNamespace']->__toString());
+
 $principal = service($principal_wsdl, 'SoPrincipal', $base);
 $license = service($license_wsdl, 'License', $base);
 
@@ -61,7 +62,7 @@ $of_nobody = ['OwnerName' => 'NOBODY'];
 $of_associate = ['AssociateId' => (int) $associate];
 $of_both = $of_associate + ['ModuleOwner' => $owner];
 $modules = $of_both + ['ModuleLicenseNames' => ['string' => ['SQLBACKUP']]];
-echo json_encode([
+$seen = [
     'login' => $login,
     'wrong_password' => $sign_in("$password?"),
     'system_info' => call($principal, 'GetSystemInfo', [], []),
@@ -78,4 +79,8 @@ echo json_encode([
     'unknown_owner_status' => $call('GetLicenseStatusFromLicenseServer', $of_nobody),
     'in_norway' =>
         $call('GetLicenseFromLicenseServer', $of_owner, ['TimeZone' => ['SoTimeZoneLocationCode' => 'NO']]),
-], JSON_THROW_ON_ERROR), "\n";
+];
+if (preg_grep('/ GetUserAndInstallationLicenceStatus\(/', $license->__getFunctions())) {
+    $seen['user_status'] = $call('GetUserAndInstallationLicenceStatus', $of_associate);
+}
+echo json_encode($seen, JSON_THROW_ON_ERROR), "\n";

@@ -18,6 +18,7 @@ class Service:
         settings = zeep.Settings(strict=True, xsd_ignore_sequence_order=False)
         client = zeep.Client(wsdl, transport=zeep.Transport(session=session, timeout=60), settings=settings)
         ((service, port),) = [(s, p) for s in client.wsdl.services.values() for p in s.ports.values()]
+        self.operations = port.binding.all()
         if base:
             self.proxy = client.create_service(port.binding.name, f"{base}/Remote/Services86/{name}.svc")
         else:
@@ -78,6 +79,8 @@ def main():
         "unknown_owner_status": call("GetLicenseStatusFromLicenseServer", of_nobody),
         "in_norway": call("GetLicenseFromLicenseServer", of_owner, TimeZone={"SoTimeZoneLocationCode": "NO"}),
     }
+    if "GetUserAndInstallationLicenceStatus" in license.operations:
+        seen["user_status"] = call("GetUserAndInstallationLicenceStatus", of_associate)
     print(json.dumps(seen))
 
 

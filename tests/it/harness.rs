@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use seatkeeper::auth::{self, Authenticator, Ticket};
+use seatkeeper::contract::edition::Edition;
 use seatkeeper::contract::{asmx, netserver};
 use seatkeeper::http::{self, App, Limits};
 use seatkeeper::metrics::Metrics;
@@ -470,14 +471,33 @@ pub fn license(ticket: &str, operation: &str, arguments: &str) -> Vec<u8> {
     netserver(&netserver::LICENSE, &credentials(ticket), operation, arguments)
 }
 
+/// The edition of calls where a test does not say which.
+pub const EDITION: Edition = Edition::Services86;
+pub const NAMESPACE: &str = EDITION.namespace();
+pub const LICENSE_PATH: &str = "/Remote/Services86/License.svc";
+pub const SO_PRINCIPAL_PATH: &str = "/Remote/Services86/SoPrincipal.svc";
+
+/// In [`EDITION`], or in the first one that has the operation.
 fn netserver(contract: &netserver::Contract, blocks: &str, operation: &str, arguments: &str) -> Vec<u8> {
-    let body = format!("<{operation} xmlns=\"{}\">{arguments}</{operation}>", netserver::NAMESPACE);
-    post_to(contract.path, "Content-Type: text/xml; charset=utf-8\r\n", envelope11(blocks, &body).as_bytes())
+    let edition = contract.operation(operation).map_or(EDITION, |operation| operation.since.max(EDITION));
+    netserver_in(edition, contract, blocks, operation, arguments)
+}
+
+pub fn netserver_in(
+    edition: Edition,
+    contract: &netserver::Contract,
+    blocks: &str,
+    operation: &str,
+    arguments: &str,
+) -> Vec<u8> {
+    let body = format!("<{operation} xmlns=\"{}\">{arguments}</{operation}>", edition.namespace());
+    let path = format!("/Remote/{}/{}.svc", edition.name(), contract.name);
+    post_to(&path, "Content-Type: text/xml; charset=utf-8\r\n", envelope11(blocks, &body).as_bytes())
 }
 
 /// A header block with a ticket.
 pub fn credentials(ticket: &str) -> String {
-    format!("<Credentials xmlns=\"{}\"><Ticket>{}</Ticket></Credentials>", netserver::NAMESPACE, escape(ticket))
+    format!("<Credentials xmlns=\"{}\"><Ticket>{}</Ticket></Credentials>", NAMESPACE, escape(ticket))
 }
 
 /// As text of an element.

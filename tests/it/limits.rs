@@ -4,7 +4,6 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use seatkeeper::contract::netserver::LICENSE;
 use seatkeeper::http::Limits;
 
 use crate::harness::*;
@@ -132,7 +131,7 @@ fn who_sends_too_much_gets_to_read_that() {
         client.0.write_all(&[head, body].concat()).expect("all of it is sent");
         assert_eq!(statuses(&rest(&mut client)), [413], "in chunks: {is_chunked}");
     }
-    for path in [PATH, LICENSE.path] {
+    for path in [PATH, LICENSE_PATH] {
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
         );

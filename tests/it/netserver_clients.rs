@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use seatkeeper::contract::edition::Edition;
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -24,6 +25,15 @@ fn node() {
     sees_what_all_see(Path::new("node"), "netserver_node.js");
 }
 
+/// Where each program reads what: the edition and the document. All have the same schemas in them.
+const WSDLS: [(Edition, &str); 5] = [
+    (Edition::Services86, "wsdl"),
+    (Edition::Services86, "singleWsdl"),
+    (Edition::Services84, "wsdl"),
+    (Edition::Services87, "wsdl"),
+    (Edition::Services88, "wsdl"),
+];
+
 const OWNER: &str = "CONTOSO";
 const ASSOCIATE: i32 = 7;
 
@@ -39,9 +49,9 @@ const SEED: &str = "
 
 fn sees_what_all_see(interpreter: &Path, program: &str) {
     let server = Server::with(Options { seed: sample_data() + SEED, ..Options::default() });
-    let expected = expected();
-    for query in ["wsdl", "singleWsdl"] {
-        let mut seen = run(interpreter, program, &server, query);
+    for (edition, query) in WSDLS {
+        let expected = expected(edition);
+        let mut seen = run(interpreter, program, &server, edition, query);
         let mut text = |pointer| match seen.pointer_mut(pointer).map(Value::take) {
             Some(Value::String(text)) => text,
             other => panic!("{pointer}: {other:?}"),
@@ -55,7 +65,7 @@ fn sees_what_all_see(interpreter: &Path, program: &str) {
         assert!(problem.contains("NOBODY"), "{problem}");
 
         for (call, seen) in seen.as_object().expect("an object") {
-            assert_eq!(seen, &expected[call], "{call}, from ?{query}");
+            assert_eq!(seen, &expected[call], "{call}, from {} ?{query}", edition.name());
         }
         assert_eq!(seen.as_object().map(|calls| calls.len()), expected.as_object().map(|calls| calls.len()));
     }
@@ -63,10 +73,10 @@ fn sees_what_all_see(interpreter: &Path, program: &str) {
 }
 
 /// What a program prints.
-fn run(interpreter: &Path, program: &str, server: &Server, query: &str) -> Value {
+fn run(interpreter: &Path, program: &str, server: &Server, edition: Edition, query: &str) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let [license, principal] = ["License", "SoPrincipal"]
-        .map(|service| format!("http://{}/Remote/Services86/{service}.svc?{query}", server.address));
+        .map(|service| format!("http://{}/Remote/{}/{service}.svc?{query}", server.address, edition.name()));
     let mut command = Command::new(interpreter);
     command
         .arg(root.join("tests/clients").join(program))
@@ -81,11 +91,16 @@ fn run(interpreter: &Path, program: &str, server: &Server, query: &str) -> Value
 }
 
 /// What all see. Null stands for the texts that are looked at before.
-fn expected() -> Value {
+fn expected(edition: Edition) -> Value {
     let info = |zone: &Zone| json!({ "header": zone.header(), "body": { "Response": license(zone, 0, true) } });
     let links = |links: Value| answer(json!({ "Response": { "ModuleLicenseLink": links } }));
+    let link = |sort_order, module, total, in_use, assigned| {
+        let link = link(sort_order, module, total, in_use, assigned);
+        let link = if edition >= Edition::Services87 { with(link, "IsHidden", json!(false)) } else { link };
+        if edition >= Edition::Services88 { with(link, "ExtraFlags", json!(0)) } else { link }
+    };
     let (disk, no_sql, sql) = (link(1, DISK, 10, 1, true), link(2, SQL, 3, 0, false), link(2, SQL, 3, 1, true));
-    json!({
+    let all = json!({
         "login": answer(json!({
             "Response": {
                 "UserType": "InternalAssociate", "Associate": "admin", "AssociateId": 8, "IsPerson": true, "PersonId": 0,
@@ -132,7 +147,13 @@ fn expected() -> Value {
         "unknown_owner": answer(json!({})),
         "unknown_owner_status": answer(json!({ "Response": { "LicenseStatus": "ProblemWithLicense", "Message": null } })),
         "in_norway": info(&NORWAY),
-    })
+    });
+    let [.., admin_warning, expiry, grace] = UTC.times;
+    let status = json!({
+        "AdminWarningDate": admin_warning, "ExpiryDate": expiry, "GraceDate": grace, "CompanyName": "Contoso",
+        "SerialNr": "1010000014", "UserLicenses": { "string": [DISK.0] },
+    });
+    if edition < Edition::Services88 { all } else { with(all, "user_status", answer(json!({ "Response": status }))) }
 }
 
 const ZERO: &str = "0001-01-01T00:00:00";

@@ -2,8 +2,8 @@
 //! told here is told alike on all surfaces; see `surfaces`.
 
 use seatkeeper::contract::SERIALIZATION_ARRAYS;
+use seatkeeper::contract::netserver::LICENSE;
 use seatkeeper::contract::netserver::web::ROUTES;
-use seatkeeper::contract::netserver::{LICENSE, NAMESPACE};
 use seatkeeper::soap::envelope::Element;
 
 use crate::harness::*;
@@ -207,6 +207,8 @@ fn numbers_are_of_the_pools_that_are_open() {
 
 // Who may do what ----------------------------------------------------------------------------------------------------
 
+const UNSUPPORTED: [&str; 1] = ["SaveCentralLicense"];
+
 /// Each operation with arguments that do, and the least role that may call it. What changes something comes last.
 fn operations() -> Vec<(&'static str, String, &'static str)> {
     let owner = CONTOSO.to_owned();
@@ -224,7 +226,9 @@ fn operations() -> Vec<(&'static str, String, &'static str)> {
         ("GetLicenseStatusFromLicenseServer", owner.clone(), "reader"),
         ("GetLicenseFromDB", owner.clone(), "reader"),
         ("GetUserLicenses", "<AssociateId>101</AssociateId>".to_owned(), "reader"),
+        ("GetUserAndInstallationLicenceStatus", "<AssociateId>101</AssociateId>".to_owned(), "reader"),
         ("GetSatelliteLicenses", "<SatelliteId>0</SatelliteId>".to_owned(), "reader"),
+        ("GetCentralLicense", String::new(), "reader"),
         ("GetShopUrl", owner.clone(), "reader"),
         ("GetUserLicensesMDOList", String::new(), "reader"),
         ("GetModuleLicenseFromDB", format!("{CONTOSO}<ModuleName>SQLBACKUP</ModuleName>"), "reader"),
@@ -250,7 +254,7 @@ fn each_operation_is_for_its_role_and_those_above() {
     let tools = Tools::start();
     const ROLES: [&str; 3] = ["reader", "agent", "admin"];
     let rank = |role: &str| ROLES.iter().position(|r| *r == role);
-    let mut known: Vec<&str> = Vec::new();
+    let mut known: Vec<&str> = UNSUPPORTED.to_vec();
     for (operation, arguments, least) in operations() {
         known.push(operation);
         assert_eq!(tools.refused("nobody", operation, &arguments).0, "SoSessionException", "{operation}");
@@ -277,6 +281,19 @@ fn each_operation_is_for_its_role_and_those_above() {
     all.sort_unstable();
     assert_eq!(known, all, "and there is no other operation");
     assert_eq!(tools.server.violations(), []);
+}
+
+#[test]
+fn unsupported_operations_say_so() {
+    let tools = Tools::start();
+    for operation in UNSUPPORTED {
+        for arguments in ["", "<FileContent>x</FileContent>", "<LicenseInfo/><ModuleLicense/>"] {
+            assert_eq!(tools.refused("nobody", operation, arguments).0, "SoSessionException", "{operation}");
+            for role in ["reader", "admin"] {
+                assert_eq!(tools.refused(role, operation, arguments).0, "SoNotSupportedException", "{operation}");
+            }
+        }
+    }
 }
 
 // Arguments ----------------------------------------------------------------------------------------------------------

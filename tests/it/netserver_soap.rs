@@ -1,7 +1,7 @@
 //! The NetServer services over SOAP: the vendor's own messages, the ways to write one and the same call, and what is told to
 //! those that are no call.
 
-use seatkeeper::contract::netserver::{LICENSE, NAMESPACE, SO_PRINCIPAL};
+use seatkeeper::contract::netserver::{LICENSE, SO_PRINCIPAL};
 use seatkeeper::soap::Version;
 use seatkeeper::soap::envelope::{self, Element};
 
@@ -86,13 +86,13 @@ fn the_published_requests_get_the_published_responses() {
         }
     }
     let sign_in = published("AuthenticateUsernamePassword", &[("{user}", "reader"), ("{password}", PASSWORD)]);
-    let signed_in = send_published(&server, SO_PRINCIPAL.path, &sign_in);
+    let signed_in = send_published(&server, SO_PRINCIPAL_PATH, &sign_in);
     assert_eq!(at(&signed_in, "AuthenticationSucceeded").text, "true");
     let ticket = at(&signed_in, "Credentials/Ticket").text.clone();
 
     const FETCH: &str = "GetLicenseFromLicenseServer";
     let fetch = published(FETCH, &[("{ticket}", &ticket), ("{owner}", "CONTOSO")]);
-    let license = send_published(&server, LICENSE.path, &fetch);
+    let license = send_published(&server, LICENSE_PATH, &fetch);
     assert_eq!(shape(&license), expected_shape(FETCH, EXTENDED_LICENSE_INFO));
     let license = at(&license, "Response");
     for info in ["New", "Current"] {
@@ -126,19 +126,19 @@ fn the_published_requests_get_the_published_responses() {
 
     // A seat that is taken through the other service is seen by the next call.
     assert_eq!(server.assign("image3", 42, "SkraftDiskImageV5").code(), "Success");
-    let license = send_published(&server, LICENSE.path, &fetch);
+    let license = send_published(&server, LICENSE_PATH, &fetch);
     assert_eq!(numbers(at(&license, "Response"), 0), [4, 6, 0, 10, 6, 10]);
 
     const ASK: &str = "GetLicenseStatusFromLicenseServer";
     let ask = published(ASK, &[("{ticket}", &ticket), ("{owner}", "CONTOSO")]);
-    let status = send_published(&server, LICENSE.path, &ask);
+    let status = send_published(&server, LICENSE_PATH, &ask);
     assert_eq!(shape(&status), expected_shape(ASK, CHECK_LICENSE_STATUS_RESULT));
     let texts: Vec<&str> = at(&status, "Response").children.iter().map(|child| child.text.as_str()).collect();
     assert_eq!(texts, ["Ok", "", ""]);
 
     // As it stands on the page, without an owner.
     let empty = published(ASK, &[("{ticket}", &ticket), ("{owner}", "")]);
-    let answer = server.send(&post_to(LICENSE.path, "Content-Type: text/xml\r\n", empty.as_bytes()));
+    let answer = server.send(&post_to(LICENSE_PATH, "Content-Type: text/xml\r\n", empty.as_bytes()));
     assert_eq!(answer.exception().as_deref(), Some("SoInvalidArgumentException"));
 }
 
@@ -193,7 +193,7 @@ fn the_envelope_decides_whatever_the_head_says() {
     for version in Version::ALL {
         let message = envelope(version, &credentials(&ticket), "", SHOP);
         for head in heads {
-            let answer = server.send(&post_to(LICENSE.path, &format!("{head}\r\n"), message.as_bytes()));
+            let answer = server.send(&post_to(LICENSE_PATH, &format!("{head}\r\n"), message.as_bytes()));
             assert!(is_served(&answer, version), "{version:?} {head}: {answer:?}");
             assert_eq!(answer.header("content-encoding"), None, "{head}");
         }
@@ -221,7 +221,7 @@ fn text_is_read_in_the_encoding_it_is_in() {
             ("Latin-1", "; charset=iso-8859-1", plain.clone().into_bytes()),
         ] {
             let head = format!("Content-Type: {}{charset}\r\n", version.media_type());
-            let answer = server.send(&post_to(LICENSE.path, &head, &bytes));
+            let answer = server.send(&post_to(LICENSE_PATH, &head, &bytes));
             // And answered in UTF-8, whatever it was.
             assert!(answer.body.contains("<Response>https://shop.example/größe</Response>"), "{name}: {answer:?}");
         }
@@ -274,7 +274,7 @@ fn header_blocks_are_read_where_clients_put_them() {
     ] {
         for version in Version::ALL {
             let message = envelope(version, &header, &beside, SHOP);
-            let answer = server.send(&post_to(LICENSE.path, "Content-Type: text/xml\r\n", message.as_bytes()));
+            let answer = server.send(&post_to(LICENSE_PATH, "Content-Type: text/xml\r\n", message.as_bytes()));
             if served {
                 assert!(is_served(&answer, version), "{name} {version:?}: {answer:?}");
             } else {
@@ -300,7 +300,7 @@ fn only_what_must_be_understood_and_is_not_is_refused() {
     for version in Version::ALL {
         let call = |header: &str| {
             let message = envelope(version, header, "", SHOP);
-            server.send(&post_to(LICENSE.path, "Content-Type: text/xml\r\n", message.as_bytes()))
+            server.send(&post_to(LICENSE_PATH, "Content-Type: text/xml\r\n", message.as_bytes()))
         };
         for header in [
             must.clone(),
@@ -354,7 +354,7 @@ fn what_is_in_the_body_is_read_by_name_and_namespace() {
     ] {
         for version in Version::ALL {
             let message = envelope(version, &good, "", &body);
-            let answer = server.send(&post_to(LICENSE.path, "Content-Type: text/xml\r\n", message.as_bytes()));
+            let answer = server.send(&post_to(LICENSE_PATH, "Content-Type: text/xml\r\n", message.as_bytes()));
             assert!(is_served(&answer, version), "{name}: {answer:?}");
         }
     }
@@ -574,7 +574,7 @@ fn what_is_no_call_is_told_so() {
         ("too long", SOAP11, with(soap11, &long), 413, PLAIN, "", "Maximum request length exceeded"),
         ("too long", SOAP12, with(soap12, &long), 413, PLAIN, "", "Maximum request length exceeded"),
     ] {
-        let answer = server.send(&post_to(LICENSE.path, &format!("Content-Type: {typed}\r\n"), message.as_bytes()));
+        let answer = server.send(&post_to(LICENSE_PATH, &format!("Content-Type: {typed}\r\n"), message.as_bytes()));
         assert_eq!((answer.status, answer.header("content-type")), (status, Some(answered)), "{name}: {answer:?}");
         for part in [code, reason] {
             assert!(answer.body.contains(part), "{name}: no {part} in {}", answer.body);
@@ -594,7 +594,7 @@ fn what_is_not_xml_by_its_type_is_not_read() {
         "Content-Type: multipart/related; type=\"application/xop+xml\"\r\n",
         "Content-Type: xml\r\n",
     ] {
-        for path in [LICENSE.path, SO_PRINCIPAL.path] {
+        for path in [LICENSE_PATH, SO_PRINCIPAL_PATH] {
             let answer = server.send(&post_to(path, head, message.as_bytes()));
             let typed = answer.header("content-type");
             assert_eq!((answer.status, typed), (415, Some("text/plain; charset=utf-8")), "{head}");
@@ -606,7 +606,7 @@ fn what_is_not_xml_by_its_type_is_not_read() {
         }
     }
     for method in ["PUT", "DELETE", "PATCH"] {
-        let request = format!("{method} {} HTTP/1.1\r\nHost: test.example\r\nContent-Length: 0\r\n\r\n", LICENSE.path);
+        let request = format!("{method} {} HTTP/1.1\r\nHost: test.example\r\nContent-Length: 0\r\n\r\n", LICENSE_PATH);
         let answer = server.send(request.as_bytes());
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET,HEAD,POST")), "{method}");
     }

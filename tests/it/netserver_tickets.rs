@@ -80,11 +80,7 @@ fn who_signs_in_is_told_who_they_are() {
     ] {
         assert_eq!(at(&body, member).text, value, "{member}");
     }
-    assert!(
-        answer
-            .body
-            .contains(&format!("<AuthenticateResponse xmlns=\"{}\">", seatkeeper::contract::netserver::NAMESPACE))
-    );
+    assert!(answer.body.contains(&format!("<AuthenticateResponse xmlns=\"{}\">", NAMESPACE)));
     // Whose company is no owner, and who is no user.
     let body = read(&server.authenticate("reader", PASSWORD)).body.expect("a Body");
     assert_eq!(
@@ -420,6 +416,7 @@ fn of_other_companies_a_ticket_tells_no_more_than_of_none() {
             "<NewCompanyName>OWNER!</NewCompanyName><NewSerialNumber>1</NewSerialNumber>".to_owned(),
         ),
         ("GetUserLicenses", "<AssociateId>USER</AssociateId>".to_owned()),
+        ("GetUserAndInstallationLicenceStatus", "<AssociateId>USER</AssociateId>".to_owned()),
         ("GetThirdPartyLicenseAssignments", format!("<AssociateId>101</AssociateId>{}", owner("ModuleOwner"))),
         ("GetThirdPartyLicenseAssignments", format!("<AssociateId>USER</AssociateId>{known}")),
         ("GetThirdPartyLicenseAssignments", format!("<AssociateId>USER</AssociateId>{}", owner("ModuleOwner"))),

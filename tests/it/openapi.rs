@@ -4,23 +4,45 @@ use std::path::Path;
 use std::process::Command;
 
 use seatkeeper::auth;
-use seatkeeper::contract::netserver::{openapi, web};
+use seatkeeper::contract::netserver::{openapi, swagger, web};
 use serde_json::Value as Json;
 
 use crate::documents::golden;
 use crate::harness::*;
 use crate::validator::{self, INSTALL};
 
-const FILE: &str = "openapi.json";
+const URL: &str = "http://localhost:8086";
 
 #[test]
-fn the_document_in_the_repository_is_the_one_that_is_served() {
-    golden(FILE, &openapi::render("http://localhost:8086"));
+fn the_documents_in_the_repository_are_the_ones_that_are_served() {
+    golden("openapi.json", &openapi::render(URL));
+    golden("swagger.json", &swagger::render(URL));
+    let server = Server::with_owners();
+    let url = format!("http://{}", server.address);
+    for (file, rendered) in [(web::OPENAPI, openapi::render(&url)), (web::SWAGGER, swagger::render(&url))] {
+        let served = server.get(&format!("{}/{file}", web::BASE));
+        assert_eq!((served.status, served.header("content-type")), (200, Some("application/json; charset=utf-8")));
+        assert!(served.body == rendered, "{file}");
+    }
 }
 
-/// openapi-spec-validator knows the schema of OpenAPI 3.1 and what it says besides. It must see what is spoilt.
+/// openapi-spec-validator knows the schemas of OpenAPI 3.1 and Swagger 2.0, and what they say besides. It must see what is
+/// spoilt.
 #[test]
-fn the_document_is_valid() {
+fn the_documents_are_valid() {
+    const OPENAPI: [(&str, &str); 4] = [
+        ("#/components/schemas/ErrorResponse", "#/components/schemas/Nothing"),
+        ("\"in\": \"path\"", "\"in\": \"body\""),
+        ("\"v1License_GetShopUrl\"", "\"v1License_GetUserLicenses\""),
+        ("\"name\": \"moduleOwner\"", "\"name\": \"owner\""),
+    ];
+    const SWAGGER: [(&str, &str); 5] = [
+        ("#/definitions/ErrorResponse", "#/definitions/Nothing"),
+        ("\"in\": \"path\"", "\"in\": \"body\""),
+        ("\"v1License_GetShopUrl\"", "\"v1License_GetUserLicenses\""),
+        ("\"type\": \"basic\"", "\"type\": \"http\""),
+        ("\"schemes\"", "\"servers\""),
+    ];
     let directory = TempDir::new();
     let judge = |name: &str, document: &str| {
         let file = directory.join(name);
@@ -33,17 +55,55 @@ fn the_document_is_valid() {
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     };
-    let document = openapi::render("http://localhost:8086");
-    let (valid, said) = judge("document.json", &document);
-    assert!(valid && said.contains("OK"), "{said} {INSTALL}");
-    for (from, to) in [
-        ("#/components/schemas/ErrorResponse", "#/components/schemas/Nothing"),
-        ("\"in\": \"path\"", "\"in\": \"body\""),
-        ("\"v1License_GetShopUrl\"", "\"v1License_GetUserLicenses\""),
-        ("\"name\": \"moduleOwner\"", "\"name\": \"owner\""),
+    for (document, spoilt) in [(openapi::render(URL), &OPENAPI[..]), (swagger::render(URL), &SWAGGER)] {
+        let (valid, said) = judge("document.json", &document);
+        assert!(valid && said.contains("OK"), "{said} {INSTALL}");
+        for (from, to) in spoilt {
+            assert!(document.contains(from), "no {from}");
+            assert!(!judge("spoilt.json", &document.replacen(from, to, 1)).0, "not seen: {from} as {to}");
+        }
+    }
+}
+
+/// Both describe the same calls: their names, addresses, arguments and answers.
+#[test]
+fn both_documents_describe_the_same_calls() {
+    let parsed = |text: String| serde_json::from_str::<Json>(&text).expect("JSON");
+    let (newer, older) = (parsed(openapi::render(URL)), parsed(swagger::render(URL)));
+    let names = |of: &Json| of.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&newer["paths"]), names(&older["paths"]));
+    assert_eq!(names(&newer["components"]["schemas"]), names(&older["definitions"]));
+    for path in names(&newer["paths"]) {
+        let (newer, older) = (&newer["paths"][&path], &older["paths"][&path]);
+        assert_eq!(names(newer), names(older), "{path}");
+        for method in names(newer).iter().filter(|name| *name != "parameters") {
+            let (newer, older) = (&newer[method], &older[method]);
+            assert_eq!(newer["operationId"], older["operationId"]);
+            assert_eq!(names(&newer["responses"]), names(&older["responses"]), "{path}");
+            let parameters = |of: &Json| of["parameters"].as_array().map_or(0, Vec::len);
+            let bodies = usize::from(newer["requestBody"].is_object());
+            assert_eq!(parameters(newer) + bodies, parameters(older), "{path}");
+        }
+    }
+    // Nothing of the newer words is left.
+    let text = older.to_string();
+    for word in ["#/components", "anyOf", "requestBody", "\"null\"", "\"const\"", "\"examples\"", "contentEncoding"] {
+        assert!(!text.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn the_address_of_a_swagger_document_is_in_parts() {
+    for (url, expected) in [
+        ("http://localhost:8086", ["http", "localhost:8086", "/"]),
+        ("https://licenses.example", ["https", "licenses.example", "/"]),
+        ("https://licenses.example/SuperOffice", ["https", "licenses.example", "/SuperOffice"]),
+        ("https://licenses.example/a/b/", ["https", "licenses.example", "/a/b"]),
+        ("http://[::1]:8086", ["http", "[::1]:8086", "/"]),
     ] {
-        assert!(document.contains(from), "no {from}");
-        assert!(!judge("spoilt.json", &document.replacen(from, to, 1)).0, "not seen: {from} as {to}");
+        let document: Json = serde_json::from_str(&swagger::render(url)).expect("JSON");
+        let found = [&document["schemes"][0], &document["host"], &document["basePath"]];
+        assert_eq!(found, expected, "{url}");
     }
 }
 
@@ -60,7 +120,7 @@ fn no_two_paths_are_identical() {
     shapes.sort();
     let all = shapes.len();
     shapes.dedup();
-    assert_eq!((shapes.len(), all), (all, 31));
+    assert_eq!((shapes.len(), all), (all, 35));
 }
 
 /// What the document's examples name: an owner, with a seat of the associate's and one of another's, so that the owner is
@@ -101,6 +161,46 @@ fn the_service_does_what_its_document_says() {
     let operations = format!("Tested: {}\n", operations() - 1);
     assert!(said.contains(&operations), "not '{operations}': {said}");
     assert_eq!(server.violations(), []);
+}
+
+/// openapi-generator makes clients from either document, which take what is sent for what it is, with nulls wherever
+/// `$select` leaves them.
+#[test]
+fn generated_clients_read_what_is_sent() {
+    for document in [web::OPENAPI, web::SWAGGER] {
+        let server = Server::with(Options { seed: sample_data() + SEED, ..Options::default() });
+        let base = format!("http://{}", server.address);
+        let output = Command::new(validator::python())
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/openapi_client.py"))
+            .arg(format!("{base}{}/{document}", web::BASE))
+            .args([&*base, "admin", PASSWORD, "CONTOSO", "7"])
+            .env("NO_PROXY", "*")
+            .output()
+            .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", validator::python().display()));
+        let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{document}: {said}\n{told}\n{INSTALL}");
+        // The generator writes there too.
+        let calls: Vec<Json> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        assert_eq!(calls.len(), 78, "{said}");
+        for mut call in calls {
+            assert_eq!(call["status"], 200);
+            let [read, sent] = ["read", "sent"].map(|name| without_nulls(call[name].take()));
+            assert_eq!(read, sent, "{document}: {call}");
+        }
+        assert_eq!(server.violations(), []);
+    }
+}
+
+/// What is null some clients leave out.
+fn without_nulls(value: Json) -> Json {
+    match value {
+        Json::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            members.map(|(name, value)| (name, without_nulls(value))).collect()
+        }
+        Json::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
 }
 
 /// Methods on paths.

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use seatkeeper::contract::netserver::{LICENSE, NAMESPACE, SO_PRINCIPAL};
 use seatkeeper::http;
 use seatkeeper::soap::Version;
+
+use seatkeeper::contract::netserver::SO_PRINCIPAL;
 
 use crate::harness::*;
 
@@ -26,8 +27,8 @@ impl Address {
     fn path(self) -> &'static str {
         match self {
             Asmx => PATH,
-            SoPrincipal => SO_PRINCIPAL.path,
-            License => LICENSE.path,
+            SoPrincipal => SO_PRINCIPAL_PATH,
+            License => LICENSE_PATH,
         }
     }
 
@@ -380,7 +381,7 @@ fn charsets_are_read_as_leniently_as_the_original_reads_them() {
         );
         let call = envelope11(&ticket, &body).replace("encoding=\"utf-8\"", &format!("encoding=\"{declared}\""));
         for call in [to_soap12(&call), call] {
-            let answer = server.send(&post_to(LICENSE.path, &headers, &encode(&call)));
+            let answer = server.send(&post_to(LICENSE_PATH, &headers, &encode(&call)));
             assert!(answer.exception().is_none() && answer.body.contains("'größe'"), "{row}: {answer:?}");
         }
     }

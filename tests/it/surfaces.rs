@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use seatkeeper::contract::netserver::{LICENSE, NAMESPACE};
+use seatkeeper::contract::netserver::LICENSE;
 use seatkeeper::contract::{Kind, SERIALIZATION_ARRAYS};
 use seatkeeper::soap::envelope::{self, Attribute, Element};
 use seatkeeper::soap::xml::is_xml_char;
@@ -94,8 +94,12 @@ const RESERVED: [&str; 2] = ["USER", "SITE"];
 /// Bytes of an address that can be sent.
 const ADDRESS_MAX: usize = 8_000;
 
-/// Members of ModuleLicenseLink that the Web API has and Services86 has not, each behind which, and what it always is.
-const WEB_API_ONLY: [(&str, &str, &str); 2] = [("InUse", "IsHidden", "false"), ("SortOrder", "ExtraFlags", "0")];
+/// Members that the Web API has and Services86 has not: each behind which and before which, and what it always is.
+const WEB_API_ONLY: [(&str, &str, &str, &str); 3] = [
+    ("InUse", "IsHidden", "Assigned", "false"),
+    ("SortOrder", "ExtraFlags", "", "0"),
+    ("ExtraFlags", "ExtraInfo", "LicenseUrl", ""),
+];
 
 /// The statuses by which HTTP tells of exceptions.
 const STATUSES: [(&str, u16); 6] = [
@@ -135,7 +139,9 @@ impl Surface {
                 let envelope = envelope11(&blocks, &element);
                 let envelope = if version == Version::Soap12 { to_soap12(&envelope) } else { envelope };
                 let head = format!("Content-Type: {}; charset=utf-8\r\n", version.media_type());
-                Some(post_to(LICENSE.path, &head, envelope.as_bytes()))
+                let edition = LICENSE.operation(operation).map_or(EDITION, |operation| operation.since.max(EDITION));
+                let envelope = envelope.replace(NAMESPACE, edition.namespace());
+                Some(post_to(&LICENSE.edition(edition).path(), &head, envelope.as_bytes()))
             }
             _ if !given.children.iter().all(is_an_argument) => None,
             Surface::Agent(form) => {
@@ -309,7 +315,6 @@ fn json_of(element: &Element, kind: Kind) -> Json {
     match kind {
         _ if element.is_nil() => Json::Null,
         Kind::Declared(_) => Json::Null,
-        Kind::WebApi(kind) => json_of(element, *kind),
         Kind::Complex(of) => {
             let mut members = Map::new();
             for child in &element.children {
@@ -337,7 +342,11 @@ fn read_soap(surface: Surface, answer: &Answer) -> Outcome {
             let text = answer.element("FriendlyText").expect("a text");
             Err(refusal(exception, text, "A valid session is missing. Sign in, and send the ticket "))
         }
-        None => Ok(envelope.body.and_then(|body| body.children.into_iter().next()).expect("a Response")),
+        None => {
+            let mut response = envelope.body.and_then(|body| body.children.into_iter().next()).expect("a Response");
+            without_newer_members(&mut response);
+            Ok(response)
+        }
     }
 }
 
@@ -367,7 +376,6 @@ fn null(name: &str) -> Element {
 /// A value of JSON, which must be of the type that its kind has there.
 fn element_of(name: &str, value: &Json, kind: Kind) -> Element {
     let children = match (kind, value) {
-        (Kind::WebApi(kind), _) => return element_of(name, value, *kind),
         (_, Json::Null) if kind.is_reference() => return null(name),
         (Kind::Complex(of), Json::Object(members)) => {
             let names: Vec<&str> = members.keys().map(String::as_str).collect();
@@ -382,6 +390,7 @@ fn element_of(name: &str, value: &Json, kind: Kind) -> Element {
         (Kind::Array(of), Json::Array(items)) => {
             items.iter().map(|item| element_of(of.item.name, item, Kind::Complex(of.item))).collect()
         }
+        (Kind::Strings, Json::Array(items)) => items.iter().map(|item| text_of("string", item)).collect(),
         (Kind::Int, Json::Number(_))
         | (Kind::Boolean, Json::Bool(_))
         | (Kind::String | Kind::DateTime | Kind::Enumeration(_), Json::String(_)) => return text_of(name, value),
@@ -400,18 +409,27 @@ fn text_of(name: &str, value: &Json) -> Element {
 /// The one and only way in which the Web API tells more than SOAP: [`WEB_API_ONLY`], and a dictionary that has nothing in
 /// it is there, where SOAP has null.
 fn as_soap(element: &mut Element) {
-    if element.name == "ModuleLicenseLink" {
-        for (before, name, value) in WEB_API_ONLY {
-            let behind = element.children.iter().position(|child| child.name == before).expect(before) + 1;
-            let member = element.children.remove(behind);
-            assert_eq!((&*member.name, &*member.text), (name, value));
+    without_newer_members(element);
+    with_null_dictionaries(element);
+}
+
+fn without_newer_members(element: &mut Element) {
+    for (before, name, after, value) in WEB_API_ONLY {
+        let is_name = |at: usize, name: &str| element.children.get(at).map_or("", |child| &child.name) == name;
+        let is_there = |at: &usize| is_name(*at, before) && is_name(*at + 1, name) && is_name(*at + 2, after);
+        if let Some(at) = (0..element.children.len()).find(is_there) {
+            assert_eq!(element.children.remove(at + 1).text, value, "{name}");
         }
     }
+    element.children.iter_mut().for_each(without_newer_members);
+}
+
+fn with_null_dictionaries(element: &mut Element) {
     if element.name == "FieldProperties" {
         assert_eq!(lines(element), ["FieldProperties = "]);
         *element = null("FieldProperties");
     }
-    element.children.iter_mut().for_each(as_soap);
+    element.children.iter_mut().for_each(with_null_dictionaries);
 }
 
 /// Every value with its path, in their order.

@@ -92,9 +92,10 @@ impl Validator {
         let mut child = start("validate.py");
         let found = BufReader::new(child.stdout.take().expect("piped"));
         let mut validator = Validator { answers: child.stdin.take().expect("piped"), found, child };
-        let netserver = [&netserver::LICENSE, &netserver::SO_PRINCIPAL]
-            .map(|contract| netserver::wsdl::render(contract, "http://localhost/"));
-        validator.tell(&json!([&[wsdl::render(&CONTRACT, "http://localhost/")][..], &netserver].concat()));
+        let netserver =
+            netserver::Endpoint::all().map(|endpoint| netserver::wsdl::render(endpoint, "http://localhost/"));
+        let wsdls: Vec<String> = [wsdl::render(&CONTRACT, "http://localhost/")].into_iter().chain(netserver).collect();
+        validator.tell(&json!(wsdls));
         validator
     }
 

@@ -356,6 +356,9 @@ fn origins() {
         (LISTED, "https://evil.example/https://tools.example", false),
         (LISTED, "null", false),
         ("*", "https://anybody.example", true),
+        ("http://localhost*", "http://localhost:4200", true),
+        ("http://localhost*", "http://localhost.evil.example", false),
+        ("https://*.example", "https://tools.example", true),
     ] {
         let api = Api::with(allowed);
         let header = format!("Origin: {origin}\r\n");

@@ -106,6 +106,17 @@ fn reads(agent: &mut LicenseAgent) {
     ] {
         assert_eq!(agent.result(call, arguments.clone()), expected, "{call} {arguments}");
     }
+    let status = agent.result("getUserAndInstallationLicenceStatusAsync", json!([101]));
+    assert_eq!(
+        status,
+        json!({
+            "adminWarningDate": "Date 2098-01-31T23:30:00.000Z", "expiryDate": "Date 2098-02-28T23:59:59.000Z",
+            "graceDate": "Date 0001-01-01T00:00:00.000Z", "companyName": "Contoso Backup", "serialNr": "1010000014",
+            "userLicenses": [],
+        })
+    );
+    let central = agent.result("getCentralLicenseAsync", json!([]));
+    assert_eq!(central, agent.result("getSatelliteLicensesAsync", json!([0])));
     let all = agent.result("getLicenseForAllOwnersFromDBAsync", json!([]));
     assert_eq!(all[0], stored);
     assert_eq!((&all[1]["current"]["ownerName"], &all[2]), (&json!("FABRIKAM"), &Json::Null));
@@ -232,9 +243,7 @@ fn removes(agent: &mut LicenseAgent) {
 /// What the service does not do, and what the client knows and the service never heard of.
 fn is_refused(agent: &mut LicenseAgent) {
     for (call, arguments, code, status, error_type) in [
-        ("getUserAndInstallationLicenceStatusAsync", json!([101]), "ERR_BAD_REQUEST", 404, "SoNotFoundException"),
-        ("getCentralLicenseAsync", json!([]), "ERR_BAD_REQUEST", 404, "SoNotFoundException"),
-        ("saveCentralLicenseAsync", json!([[]]), "ERR_BAD_REQUEST", 404, "SoNotFoundException"),
+        ("saveCentralLicenseAsync", json!([[]]), "ERR_BAD_RESPONSE", 501, "SoNotSupportedException"),
         ("getFencingInfoAsync", json!([]), "ERR_BAD_REQUEST", 404, "SoNotFoundException"),
     ] {
         let error = agent.error(call, arguments);

@@ -298,8 +298,10 @@ fn damaged_requests() {
     let api = Api(Server::with(Options { seed: owners_data(), auth, ..Options::default() }));
     let operations = LICENSE.operations.iter().map(|operation| format!("{AGENT}/{}", operation.name()));
     let routes = ROUTES.iter().map(|route| filled(route, "CONTOSO", 101));
-    let targets: Vec<String> =
-        operations.chain(routes).chain(["/api", BASE, "/api/v1/openapi.json"].map(str::to_owned)).collect();
+    let targets: Vec<String> = operations
+        .chain(routes)
+        .chain(["/api", BASE, "/api/v1/openapi.json", "/api/v1/swagger.json"].map(str::to_owned))
+        .collect();
     let fetch = |accept: &str| {
         let headers = format!("{JSON}Accept: {accept}\r\n");
         api.ask(&format!("POST {AGENT}/GetLicenseFromLicenseServer"), &headers, r#"{"OwnerName":"CONTOSO"}"#).body

@@ -454,7 +454,8 @@ fn arguments_in_the_query() {
 fn enumerations_by_name_or_number() {
     for (of, number, name) in [
         (&types::LICENSE_STATUS, 0, Some("Ok")),
-        (&types::LICENSE_STATUS, 6, None),
+        (&types::LICENSE_STATUS, 6, Some("NewLicenseActivated")),
+        (&types::LICENSE_STATUS, 7, None),
         (&types::LICENSE_STATUS, 100, Some("ProblemWithLicense")),
         (&types::LICENSE_STATUS, 5000, Some("UnknownError")),
         (&types::LICENSE_TYPE, 3, Some("UserLicense")),
@@ -727,6 +728,7 @@ fn methods() {
         ("/api", "GET, HEAD, OPTIONS"),
         ("/api/v1", "GET, HEAD, OPTIONS"),
         ("/api/v1/openapi.json", "GET, HEAD, OPTIONS"),
+        ("/api/v1/swagger.json", "GET, HEAD, OPTIONS"),
         ("/api/v1/Agents/License/GetLicenseFromDB", "GET, POST, HEAD, OPTIONS"),
         ("/api/v1/License", "GET, POST, HEAD, OPTIONS"),
         ("/api/v1/License/CONTOSO", "GET, DELETE, HEAD, OPTIONS"),
@@ -795,6 +797,11 @@ fn documents() {
     let version = parsed(&api.bare("GET /api", "", ""));
     assert_eq!(version["v1"], "http://test.example/api/v1");
     assert_eq!(version["NetServerVersion"], env!("CARGO_PKG_VERSION"));
+    // The newest edition of the SOAP services, and each with its namespace.
+    assert_eq!(version["Services"], "Services88");
+    for edition in ["Services84", "Services85", "Services86", "Services87", "Services88"] {
+        assert_eq!(version[edition], format!("http://www.superoffice.net/ws/crm/NetServer/{edition}"));
+    }
     let urls = parsed(&api.bare("GET /api/v1/", "", ""));
     assert!(urls["http://test.example/api/v1/Agents/License/GetLicenseFromDB"]["POST"].is_string(), "{urls}");
     assert!(urls["http://test.example/api/v1/License/{ownerName}"]["GET"].is_string(), "{urls}");
@@ -803,4 +810,6 @@ fn documents() {
         (&document["openapi"], &document["servers"][0]["url"]),
         (&json!("3.1.0"), &json!("http://test.example"))
     );
+    let document = parsed(&api.bare("GET /api/v1/Swagger.json", "Accept: text/xml\r\n", ""));
+    assert_eq!((&document["swagger"], &document["host"]), (&json!("2.0"), &json!("test.example")));
 }

@@ -16,7 +16,7 @@ const SAMPLE_AUTHORIZATION: &str = "Basic dGplMDpUamUw";
 /// What the pages' tables say of the members that the samples leave null.
 const LICENSE_INFO: &str = "CompanyName:string SerialNr:string OwnerName:string OwnerDescription:string \
     NextCheckDate:date MaintenanceDate:date AdminWarningDate:date ExpiryDate:date GraceDate:date ExtraFlags:int \
-    LicenseUrl:string LicenseVersion:string DeploymentType:int ProductType:string ProductDescription:string \
+    ExtraInfo:string LicenseUrl:string LicenseVersion:string DeploymentType:int ProductType:string ProductDescription:string \
     ModuleLicenses:[{MODULE_LICENSE}*3] PublicKey:null Signature:string";
 const MODULE_LICENSE: &str = "OwnerName:string ModuleName:string ModuleDescription:string ModuleTooltip:string \
     ModuleVersion:string LicenseType:string Unrestricted:bool AllowedUserType:string NumberOfLicenses:int ExtraFlags:int \

@@ -8,8 +8,10 @@ use super::types::{
     ARRAY_OF_EXTENDED_LICENSE_INFO, ARRAY_OF_LICENSE_OWNER, ARRAY_OF_MODULE_LICENSE_LINK,
     ARRAY_OF_SELECTABLE_MDO_LIST_ITEM, CHECK_LICENSE_STATUS_RESULT, EXTENDED_LICENSE_INFO, EXTENDED_MODULE_LICENSE,
     LICENSE_INFO, LICENSE_OWNER, LICENSE_RESULT, MODULE_LICENSE, MODULE_LICENSE_LINK, SELECTABLE_MDO_LIST_ITEM,
+    USER_AND_INSTALLATION_LICENCE_STATUS,
 };
 use super::{APPLICATION_TOKEN, CREDENTIALS, Call, Contract, Done, Operation, TIME_ZONE, int, string};
+use crate::contract::edition::Edition;
 use crate::contract::message::{Record, Value};
 use crate::contract::{ComplexType, Field, Kind};
 use crate::error::{Error, Kind as ErrorKind};
@@ -17,19 +19,15 @@ use crate::license::{Owner, Presented, PresentedDates, Status, Terms};
 use crate::seats::{LicenseType, Refusal, shortened};
 use crate::store::{Activation, ModulesRequest, Owners, OwnersRequest};
 
-pub static LICENSE: Contract = Contract {
-    name: "License",
-    path: "/Remote/Services86/License.svc",
-    header_blocks: &[APPLICATION_TOKEN, CREDENTIALS, TIME_ZONE],
-    operations: OPERATIONS,
-};
+pub static LICENSE: Contract =
+    Contract { name: "License", header_blocks: &[APPLICATION_TOKEN, CREDENTIALS, TIME_ZONE], operations: OPERATIONS };
 
 /// An operation whose answer holds one `Response`.
 macro_rules! operation {
     ($name:literal, [$($argument:expr),*] -> $response:expr, $run:path, $documentation:literal) => {{
         static OUTPUT: ComplexType = ComplexType {
             name: concat!($name, "Response"),
-            fields: &[Field { name: "Response", kind: $response }],
+            fields: &[Field::new("Response", $response)],
         };
         Operation::new($documentation, &ComplexType { name: $name, fields: &[$($argument),*] }, &OUTPUT, |call| {
             Box::pin(async {
@@ -69,6 +67,9 @@ static OPERATIONS: &[Operation] = &[
         get_license_status_from_license_server, "Gets the status of an owner's license, according to its issuer."),
     operation!("GetLicenseFromDB", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         get_license_from_db, "Gets the license of an owner that is in force, with usage."),
+    operation!("GetUserAndInstallationLicenceStatus", [ASSOCIATE_ID] -> Kind::Complex(&USER_AND_INSTALLATION_LICENCE_STATUS),
+        get_user_and_installation_licence_status, "Gets the dates of the license that a user is under, and the modules that the user holds; 0 is the caller.")
+        .since(Edition::Services88),
     operation!("ChangeSerialNumber", [NEW_COMPANY_NAME, NEW_SERIAL_NUMBER] -> Kind::Complex(&LICENSE_RESULT),
         change_serial_number, "Activates every license that the issuer offers to this company under this serial number. Needs the role admin."),
     operation!("GetUserLicenses", [ASSOCIATE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
@@ -93,20 +94,26 @@ static OPERATIONS: &[Operation] = &[
         assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user then holds. Needs the role agent.").changes_seats(),
     operation!("UnassignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
         unassign_third_party_licenses, "Takes modules of an owner from a user, and gets those that the user still holds. Needs the role admin.").changes_seats(),
+    operation!("GetCentralLicense", [] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
+        get_central_license, "Gets the modules of the central database, by owner, as GetSatelliteLicenses does of site 0.")
+        .since(Edition::Services88),
+    operation!("SaveCentralLicense", [LICENSE_ARGUMENT] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
+        not_supported, "Assigns modules to the central database. Not supported.").not_supported().since(Edition::Services88),
 ];
 
-const OWNER_NAME: Field = Field { name: "OwnerName", kind: Kind::String };
-const MODULE_OWNER: Field = Field { name: "ModuleOwner", kind: Kind::String };
-const MODULE_NAME: Field = Field { name: "ModuleName", kind: Kind::String };
-const MODULE_LICENSE_NAMES: Field = Field { name: "ModuleLicenseNames", kind: Kind::Strings };
-const ASSOCIATE_ID: Field = Field { name: "AssociateId", kind: Kind::Int };
-const SATELLITE_ID: Field = Field { name: "SatelliteId", kind: Kind::Int };
-const NEW_COMPANY_NAME: Field = Field { name: "NewCompanyName", kind: Kind::String };
-const NEW_SERIAL_NUMBER: Field = Field { name: "NewSerialNumber", kind: Kind::String };
-const FILE_CONTENT: Field = Field { name: "FileContent", kind: Kind::String };
-const LICENSE_INFO_ARGUMENT: Field = Field { name: "LicenseInfo", kind: Kind::Complex(&EXTENDED_LICENSE_INFO) };
-const MODULE_LICENSE_ARGUMENT: Field = Field { name: "ModuleLicense", kind: Kind::Complex(&EXTENDED_MODULE_LICENSE) };
-const NEW_LICENSE: Field = Field { name: "NewLicense", kind: Kind::Complex(&EXTENDED_LICENSE_INFO) };
+const OWNER_NAME: Field = Field::new("OwnerName", Kind::String);
+const MODULE_OWNER: Field = Field::new("ModuleOwner", Kind::String);
+const MODULE_NAME: Field = Field::new("ModuleName", Kind::String);
+const MODULE_LICENSE_NAMES: Field = Field::new("ModuleLicenseNames", Kind::Strings);
+const ASSOCIATE_ID: Field = Field::new("AssociateId", Kind::Int);
+const SATELLITE_ID: Field = Field::new("SatelliteId", Kind::Int);
+const NEW_COMPANY_NAME: Field = Field::new("NewCompanyName", Kind::String);
+const NEW_SERIAL_NUMBER: Field = Field::new("NewSerialNumber", Kind::String);
+const FILE_CONTENT: Field = Field::new("FileContent", Kind::String);
+const LICENSE_INFO_ARGUMENT: Field = Field::new("LicenseInfo", Kind::Complex(&EXTENDED_LICENSE_INFO));
+const MODULE_LICENSE_ARGUMENT: Field = Field::new("ModuleLicense", Kind::Complex(&EXTENDED_MODULE_LICENSE));
+const LICENSE_ARGUMENT: Field = Field::new("License", Kind::Array(&ARRAY_OF_LICENSE_OWNER));
+const NEW_LICENSE: Field = Field::new("NewLicense", Kind::Complex(&EXTENDED_LICENSE_INFO));
 
 // Reading -----------------------------------------------------------------------------------------------------------
 
@@ -156,18 +163,54 @@ async fn get_shop_url(mut call: Call) -> Result<Option<Value>, Error> {
 }
 
 async fn get_user_licenses(mut call: Call) -> Result<Option<Value>, Error> {
-    let owners = match call.associate("AssociateId").await? {
-        Some(associate_id) => owners(&call, Owners::OfAssociate, Some(associate_id)).await?,
-        None => Vec::new(),
-    };
+    let mut owners = owners_of_associate(&mut call).await?;
+    owners.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Some(license_owners(&owners, |owner| links(owner, |_| true))))
 }
 
-/// The answer shows what the site has; seats are assigned to users only.
+/// The license that a user is under is that of the nearest owner.
+async fn get_user_and_installation_licence_status(mut call: Call) -> Result<Option<Value>, Error> {
+    let owners = owners_of_associate(&mut call).await?;
+    let held = LicenseType::ALL.into_iter().filter(|t| owners.iter().any(|owner| owner.held[t.index()]));
+    let names = held.map(|license_type| license_type.module_name().to_owned()).collect();
+    let date = |at| Value::DateTime(call.dates.text(at));
+    Ok(owners.first().map(|Owner { current, .. }| {
+        Value::Record(
+            Record::new(&USER_AND_INSTALLATION_LICENCE_STATUS)
+                .with("AdminWarningDate", date(current.dates.admin_warning))
+                .with("ExpiryDate", date(current.dates.expires))
+                .with("GraceDate", date(current.dates.grace))
+                .with("CompanyName", string(&current.company_name))
+                .with("SerialNr", string(current.serial_nr.as_deref().unwrap_or_default()))
+                .with("UserLicenses", Value::Strings(names)),
+        )
+    }))
+}
+
+/// The nearest first.
+async fn owners_of_associate(call: &mut Call) -> Result<Vec<Owner>, Error> {
+    match call.associate("AssociateId").await? {
+        Some(associate_id) => owners(call, Owners::OfAssociate, Some(associate_id)).await,
+        None => Ok(Vec::new()),
+    }
+}
+
 async fn get_satellite_licenses(mut call: Call) -> Result<Option<Value>, Error> {
-    let is_central = call.arguments.take_int("SatelliteId").unwrap_or(0) == 0;
+    let site = call.arguments.take_int("SatelliteId").unwrap_or(CENTRAL);
+    licenses_of_site(call, site).await
+}
+
+async fn get_central_license(call: Call) -> Result<Option<Value>, Error> {
+    licenses_of_site(call, CENTRAL).await
+}
+
+/// The site that is the central database.
+const CENTRAL: i32 = 0;
+
+/// Says what the site has; seats are assigned to users only.
+async fn licenses_of_site(call: Call, site: i32) -> Result<Option<Value>, Error> {
     let owners = owners(&call, Owners::All, None).await?;
-    let of_site = if is_central { &owners[..] } else { &[] };
+    let of_site = if site == CENTRAL { &owners[..] } else { &[] };
     Ok(Some(license_owners(of_site, |owner| {
         let has_seats = |link: Record, t: LicenseType| {
             let assigned = owner.current.seats[t.index()] > 0;
@@ -402,6 +445,7 @@ pub(super) fn empty_license_info(dates: Dates) -> Record {
 fn said_of_any_license() -> Record {
     Record::new(&LICENSE_INFO)
         .with("ExtraFlags", int(0))
+        .with("ExtraInfo", string(""))
         .with("LicenseVersion", string("1"))
         .with("DeploymentType", int(0))
         .with("ProductType", string(""))

@@ -1,17 +1,20 @@
 //! The OpenAPI 3.1 document of the Web API, rendered from the tables that also answer its calls: the operations of
 //! [`LICENSE`], the [`ROUTES`] of the resource and the types of both.
 //!
-//! A carrier is described once for answers, where all members are always there, and once for requests, where none has to
-//! be. Members are null where `$select` leaves them out, so even those of value types can be.
+//! A carrier is described once for answers, which always have all members, and once for requests, which may leave out any
+//! member. `$select` makes members null, so even those of value types can be null. Null stands in the `type` of a member
+//! that is text, a number or a list: generators of clients lose it where such a type has a name of its own.
 
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value as Json, json};
 
 use super::web::{
-    AGENT, BASE, FORM_TYPE, MEDIA_TYPES, Method, OPENAPI, RESOURCE, ROUTES, Route, Segment, TEXT_TYPE, parameter,
+    AGENT, BASE, FORM_TYPE, MEDIA_TYPES, Method, OPENAPI, RESOURCE, ROUTES, Route, SWAGGER, Segment, TEXT_TYPE,
+    parameter,
 };
 use super::{LICENSE, Operation};
+use crate::contract::edition::Edition;
 use crate::contract::{ComplexType, Declared, Enumeration, Field, Kind};
 use crate::seats::LicenseType;
 
@@ -29,17 +32,18 @@ const SERVICE_TAG: &str = "Service";
 
 /// The document, for a service that is reached at `server_url`: scheme, host and port.
 pub fn render(server_url: &str) -> String {
-    // All but the address is always the same, and anybody may ask for it.
-    static DOCUMENT: LazyLock<String> = LazyLock::new(document);
+    // All but the address is always the same, and any caller may ask for it.
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", document()));
     DOCUMENT.replacen(&json!(SERVER_URL).to_string(), &json!(server_url).to_string(), 1)
 }
 
-const SERVER_URL: &str = "{server}";
+pub(super) const SERVER_URL: &str = "{server}";
 
-fn document() -> String {
+/// The document, with a stand-in for the address of the server.
+pub(super) fn document() -> Json {
     let mut schemas = Schemas::default();
     let paths = paths(&mut schemas);
-    let document = json!({
+    json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Seatkeeper Web API",
@@ -63,8 +67,7 @@ fn document() -> String {
             "responses": shared_responses(&mut schemas),
             "schemas": schemas.named,
         },
-    });
-    format!("{document:#}\n")
+    })
 }
 
 fn security_schemes() -> Json {
@@ -90,7 +93,8 @@ fn paths(schemas: &mut Schemas) -> Map<String, Json> {
         (BASE, "v1_Operations", "Lists the addresses, their methods, and what they do", {
             json!({ "type": "object", "additionalProperties": texts() })
         }),
-        (&format!("{BASE}/{OPENAPI}"), "v1_OpenApi", "Gets this document", json!({ "type": "object" })),
+        (&format!("{BASE}/{OPENAPI}"), "v1_OpenApi", "Gets this document, as OpenAPI 3.1", json!({ "type": "object" })),
+        (&format!("{BASE}/{SWAGGER}"), "v1_Swagger", "Gets this document, as Swagger 2.0", json!({ "type": "object" })),
     ] {
         paths.insert(path.to_owned(), json!({ "get": public(id, summary, &answer) }));
     }
@@ -157,12 +161,15 @@ fn agent_call(operation: &Operation, schemas: &mut Schemas) -> Json {
 /// The arguments as one object.
 fn agent_body(operation: &Operation, schemas: &mut Schemas) -> Json {
     let fields = operation.input.fields;
+    let is_required = fields.iter().any(is_required);
     let schema = schemas.arguments(operation);
+    // Where nothing is needed, null will do.
+    let mut content = content(MEDIA_TYPES, &if is_required { schema.clone() } else { or_null(schema.clone()) });
     // Only simple values can be in a form.
-    let form =
-        Some(FORM_TYPE).filter(|_| fields.iter().all(|f| matches!(f.kind, Kind::String | Kind::Int | Kind::Strings)));
-    let types = MEDIA_TYPES.into_iter().chain(form);
-    json!({ "required": fields.iter().any(is_required), "content": content(types, &schema) })
+    if fields.iter().all(|f| matches!(f.kind, Kind::String | Kind::Int | Kind::Strings)) {
+        content[FORM_TYPE] = json!({ "schema": schema });
+    }
+    json!({ "required": is_required, "content": content })
 }
 
 fn agent_description(operation: &Operation, schemas: &mut Schemas) -> Json {
@@ -445,6 +452,10 @@ impl Schemas {
             for field in input.fields {
                 let mut schema = match field.kind {
                     Kind::Complex(of) => schemas.complex(of, View::Request),
+                    Kind::Array(of) => {
+                        let items = named(of.item.name, schemas.complex(of.item, View::Request));
+                        json!({ "type": "array", "items": items, "xml": { "wrapped": true } })
+                    }
                     kind => argument(operation, field.name, kind),
                 };
                 if !is_required(field) {
@@ -453,9 +464,7 @@ impl Schemas {
                 properties.insert(field.name.to_owned(), schema);
             }
             let required: Vec<_> = input.fields.iter().filter(|f| is_required(f)).map(|f| f.name).collect();
-            // A call that needs nothing takes null for it.
-            let kind = if required.is_empty() { json!(["object", "null"]) } else { json!("object") };
-            json!({ "type": kind, "properties": properties, "required": required })
+            json!({ "type": "object", "properties": properties, "required": required })
         })
     }
 
@@ -483,7 +492,7 @@ impl Schemas {
             }
             Kind::Boolean => json!({ "type": ["boolean", "null"] }),
             Kind::Base64 => json!({ "type": ["string", "null"], "contentEncoding": "base64" }),
-            Kind::DateTime | Kind::NullableDateTime => or_null(self.date_time(view)),
+            Kind::DateTime | Kind::NullableDateTime => date_time(view),
             Kind::Enumeration(of) => or_null(self.enumeration(of)),
             Kind::Complex(of) => or_null(self.complex(of, view)),
             Kind::Array(of) => {
@@ -498,32 +507,14 @@ impl Schemas {
                 json!({ "type": ["object", "null"], "description": "Always empty.", "maxProperties": 0 })
             }
             Kind::Declared(Declared::Flags(of)) => {
-                json!({ "type": ["string", "null"], "description": format!("Any of {}.", of.values.join(", ")) })
+                json!({ "type": ["string", "null"], "description": format!("Any of {}.", of.names(Edition::WebApi).join(", ")) })
             }
             Kind::Declared(Declared::DsaParameters) => json!({ "type": ["object", "null"] }),
-            Kind::WebApi(kind) => self.member(*kind, view),
         }
     }
 
     fn enumeration(&mut self, of: &Enumeration) -> Json {
-        self.refer(of.name, |_| json!({ "type": "string", "enum": of.values }))
-    }
-
-    /// Of those that a caller hands back, only the ones that count are read.
-    fn date_time(&mut self, view: View) -> Json {
-        match view {
-            View::Request => self.refer("DateTimeInput", |_| {
-                json!({ "type": "string", "description": "A date-time. Without a suffix it is of the zone of SO-TimeZone." })
-            }),
-            View::Answer => self.refer("DateTime", |_| {
-                json!({
-                    "type": "string",
-                    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|[+-]\d\d:\d\d)?$",
-                    "description": "A date-time. Without a suffix it is of the zone that SO-TimeZone asked for. \
-                        `0001-01-01T00:00:00`: none, or for ever.",
-                })
-            }),
-        }
+        self.refer(of.name, |_| json!({ "type": "string", "enum": of.names(Edition::WebApi) }))
     }
 
     fn call_description(&mut self) -> Json {
@@ -555,6 +546,23 @@ impl Schemas {
                 ("ErrorSource", text()),
             ])
         })
+    }
+}
+
+/// A date-time or null. It has no format: what is in a zone has no suffix, and is no date-time of RFC 3339. Of those that a
+/// caller hands back, only the ones that count are read.
+fn date_time(view: View) -> Json {
+    match view {
+        View::Request => json!({
+            "type": ["string", "null"],
+            "description": "A date-time. Without a suffix it is of the zone of SO-TimeZone.",
+        }),
+        View::Answer => json!({
+            "type": ["string", "null"],
+            "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|[+-]\d\d:\d\d)?$",
+            "description": "A date-time. Without a suffix it is of the zone that SO-TimeZone asked for. \
+                `0001-01-01T00:00:00`: none, or for ever.",
+        }),
     }
 }
 

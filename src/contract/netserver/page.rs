@@ -2,10 +2,10 @@
 
 use maud::{DOCTYPE, html};
 
-use super::Contract;
+use super::Endpoint;
 
 /// What the service does, and where its description is. `path`: where it is, as the reader typed it.
-pub fn overview(contract: &Contract, path: &str) -> String {
+pub fn overview(endpoint: Endpoint, path: &str) -> String {
     // The last segment: links stay right behind any prefix a proxy adds. Behind a slash the browser is one level deeper.
     let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
     let file = if path.ends_with('/') { format!("../{name}") } else { name.to_owned() };
@@ -15,18 +15,19 @@ pub fn overview(contract: &Contract, path: &str) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (contract.name) " Service" }
+                title { (endpoint.contract.name) " Service" }
                 link rel="stylesheet" href={ (file) "?style" };
             }
             body {
-                header { h1 { (contract.name) } }
+                header { h1 { (endpoint.contract.name) } }
                 main {
                     p {
-                        "You have found a service of SOAP 1.1 and 1.2. Make a client for it from its description: "
+                        "This is a service of SOAP 1.1 and 1.2, in the edition " (endpoint.edition.name())
+                        ". Make a client for it from its description: "
                         a href={ (file) "?wsdl" } { (name) "?wsdl" } " or " a href={ (file) "?singleWsdl" } { (name) "?singleWsdl" } "."
                     }
                     ul.operations {
-                        @for operation in contract.operations {
+                        @for operation in endpoint.operations() {
                             li { strong { (operation.name()) } p { (operation.documentation) } }
                         }
                     }

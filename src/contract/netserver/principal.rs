@@ -7,6 +7,7 @@ use super::types::{
 };
 use super::{APPLICATION_TOKEN, Call, Contract, Done, Operation, int, string};
 use crate::auth::Password;
+use crate::contract::edition::Edition;
 use crate::contract::message::{Record, Value};
 use crate::contract::{ComplexType, Field, Kind};
 use crate::error::Error;
@@ -15,12 +16,8 @@ use crate::seats::{LicenseType, Refusal};
 use crate::service::SignIn;
 use crate::store::Principal;
 
-pub static SO_PRINCIPAL: Contract = Contract {
-    name: "SoPrincipal",
-    path: "/Remote/Services86/SoPrincipal.svc",
-    header_blocks: &[APPLICATION_TOKEN],
-    operations: OPERATIONS,
-};
+pub static SO_PRINCIPAL: Contract =
+    Contract { name: "SoPrincipal", header_blocks: &[APPLICATION_TOKEN], operations: OPERATIONS };
 
 /// In the order of the published document.
 static OPERATIONS: &[Operation] = &[
@@ -40,7 +37,7 @@ static OPERATIONS: &[Operation] = &[
         "Signs in with a user name and password, or with a ticket as user name and a blank password.",
         &ComplexType {
             name: "AuthenticateUsernamePassword",
-            fields: &[Field { name: "UserName", kind: Kind::String }, Field { name: "Password", kind: Kind::String }],
+            fields: &[Field::new("UserName", Kind::String), Field::new("Password", Kind::String)],
         },
         &AUTHENTICATE_RESPONSE,
         |call| Box::pin(authenticate_username_password(call)),
@@ -49,35 +46,33 @@ static OPERATIONS: &[Operation] = &[
         "Signs in with data of any kind. It never succeeds here.",
         &ComplexType {
             name: "AuthenticateGeneric",
-            fields: &[Field { name: "AuthenticationData", kind: Kind::Declared(&AUTHENTICATION_GENERIC_DATA) }],
+            fields: &[Field::new("AuthenticationData", Kind::Declared(&AUTHENTICATION_GENERIC_DATA))],
         },
         &AUTHENTICATE_RESPONSE,
         |_| Box::pin(async { Ok(refused()) }),
     ),
     Operation::new(
         "Signs in with a token: a ticket of this service.",
-        &ComplexType {
-            name: "AuthenticateWithAccessToken",
-            fields: &[Field { name: "AccessToken", kind: Kind::String }],
-        },
+        &ComplexType { name: "AuthenticateWithAccessToken", fields: &[Field::new("AccessToken", Kind::String)] },
         &AUTHENTICATE_RESPONSE,
         |call| Box::pin(authenticate_with_access_token(call)),
-    ),
+    )
+    .since(Edition::Services86),
 ];
 
 /// One for all four ways to sign in.
 static AUTHENTICATE_RESPONSE: ComplexType = ComplexType {
     name: "AuthenticateResponse",
     fields: &[
-        Field { name: "Response", kind: Kind::Complex(&SO_PRINCIPAL_CARRIER) },
-        Field { name: "Credentials", kind: Kind::Complex(&SO_CREDENTIALS) },
-        Field { name: "AuthenticationSucceeded", kind: Kind::Boolean },
+        Field::new("Response", Kind::Complex(&SO_PRINCIPAL_CARRIER)),
+        Field::new("Credentials", Kind::Complex(&SO_CREDENTIALS)),
+        Field::new("AuthenticationSucceeded", Kind::Boolean),
     ],
 };
 
 static GET_SYSTEM_INFO_RESPONSE: ComplexType = ComplexType {
     name: "GetSystemInfoResponse",
-    fields: &[Field { name: "SystemInfo", kind: Kind::Complex(&SO_SYSTEM_INFO_CARRIER) }],
+    fields: &[Field::new("SystemInfo", Kind::Complex(&SO_SYSTEM_INFO_CARRIER))],
 };
 
 async fn authenticate_username_password(mut call: Call) -> Result<Done, Error> {

@@ -1,12 +1,14 @@
-//! The types of the NetServer contracts, version Services86: names, order and kinds are the vendor's.
+//! The types of the NetServer contracts: names, order, kinds and the editions that added them are the vendor's, from the
+//! published documents of Services84 to Services88, and of the Web API.
 //!
 //! Everything may be left out; what is of a reference type may be null. A type whose first fields are those of
 //! [`CARRIER`] extends it.
 
-use crate::contract::{Array, ComplexType, Declared, Enumeration, Field, Kind};
+use crate::contract::edition::Edition;
+use crate::contract::{Array, ComplexType, Declared, EnumValue, Enumeration, Field, Kind};
 
 const fn field(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind }
+    Field::new(name, kind)
 }
 
 const fn string(name: &'static str) -> Field {
@@ -23,6 +25,10 @@ const fn boolean(name: &'static str) -> Field {
 
 const fn date_time(name: &'static str) -> Field {
     field(name, Kind::DateTime)
+}
+
+const fn value(name: &'static str) -> EnumValue {
+    EnumValue::new(name)
 }
 
 // Licenses ----------------------------------------------------------------------------------------------------------
@@ -57,6 +63,7 @@ pub static LICENSE_INFO: ComplexType = ComplexType {
         date_time("ExpiryDate"),
         date_time("GraceDate"),
         int("ExtraFlags"),
+        string("ExtraInfo").since(Edition::WebApi),
         string("LicenseUrl"),
         string("LicenseVersion"),
         int("DeploymentType"),
@@ -133,6 +140,19 @@ pub static LICENSE_RESULT: ComplexType = ComplexType {
     fields: &[TABLE_RIGHT, FIELD_PROPERTIES, boolean("Succeeded"), string("Reason")],
 };
 
+/// How long the license is valid that a user is under, and the names of the modules that the user holds.
+pub static USER_AND_INSTALLATION_LICENCE_STATUS: ComplexType = ComplexType {
+    name: "UserAndInstallationLicenceStatus",
+    fields: &[
+        date_time("AdminWarningDate"),
+        date_time("ExpiryDate"),
+        date_time("GraceDate"),
+        string("CompanyName"),
+        string("SerialNr"),
+        field("UserLicenses", Kind::Strings),
+    ],
+};
+
 /// Modules of one owner, as they can be assigned.
 pub static LICENSE_OWNER: ComplexType = ComplexType {
     name: "LicenseOwner",
@@ -162,14 +182,14 @@ pub static MODULE_LICENSE_LINK: ComplexType = ComplexType {
         boolean("CanAssign"),
         int("Free"),
         int("InUse"),
-        field("IsHidden", Kind::WebApi(&Kind::Boolean)),
+        boolean("IsHidden").since(Edition::Services87),
         boolean("Assigned"),
         int("ModuleLicenseId"),
         string("Name"),
         string("Description"),
         string("PrerequisiteModuleName"),
         int("SortOrder"),
-        field("ExtraFlags", Kind::WebApi(&Kind::Int)),
+        int("ExtraFlags").since(Edition::Services88),
     ],
 };
 
@@ -203,35 +223,33 @@ pub static SELECTABLE_MDO_LIST_ITEM: ComplexType = ComplexType {
 pub static LICENSE_STATUS: Enumeration = Enumeration {
     name: "LicenseStatus",
     values: &[
-        "Ok",
-        "NewLicenseAvailable",
-        "NewCompanyNameAvailable",
-        "NewSerialAvailable",
-        "UseCustomMessage",
-        "UseCustomMessageAndUrl",
-        "ProblemWithLicense",
-        "UnknownError",
+        value("Ok"),
+        value("NewLicenseAvailable"),
+        value("NewCompanyNameAvailable"),
+        value("NewSerialAvailable"),
+        value("UseCustomMessage"),
+        value("UseCustomMessageAndUrl"),
+        value("NewLicenseActivated").since(Edition::WebApi),
+        value("ProblemWithLicense").number(100),
+        value("UnknownError").number(5000),
     ],
-    numbers: &[0, 1, 2, 3, 4, 5, 100, 5000],
 };
 
 pub static LICENSE_TYPE: Enumeration = Enumeration {
     name: "LicenseType",
-    values: &["Unknown", "SiteLicense", "SatelliteLicense", "UserLicense"],
-    numbers: &[0, 1, 2, 3],
+    values: &[value("Unknown"), value("SiteLicense"), value("SatelliteLicense"), value("UserLicense")],
 };
 
 pub static USER_TYPE: Enumeration = Enumeration {
     name: "UserType",
     values: &[
-        "Unknown",
-        "InternalAssociate",
-        "ResourceAssociate",
-        "ExternalAssociate",
-        "AnonymousAssociate",
-        "SystemAssociate",
+        value("Unknown"),
+        value("InternalAssociate"),
+        value("ResourceAssociate"),
+        value("ExternalAssociate"),
+        value("AnonymousAssociate"),
+        value("SystemAssociate"),
     ],
-    numbers: &[0, 1, 2, 3, 4, 5],
 };
 
 // Signing in --------------------------------------------------------------------------------------------------------
@@ -333,28 +351,32 @@ pub static SO_SYSTEM_INFO_CARRIER: ComplexType = ComplexType {
 
 pub static ROLE_TYPE: Enumeration = Enumeration {
     name: "RoleType",
-    values: &["Employee", "ExternalUser", "Anonymous", "System"],
-    numbers: &[0, 1, 2, 3],
+    values: &[value("Employee"), value("ExternalUser"), value("Anonymous"), value("System")],
 };
 
 pub static EJ_USER_STATUS: Enumeration = Enumeration {
     name: "EjUserStatus",
     values: &[
-        "StatusNone",
-        "StatusNormal",
-        "StatusNotAvailable",
-        "StatusDeleted",
-        "StatusReadOnly",
-        "StatusSpm",
-        "StatusSystem",
+        value("StatusNone"),
+        value("StatusNormal"),
+        value("StatusNotAvailable"),
+        value("StatusDeleted"),
+        value("StatusReadOnly"),
+        value("StatusSpm"),
+        value("StatusSystem").number(127),
     ],
-    numbers: &[0, 1, 2, 3, 4, 5, 127],
 };
 
 pub static NET_SERVER_BUILD_TYPE: Enumeration = Enumeration {
     name: "NetServerBuildType",
-    values: &["Feature", "Stable", "Alpha", "Beta", "ReleaseCandidate", "Release"],
-    numbers: &[0, 1, 2, 3, 4, 5],
+    values: &[
+        value("Feature"),
+        value("Stable"),
+        value("Alpha"),
+        value("Beta"),
+        value("ReleaseCandidate"),
+        value("Release"),
+    ],
 };
 
 /// Keys are nowhere documented.
@@ -376,8 +398,18 @@ static TABLE_RIGHT_TYPE: ComplexType =
 
 static E_TABLE_RIGHT: Declared = Declared::Flags(Enumeration {
     name: "ETableRight",
-    values: &["Select", "Update", "Insert", "Delete", "Filtering", "RestrictedUpdate"],
-    numbers: &[],
+    values: &[
+        value("Select"),
+        value("Update"),
+        value("Insert"),
+        value("Delete"),
+        value("Filtering"),
+        value("RestrictedUpdate"),
+        value("Unused1").since(Edition::Services88),
+        value("Uninitialized").since(Edition::Services88),
+        value("R").number(1).since(Edition::Services88),
+        value("F").number(16).since(Edition::Services88),
+    ],
 });
 
 const FIELD_PROPERTIES: Field = field("FieldProperties", Kind::Declared(&FIELD_PROPERTY_DICTIONARY));
@@ -399,17 +431,17 @@ static FIELD_RIGHT: ComplexType =
 static E_FIELD_RIGHT: Declared = Declared::Flags(Enumeration {
     name: "EFieldRight",
     values: &[
-        "Read",
-        "Write",
-        "Unused1",
-        "Unused2",
-        "Unused3",
-        "Unused4",
-        "UIHintMandatory",
-        "UIHintReadOnly",
-        "UndefinedValue256",
+        value("Read"),
+        value("Write"),
+        value("Unused1"),
+        value("Unused2"),
+        value("Unused3"),
+        value("Unused4"),
+        value("UIHintMandatory"),
+        value("UIHintReadOnly"),
+        value("UndefinedValue256"),
+        value("Nullable").number(32).since(Edition::Services88),
     ],
-    numbers: &[],
 });
 
 // Header blocks -----------------------------------------------------------------------------------------------------

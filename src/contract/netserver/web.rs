@@ -12,6 +12,8 @@ use crate::contract::{Field, Kind};
 pub const BASE: &str = "/api/v1";
 /// Below [`BASE`]: the OpenAPI document.
 pub const OPENAPI: &str = "openapi.json";
+/// Below [`BASE`]: the same as Swagger 2.0.
+pub const SWAGGER: &str = "swagger.json";
 /// Below [`BASE`]: the agent calls.
 pub const AGENT: &str = "Agents/License";
 /// Below [`BASE`]: the resource.
@@ -175,7 +177,6 @@ pub fn type_name(kind: Kind) -> String {
         Kind::Strings => "string[]".to_owned(),
         Kind::Ints => "int[]".to_owned(),
         Kind::Declared(_) => "object".to_owned(),
-        Kind::WebApi(kind) => type_name(*kind),
     }
 }
 

@@ -2,7 +2,8 @@
 //! class names in existing clients depend on it.
 
 use super::types::CARRIER;
-use super::{ANSWER_BLOCKS, Contract, NAMESPACE, Operation};
+use super::{ANSWER_BLOCKS, Endpoint, Operation};
+use crate::contract::edition::Edition;
 use crate::contract::{ComplexType, Declared, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
 use crate::soap::XSD;
 use crate::soap::xml::Writer;
@@ -11,45 +12,46 @@ const SERIALIZATION: &str = "http://schemas.microsoft.com/2003/10/Serialization/
 const CRYPTOGRAPHY: &str = "http://schemas.datacontract.org/2004/07/System.Security.Cryptography";
 
 /// The WSDL, with `address` as the location of the port. It holds all its schemas, so it is the single WSDL too.
-pub fn render(contract: &Contract, address: &str) -> String {
+pub fn render(endpoint: Endpoint, address: &str) -> String {
     let mut w = Writer::indented();
-    w.open("wsdl:definitions").attribute("name", &service_name(contract)).attribute("targetNamespace", NAMESPACE);
+    let namespace = endpoint.namespace();
+    w.open("wsdl:definitions").attribute("name", &service_name(endpoint)).attribute("targetNamespace", namespace);
     for (prefix, namespace) in [
         ("xmlns:wsdl", "http://schemas.xmlsoap.org/wsdl/"),
         ("xmlns:xs", XSD),
         ("xmlns:soap", "http://schemas.xmlsoap.org/wsdl/soap/"),
-        ("xmlns:tns", NAMESPACE),
+        ("xmlns:tns", namespace),
         ("xmlns:wsaw", "http://www.w3.org/2006/05/addressing/wsdl"),
     ] {
         w.attribute(prefix, namespace);
     }
     w.open("wsdl:types");
-    Schema::default().write(&mut w, contract);
+    Schema::of(endpoint.edition).write(&mut w, endpoint);
     serialization(&mut w);
     cryptography(&mut w);
-    arrays(&mut w, contract);
+    arrays(&mut w, endpoint);
     w.close();
-    messages(&mut w, contract);
-    port_type(&mut w, contract);
-    binding(&mut w, contract);
-    w.open("wsdl:service").attribute("name", &service_name(contract));
-    let binding = binding_name(contract);
+    messages(&mut w, endpoint);
+    port_type(&mut w, endpoint);
+    binding(&mut w, endpoint);
+    w.open("wsdl:service").attribute("name", &service_name(endpoint));
+    let binding = binding_name(endpoint);
     w.open("wsdl:port").attribute("name", &binding).attribute("binding", &format!("tns:{binding}"));
     w.open("soap:address").attribute("location", address);
     w.finish()
 }
 
-fn service_name(contract: &Contract) -> String {
-    format!("Wcf{}Service", contract.name)
+fn service_name(endpoint: Endpoint) -> String {
+    format!("Wcf{}Service", endpoint.contract.name)
 }
 
-fn binding_name(contract: &Contract) -> String {
-    format!("BasicHttpBinding_{}", contract.name)
+fn binding_name(endpoint: Endpoint) -> String {
+    format!("BasicHttpBinding_{}", endpoint.contract.name)
 }
 
 /// The action of a request; that of its answer has `Response` behind it, whatever the answer's element is.
-pub fn action(contract: &Contract, operation: &Operation) -> String {
-    format!("{NAMESPACE}/{}/{}", contract.name, operation.name())
+pub fn action(endpoint: Endpoint, operation: &Operation) -> String {
+    format!("{}/{}/{}", endpoint.namespace(), endpoint.contract.name, operation.name())
 }
 
 // Messages, port type, binding --------------------------------------------------------------------------------------
@@ -59,12 +61,12 @@ fn message_names(operation: &Operation) -> (String, &'static str) {
     (format!("{}Request", operation.name()), operation.output.name)
 }
 
-fn messages(w: &mut Writer, contract: &Contract) {
+fn messages(w: &mut Writer, endpoint: Endpoint) {
     let mut written = Vec::new();
-    for operation in contract.operations {
+    for operation in endpoint.operations() {
         let (request, answer) = message_names(operation);
         let both = [
-            (request, operation.name(), contract.header_blocks),
+            (request, operation.name(), endpoint.contract.header_blocks),
             (answer.to_owned(), operation.output.name, &ANSWER_BLOCKS[..]),
         ];
         for (name, element, blocks) in both {
@@ -86,11 +88,11 @@ fn part(w: &mut Writer, name: &str, element: &str) {
     w.open("wsdl:part").attribute("name", name).attribute("element", &format!("tns:{element}")).close();
 }
 
-fn port_type(w: &mut Writer, contract: &Contract) {
-    w.open("wsdl:portType").attribute("name", contract.name);
-    for operation in contract.operations {
+fn port_type(w: &mut Writer, endpoint: Endpoint) {
+    w.open("wsdl:portType").attribute("name", endpoint.contract.name);
+    for operation in endpoint.operations() {
         let (request, answer) = message_names(operation);
-        let action = action(contract, operation);
+        let action = action(endpoint, operation);
         w.open("wsdl:operation").attribute("name", operation.name());
         w.open("wsdl:documentation").text(operation.documentation).close();
         w.open("wsdl:input").attribute("wsaw:Action", &action);
@@ -102,18 +104,19 @@ fn port_type(w: &mut Writer, contract: &Contract) {
     w.close();
 }
 
-fn binding(w: &mut Writer, contract: &Contract) {
-    w.open("wsdl:binding").attribute("name", &binding_name(contract));
-    w.attribute("type", &format!("tns:{}", contract.name));
+fn binding(w: &mut Writer, endpoint: Endpoint) {
+    w.open("wsdl:binding").attribute("name", &binding_name(endpoint));
+    w.attribute("type", &format!("tns:{}", endpoint.contract.name));
     w.open("soap:binding").attribute("transport", "http://schemas.xmlsoap.org/soap/http").close();
-    for operation in contract.operations {
+    for operation in endpoint.operations() {
         let (request, answer) = message_names(operation);
         w.open("wsdl:operation").attribute("name", operation.name());
-        w.open("soap:operation").attribute("soapAction", &action(contract, operation));
+        w.open("soap:operation").attribute("soapAction", &action(endpoint, operation));
         w.attribute("style", "document").close();
-        for (element, name, blocks) in
-            [("wsdl:input", request.as_str(), contract.header_blocks), ("wsdl:output", answer, &ANSWER_BLOCKS[..])]
-        {
+        for (element, name, blocks) in [
+            ("wsdl:input", request.as_str(), endpoint.contract.header_blocks),
+            ("wsdl:output", answer, &ANSWER_BLOCKS[..]),
+        ] {
             w.open(element).attribute("name", name);
             for block in blocks {
                 w.open("soap:header").attribute("message", &format!("tns:{name}_Headers"));
@@ -130,23 +133,27 @@ fn binding(w: &mut Writer, contract: &Contract) {
 // The schema of the contract ----------------------------------------------------------------------------------------
 
 /// Writes each element and type once, where it is first needed.
-#[derive(Default)]
 struct Schema {
+    edition: Edition,
     written: Vec<&'static str>,
     /// Types that were named and are still to be written.
     needed: Vec<Kind>,
 }
 
 impl Schema {
-    fn write(mut self, w: &mut Writer, contract: &Contract) {
-        open_schema(w, NAMESPACE);
+    const fn of(edition: Edition) -> Schema {
+        Schema { edition, written: Vec::new(), needed: Vec::new() }
+    }
+
+    fn write(mut self, w: &mut Writer, endpoint: Endpoint) {
+        open_schema(w, self.edition.namespace());
         for namespace in [CRYPTOGRAPHY, SERIALIZATION_ARRAYS, SERIALIZATION] {
             w.open("xs:import").attribute("namespace", namespace).close();
         }
-        for operation in contract.operations {
+        for operation in endpoint.operations() {
             self.message_element(w, operation.input);
             self.message_element(w, operation.output);
-            for block in contract.header_blocks.iter().chain(&ANSWER_BLOCKS) {
+            for block in endpoint.contract.header_blocks.iter().chain(&ANSWER_BLOCKS) {
                 self.header_block(w, block);
             }
             while let Some(kind) = self.needed.pop() {
@@ -181,7 +188,8 @@ impl Schema {
 
     fn sequence(&mut self, w: &mut Writer, fields: &'static [Field]) {
         w.open("xs:sequence");
-        for field in fields.iter().filter(|f| !matches!(f.kind, Kind::WebApi(_))) {
+        let edition = self.edition;
+        for field in fields.iter().filter(|field| field.since <= edition) {
             w.open("xs:element").attribute("minOccurs", "0").attribute("name", field.name);
             self.typed(w, field.kind);
         }
@@ -195,7 +203,7 @@ impl Schema {
         }
         let (namespace, name) = type_name(kind);
         match namespace {
-            NAMESPACE => {
+            OWN => {
                 w.attribute("type", &format!("tns:{name}"));
                 self.needed.push(kind);
             }
@@ -229,7 +237,7 @@ impl Schema {
                     w.attribute("Name", "short").attribute("Namespace", XSD).attribute("xmlns", SERIALIZATION);
                     w.close().close().close();
                 }
-                restriction(w, of);
+                restriction(w, of, self.edition);
                 w.close();
             }
             Kind::Declared(Declared::Dictionary { pair, value, .. }) => {
@@ -246,7 +254,7 @@ impl Schema {
             }
             Kind::Declared(Declared::Flags(of)) => {
                 w.open("xs:simpleType").attribute("name", name).open("xs:list").open("xs:simpleType");
-                restriction(w, of);
+                restriction(w, of, self.edition);
                 w.close().close().close();
             }
             _ => {}
@@ -278,6 +286,9 @@ fn own_fields(of: &'static ComplexType) -> Option<&'static [Field]> {
     (inherits && of.name != CARRIER.name).then_some(own)
 }
 
+/// Stands for the namespace of the edition.
+const OWN: &str = "";
+
 /// Namespace and local name of a type.
 fn type_name(kind: Kind) -> (&'static str, &'static str) {
     match kind {
@@ -286,29 +297,26 @@ fn type_name(kind: Kind) -> (&'static str, &'static str) {
         Kind::Boolean => (XSD, "boolean"),
         Kind::Base64 => (XSD, "base64Binary"),
         Kind::DateTime | Kind::NullableDateTime => (XSD, "dateTime"),
-        Kind::Enumeration(of) => (NAMESPACE, of.name),
-        Kind::Complex(of) => (NAMESPACE, of.name),
-        Kind::Array(of) => (NAMESPACE, of.name),
+        Kind::Enumeration(of) => (OWN, of.name),
+        Kind::Complex(of) => (OWN, of.name),
+        Kind::Array(of) => (OWN, of.name),
         Kind::Strings => (SERIALIZATION_ARRAYS, "ArrayOfstring"),
         Kind::Ints => (SERIALIZATION_ARRAYS, "ArrayOfint"),
-        Kind::Declared(Declared::Dictionary { name, .. }) => (NAMESPACE, name),
-        Kind::Declared(Declared::Flags(of)) => (NAMESPACE, of.name),
+        Kind::Declared(Declared::Dictionary { name, .. }) => (OWN, name),
+        Kind::Declared(Declared::Flags(of)) => (OWN, of.name),
         Kind::Declared(Declared::DsaParameters) => (CRYPTOGRAPHY, "DSAParameters"),
-        Kind::WebApi(kind) => type_name(*kind),
     }
 }
 
 /// Enumerations that .NET keeps in 16 bits.
 const SHORTS: [&str; 2] = ["LicenseType", "RoleType"];
-/// Values whose number is not their place.
-const NUMBERS: [(&str, &str); 3] = [("ProblemWithLicense", "100"), ("UnknownError", "5000"), ("StatusSystem", "127")];
 
-fn restriction(w: &mut Writer, of: &Enumeration) {
+fn restriction(w: &mut Writer, of: &Enumeration, edition: Edition) {
     w.open("xs:restriction").attribute("base", "xs:string");
-    for value in of.values {
-        w.open("xs:enumeration").attribute("value", value);
-        if let Some((_, number)) = NUMBERS.iter().find(|(name, _)| name == value) {
-            appinfo(w, "EnumerationValue", number);
+    for value in of.values(edition) {
+        w.open("xs:enumeration").attribute("value", value.name);
+        if let Some(number) = value.number {
+            appinfo(w, "EnumerationValue", &number.to_string());
         }
         w.close();
     }
@@ -396,11 +404,11 @@ fn cryptography(w: &mut Writer) {
 }
 
 /// The arrays that the contract uses.
-fn arrays(w: &mut Writer, contract: &Contract) {
+fn arrays(w: &mut Writer, endpoint: Endpoint) {
     open_schema(w, SERIALIZATION_ARRAYS);
     w.attribute("xmlns:arr", SERIALIZATION_ARRAYS);
     for (kind, item) in [(Kind::Strings, "string"), (Kind::Ints, "int")] {
-        if !contract.operations.iter().any(|o| uses(o.input, kind) || uses(o.output, kind)) {
+        if !endpoint.operations().any(|o| uses(o.input, kind) || uses(o.output, kind)) {
             continue;
         }
         let (_, name) = type_name(kind);

@@ -1,6 +1,6 @@
 //! What an address of the Web API is the address of.
 
-use crate::contract::netserver::web::{self, AGENT, BASE, OPENAPI, RESOURCE, Route};
+use crate::contract::netserver::web::{self, AGENT, BASE, OPENAPI, RESOURCE, Route, SWAGGER};
 use crate::contract::netserver::{LICENSE, Operation};
 
 pub(super) enum Place {
@@ -9,6 +9,7 @@ pub(super) enum Place {
     /// The list of addresses.
     Operations,
     OpenApi,
+    Swagger,
     Agent(&'static Operation),
     /// The routes of one path, one for each method.
     Resource(Vec<&'static Route>),
@@ -25,6 +26,7 @@ impl Place {
             _ if !is(0, version) => return Place::Nothing,
             1 => return Place::Operations,
             2 if is(1, OPENAPI) => return Place::OpenApi,
+            2 if is(1, SWAGGER) => return Place::Swagger,
             _ => {}
         }
         if is(1, RESOURCE) {
@@ -42,7 +44,7 @@ impl Place {
     /// The methods here, as the Allow header lists them; `None` where there is nothing.
     pub(super) fn allowed(&self) -> Option<String> {
         let mut methods: Vec<&str> = match self {
-            Place::Versions | Place::Operations | Place::OpenApi => vec!["GET"],
+            Place::Versions | Place::Operations | Place::OpenApi | Place::Swagger => vec!["GET"],
             Place::Agent(_) => vec!["GET", "POST"],
             Place::Resource(routes) => routes.iter().map(|route| route.method.name()).collect(),
             Place::Nothing => return None,

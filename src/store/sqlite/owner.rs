@@ -27,13 +27,21 @@ fn try_owners(connection: &Connection, call: &Call, request: &OwnersRequest) -> 
         Some(id) => Assignee::find(connection, id, &caller)?,
         None => None,
     };
+    let mut above = 0;
     let ids = match (&request.owners, &associate) {
         (Owners::All, _) => all(connection, root)?,
         (Owners::Named(name), _) => named(connection, name, root)?.into_iter().map(|(id, _)| id).collect(),
-        (Owners::OfAssociate, Some(associate)) => of_associate(connection, associate, root)?,
+        (Owners::OfAssociate, Some(associate)) => {
+            let (ids, count) = of_associate(connection, associate, root)?;
+            above = count;
+            ids
+        }
         (Owners::OfAssociate, None) => Vec::new(),
     };
-    read_all(connection, &ids, associate.as_ref(), call.now)
+    let mut owners = read_all(connection, &ids, associate.as_ref(), call.now)?;
+    // The others stay behind them, by name.
+    owners.sort_by_key(|owner| ids[..above].iter().position(|id| *id == owner.entity_id).unwrap_or(above));
+    Ok(owners)
 }
 
 /// The owners with these ids, by name.
@@ -98,22 +106,28 @@ pub(super) const ALL_BELOW: &str = "
     SELECT entity.id FROM below CROSS JOIN entity ON entity.id = below.id
      WHERE owner_name IS NOT NULL LIMIT ?2";
 
-/// The owners that an account belongs to, up to the caller's entity, and those whose seats it holds, as far as the caller
-/// may know them.
-fn of_associate(connection: &Connection, associate: &Assignee, root: Option<i64>) -> rusqlite::Result<Vec<i32>> {
+/// The owners that an account belongs to, up to the caller's entity and the nearest first, and how many they are; behind them
+/// those whose seats it holds, as far as the caller may know them.
+fn of_associate(
+    connection: &Connection,
+    associate: &Assignee,
+    root: Option<i64>,
+) -> rusqlite::Result<(Vec<i32>, usize)> {
     let mut ids: Vec<i32> = connection
         .prepare_cached(ABOVE)?
         .query_map(params![associate.account.id, root, IDS_MAX], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
+    let above = ids.len();
     for held in associate.held.iter().flatten() {
         if held.in_subtree && !ids.contains(&held.entity_id) {
             ids.push(held.entity_id);
         }
     }
-    Ok(ids)
+    Ok((ids, above))
 }
 
-/// Nobody is above the caller's entity, and UNION ends even in a circle.
+/// No further than the caller's entity, and UNION ends even in a circle. Each step finds one parent, so the nearest comes
+/// first.
 pub(super) const ABOVE: &str = "
     WITH RECURSIVE above (id) AS (
         SELECT entity_id FROM account WHERE id = ?1

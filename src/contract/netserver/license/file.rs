@@ -234,7 +234,7 @@ fn with_zeros(license: &Record, dates: Dates) -> Record {
             (Kind::Int, None) => Some(int(0)),
             (Kind::Boolean, None) => Some(Value::Boolean(false)),
             (Kind::DateTime, None) => Some(Value::DateTime(dates.text(None))),
-            (Kind::Enumeration(of), None) => of.values.first().map(|value| Value::Enumeration(value)),
+            (Kind::Enumeration(of), None) => of.values.first().map(|value| Value::Enumeration(value.name)),
             (_, value) => value.cloned(),
         };
         record.with_some(field.name, value)

@@ -4,6 +4,7 @@
 use serde_json::Value as Json;
 
 use super::{FORM_TYPE, MEDIA_TYPES, TEXT_TYPE, is_xml};
+use crate::contract::edition::Edition;
 use crate::contract::message::{self, Naming, Record, Value};
 use crate::contract::{ComplexType, Enumeration, Field, Kind};
 use crate::seats::shortened;
@@ -230,7 +231,7 @@ fn record(members: &serde_json::Map<String, Json>, of: &'static ComplexType) -> 
 fn from_json(value: &Json, kind: Kind, name: &str) -> Result<Option<Value>, String> {
     let unfit = |what: &str| Err(format!("{name} is not {what}."));
     Ok(Some(match (kind, value) {
-        (Kind::Declared(_) | Kind::WebApi(_), _) | (_, Json::Null) => return Ok(None),
+        (Kind::Declared(_), _) | (_, Json::Null) => return Ok(None),
         (Kind::String | Kind::Base64, Json::String(text)) => Value::String(text.clone()),
         (Kind::String | Kind::Base64, _) => return unfit("a string"),
         (Kind::DateTime | Kind::NullableDateTime, Json::String(text)) => Value::DateTime(text.trim().to_owned()),
@@ -288,7 +289,9 @@ fn boolean_from_text(text: &str, name: &str) -> Result<Value, String> {
 }
 
 fn enumeration(value: Option<&'static str>, of: &Enumeration, name: &str) -> Result<Value, String> {
-    value.map(Value::Enumeration).ok_or_else(|| format!("{name} is not one of {}.", of.values.join(", ")))
+    value
+        .map(Value::Enumeration)
+        .ok_or_else(|| format!("{name} is not one of {}.", of.names(Edition::WebApi).join(", ")))
 }
 
 #[cfg(test)]

@@ -1,0 +1,51 @@
+//! Editions of a contract: what a later one adds is marked with it where it is described, so that one description serves
+//! them all.
+
+/// From the oldest to the newest. Each has all that those before it have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Edition {
+    /// What all editions have; and the only edition of a contract that never changed.
+    First,
+    Services84,
+    Services85,
+    Services86,
+    Services87,
+    Services88,
+    /// The vendor adds members here that the SOAP contracts do not get.
+    WebApi,
+}
+
+impl Edition {
+    /// The editions of the SOAP services. Older ones are not served: there was nothing to compare them with.
+    pub const SERVICES: [Edition; 5] =
+        [Edition::Services84, Edition::Services85, Edition::Services86, Edition::Services87, Edition::Services88];
+
+    /// Part of the addresses of its services; empty of an edition without services.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Edition::First | Edition::WebApi => "",
+            Edition::Services84 => "Services84",
+            Edition::Services85 => "Services85",
+            Edition::Services86 => "Services86",
+            Edition::Services87 => "Services87",
+            Edition::Services88 => "Services88",
+        }
+    }
+
+    /// Namespace of its message elements, header blocks and types; empty of an edition without services.
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Edition::First | Edition::WebApi => "",
+            Edition::Services84 => "http://www.superoffice.net/ws/crm/NetServer/Services84",
+            Edition::Services85 => "http://www.superoffice.net/ws/crm/NetServer/Services85",
+            Edition::Services86 => "http://www.superoffice.net/ws/crm/NetServer/Services86",
+            Edition::Services87 => "http://www.superoffice.net/ws/crm/NetServer/Services87",
+            Edition::Services88 => "http://www.superoffice.net/ws/crm/NetServer/Services88",
+        }
+    }
+
+    /// The edition whose elements are in a namespace.
+    pub fn of_namespace(namespace: &str) -> Edition {
+        Edition::SERVICES.into_iter().find(|edition| edition.namespace() == namespace).unwrap_or(Edition::First)
+    }
+}
