@@ -55,8 +55,9 @@ static QJsonObject misled(Service &service, const TNS__AssignLicense &message, c
             member.setValue(type);
     const auto answer = service.clientInterface()->call("AssignLicense", sent, "sosonlinebackup.com/AssignLicense");
     const auto members = answer.childValues();
-    const auto code = members.child("faultcode").value().toString();
-    return fault(answer.faultAsString(), code.isEmpty() ? members.child("Code").childValues().child("Value").value().toString() : code);
+    const auto code = members.child("faultcode");
+    const auto code12 = members.child("Code").childValues().child("Value");
+    return fault(answer.faultAsString(), (code.isNull() ? code12 : code).value().toString());
 }
 
 static QJsonObject call(Service &service, const QString &operation, const QJsonObject &given)

@@ -450,11 +450,11 @@ impl Toolkit {
     /// The program on this toolkit, in `tests/clients`.
     fn program(self, server: &Server) -> Command {
         match self {
-            Toolkit::Axis => generated("axis", &["AxisClient.java"], server),
-            Toolkit::Gsoap => generated("gsoap", &["gsoap_client.cpp"], server),
-            Toolkit::JaxWs => generated("jaxws", &["JaxWsClient.java"], server),
-            Toolkit::KdSoap => generated("kdsoap", &["kdsoap_client.cpp"], server),
-            Toolkit::Mono => generated("mono", &["DotnetCalls.cs", "MonoClient.cs"], server),
+            Toolkit::Axis => asmx("axis", &["AxisClient.java"], server),
+            Toolkit::Gsoap => asmx("gsoap", &["gsoap_client.cpp"], server),
+            Toolkit::JaxWs => asmx("jaxws", &["JaxWsClient.java"], server),
+            Toolkit::KdSoap => asmx("kdsoap", &["kdsoap_client.cpp"], server),
+            Toolkit::Mono => asmx("mono", &["DotnetCalls.cs", "MonoClient.cs"], server),
             Toolkit::Node => node("node_client.js"),
             Toolkit::NuSoap => interpreted("php", "nusoap_client.php"),
             Toolkit::Php => interpreted("php", "soap_client.php"),
@@ -462,11 +462,11 @@ impl Toolkit {
             Toolkit::PySimpleSoap => interpreted("/usr/bin/python3", "pysimplesoap_client.py"),
             Toolkit::Soap4r => interpreted("ruby", "soap4r_client.rb"),
             Toolkit::SoapLite => interpreted("perl", "soap_lite.pl"),
-            Toolkit::SoapWsdl => generated("soapwsdl", &["soap_wsdl.pl"], server),
+            Toolkit::SoapWsdl => asmx("soapwsdl", &["soap_wsdl.pl"], server),
             Toolkit::StrongSoap => node("strong_soap_client.js"),
             Toolkit::Suds => python("suds_client.py"),
             Toolkit::Tcl => interpreted("tclsh", "tcl_client.tcl"),
-            Toolkit::Wcf => generated("wcf", &["DotnetCalls.cs", "WcfClient.cs"], server),
+            Toolkit::Wcf => asmx("wcf", &["DotnetCalls.cs", "WcfClient.cs"], server),
             Toolkit::Zeep => python("zeep_client.py"),
         }
     }
@@ -476,34 +476,45 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn python(program: &str) -> Command {
+pub fn python(program: &str) -> Command {
     interpreted(validator::python(), program)
 }
 
-fn interpreted(interpreter: impl AsRef<Path>, program: &str) -> Command {
+pub fn interpreted(interpreter: impl AsRef<Path>, program: &str) -> Command {
     let mut command = Command::new(interpreter.as_ref());
     command.arg(root().join("tests/clients").join(program));
     command
 }
 
-fn node(program: &str) -> Command {
+pub fn node(program: &str) -> Command {
     let mut command = interpreted("node", program);
     command.env("NODE_PATH", root().join("target/test-tools/node/node_modules"));
     command
 }
 
-/// A program that `tests/clients/build` makes of its sources and the WSDL. It is kept for as long as neither they nor the
-/// script change.
-fn generated(toolkit: &str, sources: &[&str], server: &Server) -> Command {
+/// A program that `tests/clients/build` makes of its sources and the WSDL.
+fn asmx(toolkit: &str, sources: &[&str], server: &Server) -> Command {
+    generated(toolkit, sources, &[("service.wsdl", &format!("{PATH}?WSDL"))], server)
+}
+
+/// A program that `tests/clients/build` makes of its sources and these documents of the server, each with the name of its file.
+/// It is kept for as long as neither they nor the script change.
+pub fn generated(toolkit: &str, sources: &[&str], documents: &[(&str, &str)], server: &Server) -> Command {
     static BUILDING: Mutex<()> = Mutex::new(());
     let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
 
-    // The WSDL repeats the Host: with the server's own it would be another one every time.
-    let wsdl = server.send(format!("GET {PATH}?WSDL HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).body;
+    let documents: Vec<(&str, String)> = documents
+        .iter()
+        .map(|(name, target)| {
+            // A WSDL repeats the Host: with the server's own it would be another one every time.
+            let answer = server.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+            (*name, answer.body)
+        })
+        .collect();
     let clients = root().join("tests/clients");
     let build = clients.join("build");
     let mut hasher = DefaultHasher::new();
-    (&wsdl, fs::read(&build).expect("the script")).hash(&mut hasher);
+    (&documents, fs::read(&build).expect("the script")).hash(&mut hasher);
     sources.iter().for_each(|source| fs::read(clients.join(source)).expect("the source").hash(&mut hasher));
 
     let kept = root().join("target/test-tools/generated").join(format!("{toolkit}-{:016x}", hasher.finish()));
@@ -511,8 +522,10 @@ fn generated(toolkit: &str, sources: &[&str], server: &Server) -> Command {
         let made = kept.with_extension(std::process::id().to_string());
         let _ = fs::remove_dir_all(&made);
         fs::create_dir_all(&made).expect("a directory");
-        fs::write(made.join("service.wsdl"), wsdl).expect("the WSDL");
-        let status = Command::new(&build).arg(toolkit).arg(made.join("service.wsdl")).arg(&made).status();
+        for (name, document) in documents {
+            fs::write(made.join(name), document).expect("the WSDL");
+        }
+        let status = Command::new(&build).arg(toolkit).arg(&made).status();
         let status = status.unwrap_or_else(|e| panic!("{}: {e}", build.display()));
         assert!(status.success(), "{} {toolkit}: {status}. {INSTALL}", build.display());
         // Another process may have been faster; what it made is the same.
