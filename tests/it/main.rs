@@ -9,6 +9,7 @@ mod clients;
 mod conformance;
 mod credentials;
 mod documents;
+mod field;
 mod flood;
 mod harness;
 mod hostile_sql;
