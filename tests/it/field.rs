@@ -385,3 +385,133 @@ fn tools_and_libraries() {
         ),
     ]);
 }
+
+/// The original takes blanks and quotes of both kinds off a charset, and reads the message as if there were none where it
+/// does not know the name. A real UTF-8 message must get through under all of these.
+#[test]
+fn charsets_as_scripts_write_them() {
+    const CHARSETS: [(&str, &str); 12] = [
+        ("charset='utf-8'", "single-ü"),
+        ("charset=\"\"UTF-8\"\"", "twice-ü"),
+        ("charset=", "empty-ü"),
+        ("charset=\"\"", "empty-quotes-ü"),
+        ("charset=utf-8'", "half-ü"),
+        ("charset= utf-8 ", "blanks-ü"),
+        ("charset=\" utf-8 \"", "blanks-inside-ü"),
+        ("charset=utf8", "short-ü"),
+        ("charset=UTF-8;", "semicolon-ü"),
+        ("charset=unknown-8bit", "unknown-ü"),
+        ("charset=utf-8, text/xml; charset=utf-8", "joined-ü"),
+        ("charset=utf-8\r\nContent-Type: text/xml", "two-headers-ü"),
+    ];
+    let row = |(charset, username): (&'static str, &'static str)| {
+        (charset, post(&typed(&format!("text/xml; {charset}")), message(username).as_bytes()), Takes(username))
+    };
+    let mut rows: Vec<_> = CHARSETS.into_iter().map(row).collect();
+    rows.push((
+        "IBM i: no charset, and the declaration names EBCDIC where none is",
+        post(&typed("text/xml"), message("ibmi-2").replace("utf-8", "IBM037").as_bytes()),
+        Takes("ibmi-2"),
+    ));
+    check(rows);
+}
+
+/// PowerShell 5.1 sends a text in Latin 1, whatever its XML declaration says: two people must not become one.
+#[test]
+fn names_that_cannot_be_read_are_refused() {
+    let powershell = |username: &str, content_type: &str| post(&typed(content_type), &latin1(&message(username)));
+    check(vec![
+        ("Müller as text/xml", powershell("Müller", "text/xml"), Refused("InvalidInputParameters", "Username")),
+        ("Möller as text/xml", powershell("Möller", "text/xml"), Refused("InvalidInputParameters", "Username")),
+        ("Müller as UTF-8", powershell("Müller", SOAP11), Refused("InvalidInputParameters", "Username")),
+        (
+            "a program that wrote U+FFFD itself",
+            post(&typed(SOAP11), message("M\u{fffd}ller").as_bytes()),
+            Refused("InvalidInputParameters", "Username"),
+        ),
+        ("Müller as Latin 1", powershell("Müller", "text/xml; charset=iso-8859-1"), Takes("Müller")),
+    ]);
+}
+
+/// Columns of a table with a fixed width, and cells of a spreadsheet.
+#[test]
+fn names_with_blanks_at_their_ends_are_the_same_names() {
+    let padded = |username: &str| post(&typed(SOAP11), message(username).as_bytes());
+    check(vec![
+        ("blanks at the end", padded("backup01    "), Takes("backup01")),
+        ("blanks at the beginning", padded("    backup01"), Refused("AlreadyExists", "'backup01'")),
+        ("none", padded("backup01"), Refused("AlreadyExists", "'backup01'")),
+        ("a blank that does not break", padded("backup01\u{a0}"), Refused("AlreadyExists", "'backup01'")),
+        ("blanks only", padded("   "), Refused("InvalidInputParameters", "Username")),
+    ]);
+}
+
+#[test]
+fn what_the_original_forgives() {
+    let with = |from: &str, to: &str, username: &str| {
+        let good = message(username);
+        assert!(good.contains(from), "no {from}");
+        post(&typed(SOAP11), good.replacen(from, to, 1).as_bytes())
+    };
+    let auth_header = "<AuthHeader xmlns=\"sosonlinebackup.com\"";
+    check(vec![
+        ("C, strlen + 1", with("</soap:Envelope>", "</soap:Envelope>\0", "nul-ü"), Takes("nul-ü")),
+        (
+            "Python, mustUnderstand=\"True\"",
+            with(auth_header, &format!("{auth_header} soap:mustUnderstand=\"True\""), "true-ü"),
+            Takes("true-ü"),
+        ),
+        (
+            "the same on a block that is unknown",
+            with("<soap:Header>", "<soap:Header><x:Trace xmlns:x=\"urn:x\" soap:mustUnderstand=\"True\"/>", "trace-ü"),
+            Takes("trace-ü"),
+        ),
+        (
+            "two Headers, which were merged",
+            with("<soap:Header>", "<soap:Header/><soap:Header>", "nobody"),
+            Fault("Client", ""),
+        ),
+    ]);
+}
+
+#[test]
+fn addresses_that_are_equivalent() {
+    let to = |path: &str, username: &str| post_to(path, &typed(SOAP11), message(username).as_bytes());
+    let spelt = |from: &str, to: &str| {
+        assert!(PATH.contains(from), "no {from}");
+        PATH.replacen(from, to, 1)
+    };
+    check(vec![
+        ("a base address that ends in a slash", to(&format!("/{PATH}"), "slash-ü"), Takes("slash-ü")),
+        ("doubled slashes inside", to(&spelt("/Account", "//Account"), "inside-ü"), Takes("inside-ü")),
+        ("dot segments", to(&spelt("/Account", "/./x/../Account"), "dots-ü"), Takes("dots-ü")),
+        ("letters escaped", to(&spelt("WebApi", "%57ebApi"), "escaped-ü"), Takes("escaped-ü")),
+        ("the full stop escaped", to(&spelt(".asmx", "%2Easmx"), "stop-ü"), Takes("stop-ü")),
+    ]);
+}
+
+#[test]
+fn a_compressed_body() {
+    let body = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    check(vec![("gzip", post(&(typed(SOAP11) + "Content-Encoding: gzip\r\n"), body), Http(415))]);
+}
+
+/// Users of these toolkits would look for a wrong password.
+#[test]
+fn an_auth_header_that_got_lost() {
+    let header = auth_header("agent", PASSWORD);
+    let without = |to: &str| post(&typed(SOAP11), message("nobody").replace(&header, to).as_bytes());
+    check(vec![
+        ("no AuthHeader", without(""), Refused("InvalidSoapCredentials", "AuthHeader is missing")),
+        (
+            "strong-soap, NuSOAP and pysimplesoap with a bare name",
+            without(&header.replace(" xmlns=\"sosonlinebackup.com\"", "")),
+            Refused("InvalidSoapCredentials", "namespace"),
+        ),
+        (
+            "fields as attributes",
+            without("<AuthHeader xmlns=\"sosonlinebackup.com\" UserName=\"agent\" Password=\"x\"/>"),
+            Refused("InvalidSoapCredentials", "UserName"),
+        ),
+    ]);
+}

@@ -35,6 +35,12 @@ fn strong_soap_takes_seats() {
     takes_seats(|_| node("netserver_strong_soap.js"));
 }
 
+/// It puts the items of the list into the namespace of the request.
+#[test]
+fn nusoap_takes_seats() {
+    takes_seats(|_| interpreted("php", "netserver_nusoap.php"));
+}
+
 #[test]
 fn soap_lite_takes_seats() {
     takes_seats(|_| interpreted("perl", "netserver_soap_lite.pl"));
