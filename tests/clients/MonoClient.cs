@@ -1,130 +1,27 @@
-// Calls the service as a .NET Framework program does: with the proxy that `wsdl` makes from the WSDL. README.md says
-// how to talk to it.
+// Calls the service as a .NET Framework program with a web reference does: with the proxy that `wsdl` makes from the WSDL.
 
 using System;
-using System.Collections.Generic;
-using System.IO;
-using System.Linq;
-using System.Text;
 using System.Web.Services.Protocols;
 
-static class MonoClient {
-    static void Main(string[] arguments) {
-        var service = new Misled {
-            Url = arguments[0].Split('?')[0],
-            SoapVersion = arguments[1] == "1.2" ? SoapProtocolVersion.Soap12 : SoapProtocolVersion.Soap11,
-        };
-        var utf8 = new UTF8Encoding(false);
-        var calls = new StreamReader(Console.OpenStandardInput(), utf8);
-        var answers = new StreamWriter(Console.OpenStandardOutput(), utf8) { AutoFlush = true };
-        string line;
-        while ((line = calls.ReadLine()) != null) {
-            string said;
-            try {
-                said = Call(service, new Queue<string>(line.Split('\t')));
-            } catch (SoapException fault) {
-                said = "\"fault\":" + Quoted(fault.Message) + ",\"faultcode\":" + Quoted(fault.Code.Name);
-            } catch (Exception error) {
-                said = "\"error\":" + Quoted(error.ToString());
-            }
-            answers.Write("{" + said + "}\n");
-        }
-    }
-
-    // Initializers are evaluated in their order: each member takes the next field.
-    static string Call(Misled service, Queue<string> given) {
-        service.AuthHeaderValue = new Vendor.AuthHeader { UserName = given.Dequeue(), Password = given.Dequeue() };
-        var operation = given.Dequeue();
-        switch (operation) {
-            case "AssignLicense":
-            case "NoSuchOperation":
-                var request = new Vendor.AssignLicenseRequest {
-                    Username = given.Dequeue(),
-                    LicenseProviderEntityId = int.Parse(given.Dequeue()),
-                    LicenseType = LicenseType(given.Dequeue()),
-                };
-                return Outcome((operation == "AssignLicense" ? service.AssignLicense(request) : service.NoSuchOperation(request)).Result);
-            case "GetAssignedLicenseDetails":
-                var details = service.GetAssignedLicenseDetails(new Vendor.GetAssignedLicenseDetailsRequest {
-                    Username = given.Dequeue(),
-                    LicenseType = LicenseType(given.Dequeue()),
-                });
-                var data = details.LicenseData == null ? null : Convert.ToBase64String(details.LicenseData);
-                return Outcome(details.Result) + ",\"ProductKey\":" + Quoted(details.ProductKey) + ",\"LicenseData\":" + Quoted(data);
-            case "GetAssignedLicensesSummary":
-                var summary = service.GetAssignedLicensesSummary(new Vendor.GetAssignedLicensesSummaryRequest {
-                    EntityId = int.Parse(given.Dequeue()),
-                    ChildAccountsOnly = given.Dequeue() == "true",
-                });
-                return Outcome(summary.Result) + Array("UsersLicenses", "UserLicenseSummary", summary.UsersLicenses, user =>
-                    "\"Username\":" + Quoted(user.Username) + ",\"LicenseType\":" + Quoted(user.LicenseType.ToString()));
-            case "UnassignLicense":
-                return Outcome(service.UnassignLicense(new Vendor.UnassignLicenseRequest {
-                    Username = given.Dequeue(),
-                    LicenseType = LicenseType(given.Dequeue()),
-                }).Result);
-            case "TransferLicense":
-                return Outcome(service.TransferLicense(new Vendor.TransferLicenseRequest {
-                    FromUsername = given.Dequeue(),
-                    ToUsername = given.Dequeue(),
-                    LicenseType = LicenseType(given.Dequeue()),
-                }).Result);
-            case "GetLicensePools":
-                var pools = service.GetLicensePools(new Vendor.GetLicensePoolsRequest { EntityId = int.Parse(given.Dequeue()) });
-                return Outcome(pools.Result) + Array("Pools", "LicensePool", pools.Pools, pool =>
-                    "\"PoolId\":" + Quoted(pool.PoolId) + ",\"LicenseType\":" + Quoted(pool.LicenseType.ToString()) +
-                    ",\"SeatsTotal\":" + pool.SeatsTotal + ",\"SeatsInUse\":" + pool.SeatsInUse +
-                    ",\"SeatsFree\":" + pool.SeatsFree + ",\"SeatsInUseMax\":" + pool.SeatsInUseMax +
-                    ",\"StartsAt\":" + Quoted(Time(pool.StartsAt)) + ",\"ExpiresAt\":" + Quoted(Time(pool.ExpiresAt)));
-            case "AssignLicenses":
-                var items = new List<Vendor.AssignLicensesItem>();
-                while (given.Count > 1) {
-                    items.Add(new Vendor.AssignLicensesItem {
-                        Username = given.Dequeue(),
-                        LicenseProviderEntityId = int.Parse(given.Dequeue()),
-                        LicenseType = LicenseType(given.Dequeue()),
-                    });
-                }
-                var many = service.AssignLicenses(new Vendor.AssignLicensesRequest {
-                    Items = items.ToArray(),
-                    DryRun = given.Dequeue() == "true",
-                });
-                return Outcome(many.Result) + Array("Results", "AssignLicensesItemResult", many.Results, item =>
-                    "\"Username\":" + Quoted(item.Username) + ",\"Result\":{\"Result\":" + item.Result.Result +
-                    ",\"Code\":" + Quoted(item.Result.Code) + ",\"Message\":" + Quoted(item.Result.Message) + "}");
-            default:
-                throw new ArgumentException(operation);
-        }
-    }
-
-    // A number the enumeration has no name for, where the WSDL has no such value.
-    static Vendor.LicenseType LicenseType(string name) {
-        Vendor.LicenseType type;
-        return Enum.TryParse(name, out type) ? type : (Vendor.LicenseType)99;
-    }
-
-    static string Outcome(Vendor.WebServiceResult result) {
-        return "\"result\":" + result.Result + ",\"code\":" + Quoted(result.Code) + ",\"message\":" + Quoted(result.Message);
-    }
-
-    static string Array<T>(string name, string item, T[] items, Func<T, string> shown) {
-        if (items == null) return "";
-        return ",\"" + name + "\":{\"" + item + "\":[" + string.Join(",", items.Select(i => "{" + shown(i) + "}")) + "]}";
-    }
-
-    static string Time(DateTime? time) {
-        return time == null ? null : time.Value.ToUniversalTime().ToString("yyyy-MM-ddTHH:mm:ssZ");
-    }
-
-    static string Quoted(string text) {
-        if (text == null) return "null";
-        var quoted = text.Select(c => c == '"' || c == '\\' ? "\\" + c : c < ' ' ? "\\u" + ((int)c).ToString("x4") : c.ToString());
-        return "\"" + string.Concat(quoted) + "\"";
-    }
-}
-
 // The proxy, and by hand an operation the WSDL does not have: a value it does not have is not sent.
-class Misled : Vendor.LicenseManagementService {
+class Proxy : Vendor.LicenseManagementService {
+    public static Proxy For(string url, bool soap12) {
+        return new Proxy {
+            Url = url,
+            SoapVersion = soap12 ? SoapProtocolVersion.Soap12 : SoapProtocolVersion.Soap11,
+        };
+    }
+
+    public IDisposable With(string userName, string password) {
+        AuthHeaderValue = new Vendor.AuthHeader { UserName = userName, Password = password };
+        return null;
+    }
+
+    public static string FaultCode(Exception error) {
+        var fault = error as SoapException;
+        return fault == null ? null : fault.Code.Name;
+    }
+
     [SoapHeader("AuthHeaderValue")]
     [SoapDocumentMethod("sosonlinebackup.com/NoSuchOperation", RequestNamespace = "sosonlinebackup.com")]
     public Vendor.AssignLicenseResult NoSuchOperation(Vendor.AssignLicenseRequest request) {

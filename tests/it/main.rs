@@ -10,6 +10,7 @@ mod conformance;
 mod credentials;
 mod disclosure;
 mod documents;
+mod field;
 mod flood;
 mod harness;
 mod hostile_sql;

@@ -1,28 +1,73 @@
 //! Real toolkits against the NetServer services, which know the contracts that are served and nothing else. Their programs
-//! are in `tests/clients`: each makes the same calls, and all must see the same.
+//! are in `tests/clients`. Those that hand out everything make the same calls, and all must see the same; the others sign in,
+//! ask, and take seats.
 
-use std::path::Path;
 use std::process::Command;
 
 use seatkeeper::contract::edition::Edition;
 use serde_json::{Value, json};
 
+use crate::clients::{generated, interpreted, node, python};
 use crate::harness::*;
-use crate::validator::{self, INSTALL};
+use crate::validator::INSTALL;
 
 #[test]
-fn zeep() {
-    sees_what_all_see(&validator::python(), "netserver_zeep.py");
+fn zeep_sees_what_all_see() {
+    sees_what_all_see(|| python("netserver_zeep.py"));
 }
 
 #[test]
-fn php() {
-    sees_what_all_see(Path::new("php"), "netserver_php.php");
+fn php_sees_what_all_see() {
+    sees_what_all_see(|| interpreted("php", "netserver_php.php"));
 }
 
 #[test]
-fn node() {
-    sees_what_all_see(Path::new("node"), "netserver_node.js");
+fn node_sees_what_all_see() {
+    sees_what_all_see(|| node("netserver_node.js"));
+}
+
+#[test]
+fn suds_takes_seats() {
+    takes_seats(|_| python("netserver_suds.py"));
+}
+
+#[test]
+fn strong_soap_takes_seats() {
+    takes_seats(|_| node("netserver_strong_soap.js"));
+}
+
+/// It puts the items of the list into the namespace of the request.
+#[test]
+fn nusoap_takes_seats() {
+    takes_seats(|_| interpreted("php", "netserver_nusoap.php"));
+}
+
+#[test]
+fn soap_lite_takes_seats() {
+    takes_seats(|_| interpreted("perl", "netserver_soap_lite.pl"));
+}
+
+#[test]
+fn web_reference_takes_seats() {
+    takes_seats(|server| built("netserver-mono", &["NetserverMono.cs"], server));
+}
+
+#[test]
+fn wcf_takes_seats() {
+    takes_seats(|server| built("netserver-wcf", &["NetserverWcf.cs"], server));
+}
+
+#[test]
+fn jaxws_takes_seats() {
+    takes_seats(|server| built("netserver-jaxws", &["NetserverJaxWs.java", "netserver.xjb"], server));
+}
+
+fn built(toolkit: &str, sources: &[&str], server: &Server) -> Command {
+    let documents = [
+        ("License.wsdl", "/Remote/Services86/License.svc?singleWsdl"),
+        ("SoPrincipal.wsdl", "/Remote/Services86/SoPrincipal.svc?singleWsdl"),
+    ];
+    generated(toolkit, sources, &documents, server)
 }
 
 /// Where each program reads what: the edition and the document. All have the same schemas in them.
@@ -47,11 +92,36 @@ const SEED: &str = "
     INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (3, 42, 'SkraftDiskImageV5', 10);
     UPDATE seat SET account_id = 7 WHERE pool_id = 3 AND seat_no = 1;";
 
-fn sees_what_all_see(interpreter: &Path, program: &str) {
+/// Signs in, reads a license and its status, assigns a list of modules, and is refused with a wrong password and ticket.
+fn takes_seats(program: impl Fn(&Server) -> Command) {
+    let server = Server::with(Options {
+        seed: sample_data()
+            + SEED
+            + "INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (4, 42, 'ExchangeBackup', 2);",
+        ..Options::default()
+    });
+    let mut seen = run(&mut program(&server), &server, Edition::Services86, "wsdl");
+    let ticket = seen["ticket"].take();
+    assert!(ticket.as_str().is_some_and(|text| text.starts_with("7T:")), "{ticket}");
+    let expected = json!({
+        "signed_in": true, "ticket": null, "wrong_password": false, "company": "Contoso",
+        "expires": UTC.times[3], "modules": ["SKRAFTDISKIMAGEV5", "SQLBACKUP", "EXCHANGEBACKUP"], "free": [9, 3, 2],
+        "status": "Ok", "assigned": ["SKRAFTDISKIMAGEV5", "SQLBACKUP", "EXCHANGEBACKUP"],
+        "exception": "SuperOffice.Exceptions.SoSessionException",
+    });
+    assert_eq!(seen, expected);
+    let held =
+        "SELECT group_concat(pool_id) FROM (SELECT pool_id FROM seat WHERE account_id IS NOT NULL ORDER BY pool_id)";
+    assert_eq!(server.query::<String>(held), "1,3,4");
+    assert_eq!(server.query::<i64>("SELECT count(*) FROM seat WHERE account_id = 7"), 3);
+    assert_eq!(server.violations(), []);
+}
+
+fn sees_what_all_see(program: impl Fn() -> Command) {
     let server = Server::with(Options { seed: sample_data() + SEED, ..Options::default() });
     for (edition, query) in WSDLS {
         let expected = expected(edition);
-        let mut seen = run(interpreter, program, &server, edition, query);
+        let mut seen = run(&mut program(), &server, edition, query);
         let mut text = |pointer| match seen.pointer_mut(pointer).map(Value::take) {
             Some(Value::String(text)) => text,
             other => panic!("{pointer}: {other:?}"),
@@ -73,20 +143,16 @@ fn sees_what_all_see(interpreter: &Path, program: &str) {
 }
 
 /// What a program prints.
-fn run(interpreter: &Path, program: &str, server: &Server, edition: Edition, query: &str) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn run(command: &mut Command, server: &Server, edition: Edition, query: &str) -> Value {
     let [license, principal] = ["License", "SoPrincipal"]
         .map(|service| format!("http://{}/Remote/{}/{service}.svc?{query}", server.address, edition.name()));
-    let mut command = Command::new(interpreter);
     command
-        .arg(root.join("tests/clients").join(program))
         .args([&license, &principal, "admin", PASSWORD, OWNER, &ASSOCIATE.to_string()])
-        .env("NODE_PATH", root.join("target/test-tools/node/node_modules"))
         // No proxy stands between a test and its server.
         .envs([("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")]);
-    let output = command.output().unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", interpreter.display()));
+    let output = command.output().unwrap_or_else(|e| panic!("{:?}: {e}. {INSTALL}", command.get_program()));
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {}. {told}{INSTALL}", output.status);
+    assert!(output.status.success(), "{command:?}: {}. {told}{INSTALL}", output.status);
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 

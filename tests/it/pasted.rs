@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::*;
+use crate::validator::{self, INSTALL};
 
 /// Where the documents have the demo.
 const ADDRESS: &str = "127.0.0.1:8086";
@@ -41,6 +42,48 @@ fn the_calls_in_the_documents_do_what_is_said_of_them() {
             assert!(!answer.is_empty() || call.starts_with("ticket="), "{file}: {call}");
         }
     }
+}
+
+/// The programs on toolkits, each with the one in the document that calls this service.
+#[test]
+fn the_programs_in_the_documents_take_a_seat() {
+    let directory = TempDir::new();
+    let demo = Demo::start(&directory);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/agents.md")).expect("docs/agents.md");
+    let mut ran = Vec::new();
+    for language in ["python", "php", "js", "perl", "tcl"] {
+        for block in document.split(&format!("\n```{language}\n")).skip(1) {
+            let (program, _) = block.split_once("\n```").expect("its end");
+            if !program.contains("LicenseManagementService.asmx") {
+                continue;
+            }
+            let program = program.replace(ADDRESS, &demo.address);
+            // NuSOAP of Debian is older than PHP 8.
+            let nusoap = root.join("tests/clients/nusoap.php");
+            let program = program.replace("\"nusoap.php\"", &format!("\"{}\"", nusoap.display()));
+            let file = directory.join(&format!("program.{language}"));
+            std::fs::write(&file, &program).expect("the program");
+            let mut command = match language {
+                "python" if program.contains("pysimplesoap") => Command::new("/usr/bin/python3"),
+                "python" => Command::new(validator::python()),
+                "js" => Command::new("node"),
+                "tcl" => Command::new("tclsh"),
+                interpreter => Command::new(interpreter),
+            };
+            command
+                .arg(&file)
+                .env("NODE_PATH", root.join("target/test-tools/node/node_modules"))
+                // No proxy stands between a test and its server.
+                .envs([("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")]);
+            let output = command.output().unwrap_or_else(|e| panic!("{language}: {e}. {INSTALL}"));
+            let said = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(said.starts_with("0 Success"), "{program}\n{said}{errors}{INSTALL}");
+            ran.push(language);
+        }
+    }
+    assert_eq!(ran, ["python", "python", "php", "php", "js", "perl", "tcl"]);
 }
 
 /// Blocks of shell with a call in them, each with the JSON that stands right behind it.
