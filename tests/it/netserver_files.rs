@@ -215,7 +215,8 @@ fn a_bad_file_says_what_is_wrong() {
         ("x".repeat(200_001), "neither XML nor base64 of XML"),
         ("x".repeat(200_000), "not text in UTF-8"),
         (BASE64.encode("hello"), "not well-formed XML"),
-        (BASE64.encode(b"<?xml version='1.0' encoding='klingon'?><LicenseInfo/>"), "unknown encoding"),
+        // An unknown encoding counts as absent, as in messages.
+        (BASE64.encode(b"<?xml version='1.0' encoding='klingon'?><LicenseInfo/>"), "names no owner"),
         (BASE64.encode([0xFF; 1000]), "not text in UTF-8"),
         (BASE64.encode(b"<LicenseInfo><OwnerName>M\xFCller</OwnerName></LicenseInfo>"), "not text in UTF-8"),
         ("<".to_owned(), "not well-formed XML"),
