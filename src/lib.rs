@@ -13,14 +13,15 @@
 //! * [`contract`]: the operations, each described once; WSDL, OpenAPI, pages, samples and dispatch follow from the
 //!   description, and so do JSON and the routes of the Web API.
 //! * [`http`]: every route on one screen; what each surface answers with; the accept loop and its timeouts.
+//! * [`metrics`], [`net`]: what operators watch; which addresses count as one client.
 //! * [`config`], [`cli`]: settings and subcommands; `main` calls [`cli::run`] and exits.
 //!
 //! | module | may use, of this crate |
 //! |---|---|
-//! | `seats`, `metrics` | nothing |
+//! | `seats`, `metrics`, `net` | nothing |
 //! | `error`, `license` | `seats` |
 //! | `soap` | `error` |
-//! | `auth`, `store` | `error`, `seats`, `license`, `metrics` |
+//! | `auth`, `store` | `error`, `seats`, `license`, `metrics`, `net` |
 //! | `service` | those, `auth`, `store` |
 //! | `contract` | those, `service`, `soap` |
 //! | `http`, then `config`, `cli`, `main` | everything above |
@@ -37,6 +38,7 @@ pub mod error;
 pub mod http;
 pub mod license;
 pub mod metrics;
+pub mod net;
 pub mod seats;
 pub mod service;
 pub mod soap;
