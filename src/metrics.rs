@@ -21,6 +21,11 @@ pub struct OutcomeLabels {
     pub outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    pub reason: &'static str,
+}
+
 /// Everything measured. Cheap to update from any thread; made once and shared.
 #[derive(Debug)]
 pub struct Metrics {
@@ -39,6 +44,12 @@ pub struct Metrics {
     pub groups_failed: Counter,
     /// Open connections.
     pub connections: Gauge,
+    /// Connections refused for want of a place: of the `service`, or of the `client`.
+    pub connections_refused: Family<ReasonLabels, Counter>,
+    /// Attempts to accept a connection that failed, for want of file descriptors most likely.
+    pub accepts_failed: Counter,
+    /// Requests refused because bodies took as much memory as they may.
+    pub bodies_refused: Counter,
 }
 
 impl Metrics {
@@ -52,6 +63,9 @@ impl Metrics {
             queue_refused: Counter::default(),
             groups_failed: Counter::default(),
             connections: Gauge::default(),
+            connections_refused: Family::default(),
+            accepts_failed: Counter::default(),
+            bodies_refused: Counter::default(),
         };
         let r = &mut metrics.registry;
         r.register("calls", "Calls answered, by operation and code", metrics.calls.clone());
@@ -66,6 +80,13 @@ impl Metrics {
         r.register("store_queue_refused", "Calls refused because the queue was full", metrics.queue_refused.clone());
         r.register("store_groups_failed", "Groups of calls that failed as a whole", metrics.groups_failed.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
+        r.register(
+            "connections_refused",
+            "Connections refused, because the service or the client had as many as it may",
+            metrics.connections_refused.clone(),
+        );
+        r.register("accepts_failed", "Attempts to accept a connection that failed", metrics.accepts_failed.clone());
+        r.register("bodies_refused", "Requests refused for want of memory for bodies", metrics.bodies_refused.clone());
         metrics
     }
 
@@ -75,6 +96,10 @@ impl Metrics {
 
     pub fn count_sign_in(&self, outcome: &'static str) {
         self.sign_ins.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    pub fn count_refused_connection(&self, reason: &'static str) {
+        self.connections_refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// All of it in OpenMetrics text format (`application/openmetrics-text; version=1.0.0; charset=utf-8`).

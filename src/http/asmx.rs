@@ -9,9 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{
-    ContentType, Unread, discard, not_a_call, read_body, respond, understand, unsupported_media_type,
-};
+use super::message::{ContentType, Unread, not_a_call, read_body, respond, understand, unsupported_media_type};
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
@@ -29,9 +27,8 @@ pub(super) async fn call(State(app): State<Arc<App>>, request: Request) -> Respo
     let (parts, body) = request.into_parts();
     let content_type = ContentType::of(&parts.headers).unwrap_or_default();
     let Some(typed) = content_type.version() else {
-        if content_type.media_type != "application/x-www-form-urlencoded" {
-            discard(body, &parts.headers);
-        } else if let Ok(bytes) = read_body(body, &parts.headers, &app.limits).await
+        if content_type.media_type == "application/x-www-form-urlencoded"
+            && let Ok(bytes) = read_body(body, &parts.headers, &app.limits).await
             && let Some(page) = pages::test_form(&app, &parts, &bytes).await
         {
             return page;

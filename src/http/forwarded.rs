@@ -1,4 +1,4 @@
-//! What a proxy in front says about the client: believed only from proxies we were told to trust.
+//! What a proxy in front says about the client: believed only if the proxy is trusted.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ pub(super) struct Forwarded {
 }
 
 impl TrustedProxies {
-    /// Reads `Forwarded` (RFC 7239) or, without it, the `X-Forwarded-*` headers, if `peer` may be believed.
+    /// Reads `Forwarded` (RFC 7239) or, without it, the `X-Forwarded-*` headers, if `peer` is a trusted proxy.
     pub(super) fn read(&self, peer: IpAddr, headers: &HeaderMap) -> Forwarded {
         if !self.contains(peer) {
             return Forwarded::default();
@@ -49,7 +49,8 @@ impl TrustedProxies {
         Forwarded { client, scheme, host }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether the address is that of a trusted proxy.
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 }

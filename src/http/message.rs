@@ -2,9 +2,8 @@
 //! into the log, and SOAP answers.
 
 use std::fmt::{self, Write as _};
-use std::time::Duration;
 
-use axum::body::{Body, HttpBody as _};
+use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
@@ -85,16 +84,11 @@ impl fmt::Display for Unread {
 /// All of a body, in bounds.
 pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Vec<u8>, Unread> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let outcome = if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
-        Err(Unread::TooLong { bytes_max: limits.body_bytes_max })
-    } else {
-        let read = tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await;
-        read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }))
-    };
-    if matches!(outcome, Err(Unread::TooLong { .. })) {
-        discard(body, headers);
+    if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
+        return Err(Unread::TooLong { bytes_max: limits.body_bytes_max });
     }
-    outcome
+    let read = tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await;
+    read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }))
 }
 
 /// Into one buffer as it comes: what is kept of a body is then its bytes, however small the chunks it came in.
@@ -108,26 +102,6 @@ async fn read_to_end(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Unrea
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
-}
-
-/// Lets a client send the rest of what is not read, in bounds, so that it comes to read why. If the connection were closed
-/// before that, the reset would take the answer with it.
-pub(super) fn discard(mut body: Body, headers: &HeaderMap) {
-    const BYTES_MAX: usize = 32 << 20;
-    const TIMEOUT: Duration = Duration::from_secs(5);
-    // Who asked first whether to send it reads the answer before that.
-    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
-        return;
-    }
-    let discard = async move {
-        let mut bytes = 0;
-        while bytes < BYTES_MAX
-            && let Some(Ok(frame)) = body.frame().await
-        {
-            bytes += frame.data_ref().map_or(0, |data| data.len());
-        }
-    };
-    tokio::spawn(tokio::time::timeout(TIMEOUT, discard));
 }
 
 /// Refuses a message with a header block we are told to understand and do not, or cannot tell whether we must.

@@ -8,10 +8,8 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{
-    ContentType, Unread, discard, not_a_call, read_body, respond, understand, unsupported_media_type,
-};
-use super::{App, TypedPath, pages};
+use super::message::{ContentType, Unread, not_a_call, read_body, respond, understand, unsupported_media_type};
+use super::{Address, App, pages};
 use crate::contract::ComplexType;
 use crate::contract::message::{self, Nulls, Record, Value};
 use crate::contract::netserver::dates::Dates;
@@ -31,7 +29,7 @@ use crate::soap::xml::Writer;
 /// `GET` on the address of a service: its WSDL, or a page.
 pub(super) async fn page(contract: &'static Contract, State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
+    let Some(path) = parts.extensions.get::<Address>().map(Address::path) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     match asked(&parts.uri).as_str() {
@@ -58,10 +56,7 @@ pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>
     let typed = match content_type.version() {
         Some(version) => version,
         None if content_type.media_type == "application/xml" => Version::Soap11,
-        None => {
-            discard(body, &parts.headers);
-            return unsupported_media_type();
-        }
+        None => return unsupported_media_type(),
     };
     let Some(context) = app.context(&parts) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

@@ -9,7 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, Limited};
 
-use super::{App, TypedPath, percent_decode};
+use super::{Address, App, percent_decode};
 use crate::contract::asmx::{self, CONTRACT};
 use crate::contract::help::{self, Test};
 use crate::contract::{sample, wsdl};
@@ -18,19 +18,20 @@ use crate::soap::Version;
 
 pub(super) async fn service(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
+    let Some(path) = parts.extensions.get::<Address>().map(Address::whole) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let base = app.base(&parts);
+    let path = path.as_str();
+    let origin = app.origin(&parts);
     let (key, value) = query(&parts.uri);
     match key.as_str() {
-        "wsdl" => xml(wsdl::render(&CONTRACT, &format!("{base}{path}"))),
-        "disco" => xml(wsdl::render_disco(&CONTRACT, &format!("{base}{path}"))),
+        "wsdl" => xml(wsdl::render(&CONTRACT, &format!("{origin}{path}"))),
+        "disco" => xml(wsdl::render_disco(&CONTRACT, &format!("{origin}{path}"))),
         "style" => style(),
         "op" => match CONTRACT.operation(&value) {
             Some(operation) => {
                 let test = is_local(&app, &parts).then(Test::default);
-                html(help::operation(&CONTRACT, operation, path, host_of(&base), test))
+                html(help::operation(&CONTRACT, operation, path, host_of(&origin), test))
             }
             None => html(help::unknown_operation(&CONTRACT, &value, path)),
         },
@@ -38,14 +39,14 @@ pub(super) async fn service(State(app): State<Arc<App>>, request: Request) -> Re
     }
 }
 
-/// The test form, sent. `None`: this is not the form, or not from somebody who may use it.
+/// The test form, sent. `None`: this is not the form, or not from a browser that may use it.
 pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<Response> {
     let context = app.context(parts)?;
-    let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
+    let path = parts.extensions.get::<Address>()?.whole();
     let operation = CONTRACT.operation(&query(&parts.uri).1).filter(|o| help::is_simple(o))?;
-    let base = app.base(parts);
+    let origin = app.origin(parts);
     // A page of somebody else's must not press the button.
-    let from_elsewhere = parts.headers.get(header::ORIGIN).is_some_and(|origin| origin != base.as_str());
+    let from_elsewhere = parts.headers.get(header::ORIGIN).is_some_and(|own| own != origin.as_str());
     if !is_local(app, parts) || from_elsewhere {
         return None;
     }
@@ -66,7 +67,7 @@ pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<R
         exchange: Some((shown, format!("HTTP {}\n\n{answer}", head.status))),
         values: values.into_iter().filter(|(name, _)| name != "Password").collect(),
     };
-    Some(html(help::operation(&CONTRACT, operation, path, host_of(&base), Some(test))))
+    Some(html(help::operation(&CONTRACT, operation, &path, host_of(&origin), Some(test))))
 }
 
 /// Longest answer the test form shows.
@@ -95,8 +96,9 @@ fn is_local(app: &App, parts: &Parts) -> bool {
 }
 
 /// An operation by path instead of by message, as .NET has it where GET and POST of forms are turned on: they are off.
-pub(super) async fn below_asmx(Extension(TypedPath(path)): Extension<TypedPath>) -> Response {
-    let (service, rest) = path.split_at_checked(asmx::PATH.len()).unwrap_or((&path, ""));
+pub(super) async fn below_asmx(Extension(address): Extension<Address>) -> Response {
+    let path = address.path();
+    let (service, rest) = path.split_at_checked(asmx::PATH.len()).unwrap_or((path, ""));
     (StatusCode::INTERNAL_SERVER_ERROR, html(help::unrecognized_path(&CONTRACT, service, rest, &readable(rest))))
         .into_response()
 }
