@@ -297,8 +297,12 @@ impl Exchange<'_> {
         match refused {
             Refused::Malformed(_) if style == Style::Agent => self.invalid(&text),
             Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
-            Refused::MediaType | Refused::Charset | Refused::Coding => {
-                self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text)
+            Refused::MediaType | Refused::Charset => self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text),
+            Refused::Coding => {
+                let mut response = self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text);
+                // RFC 9110 §15.5.16.
+                response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+                response
             }
             Refused::Unread(unread) => {
                 let mut response = self.error(unread.status(), EXCEPTION, &text);

@@ -9,7 +9,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{ContentType, Unread, not_a_call, read_body, respond, understand, unsupported_media_type};
+use super::message::{
+    ContentType, Unread, is_compressed, not_a_call, read_body, respond, understand, unsupported_content_coding,
+    unsupported_media_type,
+};
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
@@ -25,6 +28,9 @@ use crate::soap::xml::Writer;
 /// `POST` on the ASMX address.
 pub(super) async fn call(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if is_compressed(&parts.headers) {
+        return unsupported_content_coding();
+    }
     let content_type = ContentType::of(&parts.headers).unwrap_or_default();
     let Some(typed) = content_type.version() else {
         if content_type.media_type == "application/x-www-form-urlencoded"

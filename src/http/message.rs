@@ -149,6 +149,36 @@ pub(super) fn unsupported_media_type() -> Response {
         .into_response()
 }
 
+/// Whether the body is compressed or encrypted, which is not supported. Other words in this header are ignored, as the
+/// original ignores all of it: clients name their charset there.
+pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
+    // IANA's registry of content codings.
+    const CODINGS: [&str; 12] = [
+        "aes128gcm",
+        "br",
+        "compress",
+        "dcb",
+        "dcz",
+        "deflate",
+        "exi",
+        "gzip",
+        "pack200-gzip",
+        "x-compress",
+        "x-gzip",
+        "zstd",
+    ];
+    let values = headers.get_all(header::CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut codings = values.flat_map(|value| value.split(',')).map(str::trim);
+    codings.any(|coding| CODINGS.iter().any(|known| known.eq_ignore_ascii_case(coding)))
+}
+
+/// The response to a compressed body; its Accept-Encoding says which codings are supported (RFC 9110 §15.5.16).
+pub(super) fn unsupported_content_coding() -> Response {
+    const TEXT: &str = "The body is compressed: send it as it is, without Content-Encoding.\n";
+    let headers = [(header::ACCEPT_ENCODING, "identity"), (header::CACHE_CONTROL, "private")];
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, headers, TEXT).into_response()
+}
+
 /// Counts and logs what did not become a call of any operation.
 pub(super) fn not_a_call(app: &App, context: &CallContext, reason: &str) {
     app.service.metrics.count_call("none", "Fault");

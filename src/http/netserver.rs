@@ -8,7 +8,10 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{ContentType, Unread, not_a_call, read_body, respond, understand, unsupported_media_type};
+use super::message::{
+    ContentType, Unread, is_compressed, not_a_call, read_body, respond, understand, unsupported_content_coding,
+    unsupported_media_type,
+};
 use super::{Address, App, pages};
 use crate::contract::ComplexType;
 use crate::contract::message::{self, Nulls, Record, Value};
@@ -52,6 +55,9 @@ fn asked(uri: &Uri) -> String {
 /// `POST` on the address of a service.
 pub(super) async fn call(contract: &'static Contract, State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if is_compressed(&parts.headers) {
+        return unsupported_content_coding();
+    }
     let content_type = ContentType::of(&parts.headers).unwrap_or_default();
     let typed = match content_type.version() {
         Some(version) => version,

@@ -262,7 +262,11 @@ fn rows() -> Vec<Row> {
         rows.push((line, headers, status));
     }
     for path in [PATH, SO_PRINCIPAL.path, LICENSE.path] {
-        for (headers, status) in [("Content-Type: text/plain\r\n", 415), ("", 415)] {
+        for (headers, status) in [
+            ("Content-Type: text/plain\r\n", 415),
+            ("", 415),
+            ("Content-Type: text/xml\r\nContent-Encoding: gzip\r\n", 415),
+        ] {
             rows.push((format!("POST {path}"), headers.to_owned(), status));
         }
     }
@@ -403,6 +407,36 @@ fn a_streamed_response_to_http_1_0_does_not_promise_to_stay_open() {
         assert_eq!(client.send(HEALTH).status, 200);
     } else {
         assert!(is_closed(&mut client));
+    }
+}
+
+#[test]
+fn a_compressed_body_is_refused_alike_on_every_surface() {
+    let server = Server::start();
+    let admin = basic("admin", PASSWORD);
+    let call = assign_envelope("agent", PASSWORD, "backup01", 42, "SqlBackup");
+    for (path, headers, body) in [
+        (PATH, "Content-Type: text/xml\r\n", &*call),
+        (PATH, "Content-Type: application/soap+xml\r\n", &to_soap12(&call)),
+        (PATH, "Content-Type: application/x-www-form-urlencoded\r\n", "a=b"),
+        (SO_PRINCIPAL.path, "Content-Type: text/xml\r\n", &*call),
+        (LICENSE.path, "Content-Type: application/soap+xml\r\n", &*call),
+        (&format!("{AGENT}/GetShopUrl"), &format!("{admin}{JSON}"), "{}"),
+        ("/api/v1/License", &format!("{admin}{JSON}"), "{}"),
+    ] {
+        for coding in ["gzip", "deflate", "br", "zstd", "x-gzip", "GZIP", "identity, gzip"] {
+            let answer =
+                server.send(&post_to(path, &format!("{headers}Content-Encoding: {coding}\r\n"), body.as_bytes()));
+            assert_eq!((answer.status, answer.header("accept-encoding")), (415, Some("identity")), "{path} {coding}");
+            assert!(answer.body.contains("compressed"), "{path} {coding}: {answer:?}");
+            assert!(!answer.body.contains("Envelope"), "no fault without status 500: {answer:?}");
+        }
+    }
+    // Some clients name their charset there, and the original does not look.
+    for (number, word) in ["identity", "Identity", "utf-8", "UTF-8", "8bit", ""].into_iter().enumerate() {
+        let headers = format!("Content-Type: text/xml\r\n{ACTION}Content-Encoding: {word}\r\n");
+        let code = server.send(&post(&headers, call.as_bytes())).code();
+        assert_eq!(code, if number == 0 { "Success" } else { "AlreadyExists" }, "{word}");
     }
 }
 
