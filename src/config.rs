@@ -56,6 +56,7 @@ settings! {
     trusted_proxies: String = "-", "SEATKEEPER_TRUSTED_PROXIES", "Addresses and networks of proxies whose Forwarded or X-Forwarded-* headers count, such as 127.0.0.1,10.0.0.0/8; none: nobody's";
     cors_origins: String = "-", "SEATKEEPER_CORS_ORIGINS", "Origins whose pages may call the Web API, separated by blanks, such as https://tools.example.com, or * for all; none: nobody's";
     path_prefix: String = "-", "SEATKEEPER_PATH_PREFIX", "Path such as /SuperOffice below which every address is served too; none: only at the root";
+    test_form: bool = "true", "SEATKEEPER_TEST_FORM", "Whether browsers on this machine get a form to try operations with";
     enroll: bool = "true", "SEATKEEPER_ENROLL", "Whether an assignment enrolls a user name that is not known";
     log_format: LogFormat = "human", "SEATKEEPER_LOG_FORMAT", "Log lines: human or json";
     log_level: LogLevel = "info", "SEATKEEPER_LOG_LEVEL", "Least important log lines shown: error, warn, info, debug or trace";
@@ -105,6 +106,7 @@ pub struct Config {
     pub public_url: Option<String>,
     pub cors_origins: http::CorsOrigins,
     pub path_prefix: Option<http::PathPrefix>,
+    pub test_form: bool,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub auth: auth::Options,
@@ -198,6 +200,7 @@ impl Config {
                 .path_prefix
                 .map(|prefix| prefix.parse().map_err(|e| ConfigError(format!("path_prefix: {e}"))))
                 .transpose()?,
+            test_form: o.test_form.ok_or_else(|| set("test_form"))?,
             log_format: o.log_format.ok_or_else(|| set("log_format"))?,
             log_level: o.log_level.ok_or_else(|| set("log_level"))?,
         })

@@ -100,6 +100,8 @@ pub struct App {
     pub cors_origins: CorsOrigins,
     /// Every address is served below it, too.
     pub path_prefix: Option<PathPrefix>,
+    /// Whether browsers on the service's own machine get the test form.
+    pub test_form: bool,
 }
 
 impl App {

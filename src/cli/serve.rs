@@ -41,6 +41,7 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
         public_url: config.public_url,
         cors_origins: config.cors_origins,
         path_prefix: config.path_prefix,
+        test_form: config.test_form,
     };
     runtime.block_on(async {
         let listener = listen(config.listen).await?;

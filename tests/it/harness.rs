@@ -94,6 +94,7 @@ pub struct Options {
     pub trusted_proxies: &'static str,
     pub cors_origins: &'static str,
     pub path_prefix: Option<&'static str>,
+    pub test_form: bool,
     pub seed: String,
 }
 
@@ -107,6 +108,7 @@ impl Default for Options {
             trusted_proxies: "",
             cors_origins: "",
             path_prefix: None,
+            test_form: true,
             seed: sample_data(),
         }
     }
@@ -271,6 +273,7 @@ fn run(
         public_url: options.public_url,
         cors_origins: options.cors_origins.parse().expect("origins"),
         path_prefix: options.path_prefix.map(|prefix| prefix.parse().expect("a prefix")),
+        test_form: options.test_form,
     });
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
