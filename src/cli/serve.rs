@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
-use super::Failure;
+use super::{Failure, descriptors};
 use crate::auth::Authenticator;
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::http::{self, App, Limits, metrics_router, router};
@@ -26,7 +26,8 @@ pub(super) fn serve(config: Config) -> Result<(), Failure> {
 /// Serves; once calls are accepted, `started` is told the address.
 pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
     start_log(config.log_format, config.log_level);
-    let limits = config.limits;
+    let mut limits = config.limits;
+    limits.connections_max = descriptors::fit(limits.connections_max);
     // At least two: a call that is alone commits on the thread it is on, and others must be taken in meanwhile, or calls
     // would never meet and share a commit.
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));

@@ -442,6 +442,47 @@ fn a_compressed_body_is_refused_alike_on_every_surface() {
 
 // File descriptors --------------------------------------------------------------------------------------------------
 
+/// The soft limit of file descriptors that a process has.
+#[cfg(target_os = "linux")]
+fn descriptors_of(program: &Program) -> u64 {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.id())).expect("Linux");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    line.split_whitespace().nth(3).expect("a number").parse().unwrap_or(u64::MAX)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_limit_of_descriptors_is_raised_to_what_connections_need() {
+    let mut program = Program::limited(&sample_data(), "ulimit -Sn 100", &["--connections-max", "300"]);
+    let descriptors = descriptors_of(&program);
+    assert!((400..2000).contains(&descriptors), "{descriptors}");
+    let log = program.kill();
+    assert!(!log.contains("connections_max is lowered"), "{log}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn connections_max_is_lowered_where_descriptors_do_not_suffice() {
+    let mut program = Program::limited(&sample_data(), "ulimit -n 300", &["--connections-max", "2000"]);
+    assert_eq!(descriptors_of(&program), 300);
+    let mut held: Vec<Client> = Vec::new();
+    let refused = loop {
+        let mut client = program.connect();
+        let answer = client.send(HEALTH);
+        if answer.status == 503 {
+            break answer;
+        }
+        held.push(client);
+        assert!(held.len() < 300, "more connections than descriptors");
+    };
+    assert_eq!(refused.header("connection"), Some("close"));
+    assert!(held.len() >= 16, "{}", held.len());
+    let log = program.kill();
+    assert!(log.contains(&format!("connections_max={}", held.len())), "{log}");
+    assert!(log.contains("LimitNOFILE=2") && log.contains("ulimit -n 2"), "{log}");
+    assert!(!log.contains("no connection can be accepted"), "{log}");
+}
+
 /// Nothing spins and the log stays short; waiting clients are served when there are descriptors again.
 #[test]
 #[cfg(target_os = "linux")]
