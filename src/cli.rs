@@ -1,6 +1,7 @@
 //! The command line: each subcommand is a few lines over the library.
 
 mod demo;
+mod descriptors;
 mod serve;
 mod sql;
 

@@ -55,6 +55,8 @@ settings! {
     public_url: String = "-", "SEATKEEPER_PUBLIC_URL", "Scheme, host and port that clients use, such as https://licenses.example.com; none: what they send as Host";
     trusted_proxies: String = "-", "SEATKEEPER_TRUSTED_PROXIES", "Addresses and networks of proxies whose Forwarded or X-Forwarded-* headers count, such as 127.0.0.1,10.0.0.0/8; none: nobody's";
     cors_origins: String = "-", "SEATKEEPER_CORS_ORIGINS", "Origins whose pages may call the Web API, separated by blanks, such as https://tools.example.com, https://*.example.com or http://localhost:*; * alone for all; none: no page";
+    path_prefix: String = "-", "SEATKEEPER_PATH_PREFIX", "Path such as /SuperOffice below which every address is served too; none: only at the root";
+    test_form: bool = "true", "SEATKEEPER_TEST_FORM", "Whether browsers on this machine get a form to try operations with";
     enroll: bool = "true", "SEATKEEPER_ENROLL", "Whether an assignment enrolls a user name that is not known";
     log_format: LogFormat = "human", "SEATKEEPER_LOG_FORMAT", "Log lines: human or json";
     log_level: LogLevel = "info", "SEATKEEPER_LOG_LEVEL", "Least important log lines shown: error, warn, info, debug or trace";
@@ -66,12 +68,14 @@ settings! {
     queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";
     group_calls_max: usize = "256", "SEATKEEPER_GROUP_CALLS_MAX", "Calls that share one commit at most";
     busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database";
-    connections_max: usize = "4096", "SEATKEEPER_CONNECTIONS_MAX", "Open connections; one more is told 503";
+    connections_max: usize = "4096", "SEATKEEPER_CONNECTIONS_MAX", "Open connections; one more is answered 503";
+    connections_per_client_max: usize = "1024", "SEATKEEPER_CONNECTIONS_PER_CLIENT_MAX", "Open connections of one address (IPv6: one /64), trusted proxies excepted; one more is answered 503; 0: no limit";
     head_bytes_max: usize = "16384", "SEATKEEPER_HEAD_BYTES_MAX", "Bytes of a request's head";
     head_timeout_s: u64 = "10", "SEATKEEPER_HEAD_TIMEOUT_S", "Seconds from the first byte of a request until its head is complete";
     body_bytes_max: usize = "262144", "SEATKEEPER_BODY_BYTES_MAX", "Bytes of a request's body";
+    bodies_bytes_max: usize = "67108864", "SEATKEEPER_BODIES_BYTES_MAX", "Bytes of memory for the bodies of all requests, without the first 8 KiB of each; one client gets half of it; a request beyond it is answered 503";
     body_timeout_s: u64 = "30", "SEATKEEPER_BODY_TIMEOUT_S", "Seconds from the end of the head until the body is complete";
-    idle_timeout_s: u64 = "75", "SEATKEEPER_IDLE_TIMEOUT_S", "Seconds a connection may rest between requests";
+    idle_timeout_s: u64 = "120", "SEATKEEPER_IDLE_TIMEOUT_S", "Seconds a connection may rest between requests";
     write_timeout_s: u64 = "30", "SEATKEEPER_WRITE_TIMEOUT_S", "Seconds a client may take none of an answer's bytes";
     shutdown_timeout_s: u64 = "30", "SEATKEEPER_SHUTDOWN_TIMEOUT_S", "Seconds a shutdown waits for calls under way";
     xml_depth_max: usize = "32", "SEATKEEPER_XML_DEPTH_MAX", "Elements inside each other in a message";
@@ -103,8 +107,9 @@ pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
     pub public_url: Option<String>,
-    pub trusted_proxies: http::TrustedProxies,
     pub cors_origins: http::CorsOrigins,
+    pub path_prefix: Option<http::PathPrefix>,
+    pub test_form: bool,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub auth: auth::Options,
@@ -178,9 +183,16 @@ impl Config {
                 head_timeout: seconds("head_timeout_s", o.head_timeout_s)?,
                 idle_timeout: seconds("idle_timeout_s", o.idle_timeout_s)?,
                 body_bytes_max: number("body_bytes_max", o.body_bytes_max)?,
+                bodies_bytes_max: number("bodies_bytes_max", o.bodies_bytes_max)?,
                 body_timeout: seconds("body_timeout_s", o.body_timeout_s)?,
                 write_timeout: seconds("write_timeout_s", o.write_timeout_s)?,
                 connections_max: number("connections_max", o.connections_max)?,
+                connections_per_client_max: number("connections_per_client_max", o.connections_per_client_max)?,
+                trusted_proxies: o
+                    .trusted_proxies
+                    .unwrap_or_default()
+                    .parse()
+                    .map_err(|e| ConfigError(format!("trusted_proxies: {e}")))?,
                 shutdown_timeout: seconds("shutdown_timeout_s", o.shutdown_timeout_s)?,
                 xml: soap::envelope::Limits {
                     depth_max: number("xml_depth_max", o.xml_depth_max)?,
@@ -198,11 +210,11 @@ impl Config {
                 .unwrap_or_default()
                 .parse()
                 .map_err(|e| ConfigError(format!("cors_origins: {e}")))?,
-            trusted_proxies: o
-                .trusted_proxies
-                .unwrap_or_default()
-                .parse()
-                .map_err(|e| ConfigError(format!("trusted_proxies: {e}")))?,
+            path_prefix: o
+                .path_prefix
+                .map(|prefix| prefix.parse().map_err(|e| ConfigError(format!("path_prefix: {e}"))))
+                .transpose()?,
+            test_form: o.test_form.ok_or_else(|| set("test_form"))?,
             log_format: o.log_format.ok_or_else(|| set("log_format"))?,
             log_level: o.log_level.ok_or_else(|| set("log_level"))?,
         })
@@ -293,6 +305,7 @@ mod tests {
             ("public_url = \"licenses.example.com\"", "public_url"),
             ("public_url = \"https://a.example/path\"", "public_url"),
             ("cors_origins = \"tools.example.com\"", "cors_origins: 'tools.example.com' is not an origin"),
+            ("path_prefix = \"SuperOffice/\"", "path_prefix: 'SuperOffice/' must be a path"),
             ("trusted_proxies = \"10.0.0.0/99\"", "trusted_proxies: '10.0.0.0/99' has a bad prefix"),
         ] {
             std::fs::write(&path, text).expect("write");

@@ -1,26 +1,28 @@
 //! HTTP: every route, and [`serve`], which both the program and the tests call.
 
+mod address;
 mod api;
 mod asmx;
+mod bodies;
 mod connection;
 mod forwarded;
 mod message;
 mod netserver;
 mod pages;
+mod places;
 mod streamed;
+mod timeouts;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{any, get};
+use axum::{Extension, Router};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -30,8 +32,14 @@ use crate::metrics::Metrics;
 use crate::service::{CallContext, Service};
 use crate::soap::envelope;
 
+use address::Address;
+use bodies::Framing;
+use connection::Connection;
+use timeouts::Exchange;
+
+pub use address::PathPrefix;
 pub use api::CorsOrigins;
-pub use connection::{Shutdown, serve};
+pub use connection::{DESCRIPTORS, Shutdown, serve};
 pub use forwarded::TrustedProxies;
 
 /// Bounds on what one client can make the service hold or wait for. Most are settings; see `seatkeeper serve --help`.
@@ -41,15 +49,23 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// From the first byte of a request until its head is complete.
     pub head_timeout: Duration,
-    /// How long a connection may rest between requests.
+    /// How long a connection may rest between requests. Longer than .NET keeps one that it does not use, 100 s: a client
+    /// whose server closes first may just be sending a call, which then fails.
     pub idle_timeout: Duration,
     pub body_bytes_max: usize,
+    /// Memory for the bodies of all requests together, without the first 8 KiB of each; one client gets half of it. A
+    /// request beyond it is answered 503.
+    pub bodies_bytes_max: usize,
     /// From the end of the head until the body is complete.
     pub body_timeout: Duration,
     /// How long a client may take none of the bytes of an answer.
     pub write_timeout: Duration,
-    /// Open connections; one more is told 503 and closed.
+    /// Open connections; one more is answered 503 and closed.
     pub connections_max: usize,
+    /// Those of one client, which is an IPv4 address or the /64 of an IPv6 address; 0: no limit.
+    pub connections_per_client_max: usize,
+    /// Proxies whose word on the client and its address counts. They carry many clients: limits per client are not for them.
+    pub trusted_proxies: TrustedProxies,
     /// How long a shutdown waits for calls under way.
     pub shutdown_timeout: Duration,
     pub xml: envelope::Limits,
@@ -60,11 +76,14 @@ impl Default for Limits {
         Limits {
             head_bytes_max: 16 * 1024,
             head_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
+            idle_timeout: Duration::from_secs(120),
             body_bytes_max: 256 * 1024,
+            bodies_bytes_max: 64 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             connections_max: 4096,
+            connections_per_client_max: 1024,
+            trusted_proxies: TrustedProxies::default(),
             shutdown_timeout: Duration::from_secs(30),
             xml: envelope::Limits::default(),
         }
@@ -77,38 +96,53 @@ pub struct App {
     pub limits: Limits,
     /// Scheme, host and port clients reach us at, where that is not what they send as Host; no trailing slash.
     pub public_url: Option<String>,
-    /// Whose word on the client and its address counts.
-    pub trusted_proxies: TrustedProxies,
     /// Whose pages may call the Web API.
     pub cors_origins: CorsOrigins,
+    /// Every address is served below it, too.
+    pub path_prefix: Option<PathPrefix>,
+    /// Whether browsers on the service's own machine get the test form.
+    pub test_form: bool,
 }
 
 impl App {
     /// The request's context, with the client's own address where a trusted proxy tells it.
     fn context(&self, parts: &Parts) -> Option<CallContext> {
         let mut context = parts.extensions.get::<CallContext>()?.clone();
-        if let Some(client) = self.trusted_proxies.read(context.peer, &parts.headers).client {
+        if let Some(client) = self.limits.trusted_proxies.read(context.peer, &parts.headers).client {
             context.peer = client;
         }
         Some(context)
     }
 
-    /// Scheme, host and port that the client used: as configured, as a trusted proxy says, as the client says.
+    /// What stands before the paths of addresses that the client is given: the origin, and the prefix that it used.
     fn base(&self, parts: &Parts) -> String {
+        let prefix = parts.extensions.get::<Address>().map(Address::prefix).unwrap_or_default();
+        self.origin(parts) + prefix
+    }
+
+    /// Scheme, host and port that the client used: as configured, as a trusted proxy says, as the client says.
+    fn origin(&self, parts: &Parts) -> String {
         if let Some(url) = &self.public_url {
             return url.clone();
         }
         let peer = parts.extensions.get::<CallContext>().map(|c| c.peer);
-        let said = peer.map(|peer| self.trusted_proxies.read(peer, &parts.headers)).unwrap_or_default();
+        let said = peer.map(|peer| self.limits.trusted_proxies.read(peer, &parts.headers)).unwrap_or_default();
         let host = parts.headers.get(header::HOST).and_then(|v| v.to_str().ok());
         let host = host.filter(|host| !host.is_empty()).map(str::to_owned);
-        let local = || parts.extensions.get::<LocalAddr>().map(|l| l.0.clone()).unwrap_or_default();
+        let local = || parts.extensions.get::<LocalAddr>().map(|local| local.0.to_string()).unwrap_or_default();
         format!("{}://{}", said.scheme.as_deref().unwrap_or("http"), said.host.or(host).unwrap_or_else(local))
     }
 }
 
-/// The routes. Paths are matched in lower case: `dispatch` folds what the client typed.
-pub fn router(app: Arc<App>) -> Router {
+/// What a listener serves.
+pub struct Routes {
+    router: Router,
+    prefix: Option<PathPrefix>,
+}
+
+/// The routes. Paths are matched in lower case and normal form: `dispatch` sees to that.
+pub fn router(app: Arc<App>) -> Routes {
+    let prefix = app.path_prefix.clone();
     let asmx = ASMX_PATH.to_ascii_lowercase();
     let mut router = Router::new()
         .route(&asmx, get(pages::service).post(asmx::call))
@@ -119,24 +153,29 @@ pub fn router(app: Arc<App>) -> Router {
             .post(move |app, request| netserver::call(endpoint, app, request));
         router = router.route(&format!("{path}/"), routes.clone()).route(&path, routes);
     }
-    router
+    let router = router
         .route("/api", any(api::api))
         .route("/api/", any(api::api))
         .route("/api/{*rest}", any(api::api))
-        .route("/", get(|| async { Redirect::temporary(ASMX_PATH) }))
+        .route("/", get(start))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing at this address.\n") })
-        .with_state(app)
+        .with_state(app);
+    Routes { router, prefix }
 }
 
 /// The routes of the metrics listener.
-pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
+pub fn metrics_router(metrics: Arc<Metrics>) -> Routes {
     let render = move || async move {
         const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
     };
-    Router::new().route("/metrics", get(render))
+    Routes { router: Router::new().route("/metrics", get(render)), prefix: None }
+}
+
+async fn start(Extension(address): Extension<Address>) -> Redirect {
+    Redirect::temporary(&format!("{}{ASMX_PATH}", address.prefix()))
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
@@ -149,32 +188,46 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-/// The path as the client typed it, for addresses we tell it.
-#[derive(Clone)]
-struct TypedPath(Arc<str>);
-
-/// Hands a request to the routes: matches paths without regard to case, gives it its context, and turns a panic into an
-/// answer instead of a cut connection.
-async fn dispatch(router: Router, request: Request<hyper::body::Incoming>, peer: SocketAddr) -> Response {
+/// Hands a request to the routes: puts its address into normal form, gives it its context, turns a panic into a response
+/// instead of a cut connection, and deals with a body that was not read.
+async fn dispatch(
+    routes: &Routes,
+    request: Request<hyper::body::Incoming>,
+    connection: &Connection,
+    exchange: &Exchange,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     let context = CallContext {
         id: Uuid::new_v4(),
         now: jiff::Timestamp::now(),
         instant: Instant::now(),
-        peer: canonical(peer.ip()),
+        // An IPv4 client that came in over an IPv6 socket is still that IPv4 client.
+        peer: connection.peer.ip().to_canonical(),
     };
     let request_id = context.id;
-    parts.extensions.insert(TypedPath(parts.uri.path().into()));
-    parts.extensions.insert(context);
-    if let Some(folded) = lower_case_path(&parts.uri) {
-        parts.uri = folded;
+    let framing = Framing::of(parts.version, &parts.headers);
+    let refused = misread(&parts);
+    let address = Address::of(&parts.uri, routes.prefix.as_ref());
+    if let Some(host) = absolute_host(&parts.uri) {
+        parts.headers.insert(header::HOST, host);
     }
-    let request = Request::from_parts(parts, Body::new(body));
-    let answer = match misread(&request) {
-        Some(status) => Some(Ok((status, [(header::CONNECTION, "close")]).into_response())),
-        None => connection::catch_panic(router.oneshot(request)).await,
+    if let Some(routed) = address.routed(&parts.uri) {
+        parts.uri = routed;
+    }
+    parts.extensions.insert(address);
+    parts.extensions.insert(LocalAddr(Arc::clone(&connection.local)));
+    parts.extensions.insert(context);
+    let body = connection.intake.admit(body);
+    // Whatever happens, what the body took is given back.
+    let intake = Cleared(&connection.intake);
+    let answer = match refused {
+        Some(status) => {
+            drop(body);
+            Some(Ok((status, [(header::CONNECTION, "close")]).into_response()))
+        }
+        None => connection::catch_panic(routes.router.clone().oneshot(Request::from_parts(parts, body))).await,
     };
-    let mut response = match answer {
+    let response = match answer {
         Some(Ok(response)) => response,
         Some(Err(never)) => match never {},
         None => {
@@ -182,20 +235,37 @@ async fn dispatch(router: Router, request: Request<hyper::body::Incoming>, peer:
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     };
+    let mut response = intake.0.settle(response, &framing, exchange).await;
+    framing.apply(&mut response);
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         response.headers_mut().insert("x-request-id", value);
     }
     response
 }
 
-/// The answer to a request that a proxy before us may take for another one than we do: addressed to no host, to several or
-/// to what is none (RFC 9112 §3.2), or in a transfer coding that is not ours (§6.1). hyper refuses the rest of what is
-/// ambiguous.
-fn misread(request: &Request) -> Option<StatusCode> {
-    let values = |name| request.headers().get_all(name).iter();
+/// Gives back on drop what a body took.
+struct Cleared<'a>(&'a bodies::Intake);
+
+impl Drop for Cleared<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The host of a target in absolute form, which counts instead of the Host header (RFC 9112 §3.2.2).
+fn absolute_host(uri: &Uri) -> Option<HeaderValue> {
+    uri.scheme().and(uri.authority()).and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+}
+
+/// The status for a request that a proxy in front may read in another way than the service: without a host, with several
+/// or with an invalid one (RFC 9112 §3.2), or in a transfer coding that is not supported (§6.1). hyper refuses the rest of
+/// what is ambiguous.
+fn misread(parts: &Parts) -> Option<StatusCode> {
+    let values = |name| parts.headers.get_all(name).iter();
     let mut hosts = values(header::HOST);
     let (host, more) = (hosts.next(), hosts.next().is_some());
-    if more || !host.map_or(request.version() < Version::HTTP_11, is_host) {
+    let is_valid = host.map_or(parts.version < Version::HTTP_11, is_host);
+    if more || !is_valid || absolute_host(&parts.uri).is_some_and(|host| !is_host(&host)) {
         return Some(StatusCode::BAD_REQUEST);
     }
     let mut codings = values(header::TRANSFER_ENCODING);
@@ -218,26 +288,9 @@ fn is_host(value: &HeaderValue) -> bool {
     })
 }
 
-/// An IPv4 client that came in over an IPv6 socket is still that IPv4 client.
-fn canonical(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(peer, |v4: Ipv4Addr| IpAddr::V4(v4)),
-        IpAddr::V4(_) => peer,
-    }
-}
-
-fn lower_case_path(uri: &Uri) -> Option<Uri> {
-    let path = uri.path();
-    if !path.bytes().any(|b| b.is_ascii_uppercase()) {
-        return None;
-    }
-    let query = uri.query().map_or_else(String::new, |q| format!("?{q}"));
-    format!("{}{query}", path.to_ascii_lowercase()).parse().ok()
-}
-
-/// The address a connection came in on: what to tell a client that sent no Host.
+/// The address that a connection came in on: given to a client that sent no Host.
 #[derive(Clone)]
-struct LocalAddr(String);
+struct LocalAddr(Arc<str>);
 
 /// As .NET decodes URLs and what stands in them: `+` is a space, and what is no escape stays as it is.
 fn percent_decode(value: &str) -> String {

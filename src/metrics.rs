@@ -26,6 +26,11 @@ pub struct LaneLabels {
     pub lane: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    pub reason: &'static str,
+}
+
 /// Everything measured. Cheap to update from any thread; made once and shared.
 #[derive(Debug)]
 pub struct Metrics {
@@ -49,6 +54,12 @@ pub struct Metrics {
     pub groups_failed: Counter,
     /// Open connections.
     pub connections: Gauge,
+    /// Connections refused for want of a place: of the `service`, or of the `client`.
+    pub connections_refused: Family<ReasonLabels, Counter>,
+    /// Attempts to accept a connection that failed, for want of file descriptors most likely.
+    pub accepts_failed: Counter,
+    /// Requests refused because bodies took as much memory as they may.
+    pub bodies_refused: Counter,
 }
 
 impl Metrics {
@@ -64,6 +75,9 @@ impl Metrics {
             queue_refused: Counter::default(),
             groups_failed: Counter::default(),
             connections: Gauge::default(),
+            connections_refused: Family::default(),
+            accepts_failed: Counter::default(),
+            bodies_refused: Counter::default(),
         };
         let r = &mut metrics.registry;
         r.register("calls", "Calls answered, by operation and code", metrics.calls.clone());
@@ -80,6 +94,13 @@ impl Metrics {
         r.register("store_queue_refused", "Calls refused because the queue was full", metrics.queue_refused.clone());
         r.register("store_groups_failed", "Groups of calls that failed as a whole", metrics.groups_failed.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
+        r.register(
+            "connections_refused",
+            "Connections refused, because the service or the client had as many as it may",
+            metrics.connections_refused.clone(),
+        );
+        r.register("accepts_failed", "Attempts to accept a connection that failed", metrics.accepts_failed.clone());
+        r.register("bodies_refused", "Requests refused for want of memory for bodies", metrics.bodies_refused.clone());
         metrics
     }
 
@@ -94,6 +115,10 @@ impl Metrics {
     /// The gauge of one lane.
     pub fn sign_ins_waiting(&self, lane: &'static str) -> Gauge {
         self.sign_ins_waiting.get_or_create(&LaneLabels { lane }).clone()
+    }
+
+    pub fn count_refused_connection(&self, reason: &'static str) {
+        self.connections_refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// All of it in OpenMetrics text format (`application/openmetrics-text; version=1.0.0; charset=utf-8`).

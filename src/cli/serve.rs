@@ -7,14 +7,17 @@ use tokio::net::TcpListener;
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
-use super::Failure;
+use super::{Failure, descriptors};
 use crate::auth::Authenticator;
 use crate::config::{Config, LogFormat, LogLevel};
-use crate::http::{self, App, metrics_router, router};
+use crate::http::{self, App, Limits, metrics_router, router};
 use crate::metrics::Metrics;
 use crate::service::Service;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
+
+/// Connections of the metrics' listener.
+const METRICS_CONNECTIONS_MAX: usize = 32;
 
 pub(super) fn serve(config: Config) -> Result<(), Failure> {
     serve_and(config, |_| ())
@@ -23,6 +26,8 @@ pub(super) fn serve(config: Config) -> Result<(), Failure> {
 /// Serves; once calls are accepted, `started` is told the address.
 pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
     start_log(config.log_format, config.log_level);
+    let mut limits = config.limits;
+    limits.connections_max = descriptors::fit(limits.connections_max);
     // At least two: a call that is alone commits on the thread it is on, and others must be taken in meanwhile, or calls
     // would never meet and share a commit.
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
@@ -33,10 +38,11 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
     let service = Arc::new(Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics)));
     let app = App {
         service,
-        limits: config.limits.clone(),
+        limits: limits.clone(),
         public_url: config.public_url,
-        trusted_proxies: config.trusted_proxies,
         cors_origins: config.cors_origins,
+        path_prefix: config.path_prefix,
+        test_form: config.test_form,
     };
     runtime.block_on(async {
         let listener = listen(config.listen).await?;
@@ -50,16 +56,17 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
             Some(address) => {
                 let listener = listen(address).await?;
                 info!(address = %listener.local_addr()?, "serving metrics");
-                let (router, limits) = (metrics_router(Arc::clone(&metrics)), config.limits.clone());
-                Some(tokio::spawn(http::serve(listener, router, limits, Arc::default(), until_stopped())))
+                let routes = metrics_router(Arc::clone(&metrics));
+                // So that they leave the descriptors to the service's connections.
+                let limits = Limits { connections_max: METRICS_CONNECTIONS_MAX, ..limits.clone() };
+                Some(tokio::spawn(http::serve(listener, routes, limits, Arc::default(), until_stopped())))
             }
             None => None,
         };
         let signals = Signals::listen()?;
         info!(%address, database = %config.database.display(), version = env!("CARGO_PKG_VERSION"), "serving");
         started(address);
-        let server =
-            tokio::spawn(http::serve(listener, router(Arc::new(app)), config.limits, metrics, until_stopped()));
+        let server = tokio::spawn(http::serve(listener, router(Arc::new(app)), limits, metrics, until_stopped()));
         signals.wait().await;
         info!("stopping: no new connections; calls under way are finished");
         stop.send_replace(());

@@ -16,8 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use super::connection::RETRY_SECONDS;
-use super::message::{ContentType, Unread, discard, not_a_call, read_body};
-use super::{App, TypedPath, percent_decode};
+use super::message::{ContentType, Unread, not_a_call, read_body};
+use super::{Address, App};
 use crate::contract::edition::Edition;
 use crate::contract::message::Record;
 use crate::contract::netserver::dates::Dates;
@@ -69,33 +69,21 @@ struct Exchange<'a> {
     context: CallContext,
     /// The form that the client prefers for the answer.
     format: Format,
-    /// The segments of the path below `/api`, decoded once, in the caller's spelling. A slash at the end adds none.
+    /// As [`Address::segments`] has them.
     segments: Vec<String>,
 }
 
 impl Exchange<'_> {
     fn new(app: &Arc<App>, parts: Parts) -> Option<Exchange<'_>> {
         let context = app.context(&parts)?;
-        let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let segments = path.split('/').skip(2);
-        // In a path a plus sign is no blank.
-        let segments = segments.map(|segment| percent_decode(&segment.replace('+', "%2B"))).collect();
+        let segments = parts.extensions.get::<Address>()?.segments(&parts.method);
         let format = negotiation::format(&parts.headers);
         Some(Exchange { app, parts, context, format, segments })
     }
 
     async fn answer(&self, body: Body) -> Response {
-        let mut body = Some(body);
-        let answer = self.answer_to(&mut body).await;
-        if let Some(unread) = body {
-            discard(unread, &self.parts.headers);
-        }
-        answer
-    }
-
-    /// Takes the body only if the call reads it.
-    async fn answer_to(&self, body: &mut Option<Body>) -> Response {
+        // Taken if it is to be read.
+        let body = &mut Some(body);
         let place = Place::of(&self.segments);
         if self.parts.method == Method::OPTIONS
             && let Some(allowed) = place.allowed()
@@ -335,8 +323,12 @@ impl Exchange<'_> {
         match refused {
             Refused::Malformed(_) if style == Style::Agent => self.invalid(&text),
             Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
-            Refused::MediaType { .. } | Refused::Coding => {
-                self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text)
+            Refused::MediaType { .. } => self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text),
+            Refused::Coding => {
+                let mut response = self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text);
+                // RFC 9110 §15.5.16.
+                response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+                response
             }
             Refused::Unread(unread) => {
                 let mut response = self.error(unread.status(), EXCEPTION, &text);

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{ContentType, Refused, discard, not_a_call, read_body, respond, understand};
+use super::message::{ContentType, Refused, is_compressed, not_a_call, read_body, respond, understand};
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
 use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
@@ -28,11 +28,13 @@ pub(super) async fn call(State(app): State<Arc<App>>, request: Request) -> Respo
     let Some(context) = app.context(&parts) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
+    if is_compressed(&parts.headers) {
+        return refuse(&app, &context, Refused::Compressed);
+    }
     let content_type = ContentType::of(&parts.headers).unwrap_or_default();
     let Some(typed) = content_type.version() else {
-        if content_type.media_type != "application/x-www-form-urlencoded" {
-            discard(body, &parts.headers);
-        } else if let Ok(bytes) = read_body(body, &parts.headers, &app.limits).await
+        if content_type.media_type == "application/x-www-form-urlencoded"
+            && let Ok(bytes) = read_body(body, &parts.headers, &app.limits).await
             && let Some(page) = pages::test_form(&app, &parts, &bytes).await
         {
             return page;

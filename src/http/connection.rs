@@ -1,252 +1,295 @@
-//! The accept loop, and the timeouts of one connection.
-//!
-//! hyper's one header timer runs from the end of the last answer, so it would cut pooled connections of agents between
-//! requests, and it is set anew for each. [`Timed`], the socket's wrapper, keeps all the times instead: how long a
-//! connection rests, how long the head of a request takes from its first byte, how long a client takes none of an answer.
+//! The accept loop, and what a connection is made of.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Sleep;
+use tokio::time::Instant;
 
-use super::{Limits, dispatch};
+use super::bodies::{Budget, Intake, ResponseBody};
+use super::places::{Full, Place, Places};
+use super::timeouts::{Notes, Timed, Times, drive};
+use super::{Limits, Routes, dispatch};
 use crate::metrics::Metrics;
 
 /// Completes when the service is to stop accepting.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Descriptors that [`serve`] needs besides one for each of `connections_max`: for those that are refused.
+pub const DESCRIPTORS: usize = REFUSED_MAX + 16;
+
 /// Serves until `shutdown` completes, then finishes the calls under way, for at most `limits.shutdown_timeout`.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, metrics: Arc<Metrics>, shutdown: Shutdown) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    let graceful = GracefulShutdown::new();
+pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, metrics: Arc<Metrics>, shutdown: Shutdown) {
+    let places = Places::new(&limits);
+    let mut door = Door::new(Arc::clone(&metrics));
+    let connections = Connections {
+        routes: Arc::new(routes),
+        budget: Budget::new(&limits, Arc::clone(&metrics)),
+        graceful: GracefulShutdown::new(),
+        metrics,
+        limits,
+    };
     let mut shutdown = shutdown;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut shutdown => break,
         };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, most likely: others must end before more can be taken.
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
+        match accepted {
+            Ok((stream, peer)) => {
+                door.accepted();
+                match places.take(peer.ip()) {
+                    Ok(place) => connections.start(stream, peer, place),
+                    Err(full) => door.refuse(stream, peer, full),
+                }
             }
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tokio::spawn(refuse(stream));
-            continue;
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
+            Err(error) => {
+                let pause = door.failed(&error);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    // A connection that ended has left its descriptor.
+                    () = places.freed(), if !pause.is_zero() => {}
+                    () = &mut shutdown => break,
+                }
+            }
         }
-        let local = stream.local_addr().map(|a| a.to_string()).unwrap_or_default();
-        let turns = Arc::new(AtomicU32::new(0));
-        let io = TokioIo::new(Timed::new(stream, &limits, Arc::clone(&turns)));
-        let router = router.clone();
-        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            turns.fetch_add(1, Ordering::Relaxed);
-            request.extensions_mut().insert(super::LocalAddr(local.clone()));
-            let answer = dispatch(router.clone(), request, peer);
-            let turns = Arc::clone(&turns);
+    }
+    drop(listener);
+    if tokio::time::timeout(connections.limits.shutdown_timeout, connections.graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections did not finish in time and were cut");
+    }
+}
+
+/// Has small writes sent at once, and the kernel probe a peer that says nothing, so that one that vanished gives its place
+/// back after two minutes at the latest.
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    const PROBES: u32 = 4;
+    let keep_alive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(PROBES);
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&keep_alive)
+}
+
+/// What all connections share.
+struct Connections {
+    routes: Arc<Routes>,
+    budget: Arc<Budget>,
+    graceful: GracefulShutdown,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+}
+
+/// What a request needs to know of its connection.
+pub(super) struct Connection {
+    pub(super) peer: SocketAddr,
+    /// Address and port that the client reached.
+    pub(super) local: Arc<str>,
+    pub(super) intake: Arc<Intake>,
+}
+
+impl Connections {
+    /// Serves a connection in a task of its own.
+    fn start(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
+        if let Err(error) = set_options(&stream) {
+            tracing::debug!(%error, "options of a socket");
+        }
+        let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default().into();
+        let intake = Intake::new(Arc::clone(&self.budget), place.client(), self.limits.body_bytes_max);
+        let shared = Arc::new(Connection { peer, local, intake });
+        let notes = Arc::new(Notes::default());
+        let io = TokioIo::new(Timed::new(stream, Arc::clone(&notes)));
+        let (routes, of_requests) = (Arc::clone(&self.routes), Arc::clone(&notes));
+        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let exchange = of_requests.begin();
+            let (routes, connection) = (Arc::clone(&routes), Arc::clone(&shared));
             async move {
-                let answer = answer.await;
-                turns.fetch_add(1, Ordering::Relaxed);
-                Ok::<_, std::convert::Infallible>(answer)
+                let response = dispatch(&routes, request, &connection, &exchange).await;
+                Ok::<_, std::convert::Infallible>(response.map(|body| ResponseBody::new(body, exchange)))
             }
         });
+        let head_bytes_max = self.limits.head_bytes_max;
         let connection = http1::Builder::new()
+            // It would run between requests too, and is set again for each: `timeouts` has the limits instead.
             .header_read_timeout(None)
-            // A client that ends its side is taken for gone, and its call is dropped if it has still to wait: those that
-            // give up and call again are many, those that want an answer nonetheless few.
+            // A half-closed connection is treated as closed, and a call that still waits is dropped: clients that gave up
+            // and call again are many, clients that want the response nonetheless few.
             .half_close(false)
-            .max_header_size(limits.head_bytes_max)
+            .max_header_size(head_bytes_max)
             // The read buffer grows with the bodies that come and stays that large while the connection rests. hyper
             // takes no less than 8 KiB.
-            .max_buf_size(limits.head_bytes_max.max(8192))
+            .max_buf_size(head_bytes_max.max(8192))
             .serve_connection(io, service);
-        let connection = graceful.watch(connection);
+        let connection = self.graceful.watch(connection);
+        let times = Times::of(&self.limits);
+        let metrics = Arc::clone(&self.metrics);
         metrics.connections.inc();
-        let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "connection ended early");
+            match drive(connection, &notes, times).await {
+                None => tracing::debug!(%peer, "connection closed: it rested, or took no response, for too long"),
+                Some(Err(error)) => tracing::debug!(%peer, %error, "connection ended early"),
+                Some(Ok(())) => {}
             }
             metrics.connections.dec();
             drop(place);
         });
-    }
-    drop(listener);
-    if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some connections did not finish in time and were cut");
     }
 }
 
 /// When clients may come again that find the service too busy.
 pub(super) const RETRY_SECONDS: u64 = 5;
 
-/// Tells a client that there is no place for it, without reading what it sends.
-async fn refuse(mut stream: TcpStream) {
-    let full = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    );
-    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(full.as_bytes())).await;
+/// Connections that are refused at one time, and waited for until they have read that. More are closed at once.
+const REFUSED_MAX: usize = 64;
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The least time between two lines of the log that say the same.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Turns away what cannot be served, and keeps the log short about it.
+struct Door {
+    metrics: Arc<Metrics>,
+    waiting: Arc<Semaphore>,
+    service_full: Throttle,
+    client_full: Throttle,
+    cannot_accept: Throttle,
+    /// After how many failures in a row the next attempt follows how late.
+    failures: u32,
+}
+
+impl Door {
+    fn new(metrics: Arc<Metrics>) -> Door {
+        Door {
+            metrics,
+            waiting: Arc::new(Semaphore::new(REFUSED_MAX)),
+            service_full: Throttle::default(),
+            client_full: Throttle::default(),
+            cannot_accept: Throttle::default(),
+            failures: 0,
+        }
+    }
+
+    fn accepted(&mut self) {
+        self.failures = 0;
+    }
+
+    /// How long to pause after accepting failed.
+    fn failed(&mut self, error: &io::Error) -> Duration {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied, TimedOut};
+        const FIRST_PAUSE: Duration = Duration::from_millis(10);
+        const PAUSE_MAX: Duration = Duration::from_secs(1);
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied | TimedOut) {
+            // The client was gone before its turn, or a firewall took it away.
+            tracing::debug!(%error, "a connection ended before it was accepted");
+            return Duration::ZERO;
+        }
+        self.metrics.accepts_failed.inc();
+        if let Some(before) = self.cannot_accept.count() {
+            tracing::error!(
+                %error,
+                before,
+                "no connection can be accepted; out of file descriptors, most likely (raise LimitNOFILE or ulimit -n); \
+                 accepting goes on as connections end"
+            );
+        }
+        let pause = FIRST_PAUSE * (1 << self.failures.min(10));
+        self.failures += 1;
+        pause.min(PAUSE_MAX)
+    }
+
+    /// Tells a client that there is no place for it.
+    fn refuse(&mut self, stream: TcpStream, peer: SocketAddr, full: Full) {
+        self.metrics.count_refused_connection(full.reason());
+        match full {
+            Full::Service => {
+                if let Some(before) = self.service_full.count() {
+                    tracing::warn!(before, "all connections_max connections are taken: more are refused");
+                }
+            }
+            Full::Client => {
+                if let Some(before) = self.client_full.count() {
+                    let client = peer.ip();
+                    tracing::warn!(
+                        %client,
+                        before,
+                        "a client has connections_per_client_max connections: more are refused; a proxy should be named in \
+                         trusted_proxies"
+                    );
+                }
+            }
+        }
+        // A new socket takes it at once; tokio would first wait for the event that says so.
+        let head = format!(
+            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        if SockRef::from(&stream).send(head.as_bytes()).is_ok()
+            && let Ok(turn) = Arc::clone(&self.waiting).try_acquire_owned()
+        {
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(REFUSED_TIMEOUT, see_off(stream)).await;
+                drop(turn);
+            });
+        }
+    }
+}
+
+/// Reads what a client sends that reads of its refusal only afterwards: closed on unread bytes, the connection would be
+/// reset, and some systems drop the response then.
+async fn see_off(mut stream: TcpStream) -> io::Result<()> {
+    const BYTES_MAX: usize = 64 * 1024;
+    stream.shutdown().await?;
+    let mut buffer = [0; 1024];
+    let mut bytes = 0;
+    while bytes < BYTES_MAX {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            n => bytes += n,
+        }
+    }
+    Ok(())
+}
+
+/// Lets an event into the log once in a while.
+#[derive(Default)]
+struct Throttle {
+    logged: Option<Instant>,
+    /// Events since then.
+    unlogged: u64,
+}
+
+impl Throttle {
+    /// Counts an event; with how many were not logged before it, if this one is to be logged.
+    fn count(&mut self) -> Option<u64> {
+        let now = Instant::now();
+        if self.logged.is_some_and(|logged| now < logged + LOG_INTERVAL) {
+            self.unlogged += 1;
+            return None;
+        }
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.unlogged))
+    }
 }
 
 /// Runs a future; `None` if it panicked.
 pub(super) async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Some),
         Err(_) => Poll::Ready(None),
     })
     .await
-}
-
-/// A socket that gives up on a client too slow with a request's head, or not taking an answer.
-struct Timed<S> {
-    socket: S,
-    idle_timeout: Duration,
-    head_timeout: Duration,
-    write_timeout: Duration,
-    /// Odd while a request is with the routes, whose body has a timeout of its own; moves on with each.
-    turns: Arc<AtomicU32>,
-    turn: u32,
-    /// When the last answer was made.
-    idle_since: Instant,
-    /// Set once; when it runs out it is set again if there was a request meanwhile.
-    idle: Option<Pin<Box<Sleep>>>,
-    /// When the first byte of the head under way came.
-    head_since: Option<Instant>,
-    /// Set once a head has to be waited for.
-    head: Option<Pin<Box<Sleep>>>,
-    /// Runs while the socket takes nothing.
-    write: Option<Pin<Box<Sleep>>>,
-}
-
-impl<S> Timed<S> {
-    fn new(socket: S, limits: &Limits, turns: Arc<AtomicU32>) -> Timed<S> {
-        Timed {
-            socket,
-            idle_timeout: limits.idle_timeout,
-            head_timeout: limits.head_timeout,
-            write_timeout: limits.write_timeout,
-            turns,
-            turn: 0,
-            idle_since: Instant::now(),
-            idle: None,
-            head_since: None,
-            head: None,
-            write: None,
-        }
-    }
-
-    /// Whether the connection has rested for long enough.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = (self.idle_since + self.idle_timeout).into();
-        let timer = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-    }
-
-    /// Passes on a write's result; while it is pending, counts the time.
-    fn timed_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.write = None;
-            return result;
-        }
-        let timeout = self.write_timeout;
-        let timer = self.write.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no answer")))
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let filled = buf.filled().len();
-        let result = Pin::new(&mut this.socket).poll_read(cx, buf);
-        let turn = this.turns.load(Ordering::Relaxed);
-        if turn != this.turn {
-            (this.turn, this.head_since, this.head) = (turn, None, None);
-            this.idle_since = Instant::now();
-        }
-        if turn % 2 == 1 {
-            return result;
-        }
-        if buf.filled().len() > filled {
-            this.head_since.get_or_insert_with(Instant::now);
-        }
-        if result.is_pending() && this.head_since.is_none() {
-            // As if the client had closed it: nothing read.
-            return this.poll_idle(cx).map(Ok);
-        }
-        // Almost every head comes in one piece and never needs the timer.
-        let Some(since) = this.head_since.filter(|_| result.is_pending() || this.head.is_some()) else { return result };
-        let deadline = (since + this.head_timeout).into();
-        let timer = this.head.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.as_mut().poll(cx).is_ready() {
-            const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-            // As far as it goes: the client gets no second chance anyway.
-            let _ = Pin::new(&mut this.socket).poll_write(cx, TIMEOUT);
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the head of the request came too slowly",
-            )));
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.socket).poll_write(cx, buf);
-        this.timed_write(cx, result)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
-        this.timed_write(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.socket).poll_flush(cx);
-        this.timed_write(cx, result)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
-    }
 }

@@ -1,4 +1,4 @@
-//! What a proxy in front says about the client: believed only from proxies we were told to trust.
+//! What a proxy in front says about the client: believed only if the proxy is trusted.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ pub(super) struct Forwarded {
 }
 
 impl TrustedProxies {
-    /// Reads `Forwarded` (RFC 7239) or, without it, the `X-Forwarded-*` headers, if `peer` may be believed.
+    /// Reads `Forwarded` (RFC 7239) or, without it, the `X-Forwarded-*` headers, if `peer` is a trusted proxy.
     pub(super) fn read(&self, peer: IpAddr, headers: &HeaderMap) -> Forwarded {
         if !self.contains(peer) {
             return Forwarded::default();
@@ -49,9 +49,68 @@ impl TrustedProxies {
         Forwarded { client, scheme, host }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether the address is that of a trusted proxy.
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
+}
+
+/// Headers by which proxies, load balancers and content delivery networks say that they passed a request on, besides
+/// `X-Forwarded-…`.
+const SIGNS: [&str; 48] = [
+    "akamai-origin-hop",
+    "cdn-loop",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "cf-ray",
+    "cf-visitor",
+    "client-ip",
+    "do-connecting-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "fly-forwarded-port",
+    "forwarded",
+    "forwarded-for",
+    "front-end-https",
+    "incap-client-ip",
+    "proxy-client-ip",
+    "true-client-ip",
+    "via",
+    "wl-proxy-client-ip",
+    "x-amzn-trace-id",
+    "x-appengine-user-ip",
+    "x-arr-log-id",
+    "x-arr-ssl",
+    "x-azure-clientip",
+    "x-azure-fdid",
+    "x-azure-ref",
+    "x-azure-socketip",
+    "x-client-ip",
+    "x-cloud-trace-context",
+    "x-cluster-client-ip",
+    "x-coming-from",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+    "x-forwarded",
+    "x-host",
+    "x-nf-client-connection-ip",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-url",
+    "x-originating-ip",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-scheme",
+    "x-sucuri-clientip",
+    "x-varnish",
+];
+
+/// Whether anything says that a proxy passed the request on.
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("x-forwarded-") || SIGNS.contains(&name.as_str()))
 }
 
 impl Network {

@@ -2,9 +2,8 @@
 //! into the log, SOAP answers, and the form of a refusal ([`Refused`]).
 
 use std::fmt::{self, Write as _};
-use std::time::Duration;
 
-use axum::body::{Body, HttpBody as _};
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
@@ -112,16 +111,11 @@ impl fmt::Display for Unread {
 /// All of a body, in bounds.
 pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limits) -> Result<Vec<u8>, Unread> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let outcome = if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
-        Err(Unread::TooLong { bytes_max: limits.body_bytes_max })
-    } else {
-        let read = tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await;
-        read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }))
-    };
-    if matches!(outcome, Err(Unread::TooLong { .. })) {
-        discard(body, headers);
+    if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
+        return Err(Unread::TooLong { bytes_max: limits.body_bytes_max });
     }
-    outcome
+    let read = tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await;
+    read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }))
 }
 
 /// Into one buffer as it comes: what is kept of a body is then its bytes, however small the chunks it came in.
@@ -135,26 +129,6 @@ async fn read_to_end(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Unrea
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
-}
-
-/// Lets a client send the rest of what is not read, in bounds, so that it comes to read why. If the connection were closed
-/// before that, the reset would take the answer with it.
-pub(super) fn discard(mut body: Body, headers: &HeaderMap) {
-    const BYTES_MAX: usize = 32 << 20;
-    const TIMEOUT: Duration = Duration::from_secs(5);
-    // Who asked first whether to send it reads the answer before that.
-    if body.is_end_stream() || headers.contains_key(header::EXPECT) {
-        return;
-    }
-    let discard = async move {
-        let mut bytes = 0;
-        while bytes < BYTES_MAX
-            && let Some(Ok(frame)) = body.frame().await
-        {
-            bytes += frame.data_ref().map_or(0, |data| data.len());
-        }
-    };
-    tokio::spawn(tokio::time::timeout(TIMEOUT, discard));
 }
 
 /// Refuses a message with a header block we are told to understand and do not, or cannot tell whether we must.
@@ -202,6 +176,8 @@ pub(super) fn respond(
 /// * Everything else is a matter of HTTP: 4xx, whose name toolkits show, and a sentence in plain text, never an envelope.
 pub(super) enum Refused {
     Http(StatusCode, String),
+    /// See [`is_compressed`].
+    Compressed,
     Fault(StatusCode, Version, Fault),
 }
 
@@ -229,6 +205,7 @@ impl Refused {
     pub(super) fn reason(&self) -> &str {
         match self {
             Refused::Http(_, text) => text,
+            Refused::Compressed => COMPRESSED,
             Refused::Fault(_, _, fault) => &fault.text,
         }
     }
@@ -236,27 +213,60 @@ impl Refused {
     pub(super) fn response(self, cache_control: &'static str) -> Response {
         match self {
             Refused::Fault(status, version, fault) => respond(status, version, cache_control, fault.render(version)),
-            Refused::Http(status, text) => {
-                let headers = [
-                    (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-                    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-                    (header::CACHE_CONTROL, cache_control),
-                ];
-                let mut response = (status, headers, format!("{text}\n")).into_response();
-                if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
-                    // The rest of the body is not read.
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
+            Refused::Http(status, text) => plain(status, &text, cache_control),
+            Refused::Compressed => {
+                let mut response = plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, COMPRESSED, cache_control);
+                // Says which codings are supported (RFC 9110 §15.5.16).
+                response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
                 response
             }
         }
     }
 }
 
+const COMPRESSED: &str = "The body is compressed: send it as it is, without Content-Encoding.";
+
+fn plain(status: StatusCode, text: &str, cache_control: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, cache_control),
+    ];
+    let mut response = (status, headers, format!("{text}\n")).into_response();
+    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+        // The rest of the body is not read.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 impl From<Unread> for Refused {
     fn from(unread: Unread) -> Refused {
         Refused::Http(unread.status(), unread.to_string())
     }
+}
+
+/// Whether the body is compressed or encrypted, which is not supported. Other words in this header are ignored, as the
+/// original ignores all of it: clients name their charset there.
+pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
+    // IANA's registry of content codings.
+    const CODINGS: [&str; 12] = [
+        "aes128gcm",
+        "br",
+        "compress",
+        "dcb",
+        "dcz",
+        "deflate",
+        "exi",
+        "gzip",
+        "pack200-gzip",
+        "x-compress",
+        "x-gzip",
+        "zstd",
+    ];
+    let values = headers.get_all(header::CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut codings = values.flat_map(|value| value.split(',')).map(str::trim);
+    codings.any(|coding| CODINGS.iter().any(|known| known.eq_ignore_ascii_case(coding)))
 }
 
 /// Counts and logs what did not become a call of any operation.

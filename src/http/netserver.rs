@@ -8,8 +8,8 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{ContentType, Refused, discard, not_a_call, read_body, respond, understand};
-use super::{App, TypedPath, pages};
+use super::message::{ContentType, Refused, is_compressed, not_a_call, read_body, respond, understand};
+use super::{Address, App, pages};
 use crate::contract::ComplexType;
 use crate::contract::credential::CredentialBlock;
 use crate::contract::message::{self, Naming, Nulls, Record, Value};
@@ -29,7 +29,7 @@ use crate::soap::{Version, encoding};
 /// `GET` on the address of a service: its WSDL, or a page.
 pub(super) async fn page(endpoint: Endpoint, State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
+    let Some(path) = parts.extensions.get::<Address>().map(Address::path) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     match asked(&parts.uri).as_str() {
@@ -61,10 +61,8 @@ pub(super) async fn call(endpoint: Endpoint, State(app): State<Arc<App>>, reques
         typed => typed,
     };
     let prepared = match typed {
-        None => {
-            discard(body, &parts.headers);
-            Err(Refused::media_type(&parts.headers))
-        }
+        _ if is_compressed(&parts.headers) => Err(Refused::Compressed),
+        None => Err(Refused::media_type(&parts.headers)),
         Some(typed) => match read_body(body, &parts.headers, &app.limits).await {
             Ok(bytes) => prepare(endpoint, &app, &context, typed, content_type.charset.as_deref(), &bytes),
             Err(unread) => Err(unread.into()),

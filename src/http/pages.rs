@@ -1,15 +1,18 @@
 //! What a browser or a client generator gets with `GET` on the ASMX address, and the test form.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version as HttpVersion, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, Limited};
 
-use super::{App, TypedPath, percent_decode};
+use super::forwarded::is_forwarded;
+use super::{Address, App, percent_decode};
 use crate::contract::asmx::{self, CONTRACT};
 use crate::contract::help::{self, Test};
 use crate::contract::{sample, wsdl};
@@ -18,19 +21,20 @@ use crate::soap::Version;
 
 pub(super) async fn service(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let Some(TypedPath(path)) = parts.extensions.get::<TypedPath>() else {
+    let Some(path) = parts.extensions.get::<Address>().map(Address::whole) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let base = app.base(&parts);
+    let path = path.as_str();
+    let origin = app.origin(&parts);
     let (key, value) = query(&parts.uri);
     match key.as_str() {
-        "wsdl" => xml(wsdl::render(&CONTRACT, &format!("{base}{path}"))),
-        "disco" => xml(wsdl::render_disco(&CONTRACT, &format!("{base}{path}"))),
+        "wsdl" => xml(wsdl::render(&CONTRACT, &format!("{origin}{path}"))),
+        "disco" => xml(wsdl::render_disco(&CONTRACT, &format!("{origin}{path}"))),
         "style" => style(),
         "op" => match CONTRACT.operation(&value) {
             Some(operation) => {
                 let test = is_local(&app, &parts).then(Test::default);
-                html(help::operation(&CONTRACT, operation, path, host_of(&base), test))
+                html(help::operation(&CONTRACT, operation, path, host_of(&origin), test))
             }
             None => html(help::unknown_operation(&CONTRACT, &value, path)),
         },
@@ -38,15 +42,13 @@ pub(super) async fn service(State(app): State<Arc<App>>, request: Request) -> Re
     }
 }
 
-/// The test form, sent. `None`: this is not the form, or not from somebody who may use it.
+/// The test form, sent. `None`: this is not the form, or not from a browser that may use it.
 pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<Response> {
     let context = app.context(parts)?;
-    let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
+    let path = parts.extensions.get::<Address>()?.whole();
     let operation = CONTRACT.operation(&query(&parts.uri).1).filter(|o| help::is_simple(o))?;
-    let base = app.base(parts);
-    // A page of somebody else's must not press the button.
-    let from_elsewhere = parts.headers.get(header::ORIGIN).is_some_and(|origin| origin != base.as_str());
-    if !is_local(app, parts) || from_elsewhere {
+    let origin = app.origin(parts);
+    if !is_local(app, parts) || !is_own_button(&parts.headers, &origin) {
         return None;
     }
     let values: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
@@ -66,7 +68,7 @@ pub(super) async fn test_form(app: &App, parts: &Parts, body: &[u8]) -> Option<R
         exchange: Some((shown, format!("HTTP {}\n\n{answer}", head.status))),
         values: values.into_iter().filter(|(name, _)| name != "Password").collect(),
     };
-    Some(html(help::operation(&CONTRACT, operation, path, host_of(&base), Some(test))))
+    Some(html(help::operation(&CONTRACT, operation, &path, host_of(&origin), Some(test))))
 }
 
 /// Longest answer the test form shows.
@@ -85,18 +87,40 @@ fn query(uri: &Uri) -> (String, String) {
     found.map(|(name, value)| (name, readable(value))).unwrap_or_default()
 }
 
-/// Whether somebody at this very machine asks. Behind a proxy everybody seems to, so then nobody is.
+/// Whether a browser on this machine asks, as far as can be told: a proxy on this machine may pass on anything.
 fn is_local(app: &App, parts: &Parts) -> bool {
-    let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
     let peer = parts.extensions.get::<CallContext>().map(|context| context.peer);
-    peer.is_some_and(|peer| peer.is_loopback())
+    app.test_form
+        // With these the operator says that there is a proxy.
         && app.public_url.is_none()
-        && !forwarded.iter().any(|name| parts.headers.contains_key(*name))
+        && peer.is_some_and(|peer| peer.is_loopback() && !app.limits.trusted_proxies.contains(peer))
+        && !is_forwarded(&parts.headers)
+        && parts.headers.get(header::HOST).is_some_and(is_loopback_host)
+        // Browsers have not spoken HTTP/1.0 for decades; nginx does, to what it passes requests on to.
+        && parts.version >= HttpVersion::HTTP_11
+}
+
+/// `localhost` or a loopback address, with or without a port. A name that only resolves to one may be a stranger's.
+fn is_loopback_host(host: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let name = authority.host();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// Whether the form was sent from a page of ours. Every browser names the page's origin with a POST, so another site's
+/// page cannot press the button, and a proxy that hides itself shows by the name that it is reached at.
+fn is_own_button(headers: &HeaderMap, origin: &str) -> bool {
+    let is = |name: HeaderName, value: &str| headers.get(name).is_some_and(|own| own == value);
+    let sec_fetch_site = HeaderName::from_static("sec-fetch-site");
+    is(header::ORIGIN, origin) && (!headers.contains_key(&sec_fetch_site) || is(sec_fetch_site, "same-origin"))
 }
 
 /// An operation by path instead of by message, as .NET has it where GET and POST of forms are turned on: they are off.
-pub(super) async fn below_asmx(Extension(TypedPath(path)): Extension<TypedPath>) -> Response {
-    let (service, rest) = path.split_at_checked(asmx::PATH.len()).unwrap_or((&path, ""));
+pub(super) async fn below_asmx(Extension(address): Extension<Address>) -> Response {
+    let path = address.path();
+    let (service, rest) = path.split_at_checked(asmx::PATH.len()).unwrap_or((path, ""));
     (StatusCode::INTERNAL_SERVER_ERROR, html(help::unrecognized_path(&CONTRACT, service, rest, &readable(rest))))
         .into_response()
 }

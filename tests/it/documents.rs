@@ -235,11 +235,18 @@ fn health() {
 }
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+const SENTENCE: &str = "The test form is only available for requests from the local machine.";
 
-fn fill_in(server: &Server, headers: &str, body: &str) -> Answer {
+/// Sends the form as a browser does that shows the page of this host.
+pub fn fill_in(server: &Server, host: &str, headers: &str, body: &str) -> Answer {
     let request = post(&format!("{FORM}{headers}"), body.as_bytes());
     let request = String::from_utf8(request).expect("text").replacen(PATH, &format!("{PATH}?op=AssignLicense"), 1);
-    server.send(request.as_bytes())
+    server.send(request.replacen("test.example", host, 1).as_bytes())
+}
+
+/// The header that every browser sends with a form.
+pub fn origin(host: &str) -> String {
+    format!("Origin: http://{host}\r\n")
 }
 
 #[test]
@@ -249,7 +256,8 @@ fn the_test_form_sends_what_was_filled_in() {
         "UserName=agent&Password={}&Username=b%26b+1&LicenseProviderEntityId=42&LicenseType=SqlBackup&SOAP=1.2",
         PASSWORD.replace('!', "%21")
     );
-    let page = fill_in(&server, "Origin: http://test.example\r\n", &filled);
+    let local = origin("localhost");
+    let page = fill_in(&server, "localhost", &format!("{local}Sec-Fetch-Site: same-origin\r\n"), &filled);
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     for part in [
         "&lt;Username&gt;b&amp;amp;b 1&lt;/Username&gt;",
@@ -264,26 +272,109 @@ fn the_test_form_sends_what_was_filled_in() {
     }
     assert!(!page.body.contains(PASSWORD), "the password is not repeated");
     assert_eq!(server.query::<String>("SELECT username FROM account"), "b&b 1");
-    let empty = fill_in(&server, "", "");
+    let empty = fill_in(&server, "localhost", &local, "");
     assert!(empty.body.contains("InvalidSoapCredentials"), "{}", empty.body);
-    let wrong = fill_in(&server, "", &filled.replace("=42", "=forty-two"));
+    let wrong = fill_in(&server, "localhost", &local, &filled.replace("=42", "=forty-two"));
     assert!(wrong.body.contains("Input string was not in a correct format."), "{}", wrong.body);
 }
 
 #[test]
 fn the_test_form_is_for_the_local_machine_only() {
     let server = Server::start();
-    const SENTENCE: &str = "The test form is only available for requests from the local machine.";
-    let with = |header: &str| {
-        let request = format!("GET {PATH}?op=AssignLicense HTTP/1.1\r\nHost: test.example\r\n{header}\r\n");
-        server.send(request.as_bytes()).body.contains(SENTENCE)
+    let shows = |server: &Server, version: &str, host: &str, headers: &str| {
+        let host = if host.is_empty() { String::new() } else { format!("Host: {host}\r\n") };
+        let request = format!("GET {PATH}?op=UnassignLicense HTTP/{version}\r\n{host}{headers}\r\n");
+        let page = server.send(request.as_bytes());
+        assert_eq!(page.status, 200, "{host} {headers}");
+        assert_ne!(page.body.contains(SENTENCE), page.body.contains("<form "), "{host} {headers}");
+        page.body.contains("<form ")
     };
-    assert!(!with(""));
-    for forwarded in ["X-Forwarded-For: 192.0.2.1\r\n", "Forwarded: for=192.0.2.1\r\n", "Via: 1.1 proxy\r\n"] {
-        assert!(with(forwarded), "{forwarded}");
-        assert_eq!(fill_in(&server, forwarded, "").status, 415, "{forwarded}");
+    for host in ["localhost", "LOCALHOST:8086", "127.0.0.1", "127.0.0.1:8086", "127.9.8.7", "[::1]", "[::1]:8086"] {
+        assert!(shows(&server, "1.1", host, ""), "{host}");
+        assert_eq!(fill_in(&server, host, &origin(host), "").status, 200, "{host}");
     }
-    assert_eq!(fill_in(&server, "Origin: http://elsewhere.example\r\n", "").status, 415, "another site's button");
+    // Names of others, which may lead here all the same.
+    for host in [
+        "test.example",
+        "localhost.example",
+        "127.0.0.1.example",
+        "128.0.0.1",
+        "[::2]",
+        "[2001:db8::1]",
+        "0.0.0.0",
+        "a",
+    ] {
+        assert!(!shows(&server, "1.1", host, ""), "{host}");
+        assert_eq!(fill_in(&server, host, &origin(host), "").status, 415, "{host}");
+    }
+    let absolute = format!("GET http://test.example{PATH}?op=AssignLicense HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(server.send(absolute.as_bytes()).body.contains(SENTENCE), "the host of the target counts");
+
+    // What nginx passes on as it is installed.
+    assert!(!shows(&server, "1.0", "127.0.0.1:8086", "Connection: close\r\n"));
+    assert!(!shows(&server, "1.0", "", ""));
+    // What else tells of a proxy.
+    for name in [
+        "Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Port",
+        "X-Forwarded-Server",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Anything",
+        "X-Real-IP",
+        "Via",
+        "CF-Connecting-IP",
+        "CF-Ray",
+        "True-Client-IP",
+        "X-Client-IP",
+        "X-Cluster-Client-IP",
+        "Fastly-Client-IP",
+        "X-Azure-ClientIP",
+        "X-Original-URL",
+        "X-ARR-LOG-ID",
+        "X-Envoy-External-Address",
+        "X-Amzn-Trace-Id",
+        "X-Original-Forwarded-For",
+        "Front-End-Https",
+        "CDN-Loop",
+    ] {
+        let header = format!("{name}: 127.0.0.1\r\n");
+        assert!(!shows(&server, "1.1", "localhost", &header), "{name}");
+        assert_eq!(fill_in(&server, "localhost", &(origin("localhost") + &header), "").status, 415, "{name}");
+    }
+    for options in [
+        Options { test_form: false, ..Options::default() },
+        Options { trusted_proxies: "127.0.0.1", ..Options::default() },
+        Options { public_url: Some("https://licenses.example".to_owned()), ..Options::default() },
+    ] {
+        let server = Server::with(options);
+        assert!(!shows(&server, "1.1", "localhost", ""));
+        assert_eq!(fill_in(&server, "localhost", &origin("localhost"), "").status, 415);
+    }
     let arrays = server.get(&format!("{PATH}?op=AssignLicenses")).body;
     assert!(arrays.contains("The test form is only available for methods with primitive types as parameters."));
+}
+
+/// The page of another site cannot send the form, and neither can one that a proxy passed on and gave our name.
+#[test]
+fn the_test_form_is_sent_from_its_own_page_only() {
+    let server = Server::start();
+    let own = origin("localhost");
+    for (headers, status) in [
+        (own.clone(), 200),
+        (format!("{own}Sec-Fetch-Site: same-origin\r\n"), 200),
+        (format!("{own}Sec-Fetch-Site: cross-site\r\n"), 415),
+        (format!("{own}Sec-Fetch-Site: same-site\r\n"), 415),
+        (format!("{own}Sec-Fetch-Site: none\r\n"), 415),
+        (String::new(), 415),
+        ("Origin: null\r\n".to_owned(), 415),
+        (origin("elsewhere.example"), 415),
+        (origin("localhost:81"), 415),
+        ("Origin: https://localhost\r\n".to_owned(), 415),
+        ("Origin: https://licenses.example\r\n".to_owned(), 415),
+    ] {
+        assert_eq!(fill_in(&server, "localhost", &headers, "").status, status, "{headers}");
+    }
 }

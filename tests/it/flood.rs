@@ -36,13 +36,26 @@ impl Program {
     }
 
     pub fn with(seed: &str, log_level: &str) -> Program {
+        Program::run(seed, Command::new(env!("CARGO_BIN_EXE_seatkeeper")), &["--log-level", log_level])
+    }
+
+    /// Started by a shell after this command of it, such as one that sets a limit; with these flags.
+    pub fn limited(seed: &str, first: &str, flags: &[&str]) -> Program {
+        let mut shell = Command::new("/bin/sh");
+        let exec = format!("{first} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &exec, env!("CARGO_BIN_EXE_seatkeeper")]);
+        Program::run(seed, shell, flags)
+    }
+
+    fn run(seed: &str, mut command: Command, flags: &[&str]) -> Program {
         let directory = TempDir::new();
         let database = directory.join("seats.db");
         sql(&database, seed).expect("seed");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+        let mut process = command
             .env_clear()
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-level", log_level, "--database"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--database"])
             .arg(database)
+            .args(flags)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -62,6 +75,11 @@ impl Program {
         });
         let address = address.recv_timeout(Duration::from_secs(60)).expect("the program says where it serves");
         Program { process, address, log: Some(log), directory }
+    }
+
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     fn database(&self) -> PathBuf {
@@ -375,6 +393,30 @@ fn floods_pass() {
         0,
         "a body that broke off is no call"
     );
+}
+
+/// Bodies that never end are held in bounded memory, round after round, and do not keep out ordinary calls.
+#[test]
+fn unfinished_bodies_take_bounded_memory() {
+    const BUDGET: &str = "16777216";
+    let program = Program::limited(&sample_data(), "true", &["--bodies-bytes-max", BUDGET]);
+    assert_eq!(program.assign("warm").status, 200);
+    let before = program.memory();
+    for round in 0..3 {
+        let mut clients: Vec<Client> = (0..300).map(|_| program.connect()).collect();
+        for client in &mut clients {
+            let head = head(&format!("Content-Length: {BODY_BYTES}\r\n"));
+            let _ = client.0.write_all(&[head.as_bytes(), &vec![b'x'; BODY_BYTES - 1]].concat());
+        }
+        let begun = Instant::now();
+        assert_eq!(program.assign("warm").status, 200, "a short call");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        // Half of the budget is one client's, and each connection takes a little.
+        let grown = grown(before, program.memory());
+        assert!(grown < MEMORY_KIB_MAX, "round {round}: memory has grown by {grown} KiB");
+        let refused = clients.iter_mut().rev().take(10).map(|client| client.receive().status).collect::<Vec<_>>();
+        assert_eq!(refused, [503; 10], "round {round}");
+    }
 }
 
 /// A line that a client would like to have in the log.

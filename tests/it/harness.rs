@@ -94,6 +94,8 @@ pub struct Options {
     pub public_url: Option<String>,
     pub trusted_proxies: &'static str,
     pub cors_origins: &'static str,
+    pub path_prefix: Option<&'static str>,
+    pub test_form: bool,
     pub seed: String,
 }
 
@@ -106,6 +108,8 @@ impl Default for Options {
             public_url: None,
             trusted_proxies: "",
             cors_origins: "",
+            path_prefix: None,
+            test_form: true,
             seed: sample_data(),
         }
     }
@@ -267,18 +271,21 @@ fn run(
     let store = Arc::new(SqliteStore::open(database, &options.store, Arc::clone(&metrics)).expect("store"));
     let authenticator = Authenticator::new(options.auth, Arc::clone(&metrics)).expect("randomness");
     let service = Arc::new(Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics)));
+    let mut limits = options.limits;
+    limits.trusted_proxies = options.trusted_proxies.parse().expect("proxies");
     let app = Arc::new(App {
         service,
-        limits: options.limits.clone(),
+        limits: limits.clone(),
         public_url: options.public_url,
-        trusted_proxies: options.trusted_proxies.parse().expect("proxies"),
         cors_origins: options.cors_origins.parse().expect("origins"),
+        path_prefix: options.path_prefix.map(|prefix| prefix.parse().expect("a prefix")),
+        test_form: options.test_form,
     });
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         started.send(listener.local_addr().expect("address")).expect("the test waits");
         let shutdown = Box::pin(async { stopped.await.unwrap_or(()) });
-        http::serve(listener, http::router(app), options.limits, metrics, shutdown).await;
+        http::serve(listener, http::router(app), limits, metrics, shutdown).await;
     });
     drop(runtime);
     if let Ok(store) = Arc::try_unwrap(store) {

@@ -1,5 +1,6 @@
 //! The tests at the wire and against real stores, one binary. `harness` makes them short.
 
+mod addresses;
 mod assign;
 mod browser;
 mod captures;
@@ -7,6 +8,7 @@ mod check;
 mod cli;
 mod clients;
 mod conformance;
+mod connections;
 mod credentials;
 mod disclosure;
 mod documents;

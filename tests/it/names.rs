@@ -3,6 +3,7 @@
 
 use seatkeeper::contract::netserver::LICENSE;
 
+use crate::documents::{fill_in, origin};
 use crate::harness::*;
 use crate::netserver_soap::{at, read};
 use crate::program::seatkeeper;
@@ -132,8 +133,7 @@ fn the_test_form_takes_no_such_name_either() {
     let form = format!(
         "UserName=agent&Password={PASSWORD}&Username=M%FCller&LicenseProviderEntityId=42&LicenseType=SqlBackup"
     );
-    let head = "Content-Type: application/x-www-form-urlencoded\r\n";
-    let page = server.send(&post_to(&format!("{PATH}?op=AssignLicense"), head, form.as_bytes()));
+    let page = fill_in(&server, "localhost", &origin("localhost"), &form);
     assert!(page.body.contains("Username contains U+FFFD"), "{page:?}");
     assert_eq!(server.query::<i64>("SELECT count(*) FROM account"), 0);
 }

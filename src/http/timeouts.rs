@@ -1,0 +1,297 @@
+//! How long a connection may rest, the head of a request may take, and a client may take none of a response.
+//!
+//! hyper reads from a socket when it sees fit, and not at all between a response and the client's next byte, so no limit
+//! may depend on a read being tried. The socket, the requests and the responses therefore only leave [`Notes`]; after
+//! each poll of the connection [`drive`] has the [`Clock`] look at them and sleeps until the next limit.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::Limits;
+
+/// What happened on one connection: written by its socket and its exchanges, read by its task.
+#[derive(Default)]
+pub(super) struct Notes {
+    /// Exchanges that are not over, [`Exchange`]s: at most one, and the rest of a body that is discarded.
+    open: AtomicU32,
+    /// Counts requests.
+    turns: AtomicU32,
+    /// Bytes came that belong to a head.
+    head: AtomicBool,
+    /// Counts writes that the socket took.
+    writes: AtomicU32,
+    /// The socket did not take the last write.
+    blocked: AtomicBool,
+    /// The head under way is too late: the next read says so to the client and fails.
+    late: AtomicBool,
+    /// The task is being polled, and will look at the notes before it waits.
+    polled: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Notes {
+    /// A request has come.
+    pub(super) fn begin(self: &Arc<Self>) -> Exchange {
+        self.head.store(false, Ordering::Relaxed);
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Exchange(Arc::clone(self))
+    }
+
+    fn read(&self) {
+        if self.open.load(Ordering::Relaxed) == 0 {
+            self.head.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn written(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.blocked.store(false, Ordering::Relaxed);
+    }
+
+    fn look(&self) -> Seen {
+        Seen {
+            open: self.open.load(Ordering::SeqCst) > 0,
+            turns: self.turns.load(Ordering::Relaxed),
+            head: self.head.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+            blocked: self.blocked.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A request under way. Lives until its response is on its way whole, and as long as the rest of its body is discarded.
+pub(super) struct Exchange(Arc<Notes>);
+
+impl Clone for Exchange {
+    fn clone(&self) -> Exchange {
+        self.0.open.fetch_add(1, Ordering::SeqCst);
+        Exchange(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        // Dropped outside of the connection's task, it must wake it. Sequential consistency: either the task sees the
+        // count when it looks, or it has ended its poll and we see that here.
+        if !self.0.polled.load(Ordering::SeqCst)
+            && let Some(waker) = &*self.0.waker.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// A copy of the notes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Seen {
+    open: bool,
+    turns: u32,
+    head: bool,
+    writes: u32,
+    blocked: bool,
+}
+
+/// The limits of a connection in time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    idle: Duration,
+    head: Duration,
+    write: Duration,
+}
+
+impl Times {
+    pub(super) fn of(limits: &Limits) -> Times {
+        Times { idle: limits.idle_timeout, head: limits.head_timeout, write: limits.write_timeout }
+    }
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing of the next request has come.
+    Resting { since: Instant },
+    /// Some of the head of a request has come.
+    Head { since: Instant },
+    /// A request is served. Its body has a limit of its own.
+    Serving,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Look again then at the latest; `None`: when something happens.
+    Wait(Option<Instant>),
+    /// It rested for too long, or takes no response.
+    Close,
+    HeadLate,
+}
+
+/// Tells from what is seen, and when, which limits are reached.
+#[derive(Debug)]
+struct Clock {
+    times: Times,
+    phase: Phase,
+    seen: Seen,
+    /// Since when the socket takes nothing.
+    blocked: Option<Instant>,
+}
+
+impl Clock {
+    fn new(times: Times, now: Instant) -> Clock {
+        Clock { times, phase: Phase::Resting { since: now }, seen: Seen::default(), blocked: None }
+    }
+
+    fn look(&mut self, seen: Seen, now: Instant) -> Next {
+        let same_turn = seen.turns == self.seen.turns;
+        let wrote = seen.writes != self.seen.writes;
+        self.seen = seen;
+        self.phase = match self.phase {
+            _ if seen.open => Phase::Serving,
+            Phase::Head { since } if seen.head && same_turn && !seen.blocked => Phase::Head { since },
+            // hyper does not look at it before all of the last response is gone.
+            _ if seen.head => Phase::Head { since: now },
+            // What is left of a response may still be on its way.
+            Phase::Resting { since } if same_turn && !wrote => Phase::Resting { since },
+            _ => Phase::Resting { since: now },
+        };
+        self.blocked = if seen.blocked { self.blocked.filter(|_| !wrote).or(Some(now)) } else { None };
+
+        let write = self.blocked.map(|since| since + self.times.write);
+        let (limit, reached) = match self.phase {
+            Phase::Resting { since } => (Some(since + self.times.idle), Next::Close),
+            Phase::Head { since } => (Some(since + self.times.head), Next::HeadLate),
+            Phase::Serving => (None, Next::Close),
+        };
+        let is_over = |limit: Option<Instant>| limit.is_some_and(|limit| limit <= now);
+        if is_over(write) {
+            Next::Close
+        } else if is_over(limit) {
+            reached
+        } else {
+            Next::Wait(limit.into_iter().chain(write).min())
+        }
+    }
+}
+
+/// Runs a connection, whose socket is a [`Timed`] with the same notes, until it ends or a limit of time ends it: `None`.
+pub(super) async fn drive<C: Future>(connection: C, notes: &Notes, times: Times) -> Option<C::Output> {
+    let mut connection = pin!(connection);
+    let mut clock = Clock::new(times, Instant::now());
+    // Set again only when it has run out, or for an earlier limit: hardly ever.
+    let mut timer = pin!(tokio::time::sleep(times.idle));
+    let mut waker: Option<Waker> = None;
+    let mut is_late = false;
+    poll_fn(|cx| {
+        if waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            waker = Some(cx.waker().clone());
+            *notes.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker.clone();
+        }
+        loop {
+            notes.polled.store(true, Ordering::SeqCst);
+            let polled = connection.as_mut().poll(cx);
+            notes.polled.store(false, Ordering::SeqCst);
+            if let Poll::Ready(output) = polled {
+                return Poll::Ready(Some(output));
+            }
+            match clock.look(notes.look(), Instant::now()) {
+                Next::Wait(None) => return Poll::Pending,
+                Next::Wait(Some(limit)) => {
+                    if timer.is_elapsed() || timer.deadline() > limit {
+                        timer.as_mut().reset(limit);
+                    }
+                    ready!(timer.as_mut().poll(cx));
+                }
+                // hyper always reads while it waits for a head, and ends when that fails.
+                Next::HeadLate if !is_late => {
+                    is_late = true;
+                    notes.late.store(true, Ordering::Relaxed);
+                }
+                Next::HeadLate | Next::Close => return Poll::Ready(None),
+            }
+        }
+    })
+    .await
+}
+
+/// A socket that leaves notes.
+pub(super) struct Timed<S> {
+    socket: S,
+    notes: Arc<Notes>,
+}
+
+impl<S> Timed<S> {
+    pub(super) fn new(socket: S, notes: Arc<Notes>) -> Timed<S> {
+        Timed { socket, notes }
+    }
+
+    fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_pending() {
+            self.notes.blocked.store(true, Ordering::Relaxed);
+        } else {
+            self.notes.written();
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.notes.late.load(Ordering::Relaxed) {
+            const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            // As far as it goes: the client gets no second chance anyway.
+            let _ = Pin::new(&mut this.socket).poll_write(cx, TIMEOUT);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of the request took too long")));
+        }
+        let filled = buf.filled().len();
+        let result = Pin::new(&mut this.socket).poll_read(cx, buf);
+        if buf.filled().len() > filled {
+            this.notes.read();
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.socket).poll_write(cx, buf);
+        this.note(result)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        this.note(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Of a socket there is nothing to flush: its writes are what is timed.
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
