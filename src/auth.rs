@@ -1,15 +1,15 @@
 //! Credentials: whether a password is the one whose argon2id hash is stored.
 //!
 //! * A verification costs about 25 ms and 19 MiB. It runs off the async threads, on half the cores at a time at most. Checks
-//!   wait for their turn in a bounded room, in an order that is fair by client ([`queue`], [`room`]); one that finds no place is
+//!   wait for their turn in a bounded room, in an order that is fair by client (`queue`, `room`); one that finds no place is
 //!   refused at once.
-//! * An unknown user name costs the same work as a wrong password ([`hash`]).
+//! * An unknown user name costs the same work as a wrong password (`hash`).
 //! * Agents sign in on every call, so a proof that succeeded is remembered for a short time after its last use, under a hash
 //!   of user name and password keyed with a random key of this process, together with the stored hash it was proved against
-//!   ([`proved`]). A caller that uses a remembered proof must see that the stored hash is still that one; the store does, in
+//!   (`proved`). A caller that uses a remembered proof must see that the stored hash is still that one; the store does, in
 //!   the call's transaction.
 //! * A caller that signs in for tickets with a remembered proof gets the same ticket again.
-//! * Failures slow down further guesses at the same user name, from the same client and from all clients ([`throttle`]). Clients
+//! * Failures slow down further guesses at the same user name, from the same client and from all clients (`throttle`). Clients
 //!   from which the name proved itself before are not slowed by others. There a password that was proved before is not slowed
 //!   at all.
 

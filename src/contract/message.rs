@@ -452,7 +452,7 @@ fn read_int(text: &str) -> Result<i32, &'static str> {
 fn read_enumeration(text: &str, of: &'static Enumeration) -> Result<Value, String> {
     let value = of.values.iter().find(|v| v.name == text).map(|v| v.name);
     value
-        .map(|v| Value::Enumeration(v))
+        .map(Value::Enumeration)
         .ok_or_else(|| format!("Instance validation error: '{}' is not a valid value for {}.", excerpt(text), of.name))
 }
 
