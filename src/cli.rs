@@ -144,7 +144,7 @@ fn release(args: ReleaseArgs) -> Result<(), Failure> {
     }
     let store = SqliteStore::open(&args.database.database, &sqlite::Options::default(), Arc::new(Metrics::new()))?;
     let call = Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::CommandLine };
-    let holding = Holding { username: Some(args.username.clone()), license_type: Some(args.license_type) };
+    let holding = Holding { username: Some(args.username.as_str().into()), license_type: Some(args.license_type) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let released = runtime.block_on(store.release(call, holding))?;
     store.close();

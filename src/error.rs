@@ -70,6 +70,7 @@ impl From<&Refusal> for Kind {
             | Refusal::ProviderInactive { .. }
             | Refusal::AccountUnavailable { .. }
             | Refusal::AccountNotEnrolled { .. }
+            | Refusal::SeatOfOthers { .. }
             | Refusal::OwnerUnknown { .. }
             | Refusal::AssociateUnknown { .. } => Kind::ObjectEntityMismatch,
             Refusal::AlreadyAssigned { .. } => Kind::AlreadyExists,

@@ -28,6 +28,8 @@ pub struct Owner {
     pub in_use: PerType<i64>,
     /// Whether the associate that was asked about holds a seat of those pools.
     pub held: PerType<bool>,
+    /// Whether the caller would get a seat of the type for that associate now, by the seat rules.
+    pub can_assign: PerType<bool>,
 }
 
 /// What a license grants.

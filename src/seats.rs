@@ -4,6 +4,7 @@
 //! [`assign`], [`find`] or [`transfer`], writes what was decided and commits. The rules are written here once for every
 //! store; the constraints of `schema.sql` guard the same promises a second time.
 
+mod name;
 mod refusal;
 
 use std::fmt;
@@ -11,10 +12,8 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
+pub use name::{NAME_CHARS_MAX, UserName, is_undecoded, normal_name};
 pub use refusal::{FieldFault, Refusal, counted, shortened};
-
-/// Longest user name that is taken, in characters. The schema holds the same number.
-pub const NAME_CHARS_MAX: usize = 128;
 
 /// The products a seat can be for. The names are the vendor's, case-sensitive, and stand in the WSDL in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,15 +109,16 @@ pub struct SeatId {
     pub seat_no: i64,
 }
 
-/// What a caller of AssignLicense asks for, as it arrived: a field is `None` when it was not sent.
+/// What a caller of AssignLicense asks for: a field is `None` when it was not sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AssignRequest {
-    pub username: Option<String>,
+    pub username: Option<UserName>,
     pub provider_entity_id: Option<i32>,
     pub license_type: Option<LicenseType>,
 }
 
-/// What the store knows about an assignment, read in one transaction. Whatever the request does not name stays absent.
+/// What the store knows about an assignment, read in one transaction. Whatever the request does not name stays absent, and
+/// so does whatever the rules do not get to: a caller must not find out by the time of a refusal how much others have.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The credential the caller proved, as its row stands now; `None` when it is gone, inactive or has another hash.
@@ -138,6 +138,13 @@ pub struct Provider {
     pub in_subtree: bool,
 }
 
+impl Provider {
+    /// Whether the caller may take seats of it.
+    pub fn is_usable(self) -> bool {
+        self.active && self.in_subtree
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Account {
     pub id: i64,
@@ -146,11 +153,22 @@ pub struct Account {
     pub in_subtree: bool,
 }
 
+impl Account {
+    /// Whether the caller may give it seats.
+    pub fn is_usable(self) -> bool {
+        self.active && self.in_subtree
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     pub seat: SeatId,
     /// When the pool of that seat expires.
     pub expires_at: Option<Timestamp>,
+    /// The entity that owns that pool.
+    pub entity_id: i32,
+    /// Whether that entity lies in the subtree of the caller's entity. If not, the caller must not learn which seat it is.
+    pub in_subtree: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -194,7 +212,7 @@ pub struct Assignment {
 /// `enroll`: whether a user name that is not known may be enrolled.
 pub fn assign(request: &AssignRequest, facts: &Facts, enroll: bool, now: Timestamp) -> Result<Assignment, Refusal> {
     check_role(facts.caller, Role::Agent)?;
-    let username = check_name("Username", request.username.as_deref())?;
+    let username = check_name("Username", request.username.as_ref())?;
     let provider_entity_id = check_entity_id("LicenseProviderEntityId", request.provider_entity_id)?;
     let license_type = request.license_type.ok_or(Refusal::field("LicenseType", FieldFault::Missing))?;
     check_provider(facts.provider, provider_entity_id)?;
@@ -246,7 +264,7 @@ pub fn assign_all(caller: Option<Role>, items: usize) -> Result<(), Refusal> {
 /// A user and a type: what details are asked of, and what is released.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holding {
-    pub username: Option<String>,
+    pub username: Option<UserName>,
     pub license_type: Option<LicenseType>,
 }
 
@@ -255,7 +273,8 @@ pub struct Holding {
 pub struct HoldingFacts {
     pub caller: Option<Role>,
     pub account: Option<Account>,
-    pub held: Option<Held>,
+    /// The seat of this type the account holds.
+    pub held: Option<SeatId>,
 }
 
 /// Finds the seat that a user holds, for a caller of at least this role: to look at it ([`Role::Reader`]) or to release
@@ -264,21 +283,20 @@ pub struct HoldingFacts {
 /// A user that is unknown, belongs to others, or holds none, gets one answer, so that nobody learns who others' users are.
 pub fn find(holding: &Holding, facts: &HoldingFacts, role: Role) -> Result<SeatId, Refusal> {
     check_role(facts.caller, role)?;
-    let username = check_name("Username", holding.username.as_deref())?;
+    let username = check_name("Username", holding.username.as_ref())?;
     let license_type = holding.license_type.ok_or(Refusal::field("LicenseType", FieldFault::Missing))?;
     facts
         .account
         .filter(|account| account.in_subtree)
         .and(facts.held)
-        .map(|held| held.seat)
         .ok_or_else(|| Refusal::NotAssigned { username: username.to_owned(), license_type })
 }
 
 /// A seat that is to change hands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transfer {
-    pub from: Option<String>,
-    pub to: Option<String>,
+    pub from: Option<UserName>,
+    pub to: Option<UserName>,
     pub license_type: Option<LicenseType>,
 }
 
@@ -288,7 +306,7 @@ pub struct TransferFacts {
     pub caller: Option<Role>,
     pub from: Option<Account>,
     /// The seat that changes hands, and the entity that owns its pool.
-    pub held: Option<(Held, i32, Provider)>,
+    pub held: Option<(Held, Provider)>,
     pub to: Option<Account>,
     /// What the new holder has already.
     pub to_held: Option<Held>,
@@ -303,14 +321,18 @@ pub fn transfer(
     now: Timestamp,
 ) -> Result<Assignment, Refusal> {
     check_role(facts.caller, Role::Admin)?;
-    let from = check_name("FromUsername", transfer.from.as_deref())?;
-    let to = check_name("ToUsername", transfer.to.as_deref())?;
+    let from = check_name("FromUsername", transfer.from.as_ref())?;
+    let to = check_name("ToUsername", transfer.to.as_ref())?;
     let license_type = transfer.license_type.ok_or(Refusal::field("LicenseType", FieldFault::Missing))?;
-    let (held, provider_entity_id, provider) = facts
+    let (held, provider) = facts
         .from
         .filter(|account| account.in_subtree)
         .and(facts.held)
         .ok_or_else(|| Refusal::NotAssigned { username: from.to_owned(), license_type })?;
+    let provider_entity_id = held.entity_id;
+    if !provider.in_subtree {
+        return Err(Refusal::SeatOfOthers { username: from.to_owned(), license_type });
+    }
     check_provider(Some(provider), provider_entity_id)?;
     check_account(facts.to, to, enroll)?;
     let give_up = check_held(facts.to_held, to, license_type, now)?;
@@ -352,7 +374,7 @@ fn check_entity_id(field: &'static str, id: Option<i32>) -> Result<i32, Refusal>
 
 fn check_provider(provider: Option<Provider>, provider_entity_id: i32) -> Result<(), Refusal> {
     match provider {
-        Some(provider) if provider.in_subtree && provider.active => Ok(()),
+        Some(provider) if provider.is_usable() => Ok(()),
         Some(provider) if provider.in_subtree => Err(Refusal::ProviderInactive { provider_entity_id }),
         // One answer for both, so that nobody learns which entities others have.
         _ => Err(Refusal::EntityUnknown { field: "LicenseProviderEntityId", entity_id: provider_entity_id }),
@@ -361,9 +383,13 @@ fn check_provider(provider: Option<Provider>, provider_entity_id: i32) -> Result
 
 fn check_account(account: Option<Account>, username: &str, enroll: bool) -> Result<(), Refusal> {
     match account {
-        Some(account) if account.in_subtree && account.active => Ok(()),
+        Some(account) if account.is_usable() => Ok(()),
+        // One answer for both, so that callers do not learn which users others have. Where users are enrolled they do: a name
+        // is taken or it is not.
+        Some(Account { in_subtree: false, .. }) | None if !enroll => {
+            Err(Refusal::AccountNotEnrolled { username: username.to_owned() })
+        }
         Some(_) => Err(Refusal::AccountUnavailable { username: username.to_owned() }),
-        None if !enroll => Err(Refusal::AccountNotEnrolled { username: username.to_owned() }),
         None => Ok(()),
     }
 }
@@ -377,21 +403,16 @@ fn check_held(
 ) -> Result<Option<SeatId>, Refusal> {
     match held {
         Some(held) if !has_expired(held.expires_at, now) => {
+            let held = Some(held).filter(|held| held.in_subtree);
             Err(Refusal::AlreadyAssigned { username: username.to_owned(), license_type, held })
         }
         held => Ok(held.map(|held| held.seat)),
     }
 }
 
-fn check_name<'a>(field: &'static str, value: Option<&'a str>) -> Result<&'a str, Refusal> {
-    let fault = match value {
-        None => FieldFault::Missing,
-        Some(v) if v.trim().is_empty() => FieldFault::Empty,
-        Some(v) if v.chars().count() > NAME_CHARS_MAX => FieldFault::TooLong,
-        Some(v) if v.chars().any(char::is_control) => FieldFault::ControlCharacter,
-        Some(v) => return Ok(v),
-    };
-    Err(Refusal::field(field, fault))
+fn check_name<'a>(field: &'static str, name: Option<&'a UserName>) -> Result<&'a str, Refusal> {
+    let checked = name.ok_or(FieldFault::Missing).and_then(UserName::checked);
+    checked.map_err(|fault| Refusal::field(field, fault))
 }
 
 #[cfg(test)]

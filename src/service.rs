@@ -14,7 +14,7 @@ use crate::auth::{AuthError, Authenticator, Claim, Password, TICKET_LIFE, Ticket
 use crate::error::{Error, Kind, Retry};
 use crate::license::Owner;
 use crate::metrics::Metrics;
-use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
+use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer, normal_name};
 use crate::store::{
     Activation, Actor, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, ModuleHistory,
     ModulesRequest, NewTicket, OwnersRequest, PoolUse, Principal, Reply, Store, StoreError, TicketProof,
@@ -42,7 +42,7 @@ impl Identity {
     /// A field is `None` when it was not sent.
     pub fn of_password(user_name: Option<String>, password: Option<Password>, context: &CallContext) -> Identity {
         match (user_name, password) {
-            (Some(user_name), Some(password)) => Identity::Password(Claim { user_name, password, peer: context.peer }),
+            (Some(user_name), Some(password)) => Identity::Password(claim(&user_name, password, context)),
             _ => Identity::Nobody,
         }
     }
@@ -50,6 +50,11 @@ impl Identity {
     pub fn of_ticket(text: &str) -> Identity {
         Ticket::parse(text).map_or(Identity::Nobody, |ticket| Identity::Ticket(proof(&ticket)))
     }
+}
+
+/// Names of credentials compare as names of accounts do, wherever a claim is kept by its name.
+fn claim(user_name: &str, password: Password, context: &CallContext) -> Claim {
+    Claim { user_name: normal_name(user_name).to_owned(), password, peer: context.peer }
 }
 
 fn proof(ticket: &Ticket) -> TicketProof {
@@ -232,7 +237,7 @@ impl Service {
         if password.is_empty() {
             return self.sign_in_with_ticket(context, &user_name).await;
         }
-        let claim = Claim { user_name, password, peer: context.peer };
+        let claim = claim(&user_name, password, context);
         // Who signs in again and again gets the same ticket: each new one is a row to be written.
         if let Some(ticket) = self.authenticator.ticket(&claim, context.instant)
             && let Some(again) = self.sign_in_with(context, &ticket).await?

@@ -12,7 +12,7 @@ use super::{
 use crate::auth::Password;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::metrics::Metrics;
-use crate::seats::{AssignRequest, Holding, LicenseType, Transfer};
+use crate::seats::{AssignRequest, Holding, LicenseType, Transfer, UserName};
 use crate::service::{CallContext, Identity};
 use crate::store::{Holder, HoldersRequest, PoolUse};
 
@@ -215,7 +215,8 @@ pub fn identity(mut block: Record, context: &CallContext) -> Identity {
 }
 
 async fn assign_license(call: Invocation) -> Answer {
-    let request = call.request.map_or_else(AssignRequest::default, assign_request);
+    let request =
+        call.request.map_or_else(AssignRequest::default, |mut r| assign_request(r.take_string("Username"), r));
     let outcome = call.service.assign_license(&call.context, &call.identity, request).await;
     let result = result("AssignLicense", &call.service.metrics, &call.context, outcome.err());
     Answer::Whole(Record::new(&ASSIGN_LICENSE_RESULT).with("Result", result))
@@ -280,8 +281,8 @@ async fn unassign_license(call: Invocation) -> Answer {
 
 async fn transfer_license(call: Invocation) -> Answer {
     let transfer = call.request.map_or_else(Transfer::default, |mut r| Transfer {
-        from: r.take_string("FromUsername"),
-        to: r.take_string("ToUsername"),
+        from: r.take_string("FromUsername").map(UserName::from),
+        to: r.take_string("ToUsername").map(UserName::from),
         license_type: license_type(&mut r),
     });
     let outcome = call.service.transfer_license(&call.context, &call.identity, transfer).await;
@@ -313,8 +314,10 @@ async fn assign_licenses(call: Invocation) -> Answer {
     let mut request = call.request;
     let items = request.as_mut().and_then(|r| r.take_array("Items")).unwrap_or_default();
     let dry_run = request.as_mut().and_then(|r| r.take_boolean("DryRun")).unwrap_or(false);
-    let items: Vec<AssignRequest> = items.into_iter().map(assign_request).collect();
-    let usernames: Vec<Option<String>> = items.iter().map(|item| item.username.clone()).collect();
+    // Each result names its user as the caller did.
+    let named = items.into_iter().map(|mut item| (item.take_string("Username"), item));
+    let (usernames, items): (Vec<Option<String>>, Vec<AssignRequest>) =
+        named.map(|(username, item)| (username.clone(), assign_request(username, item))).unzip();
     let outcome = call.service.assign_licenses(&call.context, &call.identity, items, dry_run).await;
 
     let (results, mut refused) = split(outcome);
@@ -347,9 +350,9 @@ async fn assign_licenses(call: Invocation) -> Answer {
     Answer::Whole(Record::new(&ASSIGN_LICENSES_RESULT).with_some("Results", results).with("Result", result))
 }
 
-fn assign_request(mut record: Record) -> AssignRequest {
+fn assign_request(username: Option<String>, mut record: Record) -> AssignRequest {
     AssignRequest {
-        username: record.take_string("Username"),
+        username: username.map(UserName::from),
         provider_entity_id: record.take_int("LicenseProviderEntityId"),
         license_type: license_type(&mut record),
     }
@@ -357,7 +360,7 @@ fn assign_request(mut record: Record) -> AssignRequest {
 
 fn holding(record: Option<Record>) -> Holding {
     record.map_or_else(Holding::default, |mut r| Holding {
-        username: r.take_string("Username"),
+        username: r.take_string("Username").map(UserName::from),
         license_type: license_type(&mut r),
     })
 }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
+use crate::seats::is_undecoded;
 use crate::soap::envelope::Element;
 use crate::soap::xml::Writer;
 
@@ -147,6 +148,17 @@ impl Record {
             *own = own.take().or(theirs);
         }
         self
+    }
+
+    /// The first field, in this record or below it, that holds a text with U+FFFD; see [`is_undecoded`].
+    pub fn undecoded(&self) -> Option<&'static str> {
+        self.fields().find_map(|(field, value)| match value? {
+            Value::String(text) | Value::DateTime(text) => is_undecoded(text).then_some(field.name),
+            Value::Strings(texts) => texts.iter().any(|text| is_undecoded(text)).then_some(field.name),
+            Value::Record(record) => record.undecoded(),
+            Value::Array(records) => records.iter().find_map(Record::undecoded),
+            _ => None,
+        })
     }
 
     pub fn of(&self) -> &'static ComplexType {

@@ -165,6 +165,14 @@ impl Call {
         }
     }
 
+    /// Refuses a text whose bytes could not be read, wherever it stands in the arguments.
+    async fn require_decoded(&self) -> Result<(), Error> {
+        match self.arguments.undecoded() {
+            Some(name) => Err(self.refuse(Refusal::field(name, FieldFault::Undecoded)).await),
+            None => Ok(()),
+        }
+    }
+
     /// What to answer to a call that cannot be meant: that it cannot, or if so that its caller is not signed in.
     async fn refuse(&self, refusal: Refusal) -> Error {
         self.service.principal(&self.context, &self.identity).await.err().unwrap_or_else(|| refusal.into())

@@ -19,6 +19,7 @@ fn owner() -> Owner {
         current: terms([10, 5, 7]),
         offered: None,
         in_use: [3, 5, 0],
+        can_assign: [false; 3],
         held: [false; 3],
     }
 }

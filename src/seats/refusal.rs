@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Held, LicenseType, NAME_CHARS_MAX, Role};
+use super::{Held, LicenseType, NAME_CHARS_MAX, Role, SeatId};
 
 /// What is wrong with one field of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +10,11 @@ pub enum FieldFault {
     Missing,
     Empty,
     TooLong,
+    /// It holds U+FFFD; see [`super::is_undecoded`].
+    Undecoded,
     ControlCharacter,
+    /// It holds U+FFFE or U+FFFF.
+    Noncharacter,
     NotPositive,
     /// Of an id that may be 0, which is the caller.
     Negative,
@@ -44,8 +48,9 @@ pub enum Refusal {
         "User '{username}' is not known, and this service does not enroll users by itself. An administrator adds it to the accounts."
     )]
     AccountNotEnrolled { username: String },
-    #[error("User '{username}' already holds a {license_type} license (seat {} of pool {}{}). No second one is needed; release it to assign it anew.", .held.seat.seat_no, .held.seat.pool_id, until(.held.expires_at))]
-    AlreadyAssigned { username: String, license_type: LicenseType, held: Held },
+    /// `held`: which seat, if the caller may know it.
+    #[error("User '{username}' already holds a {license_type} license{}", which(.held.as_ref()))]
+    AlreadyAssigned { username: String, license_type: LicenseType, held: Option<Held> },
     #[error("Provider entity {provider_entity_id} has no {license_type} license pool{}. An administrator adds one.", not_started(*.starts_at))]
     NoPool { provider_entity_id: i32, license_type: LicenseType, starts_at: Option<Timestamp> },
     #[error(
@@ -56,6 +61,10 @@ pub enum Refusal {
     NoFreeSeat { provider_entity_id: i32, license_type: LicenseType, seats_total: i64, pools: usize },
     #[error("User '{username}' holds no {license_type} license. Check the user name and the type, or assign one.")]
     NotAssigned { username: String, license_type: LicenseType },
+    #[error(
+        "User '{username}' holds a {license_type} license from another owner, which this credential may not transfer. Use a credential of that owner."
+    )]
+    SeatOfOthers { username: String, license_type: LicenseType },
     #[error("Owner '{}' does not exist or is not among the entities of this credential. Check the name.", shortened(.owner_name))]
     OwnerUnknown { owner_name: String },
     #[error("Associate {id} does not exist or does not belong to the entities of this credential. Check the id.")]
@@ -92,7 +101,13 @@ fn field_text(field: &str, fault: FieldFault) -> String {
         }
         FieldFault::Empty => format!("{field} is empty. Send a value."),
         FieldFault::TooLong => format!("{field} is longer than {NAME_CHARS_MAX} characters. Send a shorter one."),
+        FieldFault::Undecoded => {
+            format!("{field} contains U+FFFD: its bytes are not valid in the charset of the message. Send UTF-8.")
+        }
         FieldFault::ControlCharacter => format!("{field} contains a control character. Send it without."),
+        FieldFault::Noncharacter => {
+            format!("{field} contains U+FFFE or U+FFFF, which no text may hold. Send it without.")
+        }
         FieldFault::NotPositive => {
             let what = if field == "AssociateId" { "id of a user" } else { "number of a provider entity" };
             format!("{field} must be 1 or more. Send the {what}.")
@@ -105,8 +120,14 @@ fn field_text(field: &str, fault: FieldFault) -> String {
     }
 }
 
-fn until(expires_at: Option<Timestamp>) -> String {
-    expires_at.map_or_else(String::new, |at| format!(", valid until {at}"))
+/// The seat that is held, as far as the caller may know.
+fn which(held: Option<&Held>) -> String {
+    let Some(held) = held else {
+        return ": it holds one from another owner. No second one is needed.".to_owned();
+    };
+    let until = held.expires_at.map_or_else(String::new, |at| format!(", valid until {at}"));
+    let SeatId { pool_id, seat_no } = held.seat;
+    format!(" (seat {seat_no} of pool {pool_id}{until}). No second one is needed; release it to assign it again.")
 }
 
 fn not_started(starts_at: Option<Timestamp>) -> String {

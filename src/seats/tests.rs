@@ -20,12 +20,12 @@ fn at(text: &str) -> Timestamp {
 /// | `caller=` | `none` or a role |
 /// | `user=`, `entity=`, `type=` | fields of the request; `-` is missing, `''` is empty |
 /// | `provider=`, `account=` | `none`, `ok`, `inactive`, `outside` |
-/// | `held=` | the held seat's pool is `valid`, `endless` or `expired` |
+/// | `held=` | the held seat's pool is `valid`, `endless` or `expired`, or that of `theirs`, which the caller must not see |
 /// | `pools=` | comma-separated `ID:START..END:FREE` with `-` for null; `FREE` is the free seat number or `full` |
 /// | `enroll=` | `no`: unknown users are not enrolled |
 fn decide(words: &str) -> Result<Assignment, Refusal> {
     let mut request = AssignRequest {
-        username: Some("bob".to_owned()),
+        username: Some("bob".into()),
         provider_entity_id: Some(42),
         license_type: Some(LicenseType::SqlBackup),
     };
@@ -42,7 +42,7 @@ fn decide(words: &str) -> Result<Assignment, Refusal> {
         let (active, in_subtree) = (value != "inactive", value != "outside");
         match key {
             "caller" => facts.caller = value.parse().ok(),
-            "user" => request.username = given(value),
+            "user" => request.username = given(value).map(UserName::from),
             "entity" => request.provider_entity_id = given(value).map(|v| v.parse().expect("a number")),
             "type" => request.license_type = given(value).map(|v| v.parse().expect("a type")),
             "provider" => facts.provider = (value != "none").then_some(Provider { active, in_subtree }),
@@ -54,7 +54,8 @@ fn decide(words: &str) -> Result<Assignment, Refusal> {
                     _ => None,
                 };
                 facts.account = Some(Account { id: 5, active: true, in_subtree: true });
-                facts.held = Some(Held { seat: SeatId { pool_id: 9, seat_no: 90 }, expires_at });
+                let seat = SeatId { pool_id: 9, seat_no: 90 };
+                facts.held = Some(Held { seat, expires_at, entity_id: 43, in_subtree: value != "theirs" });
             }
             "pools" => facts.pools = pools(value),
             "enroll" => enroll = value != "no",
@@ -72,6 +73,10 @@ fn given(value: &str) -> Option<String> {
         "longest" => Some("ü".repeat(NAME_CHARS_MAX)),
         "bell" => Some("b\u{7}b".to_owned()),
         "blank" => Some(" \u{a0}".to_owned()),
+        "tab" => Some("bob\t".to_owned()),
+        "latin1" => Some("b\u{fffd}b".to_owned()),
+        "noncharacter" => Some("b\u{ffff}b".to_owned()),
+        "padded" => Some(format!(" \u{2003}{}\u{3000} ", "x".repeat(NAME_CHARS_MAX))),
         value => Some(value.to_owned()),
     }
 }
@@ -125,6 +130,13 @@ fn what_is_refused_and_what_is_said() {
         ("user=blank", Kind::InvalidInputParameters, "Username is empty"),
         ("user=long", Kind::InvalidInputParameters, "Username is longer than 128 characters"),
         ("user=bell", Kind::InvalidInputParameters, "Username contains a control character"),
+        ("user=tab", Kind::InvalidInputParameters, "Username contains a control character"),
+        (
+            "user=latin1",
+            Kind::InvalidInputParameters,
+            "Username contains U+FFFD: its bytes are not valid in the charset of the message. Send UTF-8.",
+        ),
+        ("user=noncharacter", Kind::InvalidInputParameters, "Username contains U+FFFE or U+FFFF"),
         ("entity=-", Kind::InvalidInputParameters, "LicenseProviderEntityId is missing"),
         ("entity=0", Kind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
         ("entity=-7", Kind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
@@ -135,8 +147,15 @@ fn what_is_refused_and_what_is_said() {
         ("account=inactive", Kind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
         ("account=outside", Kind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
         ("enroll=no", Kind::ObjectEntityMismatch, "'bob' is not known"),
+        ("account=outside enroll=no", Kind::ObjectEntityMismatch, "'bob' is not known"),
+        ("account=inactive enroll=no", Kind::ObjectEntityMismatch, "'bob' is not active"),
         ("held=valid", Kind::AlreadyExists, "(seat 90 of pool 9, valid until 2026-06-15T12:00:01Z)"),
         ("held=endless", Kind::AlreadyExists, "(seat 90 of pool 9)"),
+        (
+            "held=theirs",
+            Kind::AlreadyExists,
+            "User 'bob' already holds a SqlBackup license: it holds one from another owner. No second one is needed.",
+        ),
         ("pools=none", Kind::NoLicensePool, "has no SqlBackup license pool."),
         ("pools=1:2026-07-01..-:7", Kind::NoLicensePool, "the next one starts at 2026-07-01T00:00:00Z"),
         ("pools=1:-..2026-06-15:7", Kind::LicenseExpired, "expired at 2026-06-15T00:00:00Z"),
@@ -158,6 +177,7 @@ fn which_seat_is_taken() {
     for (words, expected) in [
         ("", Assignment { seat: seat(1, 7), account_id: None, give_up: None }),
         ("user=longest", Assignment { seat: seat(1, 7), account_id: None, give_up: None }),
+        ("user=padded", Assignment { seat: seat(1, 7), account_id: None, give_up: None }),
         ("caller=admin account=ok", Assignment { seat: seat(1, 7), account_id: Some(5), give_up: None }),
         ("account=ok enroll=no", Assignment { seat: seat(1, 7), account_id: Some(5), give_up: None }),
         ("held=expired", Assignment { seat: seat(1, 7), account_id: Some(5), give_up: Some(seat(9, 90)) }),
@@ -181,9 +201,9 @@ fn which_seat_is_taken() {
 #[test]
 fn a_holding_is_found_for_those_who_may() {
     let seat = SeatId { pool_id: 1, seat_no: 2 };
-    let held = Some(Held { seat, expires_at: Some(at("2020-01-01T00:00:00Z")) });
+    let held = Some(seat);
     let account = |in_subtree| Some(Account { id: 5, active: false, in_subtree });
-    let bob = Holding { username: Some("bob".to_owned()), license_type: Some(LicenseType::SqlBackup) };
+    let bob = Holding { username: Some("bob".into()), license_type: Some(LicenseType::SqlBackup) };
     let no_name = Holding { username: None, ..bob.clone() };
     let no_type = Holding { license_type: None, ..bob.clone() };
     for (holding, caller, account, held, role, expected) in [
@@ -206,35 +226,32 @@ fn a_holding_is_found_for_those_who_may() {
 fn a_seat_changes_hands_under_the_rules_of_an_assignment() {
     let seat = SeatId { pool_id: 1, seat_no: 2 };
     let other = SeatId { pool_id: 8, seat_no: 80 };
-    let held = |expires_at: &str| Held { seat, expires_at: Some(at(expires_at)) };
+    let held = |expires_at: &str| Held { seat, expires_at: Some(at(expires_at)), entity_id: 42, in_subtree: true };
     let fine = TransferFacts {
         caller: Some(Role::Admin),
         from: Some(Account { id: 5, active: false, in_subtree: true }),
-        held: Some((held("2027-01-01T00:00:00Z"), 42, Provider { active: true, in_subtree: true })),
+        held: Some((held("2027-01-01T00:00:00Z"), Provider { active: true, in_subtree: true })),
         to: Some(Account { id: 6, active: true, in_subtree: true }),
         to_held: None,
     };
-    let request = Transfer {
-        from: Some("bob".to_owned()),
-        to: Some("amy".to_owned()),
-        license_type: Some(LicenseType::SqlBackup),
-    };
+    let request =
+        Transfer { from: Some("bob".into()), to: Some("amy".into()), license_type: Some(LicenseType::SqlBackup) };
     let decide = |facts: &TransferFacts, enroll| {
         transfer(&request, facts, enroll, at(NOW)).map_err(|refusal| Kind::from(&refusal))
     };
     let taken = |account_id, give_up| Ok(Assignment { seat, account_id, give_up });
     assert_eq!(decide(&fine, true), taken(Some(6), None));
     assert_eq!(decide(&TransferFacts { to: None, ..fine.clone() }, true), taken(None, None));
-    let expired = Held { seat: other, expires_at: Some(at("2020-01-01T00:00:00Z")) };
+    let expired = Held { seat: other, ..held("2020-01-01T00:00:00Z") };
     assert_eq!(decide(&TransferFacts { to_held: Some(expired), ..fine.clone() }, true), taken(Some(6), Some(other)));
 
-    let valid = Held { seat: other, expires_at: None };
+    let valid = Held { expires_at: None, ..expired };
     let theirs = Some(Account { id: 5, active: true, in_subtree: false });
     let provider = |active, in_subtree| TransferFacts {
-        held: Some((held("2027-01-01T00:00:00Z"), 42, Provider { active, in_subtree })),
+        held: Some((held("2027-01-01T00:00:00Z"), Provider { active, in_subtree })),
         ..fine.clone()
     };
-    let ended = Some((held("2026-01-01T00:00:00Z"), 42, Provider { active: true, in_subtree: true }));
+    let ended = Some((held("2026-01-01T00:00:00Z"), Provider { active: true, in_subtree: true }));
     for (facts, enroll, expected) in [
         (TransferFacts { caller: None, ..fine.clone() }, true, Kind::InvalidSoapCredentials),
         (TransferFacts { caller: Some(Role::Agent), ..fine.clone() }, true, Kind::AccessDenied),
@@ -249,6 +266,62 @@ fn a_seat_changes_hands_under_the_rules_of_an_assignment() {
         (TransferFacts { held: ended, ..fine.clone() }, true, Kind::LicenseExpired),
     ] {
         assert_eq!(decide(&facts, enroll), Err(expected), "{facts:?}");
+    }
+}
+
+/// What another owner's seat must not betray stands in no refusal, though the decision is made with it.
+#[test]
+fn what_others_own_is_in_no_refusal() {
+    let theirs = Held {
+        seat: SeatId { pool_id: 77_777, seat_no: 88_888 },
+        expires_at: Some(at("2031-03-07T00:00:00Z")),
+        entity_id: 99_999,
+        in_subtree: false,
+    };
+    let hidden = Provider { active: true, in_subtree: false };
+    let bob = Some(Account { id: 66_666, active: true, in_subtree: true });
+    let mine = Some(Provider { active: true, in_subtree: true });
+    let (username, license_type) = (Some(UserName::from("bob")), Some(LicenseType::SqlBackup));
+    let request = AssignRequest { username: username.clone(), provider_entity_id: Some(42), license_type };
+    let facts =
+        Facts { caller: Some(Role::Agent), provider: mine, account: bob, held: Some(theirs), pools: pools("1:-..-:7") };
+    let held = assign(&request, &facts, true, at(NOW)).expect_err("it is held");
+
+    let handed = Transfer { from: username.clone(), to: Some("amy".into()), license_type };
+    let facts = TransferFacts { caller: Some(Role::Admin), from: bob, ..TransferFacts::default() };
+    let from_theirs = TransferFacts { held: Some((theirs, hidden)), ..facts.clone() };
+    let from_theirs = transfer(&handed, &from_theirs, true, at(NOW)).expect_err("it is theirs");
+    let own = Held { seat: SeatId { pool_id: 1, seat_no: 1 }, entity_id: 42, in_subtree: true, expires_at: None };
+    let to_held = TransferFacts { held: mine.map(|mine| (own, mine)), to: bob, to_held: Some(theirs), ..facts };
+    let to_held = transfer(&handed, &to_held, true, at(NOW)).expect_err("it is held");
+    for refusal in [held, from_theirs, to_held] {
+        let said = format!("{refusal} {refusal:?}");
+        for mark in ["77777", "88888", "2031", "99999", "66666"] {
+            assert!(!said.contains(mark), "{said}");
+        }
+    }
+}
+
+#[test]
+fn blanks_at_the_ends_are_no_part_of_a_name() {
+    let blanks: String =
+        (0..=0x10FFFF).filter_map(char::from_u32).filter(|c| c.is_whitespace() && !c.is_control()).collect();
+    assert_eq!(blanks.chars().count(), 19, "as many as the schema has");
+    for (sent, name) in [
+        ("bob", "bob"),
+        (" bob", "bob"),
+        ("bob  ", "bob"),
+        ("bob smith ", "bob smith"),
+        ("\u{a0}bob\u{3000}", "bob"),
+        (&format!("{blanks}bob{blanks}"), "bob"),
+        ("bob\t", "bob\t"),
+        ("bob\n ", "bob\n"),
+        ("\u{200b}bob\u{feff}", "\u{200b}bob\u{feff}"),
+        ("  ", ""),
+        ("", ""),
+    ] {
+        assert_eq!(normal_name(sent), name, "{sent:?}");
+        assert_eq!((UserName::from(sent).as_str(), UserName::from(sent.to_owned()).as_str()), (name, name));
     }
 }
 
@@ -303,7 +376,8 @@ impl Model {
         let pool = self.pools.iter().find(|p| p.license_type == license_type && p.seats.contains(&Some(user)))?;
         let seat_no = pool.seats.iter().position(|s| *s == Some(user))? as i64;
         let expires_at = Some(Timestamp::from_second(pool.closes).expect("in range"));
-        Some(Held { seat: SeatId { pool_id: pool.id, seat_no }, expires_at })
+        let seat = SeatId { pool_id: pool.id, seat_no };
+        Some(Held { seat, expires_at, entity_id: pool.entity, in_subtree: true })
     }
 
     fn seat(&mut self, seat: SeatId) -> &mut Option<u8> {
@@ -331,9 +405,9 @@ impl Model {
             Step::Wait { seconds } => self.now += seconds,
             Step::Release { user, license_type } => {
                 let held = self.held(user, license_type);
-                let holding = Holding { username: Some("bob".to_owned()), license_type: Some(license_type) };
+                let holding = Holding { username: Some("bob".into()), license_type: Some(license_type) };
                 let account = Some(Account { id: i64::from(user), active: true, in_subtree: true });
-                let facts = HoldingFacts { caller: Some(Role::Admin), account, held };
+                let facts = HoldingFacts { caller: Some(Role::Admin), account, held: held.map(|held| held.seat) };
                 match find(&holding, &facts, Role::Admin) {
                     Ok(seat) => assert_eq!(self.seat(seat).take(), Some(user)),
                     Err(refusal) => {
@@ -344,7 +418,7 @@ impl Model {
             }
             Step::Assign { user, entity, license_type } => {
                 let request = AssignRequest {
-                    username: Some("bob".to_owned()),
+                    username: Some("bob".into()),
                     provider_entity_id: Some(entity),
                     license_type: Some(license_type),
                 };

@@ -6,6 +6,7 @@
 //! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
 
 mod activate;
+mod assignee;
 mod change;
 mod check;
 mod facts;

@@ -501,7 +501,6 @@ fn a_name_that_is_no_owners_is_simply_unknown() {
         "CON\r\nTOSO",
         "CONTOSO\u{85}x",
         "\u{202E}OSOTNOC",
-        "\u{FFFD}",
         &long,
     ];
     for name in strange {
@@ -623,16 +622,22 @@ fn what_a_user_holds_and_can_be_assigned_is_told_by_owner() {
     };
     const ANNA: &str = "CONTOSO: true 10 0 false, false 4 1 true, false 0 1 false";
     const NORTHWIND: &str = "NORTHWIND: false 0 0 false, false 0 0 false, false 0 0 false";
-    assert_eq!(licenses("reader", 101), [ANNA, NORTHWIND], "the user's company and those above it");
+    const NOTHING: &str = "CONTOSO: false 10 0 false, false 4 1 true, false 0 1 false";
+    assert_eq!(licenses("agent", 101), [ANNA, NORTHWIND], "the user's company and those above it");
+    assert_eq!(licenses("reader", 101), [NOTHING, NORTHWIND], "a reader assigns nothing");
     assert_eq!(licenses("contoso", 101), [ANNA], "as far as the caller may know them");
     assert_eq!(licenses("contoso", 103), [""; 0], "whose user that is");
     assert_eq!(licenses("reader", 999), [""; 0]);
     assert_eq!(licenses("outside", 103), [""; 0], "what is held is told to whom the user belongs");
     assert_eq!(licenses("outside", 109), ["OUTSIDE: false 0 0 false, true 3 1 false, false 0 0 false"]);
     // Fay holds a seat that is not among the caller's.
-    assert_eq!(licenses("reader", 103), ["FABRIKAM: false 0 0 false, true 2 0 false, false 0 0 false", NORTHWIND]);
+    assert_eq!(licenses("agent", 103), ["FABRIKAM: false 0 0 false, false 2 0 false, false 0 0 false", NORTHWIND]);
+    tools.server.sql("UPDATE seat SET account_id = NULL WHERE account_id = 103");
+    assert_eq!(licenses("agent", 103), ["FABRIKAM: false 0 0 false, true 2 0 false, false 0 0 false", NORTHWIND]);
     tools.server.sql("UPDATE entity SET active = 0 WHERE id = 42");
-    assert_eq!(licenses("contoso", 101), ["CONTOSO: false 10 0 false, false 4 1 true, false 0 1 false"], "not active");
+    assert_eq!(licenses("contoso", 101), [NOTHING], "the owner is not active");
+    tools.server.sql("UPDATE entity SET active = 1 WHERE id = 42; UPDATE account SET active = 0 WHERE id = 101");
+    assert_eq!(licenses("contoso", 101), [NOTHING], "the user is not active");
 
     let links = tools.response(
         "reader",
@@ -692,8 +697,12 @@ fn what_people_typed_is_told_as_it_is() {
     tools.server.sql(
         "UPDATE entity SET name = ' A & B <C> \"größe\" 名' || char(13, 10, 9) || char(128274) || ' ', owner_description = char(1) || 'x',
                            serial_nr = '  ', shop_url = 'https://shop.example/?a=1&b=<2>' WHERE id = 42;
-         UPDATE entity SET owner_description = CAST(x'C328' AS TEXT) WHERE id = 43;",
+         UPDATE entity SET owner_description = 'x' WHERE id = 43;",
     );
+    // From before the schema had a rule for it.
+    tools
+        .server
+        .unguarded("entity_update", "UPDATE entity SET owner_description = CAST(x'C328' AS TEXT) WHERE id = 43");
     let license = tools.response("reader", "GetLicenseFromDB", CONTOSO);
     assert_eq!(at(&license, "Current/CompanyName").text, " A & B <C> \"größe\" 名\r\n\t\u{1F512} ");
     assert_eq!(at(&license, "Current/OwnerDescription").text, "\u{FFFD}x", "XML has no such character");

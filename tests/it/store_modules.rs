@@ -73,7 +73,12 @@ fn the_first_reason_is_told_and_nothing_is_changed() {
     let elsewhere = Refusal::AlreadyAssigned {
         username: "amy".to_owned(),
         license_type: SQL,
-        held: Held { seat: SeatId { pool_id: 5, seat_no: 1 }, expires_at: None },
+        held: Some(Held {
+            seat: SeatId { pool_id: 5, seat_no: 1 },
+            expires_at: None,
+            entity_id: 420,
+            in_subtree: true,
+        }),
     };
     let full = Refusal::NoFreeSeat { provider_entity_id: 42, license_type: DISK, seats_total: 0, pools: 1 };
     for (who, associate, owner, types, expected) in [

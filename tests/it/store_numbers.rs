@@ -109,14 +109,15 @@ fn operate(licenses: &Licenses, connection: &Connection, random: &mut Random) ->
         3..5 => ("release", said(licenses.release("cli", associate as i32, name, &[license_type]))),
         5 => ("agent assign", {
             let request = AssignRequest {
-                username: Some(username(connection, associate)),
+                username: Some(username(connection, associate).into()),
                 provider_entity_id: Some(ENTITIES[random.below(3) as usize] as i32),
                 license_type: Some(license_type),
             };
             said(wait(licenses.store.assign(call("agent"), request)))
         }),
         6 => ("agent release", {
-            let holding = Holding { username: Some(username(connection, associate)), license_type: Some(license_type) };
+            let holding =
+                Holding { username: Some(username(connection, associate).into()), license_type: Some(license_type) };
             said(wait(licenses.store.release(call("admin"), holding)))
         }),
         7..9 => ("activate", activate(licenses, connection, name)),

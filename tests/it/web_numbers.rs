@@ -59,7 +59,7 @@ const ZONES: [(Option<&str>, Option<&str>); 10] = [
 /// What CONTOSO comes to first, each after the one before, and what is seen then: random ones alone could be too alike for
 /// the test to fail. Associate 101 is asked about.
 const FIRST: [(&str, &[&str]); 8] = [
-    ("UPDATE entity SET next_check_at = '2027-10-31T00:30:00Z' WHERE id = 42", &["Ok", "a local time"]),
+    ("UPDATE entity SET next_check_at = '2027-10-31T00:30:00Z' WHERE id = 42", &["Ok", "a local time", "can be assigned"]),
     (
         "INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (21, 42, 'SqlBackup', 2), (22, 42, 'SqlBackup', 2);
          UPDATE seat SET account_id = 101 WHERE pool_id = 2 AND seat_no = 1;
@@ -81,6 +81,9 @@ const FIRST: [(&str, &[&str]); 8] = [
     ),
 ];
 
+/// Those who call: their entity, and whether their role may assign.
+const USERS: [(&str, i32, bool); 3] = [("agent", 1, true), ("contoso", 42, true), ("reader", 1, false)];
+
 /// `SEATKEEPER_SNAPSHOTS=1000` for a long run; `SEATKEEPER_SEED` to see one again.
 #[test]
 fn all_surfaces_tell_the_same_and_the_numbers_are_those_of_the_rows() {
@@ -91,15 +94,16 @@ fn all_surfaces_tell_the_same_and_the_numbers_are_those_of_the_rows() {
         "INSERT INTO entity (id, parent_id, name, owner_name) VALUES (420, 42, 'Contoso West', 'WEST');
          INSERT INTO account (id, username, entity_id) VALUES (104, 'wes', 420), (105, 'zoe', 42);",
     );
-    let tickets = ["reader", "contoso"].map(|user| server.netserver_sign_in(user));
+    let tickets = USERS.map(|(user, ..)| server.netserver_sign_in(user));
     let rows = connection(&server.database());
     let mut connection = server.connect();
     let mut look = |random: &mut Random, name: &str, user: usize, zone: usize, associate: i32, script: &str| {
         let (zone, rules) = ZONES[zone];
-        let context = format!("{name} as told to user {user} in zone {zone:?}, associate {associate}, after: {script}");
+        let (who, root, may_assign) = USERS[user];
+        let context = format!("{name} as told to {who} in zone {zone:?}, associate {associate}, after: {script}");
         let caller = Caller { ticket: &tickets[user], zone };
         let mut asked = Asked { connection: &mut connection, caller, associate, context };
-        let rows = Rows { connection: &rows, root: [1, 42][user], rules };
+        let rows = Rows { connection: &rows, root, may_assign, rules };
         compare(&mut asked, name, &rows, random)
     };
     for (script, expected) in FIRST {
@@ -111,7 +115,7 @@ fn all_surfaces_tell_the_same_and_the_numbers_are_those_of_the_rows() {
         let at = random.below(3) as usize;
         let (entity, name) = (ENTITIES[at], if random.below(16) == 0 { "NOBODY" } else { NAMES[at] });
         let script = change(&rows, &mut random, entity);
-        let (user, zone) = (random.below(2) as usize, random.below(ZONES.len() as u64) as usize);
+        let (user, zone) = (random.below(3) as usize, random.below(ZONES.len() as u64) as usize);
         let associate = *pick(&mut random, &ASSOCIATES);
         look(&mut random, name, user, zone, associate, &script);
     }
@@ -128,6 +132,11 @@ fn pick<'a, T>(random: &mut Random, from: &'a [T]) -> &'a T {
 fn change(rows: &Connection, random: &mut Random, entity: i32) -> String {
     let mut script: Vec<String> = (0..random.between(4, 12)).map(|_| of_pools(random, entity)).collect();
     script.extend([of_entity(random, entity), of_entity(random, entity)]);
+    script.push(format!(
+        "UPDATE account SET active = {} WHERE id = {}",
+        random.below(3).min(1),
+        pick(random, &ASSOCIATES)
+    ));
     script.push(format!("DELETE FROM license_offer WHERE entity_id = {entity}"));
     if random.below(4) > 0 {
         script.push(offer(random, entity));
@@ -369,13 +378,16 @@ struct Rows<'a> {
     connection: &'a Connection,
     /// The caller's entity.
     root: i32,
+    /// Whether the caller's role may assign.
+    may_assign: bool,
     /// The rules of the caller's zone; `None`: the base zone.
     rules: Option<&'a str>,
 }
 
 /// One owner.
 struct Facts {
-    active: bool,
+    /// Whether the associate would get a seat now.
+    can_assign: [bool; 3],
     shop_url: String,
     current: Terms,
     new: Terms,
@@ -447,7 +459,17 @@ impl Rows<'_> {
         let text = |query: String| self.value::<Option<String>>(&query).unwrap_or_default();
         let in_order = |a: &str, b: &str| format!("coalesce({} <= {}, 1)", date_of_offer(a), date_of_offer(b));
         Some(Facts {
-            active: self.value(&of_entity("active")),
+            can_assign: [0, 1, 2].map(|m| {
+                let license_type = LicenseType::ALL[m].name();
+                self.may_assign
+                    && is_known
+                    && self.value(&format!("{} AND (SELECT active FROM account WHERE id = {associate})", of_entity("active")))
+                    && self.value(&format!("EXISTS (SELECT 1 {} AND account_id IS NULL)", of_type(m)))
+                    && !self.value::<bool>(&format!(
+                        "EXISTS (SELECT 1 FROM seat JOIN license_pool ON id = pool_id WHERE account_id = {associate}
+                                    AND seat.license_type = '{license_type}' AND (expires_at IS NULL OR expires_at > {NOW}))"
+                    ))
+            }),
             shop_url: text(of_entity("shop_url")),
             current: Terms {
                 company_name: text(of_entity("name")),
@@ -537,10 +559,9 @@ impl Facts {
         let is_this = |(_, name): &(_, &str)| name.eq_ignore_ascii_case(&member("Name"));
         let module = MODULES.iter().position(is_this).expect("a module");
         let [in_use, free, .., total] = self.numbers(module, false);
-        let held = self.held[module];
         let (assigned, can_assign) = match of_site {
             true => (total > 0, false),
-            false => (held, self.active && !held && free > 0),
+            false => (self.held[module], self.can_assign[module]),
         };
         let told = ["InUse", "Free", "Total", "Assigned", "CanAssign", "Tooltip"].map(member);
         let counted = [in_use, free, total].map(|n| n.to_string());
@@ -563,6 +584,7 @@ impl Facts {
             ("fewer offered", numbers.iter().any(|[_, _, added, ..]| *added < 0)),
             ("offered below use", numbers.iter().any(|[.., new_free, _]| *new_free < 0)),
             ("held", self.held.contains(&true)),
+            ("can be assigned", self.can_assign.contains(&true)),
         ];
         all.into_iter().filter(|(_, is_so)| *is_so).map(|(what, _)| what).collect()
     }

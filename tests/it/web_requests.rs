@@ -654,7 +654,7 @@ fn paths() {
         ("/api/v1/License/%2543ONTOSO", 404),
         ("/api/v1/License/CONTOSO%2FShopUrl", 404),
         ("/api/v1/License/CONTOSO%00", 404),
-        ("/api/v1/License/%FF%FE", 404),
+        ("/api/v1/License/%FF%FE", 400),
         ("/api/v1/License/%zz", 404),
         ("/api/v1/License/a+b", 404),
         ("/api/v1/License/Wuckert,%20Cassin%20and%20Goyette", 404),

@@ -58,7 +58,7 @@ async fn take_seats(store: Arc<SqliteStore>, credential: Credential, next: Arc<A
         let call =
             Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::Credential(credential.clone()) };
         let request = AssignRequest {
-            username: Some(format!("limit-{:012}", next.fetch_add(1, Ordering::Relaxed))),
+            username: Some(format!("limit-{:012}", next.fetch_add(1, Ordering::Relaxed)).into()),
             provider_entity_id: Some(42),
             license_type: Some(LicenseType::SqlBackup),
         };

@@ -34,6 +34,7 @@ macro_rules! operation {
         };
         Operation::new($documentation, &ComplexType { name: $name, fields: &[$($argument),*] }, &OUTPUT, |call| {
             Box::pin(async {
+                call.require_decoded().await?;
                 let Response { value, refused } = $run(call).await?.into();
                 Ok(Done { answer: Record::new(&OUTPUT).with_some("Response", value), refused })
             })
@@ -454,7 +455,7 @@ fn link(owner: &Owner, license_type: LicenseType) -> Record {
         .with("Unrestricted", Value::Boolean(false))
         .with("Total", int(numbers.total))
         .with("Tooltip", string(tooltip(owner, license_type)))
-        .with("CanAssign", Value::Boolean(owner.active && !held && numbers.free > 0))
+        .with("CanAssign", Value::Boolean(owner.can_assign[license_type.index()]))
         .with("Free", int(numbers.free))
         .with("InUse", int(numbers.in_use))
         .with("IsHidden", Value::Boolean(false))

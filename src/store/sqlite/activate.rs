@@ -43,8 +43,8 @@ fn try_activate(connection: &Connection, call: &Call, activation: &Activation, d
 /// The owner that is named, if what is presented is what its issuer grants.
 fn accepted(connection: &Connection, presented: &Presented, caller: &Caller, now: Timestamp) -> Result<Owner, Stop> {
     let name = filled("OwnerName", presented.owner_name.as_deref().unwrap_or_default())?;
-    let entity_id = owner::find(connection, name, caller.entity_id)?;
-    let owner = owner::get(connection, entity_id, &[], now)?;
+    let (entity_id, _) = owner::find(connection, name, caller.entity_id)?;
+    let owner = owner::get(connection, entity_id, None, now)?;
     owner.accept(presented, now)?;
     Ok(owner)
 }
@@ -70,7 +70,7 @@ fn offered_to(
         }
         .into());
     }
-    let owners = owner::read_all(connection, &ids, &[], now)?;
+    let owners = owner::read_all(connection, &ids, None, now)?;
     match owners.iter().find_map(|owner| owner.obstacle(now)) {
         Some(reason) => Err(Refusal::License { reason }.into()),
         None => Ok(owners),
@@ -94,8 +94,8 @@ fn offered_ids(
 /// Every offer is looked at: there are as many as wait to be activated.
 pub(super) const OFFERED: &str = "
     SELECT entity.id FROM license_offer CROSS JOIN entity ON entity.id = license_offer.entity_id
-     WHERE trim(coalesce(company_name, name)) = ?1
-       AND trim(coalesce(license_offer.serial_nr, entity.serial_nr)) = ?2
+     WHERE trim(coalesce(company_name, name), (SELECT characters FROM blank)) = ?1
+       AND trim(coalesce(license_offer.serial_nr, entity.serial_nr), (SELECT characters FROM blank)) = ?2
        AND owner_name IS NOT NULL LIMIT ?3";
 
 /// From the caller's entity down; UNION ends even in a circle.
@@ -106,8 +106,8 @@ pub(super) const OFFERED_BELOW: &str = "
       FROM below
      CROSS JOIN license_offer ON license_offer.entity_id = below.id
      CROSS JOIN entity ON entity.id = below.id
-     WHERE trim(coalesce(company_name, name)) = ?1
-       AND trim(coalesce(license_offer.serial_nr, entity.serial_nr)) = ?2
+     WHERE trim(coalesce(company_name, name), (SELECT characters FROM blank)) = ?1
+       AND trim(coalesce(license_offer.serial_nr, entity.serial_nr), (SELECT characters FROM blank)) = ?2
        AND owner_name IS NOT NULL LIMIT ?3";
 
 /// What is left of a field without the blanks around it: something.
@@ -183,7 +183,7 @@ pub(super) fn remove(connection: &Connection, call: &Call, owner_name: &str) -> 
 
 fn try_remove(connection: &Connection, call: &Call, owner_name: &str) -> Result<(), Stop> {
     let caller = caller_of_role(connection, call, Role::Admin)?;
-    let entity_id = owner::find(connection, owner_name, caller.entity_id)?;
+    let (entity_id, _) = owner::find(connection, owner_name, caller.entity_id)?;
     let in_use: i64 = connection.prepare_cached(SEATS_IN_USE)?.query_row([entity_id], |row| row.get(0))?;
     if in_use > 0 {
         let name = owner_name.trim().to_ascii_uppercase();

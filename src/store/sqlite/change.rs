@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::facts::{Caller, account, caller, held, pools, provider};
+use super::facts::{Caller, account, caller, held, pools, provider, seat_held};
 use crate::seats::{
     self, AssignRequest, Assignment, Facts, Holding, HoldingFacts, Refusal, Role, SeatId, Transfer, TransferFacts,
+    UserName,
 };
 use crate::store::Call;
 
@@ -22,7 +23,7 @@ pub(super) fn assign(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let last_call = last_call(call, caller.as_ref());
-    take(connection, &assignment, request.username.as_deref(), request.provider_entity_id, &last_call)?;
+    take(connection, &assignment, request.username.as_ref(), request.provider_entity_id, &last_call)?;
     Ok(Ok(assignment.seat))
 }
 
@@ -69,20 +70,7 @@ pub(super) fn transfer(
     enroll: bool,
 ) -> rusqlite::Result<Result<SeatId, Refusal>> {
     let caller = caller(connection, call)?;
-    let mut facts = TransferFacts::default();
-    let mut pool_entity_id = None;
-    if let Some(caller) = &caller {
-        facts.caller = Some(caller.role);
-        facts.from = account(connection, transfer.from.as_deref(), caller.entity_id)?;
-        facts.to = account(connection, transfer.to.as_deref(), caller.entity_id)?;
-        facts.to_held = held(connection, facts.to, transfer.license_type)?;
-        if let Some(held) = held(connection, facts.from, transfer.license_type)? {
-            let entity_id = entity_of_pool(connection, held.seat.pool_id)?;
-            let provider = provider(connection, entity_id, caller.entity_id)?;
-            facts.held = provider.map(|provider| (held, entity_id, provider));
-            pool_entity_id = Some(entity_id);
-        }
-    }
+    let facts = transfer_facts(connection, caller.as_ref(), transfer)?;
     let assignment = match seats::transfer(transfer, &facts, enroll, call.now) {
         Ok(assignment) => assignment,
         Err(refusal) => return Ok(Err(refusal)),
@@ -90,14 +78,32 @@ pub(super) fn transfer(
     let last_call = last_call(call, caller.as_ref());
     // The same row changes twice, and the mark must change with it each time.
     set_holder(connection, assignment.seat, None, &last_call.replacen(' ', "+", 1))?;
-    take(connection, &assignment, transfer.to.as_deref(), pool_entity_id, &last_call)?;
+    let entity_id = facts.held.map(|(held, _)| held.entity_id);
+    take(connection, &assignment, transfer.to.as_ref(), entity_id, &last_call)?;
     Ok(Ok(assignment.seat))
 }
 
-pub(super) fn entity_of_pool(connection: &Connection, pool_id: i64) -> rusqlite::Result<i32> {
-    connection
-        .prepare_cached("SELECT entity_id FROM license_pool WHERE id = ?1")?
-        .query_row([pool_id], |row| row.get(0))
+fn transfer_facts(
+    connection: &Connection,
+    caller: Option<&Caller>,
+    transfer: &Transfer,
+) -> rusqlite::Result<TransferFacts> {
+    let mut facts = TransferFacts::default();
+    let Some(caller) = caller else { return Ok(facts) };
+    facts.caller = Some(caller.role);
+    facts.from = account(connection, transfer.from.as_ref(), caller.entity_id)?;
+    let (Some(from), Some(license_type)) = (facts.from.filter(|from| from.in_subtree), transfer.license_type) else {
+        return Ok(facts);
+    };
+    let Some(found) = held(connection, from, license_type, caller.entity_id, None)? else { return Ok(facts) };
+    let provider = provider(connection, found.entity_id, caller.entity_id)?;
+    facts.held = provider.map(|provider| (found, provider));
+    facts.to = account(connection, transfer.to.as_ref(), caller.entity_id)?;
+    if let Some(to) = facts.to.filter(|to| to.is_usable()) {
+        let known = provider.map(|provider| (found.entity_id, provider));
+        facts.to_held = held(connection, to, license_type, caller.entity_id, known)?;
+    }
+    Ok(facts)
 }
 
 pub(super) fn holding_facts(
@@ -109,17 +115,20 @@ pub(super) fn holding_facts(
     let mut facts = HoldingFacts::default();
     if let Some(caller) = &caller {
         facts.caller = Some(caller.role);
-        facts.account = account(connection, holding.username.as_deref(), caller.entity_id)?;
-        facts.held = held(connection, facts.account, holding.license_type)?;
+        facts.account = account(connection, holding.username.as_ref(), caller.entity_id)?;
+        let theirs = facts.account.filter(|account| account.in_subtree);
+        if let (Some(account), Some(license_type)) = (theirs, holding.license_type) {
+            facts.held = seat_held(connection, account, license_type)?;
+        }
     }
     Ok((caller, facts))
 }
 
 /// Writes what was decided: gives up the old seat, enrolls the user if need be, takes the new seat.
-fn take(
+pub(super) fn take(
     connection: &Connection,
     assignment: &Assignment,
-    username: Option<&str>,
+    username: Option<&UserName>,
     provider_entity_id: Option<i32>,
     last_call: &str,
 ) -> rusqlite::Result<()> {
@@ -131,7 +140,7 @@ fn take(
         None => {
             connection
                 .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
-                .execute(params![username, provider_entity_id])?;
+                .execute(params![username.map(UserName::as_str), provider_entity_id])?;
             connection.last_insert_rowid()
         }
     };
@@ -169,13 +178,19 @@ fn facts(
     let Some(caller) = caller else { return Ok(facts) };
     facts.caller = Some(caller.role);
 
-    facts.account = account(connection, request.username.as_deref(), caller.entity_id)?;
-    facts.held = held(connection, facts.account, request.license_type)?;
-    if let Some(id) = request.provider_entity_id {
-        facts.provider = provider(connection, id, caller.entity_id)?;
-        if let Some(license_type) = request.license_type {
-            facts.pools = pools(connection, id, license_type, now)?;
+    // Where the rules end is where the reading ends.
+    let Some(entity_id) = request.provider_entity_id else { return Ok(facts) };
+    facts.provider = provider(connection, entity_id, caller.entity_id)?;
+    let Some(usable) = facts.provider.filter(|provider| provider.is_usable()) else { return Ok(facts) };
+    facts.account = account(connection, request.username.as_ref(), caller.entity_id)?;
+    let Some(license_type) = request.license_type else { return Ok(facts) };
+    match facts.account {
+        Some(account) if !account.is_usable() => return Ok(facts),
+        Some(account) => {
+            facts.held = held(connection, account, license_type, caller.entity_id, Some((entity_id, usable)))?;
         }
+        None => {}
     }
+    facts.pools = pools(connection, entity_id, license_type, now)?;
     Ok(facts)
 }

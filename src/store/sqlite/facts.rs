@@ -4,7 +4,7 @@ use ctutils::CtEq as _;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::seats::{Account, Held, LicenseType, Pool, Provider, Role, SeatId};
+use crate::seats::{Account, Held, LicenseType, Pool, Provider, Role, SeatId, UserName};
 use crate::store::{Actor, Call, Credential, TicketProof};
 
 /// What the audit calls somebody at the command line.
@@ -55,7 +55,7 @@ pub(super) const TICKET: &str = "
      WHERE id = ?1 AND expires_at > ?2 AND active = 1";
 
 fn to_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
-    Ok(Caller { name: row.get(0)?, role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
+    Ok(Caller { name: text(row, 0)?.unwrap_or_default(), role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
 }
 
 pub(super) fn provider(
@@ -79,13 +79,13 @@ pub(super) fn provider(
 /// `root`: the caller's entity, under which the account must be to be theirs.
 pub(super) fn account(
     connection: &Connection,
-    username: Option<&str>,
+    username: Option<&UserName>,
     root: Option<i64>,
 ) -> rusqlite::Result<Option<Account>> {
     let Some(username) = username else { return Ok(None) };
     let row = connection
         .prepare_cached("SELECT id, active, entity_id FROM account WHERE username = ?1")?
-        .query_row([username], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))
+        .query_row([username.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))
         .optional()?;
     let Some((id, active, entity_id)) = row else { return Ok(None) };
     let in_subtree = provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree);
@@ -93,24 +93,54 @@ pub(super) fn account(
 }
 
 /// The seat of this type that an account holds.
+pub(super) fn seat_held(
+    connection: &Connection,
+    account: Account,
+    license_type: LicenseType,
+) -> rusqlite::Result<Option<SeatId>> {
+    let key = params![account.id, license_type.name()];
+    connection.prepare_cached(SEAT_HELD)?.query_row(key, |row| to_seat(row, 0)).optional()
+}
+
+pub(super) const SEAT_HELD: &str = "
+    SELECT pool_id, seat_no FROM seat INDEXED BY seat_by_holder WHERE account_id = ?1 AND license_type = ?2";
+
+/// The same with what there is to know of its pool. `known`: an entity that was looked up already.
 pub(super) fn held(
     connection: &Connection,
-    account: Option<Account>,
-    license_type: Option<LicenseType>,
+    account: Account,
+    license_type: LicenseType,
+    root: Option<i64>,
+    known: Option<(i32, Provider)>,
 ) -> rusqlite::Result<Option<Held>> {
-    let (Some(account), Some(license_type)) = (account, license_type) else { return Ok(None) };
-    connection
-        .prepare_cached(HELD)?
-        .query_row(params![account.id, license_type.name()], |row| {
-            Ok(Held { seat: SeatId { pool_id: row.get(0)?, seat_no: row.get(1)? }, expires_at: time(row, 2)? })
-        })
-        .optional()
+    let key = params![account.id, license_type.name()];
+    let held = connection.prepare_cached(HELD)?.query_row(key, |row| to_held(row, 0)).optional()?;
+    let Some(mut held) = held else { return Ok(None) };
+    held.in_subtree = match known {
+        Some((id, provider)) if id == held.entity_id => provider.in_subtree,
+        _ => provider(connection, held.entity_id, root)?.is_some_and(|provider| provider.in_subtree),
+    };
+    Ok(Some(held))
 }
 
 pub(super) const HELD: &str = "
-    SELECT seat.pool_id, seat.seat_no, license_pool.expires_at
+    SELECT seat.pool_id, seat.seat_no, license_pool.expires_at, license_pool.entity_id
       FROM seat INDEXED BY seat_by_holder CROSS JOIN license_pool ON license_pool.id = seat.pool_id
      WHERE seat.account_id = ?1 AND seat.license_type = ?2";
+
+/// From four columns, as [`HELD`] has them; that its owner is among the caller's entities remains to be seen.
+pub(super) fn to_held(row: &Row<'_>, first: usize) -> rusqlite::Result<Held> {
+    Ok(Held {
+        seat: to_seat(row, first)?,
+        expires_at: time(row, first + 2)?,
+        entity_id: row.get(first + 3)?,
+        in_subtree: false,
+    })
+}
+
+fn to_seat(row: &Row<'_>, first: usize) -> rusqlite::Result<SeatId> {
+    Ok(SeatId { pool_id: row.get(first)?, seat_no: row.get(first + 1)? })
+}
 
 /// The pools that have not expired, each with a free seat; if there is none, the one that expired last.
 pub(super) fn pools(
@@ -159,6 +189,13 @@ pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Times
         Some(text) if text >= "9999-12-30T22:00:00Z" => Ok(Some(Timestamp::MAX)),
         Some(_) => parse(row, index).map(Some),
     }
+}
+
+/// A text that an administrator typed. One from before the schema's rules for text may not be UTF-8, and must not keep the
+/// others of a list from being read.
+pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    let bytes = row.get_ref(index)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// A time as the store writes it, in whole seconds. No comparison suffers: all that is stored begins and ends with them.

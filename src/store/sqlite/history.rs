@@ -29,8 +29,8 @@ pub(super) fn history(
 
 fn try_history(connection: &Connection, call: &Call, request: &HistoryRequest) -> Result<Option<ModuleHistory>, Stop> {
     let caller = caller_of_role(connection, call, Role::Reader)?;
-    let Some(entity_id) = owner::named(connection, &request.owner_name, caller.entity_id)? else { return Ok(None) };
-    let owner = owner::get(connection, entity_id, &[], call.now)?;
+    let Some((entity_id, _)) = owner::named(connection, &request.owner_name, caller.entity_id)? else { return Ok(None) };
+    let owner = owner::get(connection, entity_id, None, call.now)?;
     let mut pools = pools_of(connection, entity_id)?;
     pools.retain(|pool| pool.license_type == request.license_type);
 

@@ -6,17 +6,22 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::mpsc;
 
 use super::change::holding_facts;
-use super::facts::{caller, parse, provider, time};
+use super::facts::{caller, parse, provider, text, time};
 use crate::seats::{self, Holding, Provider, Refusal, Role};
 use crate::store::{Call, Credential, Details, Holder, HoldersRequest, PoolUse, StoreError};
 
+/// A name that holds U+FFFD is nobody's, even if such a row is left from before the schema's rules for text: the bytes that
+/// were sent may have been another name.
 pub(super) fn credential(connection: &Connection, user_name: &str) -> rusqlite::Result<Option<Credential>> {
+    if seats::is_undecoded(user_name) {
+        return Ok(None);
+    }
     connection
         .prepare_cached("SELECT user_name, password_hash FROM credential WHERE user_name = ?1 AND active = 1")?
         .query_row([user_name], |row| {
             Ok(Credential {
-                user_name: row.get::<_, String>(0)?.into(),
-                password_hash: row.get::<_, String>(1)?.into(),
+                user_name: text(row, 0)?.unwrap_or_default().into(),
+                password_hash: text(row, 1)?.unwrap_or_default().into(),
             })
         })
         .optional()
@@ -38,7 +43,7 @@ pub(super) fn details(
                FROM seat JOIN license_pool ON license_pool.id = pool_id WHERE pool_id = ?1 AND seat_no = ?2",
         )?
         .query_row(params![seat.pool_id, seat.seat_no], |row| {
-            Ok(Details { product_key: row.get(0)?, license_data: row.get(1)? })
+            Ok(Details { product_key: text(row, 0)?, license_data: row.get(1)? })
         })
         .map(Ok)
 }
@@ -107,7 +112,7 @@ pub(super) fn holders(
         while page.len() < PAGE
             && let Some(row) = rows.next()?
         {
-            page.push(Holder { username: row.get(0)?, license_type: parse(row, 1)? });
+            page.push(Holder { username: text(row, 0)?.unwrap_or_default(), license_type: parse(row, 1)? });
         }
         let is_last = page.len() < PAGE;
         if !page.is_empty() && pages.blocking_send(page).is_err() {

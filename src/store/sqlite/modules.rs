@@ -3,12 +3,13 @@
 
 use rusqlite::Connection;
 
-use super::change::{self, last_call, set_holder};
-use super::facts::{Caller, held};
-use super::owner::{self, Associate};
+use super::assignee::Assignee;
+use super::change::{last_call, set_holder, take};
+use super::facts::{Caller, pools};
+use super::owner;
 use super::stop::{Stop, caller_of_role, settle};
 use crate::license::Owner;
-use crate::seats::{Account, AssignRequest, LicenseType, Refusal, Role, SeatId};
+use crate::seats::{LicenseType, Provider, Refusal, Role};
 use crate::store::{Call, ModulesRequest};
 
 /// All or nothing: the savepoint takes back what the types before the refused one got.
@@ -32,7 +33,7 @@ fn try_assign(connection: &Connection, call: &Call, request: &ModulesRequest) ->
     for license_type in types(request) {
         parties.assign(connection, call, license_type)?;
     }
-    parties.owner(connection, call)
+    parties.owner(connection, call, request.associate_id)
 }
 
 pub(super) fn release(
@@ -47,11 +48,11 @@ fn try_release(connection: &Connection, call: &Call, request: &ModulesRequest) -
     let parties = Parties::find(connection, call, request, Role::Admin)?;
     let last_call = last_call(call, Some(&parties.caller));
     for license_type in types(request) {
-        if let Some(seat) = parties.seat(connection, license_type)? {
-            set_holder(connection, seat, None, &last_call)?;
+        if let Some(held) = parties.associate.held_of(license_type, parties.entity_id) {
+            set_holder(connection, held.seat, None, &last_call)?;
         }
     }
-    parties.owner(connection, call)
+    parties.owner(connection, call, request.associate_id)
 }
 
 /// Each type once, in the order of the request, however long a list somebody sends.
@@ -60,51 +61,41 @@ fn types(request: &ModulesRequest) -> impl Iterator<Item = LicenseType> {
     types.iter().enumerate().filter(|(at, license_type)| !types[..*at].contains(license_type)).map(|(_, t)| *t)
 }
 
-/// Who calls, for whom, and whose seats it is about.
+/// The caller, the associate, and the owner whose seats are asked for.
 struct Parties {
     caller: Caller,
-    associate: Associate,
+    associate: Assignee,
     entity_id: i32,
+    provider: Provider,
 }
 
 impl Parties {
     fn find(connection: &Connection, call: &Call, request: &ModulesRequest, least: Role) -> Result<Parties, Stop> {
         let caller = caller_of_role(connection, call, least)?;
-        let associate = owner::associate(connection, request.associate_id, caller.entity_id)?
+        let associate = Assignee::find(connection, request.associate_id, &caller)?
             .ok_or(Refusal::AssociateUnknown { id: request.associate_id })?;
-        let entity_id = owner::find(connection, &request.owner_name, caller.entity_id)?;
-        Ok(Parties { caller, associate, entity_id })
+        let (entity_id, provider) = owner::find(connection, &request.owner_name, caller.entity_id)?;
+        Ok(Parties { caller, associate, entity_id, provider })
     }
 
     /// Takes a seat as any call does. Where the associate holds one of this owner's already, nothing is to be done.
     fn assign(&self, connection: &Connection, call: &Call, license_type: LicenseType) -> Result<(), Stop> {
-        let request = AssignRequest {
-            username: Some(self.associate.username.clone()),
-            provider_entity_id: Some(self.entity_id),
-            license_type: Some(license_type),
-        };
-        match change::assign(connection, call, &request, false)? {
-            Err(Refusal::AlreadyAssigned { held, .. }) if self.owns(connection, held.seat)? => Ok(()),
-            outcome => Ok(outcome.map(drop)?),
+        let pools = pools(connection, self.entity_id, license_type, call.now)?;
+        match self.associate.assign(license_type, self.entity_id, self.provider, pools, call.now) {
+            Ok(assignment) => {
+                let last_call = last_call(call, Some(&self.caller));
+                Ok(take(connection, &assignment, None, None, &last_call)?)
+            }
+            Err(Refusal::AlreadyAssigned { .. }) if self.associate.held_of(license_type, self.entity_id).is_some() => {
+                Ok(())
+            }
+            Err(refusal) => Err(refusal.into()),
         }
-    }
-
-    /// The associate's seat of this type, if it is one of this owner's; its pool may have expired.
-    fn seat(&self, connection: &Connection, license_type: LicenseType) -> rusqlite::Result<Option<SeatId>> {
-        let account = Account { id: self.associate.id, active: true, in_subtree: true };
-        match held(connection, Some(account), Some(license_type))? {
-            Some(held) if self.owns(connection, held.seat)? => Ok(Some(held.seat)),
-            _ => Ok(None),
-        }
-    }
-
-    fn owns(&self, connection: &Connection, seat: SeatId) -> rusqlite::Result<bool> {
-        Ok(change::entity_of_pool(connection, seat.pool_id)? == self.entity_id)
     }
 
     /// The owner as it is now, with what the associate holds.
-    fn owner(&self, connection: &Connection, call: &Call) -> Result<Owner, Stop> {
-        let held = owner::pools_held(connection, self.associate.id)?;
-        owner::get(connection, self.entity_id, &held, call.now)
+    fn owner(&self, connection: &Connection, call: &Call, associate_id: i32) -> Result<Owner, Stop> {
+        let associate = Assignee::find(connection, associate_id, &self.caller)?;
+        owner::get(connection, self.entity_id, associate.as_ref(), call.now)
     }
 }

@@ -5,10 +5,11 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::facts::{parse, provider, time, to_text};
+use super::assignee::Assignee;
+use super::facts::{parse, provider, text, time, to_text};
 use super::stop::{Stop, caller_of_role, settle};
 use crate::license::{Dates, OpenPool, Owner, PerType, Terms};
-use crate::seats::{LicenseType, Refusal, Role};
+use crate::seats::{LicenseType, Pool, Provider, Refusal, Role};
 use crate::store::{Call, OWNERS_MAX, Owners, OwnersRequest};
 
 pub(super) fn owners(
@@ -20,29 +21,26 @@ pub(super) fn owners(
 }
 
 fn try_owners(connection: &Connection, call: &Call, request: &OwnersRequest) -> Result<Vec<Owner>, Stop> {
-    let root = caller_of_role(connection, call, Role::Reader)?.entity_id;
+    let caller = caller_of_role(connection, call, Role::Reader)?;
+    let root = caller.entity_id;
     let associate = match request.associate_id {
-        Some(id) => associate(connection, id, root)?,
+        Some(id) => Assignee::find(connection, id, &caller)?,
         None => None,
     };
     let ids = match (&request.owners, &associate) {
         (Owners::All, _) => all(connection, root)?,
-        (Owners::Named(name), _) => named(connection, name, root)?.into_iter().collect(),
-        (Owners::OfAssociate, Some(associate)) => of_associate(connection, associate.id, root)?,
+        (Owners::Named(name), _) => named(connection, name, root)?.into_iter().map(|(id, _)| id).collect(),
+        (Owners::OfAssociate, Some(associate)) => of_associate(connection, associate, root)?,
         (Owners::OfAssociate, None) => Vec::new(),
     };
-    let held = match associate {
-        Some(associate) => pools_held(connection, associate.id)?,
-        None => Vec::new(),
-    };
-    read_all(connection, &ids, &held, call.now)
+    read_all(connection, &ids, associate.as_ref(), call.now)
 }
 
 /// The owners with these ids, by name.
 pub(super) fn read_all(
     connection: &Connection,
     ids: &[i32],
-    pools_held: &[i64],
+    associate: Option<&Assignee>,
     now: Timestamp,
 ) -> Result<Vec<Owner>, Stop> {
     if ids.len() > OWNERS_MAX {
@@ -50,28 +48,27 @@ pub(super) fn read_all(
     }
     let mut owners = Vec::with_capacity(ids.len());
     for id in ids {
-        owners.extend(read(connection, *id, pools_held, now)?);
+        owners.extend(read(connection, *id, associate, now)?);
     }
     owners.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(owners)
 }
 
 /// The entity of this owner, in any case; `None` if there is none in the caller's subtree.
-pub(super) fn named(connection: &Connection, name: &str, root: Option<i64>) -> rusqlite::Result<Option<i32>> {
+pub(super) fn named(connection: &Connection, name: &str, root: Option<i64>) -> rusqlite::Result<Option<(i32, Provider)>> {
     let id = connection
         .prepare_cached(NAMED)?
         .query_row([name.trim().to_ascii_uppercase()], |row| row.get::<_, i32>(0))
         .optional()?;
-    match id {
-        Some(id) if is_below(connection, id, root)? => Ok(Some(id)),
-        _ => Ok(None),
-    }
+    let Some(id) = id else { return Ok(None) };
+    let provider = provider(connection, id, root)?.filter(|provider| provider.in_subtree);
+    Ok(provider.map(|provider| (id, provider)))
 }
 
 pub(super) const NAMED: &str = "SELECT id FROM entity WHERE owner_name = ?1";
 
 /// The entity of this owner, for a caller who must know it.
-pub(super) fn find(connection: &Connection, name: &str, root: Option<i64>) -> Result<i32, Stop> {
+pub(super) fn find(connection: &Connection, name: &str, root: Option<i64>) -> Result<(i32, Provider), Stop> {
     let unknown = || Refusal::OwnerUnknown { owner_name: name.to_owned() };
     Ok(named(connection, name, root)?.ok_or_else(unknown)?)
 }
@@ -99,16 +96,14 @@ pub(super) const ALL_BELOW: &str = "
 
 /// The owners that an account belongs to, up to the caller's entity, and those whose seats it holds, as far as the caller
 /// may know them.
-fn of_associate(connection: &Connection, account_id: i64, root: Option<i64>) -> rusqlite::Result<Vec<i32>> {
+fn of_associate(connection: &Connection, associate: &Assignee, root: Option<i64>) -> rusqlite::Result<Vec<i32>> {
     let mut ids: Vec<i32> = connection
         .prepare_cached(ABOVE)?
-        .query_map(params![account_id, root, IDS_MAX], |row| row.get(0))?
+        .query_map(params![associate.account.id, root, IDS_MAX], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut statement = connection.prepare_cached(ENTITIES_HELD)?;
-    for id in statement.query_map([account_id], |row| row.get::<_, i32>(0))? {
-        let id = id?;
-        if !ids.contains(&id) && is_below(connection, id, root)? {
-            ids.push(id);
+    for held in associate.held.iter().flatten() {
+        if held.in_subtree && !ids.contains(&held.entity_id) {
+            ids.push(held.entity_id);
         }
     }
     Ok(ids)
@@ -121,57 +116,28 @@ pub(super) const ABOVE: &str = "
         UNION SELECT entity.parent_id FROM above CROSS JOIN entity ON entity.id = above.id WHERE above.id IS NOT ?2)
     SELECT entity.id FROM above CROSS JOIN entity ON entity.id = above.id WHERE owner_name IS NOT NULL LIMIT ?3";
 
-pub(super) const ENTITIES_HELD: &str = "
-    SELECT entity_id FROM seat INDEXED BY seat_by_holder CROSS JOIN license_pool ON license_pool.id = pool_id
-     WHERE account_id = ?1";
-
-fn is_below(connection: &Connection, entity_id: i32, root: Option<i64>) -> rusqlite::Result<bool> {
-    Ok(provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree))
-}
-
-/// An account that license tools may be told of.
-pub(super) struct Associate {
-    pub(super) id: i64,
-    pub(super) username: String,
-}
-
-/// `None` if there is no such account, or the caller may not know it.
-pub(super) fn associate(connection: &Connection, id: i32, root: Option<i64>) -> rusqlite::Result<Option<Associate>> {
-    let row = connection
-        .prepare_cached("SELECT id, username, entity_id FROM account WHERE id = ?1")?
-        .query_row([id], |row| Ok((Associate { id: row.get(0)?, username: row.get(1)? }, row.get::<_, i32>(2)?)))
-        .optional()?;
-    match row {
-        Some((associate, entity_id)) if is_below(connection, entity_id, root)? => Ok(Some(associate)),
-        _ => Ok(None),
-    }
-}
-
-/// The pools of the seats an account holds: one of each type at most.
-pub(super) fn pools_held(connection: &Connection, account_id: i64) -> rusqlite::Result<Vec<i64>> {
-    connection.prepare_cached(POOLS_HELD)?.query_map([account_id], |row| row.get(0))?.collect()
-}
-
-pub(super) const POOLS_HELD: &str = "SELECT pool_id FROM seat INDEXED BY seat_by_holder WHERE account_id = ?1";
-
-/// One owner; `None` if the entity has no owner's name. `pools_held`: those of the associate that [`Owner::held`] is of.
+/// One owner; `None` if the entity has no owner's name. The caller must be one that may know it. `associate`: whom
+/// [`Owner::held`] and [`Owner::can_assign`] are about.
 pub(super) fn read(
     connection: &Connection,
     entity_id: i32,
-    pools_held: &[i64],
+    associate: Option<&Assignee>,
     now: Timestamp,
 ) -> rusqlite::Result<Option<Owner>> {
     let mut statement = connection.prepare_cached(OWNER)?;
     let mut rows = statement.query([entity_id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
 
-    let (mut seats, mut in_use, mut held): (PerType<i64>, PerType<i64>, PerType<bool>) = Default::default();
-    for (license_type, pool) in open_pools(connection, entity_id, now)? {
-        let at = license_type.index();
-        seats[at] += pool.seats_total;
-        in_use[at] += pool.seats_in_use;
-        held[at] |= pools_held.contains(&pool.id);
+    let (mut seats, mut in_use): (PerType<i64>, PerType<i64>) = Default::default();
+    let pools = open_pools(connection, entity_id, now)?;
+    for (license_type, pool) in &pools {
+        seats[license_type.index()] += pool.seats_total;
+        in_use[license_type.index()] += pool.seats_in_use;
     }
+    let (held, can_assign) = match associate {
+        Some(associate) => of_each_type(associate, entity_id, row.get(1)?, &pools, now),
+        None => Default::default(),
+    };
     let offered = match row.get(5)? {
         true => Some(terms(row, 13, offered_seats(connection, entity_id, seats)?)?),
         false => None,
@@ -186,12 +152,47 @@ pub(super) fn read(
         offered,
         in_use,
         held,
+        can_assign,
     }))
 }
 
+/// What an associate holds of an owner's open pools, and what it could be given of them.
+fn of_each_type(
+    associate: &Assignee,
+    entity_id: i32,
+    active: bool,
+    pools: &[(LicenseType, OpenPool)],
+    now: Timestamp,
+) -> (PerType<bool>, PerType<bool>) {
+    let (mut held, mut can_assign): (PerType<bool>, PerType<bool>) = Default::default();
+    for license_type in LicenseType::ALL {
+        let at = license_type.index();
+        let of_type = || pools.iter().filter(|(pool_type, _)| *pool_type == license_type).map(|(_, pool)| pool);
+        held[at] = associate.held[at].is_some_and(|held| of_type().any(|pool| pool.id == held.seat.pool_id));
+        let to_rules = |pool: &OpenPool| Pool {
+            id: pool.id,
+            seats_total: pool.seats_total,
+            starts_at: None,
+            expires_at: pool.expires_at,
+            // Whether there is one is what matters: it is not taken.
+            free_seat_no: (pool.seats_in_use < pool.seats_total).then_some(1),
+        };
+        // The caller knows the owner.
+        let provider = Provider { active, in_subtree: true };
+        let pools = of_type().map(to_rules).collect();
+        can_assign[at] = associate.assign(license_type, entity_id, provider, pools, now).is_ok();
+    }
+    (held, can_assign)
+}
+
 /// One that is known to be an owner, in this transaction.
-pub(super) fn get(connection: &Connection, entity_id: i32, pools_held: &[i64], now: Timestamp) -> Result<Owner, Stop> {
-    Ok(read(connection, entity_id, pools_held, now)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
+pub(super) fn get(
+    connection: &Connection,
+    entity_id: i32,
+    associate: Option<&Assignee>,
+    now: Timestamp,
+) -> Result<Owner, Stop> {
+    Ok(read(connection, entity_id, associate, now)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
 }
 
 pub(super) const OWNER: &str = "
@@ -226,12 +227,6 @@ fn terms(row: &Row<'_>, first: usize, seats: PerType<i64>) -> rusqlite::Result<T
 fn date(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
     const NONE_BEFORE: Timestamp = Timestamp::constant(-62_104_060_800, 0); // 0002-01-01
     Ok(time(row, index)?.filter(|at| *at >= NONE_BEFORE))
-}
-
-/// A text that somebody typed. One that is no UTF-8 must not keep the others of a list from being read.
-pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
-    let bytes = row.get_ref(index)?.as_bytes_or_null()?;
-    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// The pools that have started and not expired.

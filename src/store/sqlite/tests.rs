@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, StatementStatus};
 
-use super::{SCHEMA, activate, facts, history, open, owner, ticket};
+use super::{SCHEMA, activate, assignee, facts, history, open, owner, ticket};
+use crate::seats;
 
 fn made() -> Connection {
     let connection = Connection::open_in_memory().expect("open");
@@ -45,9 +46,11 @@ fn the_free_seat_comes_from_its_index() {
     assert!(open_pools.contains(&free_seat), "{open_pools:?}");
     let held = plan(facts::HELD);
     assert!(held[0].contains("seat_by_holder (account_id=? AND license_type=?)"), "{held:?}");
+    let seat_held = plan(facts::SEAT_HELD);
+    assert!(seat_held[0].contains("seat_by_holder (account_id=? AND license_type=?)"), "{seat_held:?}");
 }
 
-const OF_LICENSE_TOOLS: [&str; 20] = [
+const OF_LICENSE_TOOLS: [&str; 19] = [
     facts::TICKET,
     ticket::RENEW,
     ticket::END_EXPIRED,
@@ -55,8 +58,7 @@ const OF_LICENSE_TOOLS: [&str; 20] = [
     owner::ALL,
     owner::ALL_BELOW,
     owner::ABOVE,
-    owner::ENTITIES_HELD,
-    owner::POOLS_HELD,
+    assignee::ALL_HELD,
     owner::OWNER,
     owner::OPEN_POOLS,
     owner::OFFERED_SEATS,
@@ -77,7 +79,8 @@ fn what_license_tools_ask_is_searched_by_key() {
     let connection = made();
     for sql in OF_LICENSE_TOOLS {
         for line in plan(&connection, sql) {
-            let is_walk = ["SCAN below", "SCAN above", "SCAN CONSTANT ROW"].contains(&line.as_str());
+            // `blank` is a view of one row.
+            let is_walk = ["SCAN below", "SCAN above", "SCAN CONSTANT ROW", "SCAN blank"].contains(&line.as_str());
             let is_all_offers = sql == activate::OFFERED && line == "SCAN license_offer";
             // At most as many as it may count.
             let is_counted = sql == history::COUNT && line.starts_with("SCAN (subquery");
@@ -127,5 +130,59 @@ fn a_plan_serves_all_values() {
     drop(connection);
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+    }
+}
+
+/// The schema's rule for text is the one of the calls: what one refuses the other does not write.
+#[test]
+fn the_schema_takes_the_text_that_calls_take() {
+    let connection = made();
+    let mut write = connection.prepare("INSERT INTO text_rule VALUES ('it', CAST(?1 AS TEXT), NULL)").expect("prepare");
+    let mut agrees = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes);
+        let is_text = text.is_ok_and(|text| !text.contains(['\0', '\u{FFFD}', '\u{FFFE}', '\u{FFFF}']));
+        assert_eq!(write.execute([bytes]).is_ok(), is_text, "{bytes:02x?}");
+    };
+    // Each byte, then pairs of those that mean something in UTF-8, then longer ones of the bounds of each.
+    (0..=0xFF).for_each(|byte| agrees(&[byte]));
+    (0x7F..=0xFF).for_each(|first| (0x7F..0xC3).for_each(|second| agrees(&[first, second])));
+    let bounds = [0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBD, 0xBE, 0xBF, 0xC2, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0xF8];
+    for first in [0x41, 0xC3, 0xE0, 0xE2, 0xED, 0xEF, 0xF0, 0xF1, 0xF4, 0xF5, 0xF8, 0xFC] {
+        for second in bounds {
+            for third in bounds {
+                agrees(&[first, second, third]);
+                bounds.iter().for_each(|fourth| agrees(&[first, second, third, *fourth]));
+            }
+        }
+    }
+    for text in
+        ["", "plain", "Müller", "größe 名 \u{1F512}", "\u{10FFFF}\u{E000}\u{D7FF}\u{FFFC}", "a\u{300}", "\u{1FFFE}"]
+    {
+        agrees(text.as_bytes());
+        // In front of it, in the middle, behind it.
+        let bytes = text.as_bytes();
+        for bad in [&b"\xFF"[..], b"\x80", b"\xC3", b"\xED\xA0\x80", b"\0", "\u{FFFD}".as_bytes()] {
+            let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
+            agrees(&[bad, bytes].concat());
+            agrees(&[&bytes[..middle], bad, &bytes[middle..]].concat());
+            agrees(&[bytes, bad].concat());
+        }
+    }
+    // No row is the text of any; and a text that stands there may stay.
+    connection
+        .execute_batch("INSERT INTO text_rule VALUES ('it', NULL, NULL), ('it', char(65533), char(65533))")
+        .expect("kept");
+}
+
+/// The blanks that do not count at the ends of a name are the same in the schema as in the rules.
+#[test]
+fn the_schema_has_the_blanks_of_the_rules() {
+    let connection = made();
+    let mut trimmed = connection.prepare("SELECT trim(?1, characters) FROM blank").expect("prepare");
+    // Beyond these Unicode has no blanks.
+    for c in (1..=0xFFFF).filter_map(char::from_u32) {
+        let name = format!("{c}a{c}{c}");
+        let by_schema: String = trimmed.query_row([&name], |row| row.get(0)).expect("a text");
+        assert_eq!(by_schema, seats::normal_name(&name), "{c:?}");
     }
 }

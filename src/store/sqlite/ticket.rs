@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::facts::{Caller, account, caller, to_text};
+use super::assignee::Assignee;
+use super::facts::{Caller, caller, text, to_text};
 use super::owner;
 use super::stop::{Stop, settle};
 use crate::seats::Refusal;
@@ -64,21 +65,17 @@ fn keep(connection: &Connection, ticket: &NewTicket, user_name: &str) -> rusqlit
 }
 
 fn read_principal(connection: &Connection, caller: Caller, entity_id: i64, now: Timestamp) -> Result<Principal, Stop> {
-    let account = account(connection, Some(&caller.name), Some(entity_id))?.filter(|account| account.in_subtree);
-    let held = match account {
-        Some(account) => owner::pools_held(connection, account.id)?,
-        None => Vec::new(),
-    };
+    let associate = Assignee::of_caller(connection, &caller)?;
     let (entity_id, entity_name) = connection
         .prepare_cached("SELECT id, name FROM entity WHERE id = ?1")?
-        .query_row([entity_id], |row| Ok((row.get(0)?, owner::text(row, 1)?.unwrap_or_default())))?;
+        .query_row([entity_id], |row| Ok((row.get(0)?, text(row, 1)?.unwrap_or_default())))?;
     Ok(Principal {
         user_name: caller.name,
         role: caller.role,
         // An id beyond what license tools can name has no name for them.
-        associate_id: account.and_then(|account| i32::try_from(account.id).ok()),
+        associate_id: associate.as_ref().and_then(|associate| i32::try_from(associate.account.id).ok()),
         entity_id,
         entity_name,
-        owner: owner::read(connection, entity_id, &held, now)?,
+        owner: owner::read(connection, entity_id, associate.as_ref(), now)?,
     })
 }
