@@ -38,7 +38,7 @@ pub enum Refusal {
     TooMany { field: &'static str, found: usize, max: usize },
     #[error("Entity {entity_id} does not exist or is not among the entities of this credential. Check {field}.")]
     EntityUnknown { field: &'static str, entity_id: i32 },
-    #[error("Provider entity {provider_entity_id} is not active. An administrator can activate it.")]
+    #[error("Entity entity {provider_entity_id} is not active. An administrator can activate it.")]
     ProviderInactive { provider_entity_id: i32 },
     #[error(
         "User '{username}' is not active or does not belong to the entities of this credential. Use another user, or have an administrator activate this one."
@@ -51,7 +51,7 @@ pub enum Refusal {
     /// `held`: which seat, if the caller may know it.
     #[error("User '{username}' already holds a {license_type} license{}", which(.held.as_ref()))]
     AlreadyAssigned { username: String, license_type: LicenseType, held: Option<Held> },
-    #[error("Provider entity {provider_entity_id} has no {license_type} license pool{}. An administrator adds one.", not_started(*.starts_at))]
+    #[error("Entity entity {provider_entity_id} has no {license_type} license pool{}. An administrator adds one.", not_started(*.starts_at))]
     NoPool { provider_entity_id: i32, license_type: LicenseType, starts_at: Option<Timestamp> },
     #[error(
         "The {license_type} licenses of provider entity {provider_entity_id} expired at {expired_at}. Renew them, or use another provider entity."
@@ -73,9 +73,28 @@ pub enum Refusal {
     ModuleUnknown { name: String },
     #[error("There are more than {max} owners. Ask for one of them at a time.")]
     TooManyOwners { max: usize },
-    /// A license that is not accepted as it stands, or not as the pools stand.
+    #[error("The license of {owner_name} ended at {ended_at}. Ask its issuer for a new one.")]
+    LicenseEnded { owner_name: String, ended_at: Timestamp },
+    #[error("{in_use} {license_type} seats of {owner_name} are in use and the new license has {seats}. Release {} first.", .in_use - .seats)]
+    LicenseTooSmall { owner_name: String, license_type: LicenseType, in_use: i64, seats: i64 },
+    #[error(
+        "The dates of the license of {owner_name} are not in order: administrators are warned before it expires, and it expires before it ends. Ask its issuer."
+    )]
+    LicenseDates { owner_name: String },
+    /// `differs`: the first member that is not as the issuer grants it.
+    #[error(
+        "This is not the license that the issuer grants {owner_name}: {differs} differs. Fetch it again, then activate it."
+    )]
+    LicenseNotGranted { owner_name: String, differs: &'static str },
+    #[error(
+        "The license of {owner_name} is in use: {in_use} of its seats are taken, those of pools that have expired or not started counted too. Release them first."
+    )]
+    LicenseInUse { owner_name: String, in_use: i64 },
+    #[error("No license is offered to company '{}' under serial number '{}' among the entities of this credential. Check that both are written as the issuer has them, or ask it for an offer.", shortened(.company_name), shortened(.serial_nr))]
+    NothingOffered { company_name: String, serial_nr: String },
+    /// A license, in a message or a file, of which something cannot be read; says what.
     #[error("{reason}")]
-    License { reason: String },
+    LicenseUnreadable { reason: String },
 }
 
 impl Refusal {

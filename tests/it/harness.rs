@@ -13,8 +13,7 @@ use seatkeeper::contract::{asmx, netserver};
 use seatkeeper::http::{self, App, Limits};
 use seatkeeper::metrics::Metrics;
 use seatkeeper::service::Service;
-use seatkeeper::store::Store;
-use seatkeeper::store::sqlite::{self, SqliteStore};
+use seatkeeper::store::{self, sqlite};
 
 use crate::validator;
 
@@ -88,7 +87,7 @@ impl Drop for TempDir {
 /// How a service under test differs from the default.
 pub struct Options {
     pub limits: Limits,
-    pub store: sqlite::Options,
+    pub store: store::Options,
     pub auth: auth::Options,
     pub public_url: Option<String>,
     pub trusted_proxies: &'static str,
@@ -100,7 +99,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             limits: Limits { shutdown_timeout: Duration::from_secs(2), ..Limits::default() },
-            store: sqlite::Options::default(),
+            store: store::Options::default(),
             auth: auth::Options::default(),
             public_url: None,
             trusted_proxies: "",
@@ -263,9 +262,9 @@ fn run(
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    let store = Arc::new(SqliteStore::open(database, &options.store, Arc::clone(&metrics)).expect("store"));
+    let store = store::open(database, &options.store, Arc::clone(&metrics)).expect("store");
     let authenticator = Authenticator::new(options.auth, Arc::clone(&metrics)).expect("randomness");
-    let service = Arc::new(Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics)));
+    let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));
     let app = Arc::new(App {
         service,
         limits: options.limits.clone(),
@@ -280,9 +279,7 @@ fn run(
         http::serve(listener, http::router(app), options.limits, metrics, shutdown).await;
     });
     drop(runtime);
-    if let Ok(store) = Arc::try_unwrap(store) {
-        store.close();
-    }
+    store.close();
 }
 
 /// Runs a script on a database file, made if there is none, the way `seatkeeper sql` does.
@@ -300,7 +297,7 @@ pub fn unguarded(database: &Path, trigger: &str, script: &str) {
     connection.execute_batch(&format!("BEGIN; DROP TRIGGER {trigger}; {script}; {guard}; COMMIT")).expect(script);
 }
 
-pub fn connection(database: &Path) -> Connection {
+pub fn connection(database: &Path) -> sqlite::AdminConnection {
     sqlite::admin_connection(database, true, auth::hash_password).expect("open")
 }
 

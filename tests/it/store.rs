@@ -4,16 +4,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use seatkeeper::store::sqlite;
+use seatkeeper::store::{self, sqlite};
 
 use crate::harness::*;
 
 /// A service that waits this long for other programs.
 fn with_busy_timeout(busy_timeout: Duration) -> Server {
-    Server::with(Options {
-        store: sqlite::Options { busy_timeout, ..sqlite::Options::default() },
-        ..Options::default()
-    })
+    Server::with(Options { store: store::Options { busy_timeout, ..store::Options::default() }, ..Options::default() })
 }
 
 #[test]
@@ -178,7 +175,7 @@ fn the_seat_in_an_expired_pool_is_given_up_for_the_new_one() {
 #[test]
 fn unknown_users_are_refused_where_they_are_not_enrolled() {
     let server = Server::with(Options {
-        store: sqlite::Options { enroll: false, ..sqlite::Options::default() },
+        store: store::Options { enroll: false, ..store::Options::default() },
         ..Options::default()
     });
     server.sql("INSERT INTO account (username, entity_id) VALUES ('known', 42)");

@@ -1,8 +1,9 @@
 //! What license tools are told by the store: the owners, their numbers, what is offered, what an associate holds.
 
+use seatkeeper::license::OWNERS_MAX;
 use seatkeeper::license::{Dates, Terms};
 use seatkeeper::seats::Refusal;
-use seatkeeper::store::{OWNERS_MAX, Owners};
+use seatkeeper::store::Owners;
 
 use crate::harness::unguarded;
 use crate::licenses::*;

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, LicenseType};
-use seatkeeper::store::sqlite::{Options, SqliteStore};
-use seatkeeper::store::{Actor, Call, Credential, Store as _};
+use seatkeeper::store::{self, Actor, Call, Credential, Options, Store};
 use uuid::Uuid;
 
 const USER_NAME: &str = "bench";
@@ -23,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let concurrency: usize = option("--concurrency").map_or(Ok(1), |n| n.parse())?;
     let seconds: u64 = option("--seconds").map_or(Ok(5), |n| n.parse())?;
 
-    let store = Arc::new(SqliteStore::open(&database, &Options::default(), Arc::new(Metrics::new()))?);
+    let store = store::open(&database, &Options::default(), Arc::new(Metrics::new()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let begun = Instant::now();
     let mut latencies = runtime.block_on(async {
@@ -52,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Takes seats one after the other; the microseconds each took.
-async fn take_seats(store: Arc<SqliteStore>, credential: Credential, next: Arc<AtomicU64>, until: Instant) -> Vec<u64> {
+async fn take_seats(store: Arc<dyn Store>, credential: Credential, next: Arc<AtomicU64>, until: Instant) -> Vec<u64> {
     let mut latencies = Vec::new();
     while Instant::now() < until {
         let call =

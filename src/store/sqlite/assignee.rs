@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::facts::{Caller, account, parse, provider, text, to_held};
+use super::facts::{Caller, account, entity, parse, text, to_held};
 use crate::license::PerType;
 use crate::seats::{
-    self, Account, AssignRequest, Assignment, Facts, Held, LicenseType, Pool, Provider, Refusal, Role, UserName,
+    self, Account, AssignRequest, Assignment, Entity, Facts, Held, LicenseType, Pool, Refusal, Role, UserName,
 };
 
 /// An account among the caller's entities, with what decides whether the caller can give it a seat.
@@ -29,7 +29,7 @@ impl Assignee {
             })
             .optional()?;
         let Some((id, username, entity_id, active)) = row else { return Ok(None) };
-        let in_subtree = provider(connection, entity_id, caller.entity_id)?.is_some_and(|entity| entity.in_subtree);
+        let in_subtree = entity(connection, entity_id, caller.entity_id)?.is_some_and(|entity| entity.in_subtree);
         Assignee::of(connection, Account { id, active, in_subtree }, username, caller)
     }
 
@@ -56,7 +56,7 @@ impl Assignee {
         let mut rows = statement.query([account.id])?;
         while let Some(row) = rows.next()? {
             let mut seat = to_held(row, 0)?;
-            let owner = provider(connection, seat.entity_id, caller.entity_id)?;
+            let owner = entity(connection, seat.entity_id, caller.entity_id)?;
             seat.in_subtree = owner.is_some_and(|entity| entity.in_subtree);
             held[parse::<LicenseType>(row, 4)?.index()] = Some(seat);
         }
@@ -68,7 +68,7 @@ impl Assignee {
         &self,
         license_type: LicenseType,
         entity_id: i32,
-        provider: Provider,
+        provider: Entity,
         pools: Vec<Pool>,
         now: Timestamp,
     ) -> Result<Assignment, Refusal> {

@@ -4,7 +4,7 @@ use ctutils::CtEq as _;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::seats::{Account, Held, LicenseType, Pool, Provider, Role, SeatId, UserName};
+use crate::seats::{Account, Entity, Held, LicenseType, Pool, Role, SeatId, UserName};
 use crate::store::{Actor, Call, Credential, TicketProof};
 
 /// What the audit calls somebody at the command line.
@@ -58,23 +58,34 @@ fn to_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
     Ok(Caller { name: text(row, 0)?.unwrap_or_default(), role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
 }
 
-pub(super) fn provider(
+/// An entity, and whether it lies in the subtree of `root`. `root` is `None` for a caller who may reach everything.
+pub(super) fn entity(
     connection: &Connection,
     id: impl Into<i64>,
     root: Option<i64>,
-) -> rusqlite::Result<Option<Provider>> {
-    // UNION, not UNION ALL: a circle that got past the guards must not hang a call.
-    connection
-        .prepare_cached(
-            "SELECT active, ?2 IS NULL OR id = ?2 OR EXISTS (
-                WITH RECURSIVE above (id) AS (
-                    SELECT e.parent_id UNION SELECT entity.parent_id FROM entity JOIN above ON entity.id = above.id)
-                SELECT 1 FROM above WHERE above.id = ?2)
-               FROM entity AS e WHERE id = ?1",
-        )?
-        .query_row(params![id.into(), root], |row| Ok(Provider { active: row.get(0)?, in_subtree: row.get(1)? }))
-        .optional()
+) -> rusqlite::Result<Option<Entity>> {
+    let id = id.into();
+    let mut statement = connection.prepare_cached(ENTITY)?;
+    let mut step = |id: i64| -> rusqlite::Result<Option<(bool, Option<i64>)>> {
+        statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+    };
+    let Some((active, parent_id)) = step(id)? else { return Ok(None) };
+    let Some(root) = root else { return Ok(Some(Entity { active, in_subtree: true })) };
+    let mut above = (id != root).then_some(parent_id).flatten();
+    let mut in_subtree = id == root;
+    // A circle that got past the guards must not hang a call.
+    for _ in 0..DEPTH_MAX {
+        let Some(id) = above.filter(|_| !in_subtree) else { break };
+        in_subtree = id == root;
+        above = step(id)?.and_then(|(_, parent_id)| parent_id);
+    }
+    Ok(Some(Entity { active, in_subtree }))
 }
+
+pub(super) const ENTITY: &str = "SELECT active, parent_id FROM entity WHERE id = ?1";
+
+/// Entities above each other that are looked at, at most.
+const DEPTH_MAX: usize = 100_000;
 
 /// `root`: the caller's entity, under which the account must be to be theirs.
 pub(super) fn account(
@@ -88,7 +99,7 @@ pub(super) fn account(
         .query_row([username.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))
         .optional()?;
     let Some((id, active, entity_id)) = row else { return Ok(None) };
-    let in_subtree = provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree);
+    let in_subtree = entity(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree);
     Ok(Some(Account { id, active, in_subtree }))
 }
 
@@ -111,14 +122,14 @@ pub(super) fn held(
     account: Account,
     license_type: LicenseType,
     root: Option<i64>,
-    known: Option<(i32, Provider)>,
+    known: Option<(i32, Entity)>,
 ) -> rusqlite::Result<Option<Held>> {
     let key = params![account.id, license_type.name()];
     let held = connection.prepare_cached(HELD)?.query_row(key, |row| to_held(row, 0)).optional()?;
     let Some(mut held) = held else { return Ok(None) };
     held.in_subtree = match known {
-        Some((id, provider)) if id == held.entity_id => provider.in_subtree,
-        _ => provider(connection, held.entity_id, root)?.is_some_and(|provider| provider.in_subtree),
+        Some((id, entity)) if id == held.entity_id => entity.in_subtree,
+        _ => entity(connection, held.entity_id, root)?.is_some_and(|entity| entity.in_subtree),
     };
     Ok(Some(held))
 }

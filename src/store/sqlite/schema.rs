@@ -5,8 +5,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::open::{OpenError, sqlite};
+use super::open::sqlite;
 use super::tokens::tokens;
+use crate::store::OpenError;
 
 /// The tables, as an administrator reads them.
 pub const SCHEMA: &str = include_str!("../../../schema.sql");
@@ -44,25 +45,47 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenEr
 fn migrate(connection: &Connection, path: &Path, schema: &str, migrations: &[Migration<'_>]) -> Result<(), OpenError> {
     let newest = i32::try_from(migrations.len()).unwrap_or(i32::MAX - 1) + 1;
     let failed = |e| sqlite(path, e);
-    let version = || connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
-    if version().map_err(failed)? == newest && is_ours(connection).map_err(failed)? {
+    if version(connection).map_err(failed)? == newest && is_ours(connection).map_err(failed)? {
         return Ok(());
     }
+    // Steps rename tables that others may refer to by their names. It cannot be switched inside the transaction.
+    connection.pragma_update(None, "foreign_keys", false).map_err(failed)?;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    let result = migrate_in_transaction(connection, path, schema, migrations, newest);
+    connection.execute_batch(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).map_err(failed)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+    result
+}
+
+fn migrate_in_transaction(
+    connection: &Connection,
+    path: &Path,
+    schema: &str,
+    migrations: &[Migration<'_>],
+    newest: i32,
+) -> Result<(), OpenError> {
+    let failed = |e| sqlite(path, e);
     // Again, now that no other program can be at it.
-    let found = version().map_err(failed)?;
-    let result = if found > newest {
+    let found = version(connection).map_err(failed)?;
+    let is_ours = is_ours(connection).map_err(failed)?;
+    if found > newest {
         Err(OpenError::Newer { path: path.to_owned(), found, known: newest })
     } else if found == 0 && is_empty(connection).map_err(failed)? {
         connection.execute_batch(schema).map_err(failed)
-    } else if found >= 1 && is_ours(connection).map_err(failed)? {
+    } else if found >= 1 && is_ours {
         step_up(connection, path, schema, &migrations[(found - 1) as usize..])
             .and_then(|()| connection.pragma_update(None, "user_version", newest).map_err(failed))
+    } else if found == 0 && !is_ours && differences(connection, schema).map_err(failed)?.is_empty() {
+        // What .dump wrote and a shell read again has everything but these two numbers.
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .and_then(|()| connection.pragma_update(None, "user_version", newest))
+            .map_err(failed)
+    } else if found == 0 && has_our_tables(connection).map_err(failed)? {
+        Err(OpenError::Unmarked { path: path.to_owned(), application_id: APPLICATION_ID })
     } else {
         Err(OpenError::Foreign(path.to_owned()))
-    };
-    connection.execute_batch(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).map_err(failed)?;
-    result
+    }
 }
 
 /// Takes the steps while no guard is in their way, then makes the guards of the newest version. A file whose guards were
@@ -75,9 +98,44 @@ fn step_up(connection: &Connection, path: &Path, schema: &str, migrations: &[Mig
     if let Some(what) = differences.into_iter().next() {
         return Err(OpenError::Tampered { path: path.to_owned(), what });
     }
+    let theirs = indexes_of_others(connection, first.from).map_err(failed)?;
     drop_guards(connection, first.from).map_err(failed)?;
-    migrations.iter().try_for_each(|migration| connection.execute_batch(migration.step)).map_err(failed)?;
-    connection.execute_batch(guards(schema)).map_err(failed)
+    let next = migrations.iter().skip(1).map(|migration| migration.from).chain([schema]);
+    migrations.iter().zip(next).try_for_each(|(migration, next)| take(connection, migration, next)).map_err(failed)?;
+    connection.execute_batch(guards(schema)).map_err(failed)?;
+    // An index on a column that is gone is gone with it.
+    theirs.iter().for_each(|index| drop(connection.execute_batch(index)));
+    Ok(())
+}
+
+/// Takes one step; `next`: the schema it leads to.
+fn take(connection: &Connection, migration: &Migration<'_>, next: &str) -> rusqlite::Result<()> {
+    let Some((before, after)) = migration.step.split_once(TABLES_MARK) else {
+        return connection.execute_batch(migration.step);
+    };
+    let tables = &next[..next.len() - guards(next).len()];
+    [before, tables, after].into_iter().try_for_each(|part| connection.execute_batch(part))
+}
+
+/// The indexes that an administrator made on our tables: plain ones, which only make queries faster.
+fn indexes_of_others(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
+    let ours = objects(&made(schema)?)?;
+    let mut statement =
+        connection.prepare("SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let indexes = rows.collect::<rusqlite::Result<Vec<(String, String, String)>>>()?;
+    let theirs = indexes.into_iter().filter(|(name, table, _)| ours.contains_key(table) && !ours.contains_key(name));
+    Ok(theirs.map(|(_, _, sql)| sql).collect())
+}
+
+fn made(schema: &str) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    connection.execute_batch(schema)?;
+    Ok(connection)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// The part of a schema that makes its views and triggers.
@@ -87,8 +145,7 @@ fn guards(schema: &str) -> &str {
 
 /// Drops the views and triggers that this schema makes, and no others.
 fn drop_guards(connection: &Connection, schema: &str) -> rusqlite::Result<()> {
-    let made = Connection::open_in_memory()?;
-    made.execute_batch(schema)?;
+    let made = made(schema)?;
     let mut statement = made.prepare(
         "SELECT 'DROP ' || type || ' IF EXISTS ' || name FROM sqlite_schema WHERE type IN ('trigger', 'view')",
     )?;
@@ -100,6 +157,12 @@ fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? == APPLICATION_ID)
 }
 
+/// Whether the file has a table for seats and one for pools, as all versions have.
+fn has_our_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables = "SELECT count(*) = 2 FROM sqlite_schema WHERE type = 'table' AND name IN ('seat', 'license_pool')";
+    connection.query_row(tables, [], |row| row.get(0))
+}
+
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
@@ -107,9 +170,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
 /// What of our tables, indexes and triggers is missing or altered, and what others have hung on our tables that acts when
 /// rows change. Tables, views and plain indexes of others are not our business.
 pub(super) fn differences(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
-    let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(schema)?;
-    let (ours, found) = (objects(&fresh)?, objects(connection)?);
+    let (ours, found) = (objects(&made(schema)?)?, objects(connection)?);
     let altered = ours.iter().filter_map(|(name, sql)| match found.get(name) {
         None => Some(format!("'{name}' is missing")),
         Some(other) if other != sql => Some(format!("'{name}' is not as in schema.sql")),
@@ -161,10 +222,6 @@ fn is_of_word(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn version(connection: &Connection) -> i32 {
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version")
-    }
-
     const V1: &str = "PRAGMA application_id = 1397048145; PRAGMA user_version = 1; CREATE TABLE a (x INTEGER);
                       CREATE TRIGGER old BEFORE INSERT ON a BEGIN SELECT RAISE(ABORT, 'old'); END;";
     const V2: &str = "PRAGMA application_id = 1397048145; PRAGMA user_version = 2; CREATE TABLE a (x INTEGER);
@@ -180,9 +237,11 @@ mod tests {
     ];
 
     fn made(schema: &str) -> Connection {
-        let connection = Connection::open_in_memory().expect("open");
-        connection.execute_batch(schema).expect("schema");
-        connection
+        super::made(schema).expect("schema")
+    }
+
+    fn version(connection: &Connection) -> i32 {
+        super::version(connection).expect("version")
     }
 
     #[test]

@@ -3,33 +3,38 @@
 //! call, in [`super::facts`]. That a ticket ends with the password it was got for is the schema's part.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::assignee::Assignee;
 use super::facts::{Caller, caller, text, to_text};
 use super::owner;
-use super::stop::{Stop, settle};
+use super::stop::Stop;
 use crate::seats::Refusal;
-use crate::store::{Call, NewTicket, Principal};
+use crate::store::{Call, Credential, NewTicket, Principal};
 
-pub(super) fn issue(
-    connection: &Connection,
-    call: &Call,
-    ticket: &NewTicket,
-) -> rusqlite::Result<Result<Principal, Refusal>> {
-    settle(signed_in(connection, call).and_then(|(caller, entity_id)| {
-        end_expired(connection, call.now)?;
-        keep(connection, ticket, &caller.name)?;
-        read_principal(connection, caller, entity_id, call.now)
-    }))
+pub(super) fn credential(connection: &Connection, user_name: &str) -> rusqlite::Result<Option<Credential>> {
+    connection
+        .prepare_cached("SELECT user_name, password_hash FROM credential WHERE user_name = ?1 AND active = 1")?
+        .query_row([user_name], |row| {
+            Ok(Credential {
+                user_name: text(row, 0)?.unwrap_or_default().into(),
+                password_hash: text(row, 1)?.unwrap_or_default().into(),
+            })
+        })
+        .optional()
 }
 
-pub(super) fn principal(connection: &Connection, call: &Call) -> rusqlite::Result<Result<Principal, Refusal>> {
-    settle(
-        signed_in(connection, call)
-            .and_then(|(caller, entity_id)| read_principal(connection, caller, entity_id, call.now)),
-    )
+pub(super) fn issue(connection: &Connection, call: &Call, ticket: &NewTicket) -> Result<Principal, Stop> {
+    let (caller, entity_id) = signed_in(connection, call)?;
+    end_expired(connection, call.now)?;
+    keep(connection, ticket, &caller.name)?;
+    read_principal(connection, caller, entity_id, call.now)
+}
+
+pub(super) fn principal(connection: &Connection, call: &Call) -> Result<Principal, Stop> {
+    let (caller, entity_id) = signed_in(connection, call)?;
+    read_principal(connection, caller, entity_id, call.now)
 }
 
 /// Nothing happens to a ticket that has expired, or that lives that long already.

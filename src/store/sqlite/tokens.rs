@@ -28,3 +28,14 @@ pub fn tokens(sql: &str) -> impl Iterator<Item = (usize, &str)> {
         }
     })
 }
+
+/// Whether SQL begins with these words, in any case.
+pub fn starts_with(sql: &str, expected: &[&str]) -> bool {
+    let mut words = words(sql);
+    expected.iter().all(|e| words.next().is_some_and(|w| w.eq_ignore_ascii_case(e)))
+}
+
+/// The tokens without their places.
+pub fn words(sql: &str) -> impl Iterator<Item = &str> {
+    tokens(sql).map(|(_, token)| token)
+}
