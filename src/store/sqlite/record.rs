@@ -104,3 +104,171 @@ pub(super) fn by_triggers<T>(
 pub(super) fn set_triggers(connection: &Connection, on: bool) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, on).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::super::schema::SCHEMA;
+    use super::super::seats;
+    use super::super::stop::settle;
+    use super::*;
+    use crate::seats::{AssignRequest, Holding, LicenseType, Transfer};
+    use crate::store::Actor;
+
+    /// Entities 1 > 42 and 1 > 43; pools of both types for both, one of them expired; users 0 and 1 are known.
+    const SEED: &str = "
+        INSERT INTO entity (id, parent_id, name) VALUES (1, NULL, 'a'), (42, 1, 'b'), (43, 1, 'c');
+        INSERT INTO account (username, entity_id) VALUES ('User0', 42), ('user1', 43);
+        INSERT INTO license_pool (entity_id, license_type, seats_total, expires_at) VALUES
+            (42, 'SqlBackup', 2, NULL), (42, 'ExchangeBackup', 1, '2030-01-01T00:00:00Z'), (43, 'SqlBackup', 3, NULL),
+            (43, 'SqlBackup', 1, '2027-01-01T00:00:00Z');";
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Assign { user: u8, entity_id: i32, license_type: LicenseType },
+        AssignAll { users: Vec<u8>, dry_run: bool },
+        Release { user: u8, license_type: LicenseType },
+        Transfer { from: u8, to: u8, license_type: LicenseType },
+        /// The second pool of 43, in which seats are given up, expires or does not.
+        Expire { expired: bool },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let user = || 0..6_u8;
+        let license_type = || prop_oneof![Just(LicenseType::SqlBackup), Just(LicenseType::ExchangeBackup)];
+        let entity_id = || prop_oneof![Just(42), Just(43)];
+        prop_oneof![
+            4 => (user(), entity_id(), license_type())
+                .prop_map(|(user, entity_id, license_type)| Step::Assign { user, entity_id, license_type }),
+            1 => (proptest::collection::vec(user(), 1..4), any::<bool>())
+                .prop_map(|(users, dry_run)| Step::AssignAll { users, dry_run }),
+            2 => (user(), license_type()).prop_map(|(user, license_type)| Step::Release { user, license_type }),
+            2 => (user(), user(), license_type())
+                .prop_map(|(from, to, license_type)| Step::Transfer { from, to, license_type }),
+            1 => any::<bool>().prop_map(|expired| Step::Expire { expired }),
+        ]
+    }
+
+    fn made() -> Connection {
+        let connection = Connection::open_in_memory().expect("open");
+        connection.execute_batch(SCHEMA).expect("schema");
+        connection.execute_batch(SEED).expect("seed");
+        connection
+    }
+
+    fn username(user: u8) -> Option<crate::seats::UserName> {
+        Some(format!("user{user}").into())
+    }
+
+    fn assignment(user: u8, entity_id: i32, license_type: LicenseType) -> AssignRequest {
+        let (username, provider_entity_id) = (username(user), Some(entity_id));
+        AssignRequest { username, provider_entity_id, license_type: Some(license_type) }
+    }
+
+    /// Makes a call as the writer does, with the triggers off. Whether it is refused does not matter here.
+    fn call(connection: &Connection, call: &Call, step: &Step) {
+        let done = match step {
+            Step::Assign { user, entity_id, license_type } => {
+                settle(seats::assign(connection, call, &assignment(*user, *entity_id, *license_type), true)).map(drop)
+            }
+            Step::AssignAll { users, dry_run } => {
+                let requests: Vec<_> = users.iter().map(|user| assignment(*user, 43, LicenseType::SqlBackup)).collect();
+                settle(seats::assign_all(connection, call, &requests, true, *dry_run)).map(drop)
+            }
+            Step::Release { user, license_type } => {
+                let holding = Holding { username: username(*user), license_type: Some(*license_type) };
+                settle(seats::release(connection, call, &holding)).map(drop)
+            }
+            Step::Transfer { from, to, license_type } => {
+                let (from, to) = (username(*from), username(*to));
+                let transfer = Transfer { from, to, license_type: Some(*license_type) };
+                settle(seats::transfer(connection, call, &transfer, true)).map(drop)
+            }
+            Step::Expire { .. } => Ok(()),
+        };
+        done.expect("the database works");
+    }
+
+    /// Makes the changes that these events tell of, as SQL by hand does, with the triggers on and in the name of the call.
+    fn follow(connection: &Connection, by: &By, events: &[(String, Option<i64>, Option<i64>, i64, String, Option<i32>)]) {
+        by_triggers(connection, by, || {
+            for (action, pool_id, seat_no, account_id, username, entity_id) in events {
+                match action.as_str() {
+                    "account-create" => connection.execute(
+                        "INSERT INTO account (username, entity_id) VALUES (?1, ?2)",
+                        params![username, entity_id],
+                    )?,
+                    "assign" => connection.execute(
+                        "UPDATE seat SET account_id = ?3 WHERE pool_id = ?1 AND seat_no = ?2",
+                        params![pool_id, seat_no, account_id],
+                    )?,
+                    _ => connection.execute(
+                        "UPDATE seat SET account_id = NULL WHERE pool_id = ?1 AND seat_no = ?2",
+                        params![pool_id, seat_no],
+                    )?,
+                };
+            }
+            Ok(())
+        })
+        .expect("the triggers allow it");
+    }
+
+    /// Every row of every table, but when events happened.
+    fn rows(connection: &Connection) -> Vec<String> {
+        let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+        let mut statement = connection.prepare(names).expect("tables");
+        let names: Vec<String> = statement.query_map([], |row| row.get(0)).expect("tables").map(Result::unwrap).collect();
+        let mut rows = Vec::new();
+        for name in names {
+            let mut statement = connection.prepare(&format!("SELECT * FROM {name}")).expect("table");
+            let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
+            let line = |row: &rusqlite::Row<'_>| {
+                let of_column = |(at, column): (usize, &String)| Ok(format!("{column}: {:?}", row.get_ref(at)?));
+                let compared = columns.iter().enumerate().filter(|(_, column)| *column != "at");
+                Ok(format!("{name}: {}", compared.map(of_column).collect::<rusqlite::Result<Vec<_>>>()?.join(", ")))
+            };
+            rows.extend(statement.query_map([], line).expect("rows").map(|row| row.expect("a row")));
+        }
+        rows
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The writer's way and the triggers' way lead to the same rows, events included.
+        #[test]
+        fn calls_record_what_the_triggers_record(steps in proptest::collection::vec(step(), 1..40)) {
+            let (calls, by_hand) = (made(), made());
+            set_triggers(&calls, false).expect("off");
+            set_triggers(&by_hand, false).expect("off");
+            let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
+            for (number, step) in (0_u128..).zip(&steps) {
+                let of_call = Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine };
+                if let Step::Expire { expired } = step {
+                    let at = if *expired { "2020-01-01T00:00:00Z" } else { "2027-01-01T00:00:00Z" };
+                    for connection in [&calls, &by_hand] {
+                        connection.execute("UPDATE license_pool SET expires_at = ?1 WHERE id = 4", [at]).expect("expire");
+                    }
+                    continue;
+                }
+                let before: i64 = calls.query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0)).expect("events");
+                call(&calls, &of_call, step);
+                let events = "SELECT action, pool_id, seat_no, account_id, username, entity_id FROM audit_event
+                               WHERE id > ?1 ORDER BY id";
+                let mut statement = calls.prepare(events).expect("events");
+                let events: Vec<_> = statement
+                    .query_map([before], |row| {
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                    })
+                    .expect("events")
+                    .map(|event| event.expect("an event"))
+                    .collect();
+                let cli = Caller { name: "cli".to_owned(), role: crate::seats::Role::Admin, entity_id: None };
+                follow(&by_hand, &By::new(&of_call, &cli), &events);
+                prop_assert_eq!(rows(&calls), rows(&by_hand), "{:?}", step);
+            }
+        }
+    }
+}
