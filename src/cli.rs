@@ -17,7 +17,7 @@ use crate::config::{Config, Overrides};
 use crate::error::{Error, Kind};
 use crate::metrics::Metrics;
 use crate::seats::{Holding, LicenseType};
-use crate::store::{self, Actor, Call, sqlite};
+use crate::store::{self, Actor, Call};
 
 /// What a subcommand ends with when it does not succeed: shown as `error: …`, exit code 1.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -125,8 +125,7 @@ fn hash_password() -> Result<(), Failure> {
 }
 
 fn check(args: &DatabaseArgs) -> Result<(), Failure> {
-    let connection = sqlite::admin_connection(&args.database, false, auth::hash_password)?;
-    let violations = sqlite::check(&connection, auth::check_hash)?;
+    let violations = store::check(&args.database, auth::check_hash)?;
     let mut out = std::io::stdout().lock();
     for violation in &violations {
         writeln!(out, "broken: {}: {}", violation.invariant, violation.row)?;

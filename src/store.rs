@@ -38,6 +38,28 @@ pub fn open(database: &Path, options: &Options, metrics: Arc<Metrics>) -> Result
     Ok(Arc::new(sqlite::SqliteStore::open(database, options, metrics)?))
 }
 
+/// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
+pub type HashPassword = fn(&str) -> Result<String, String>;
+
+/// Runs SQL on a database as an administrator does by hand; the database is made if there is none.
+pub fn run_sql(database: &Path, script: &str, hash_password: HashPassword) -> Result<(), OpenError> {
+    sqlite::run_sql(database, script, hash_password)
+}
+
+/// One broken promise, and the row that breaks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: &'static str,
+    pub row: String,
+}
+
+/// All that is wrong with a database; empty if nothing is. Reads every row, changes none.
+///
+/// `check_hash` says why a password hash could not be verified.
+pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
+    sqlite::check(database, check_hash)
+}
+
 /// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.
 #[derive(Debug, Clone)]
 pub struct Options {

@@ -26,8 +26,8 @@ mod ticket;
 pub mod tokens;
 mod writer;
 
-pub use check::{INVARIANTS, Violation, check};
-pub use hand_written::{AdminConnection, Author, HashPassword, admin_connection, restore_dump};
+pub use check::{INVARIANTS, check};
+pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
 pub use schema::{SCHEMA, SCHEMA_VERSION};
 
 use std::path::Path;

@@ -230,8 +230,8 @@ impl Server {
     }
 
     /// What `seatkeeper check` finds.
-    pub fn violations(&self) -> Vec<sqlite::Violation> {
-        sqlite::check(&connection(&self.database()), auth::check_hash).expect("check")
+    pub fn violations(&self) -> Vec<store::Violation> {
+        violations(&self.database())
     }
 
     /// Stops the service as SIGTERM does and waits until it has closed the database.
@@ -280,6 +280,11 @@ fn run(
     });
     drop(runtime);
     store.close();
+}
+
+/// What `seatkeeper check` finds in a database.
+pub fn violations(database: &Path) -> Vec<store::Violation> {
+    store::check(database, auth::check_hash).expect("check")
 }
 
 /// Runs a script on a database file, made if there is none, the way `seatkeeper sql` does.

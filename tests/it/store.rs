@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use seatkeeper::store::{self, sqlite};
+use seatkeeper::store;
 
 use crate::harness::*;
 
@@ -195,7 +195,7 @@ fn a_stop_finishes_what_was_accepted() {
         .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
         .collect();
     assert_eq!(left, ["seats.db"], "the last connection has written the WAL back");
-    assert_eq!(sqlite::check(&connection(&directory.join("seats.db")), |_| Ok(())).expect("check"), []);
+    assert_eq!(violations(&directory.join("seats.db")), []);
 }
 
 /// The program with a limit on the size of the files it writes: what a full disk looks like from inside. Bash ignores the
@@ -261,5 +261,5 @@ fn a_full_disk_is_told_and_loses_nothing() {
         .expect("count");
     // The call that was refused may have reached the log before its commit failed; none that was acknowledged is missing.
     assert!(held == taken || held == taken + 1, "{held} seats held, {taken} acknowledged");
-    assert_eq!(sqlite::check(&connection, |_| Ok(())).expect("check"), []);
+    assert_eq!(violations(&database), []);
 }

@@ -1,15 +1,13 @@
 //! `seatkeeper check`: every invariant of the database, asked as a query that must return nothing.
 
+use std::path::Path;
+
 use rusqlite::{Connection, Row};
 
+use super::hand_written::BUSY_TIMEOUT;
+use super::open::{admin, sqlite};
 use super::schema::{SCHEMA, differences};
-
-/// One broken promise, and the row that breaks it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    pub invariant: &'static str,
-    pub row: String,
-}
+use crate::store::{OpenError, Violation};
 
 /// Rows named for one invariant at most: enough to see what happened.
 const ROWS_MAX: usize = 20;
@@ -139,10 +137,13 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("no call is left under way", "SELECT 'call of ' || actor FROM call"),
 ];
 
-/// All that is wrong with the database; empty if nothing is. Reads every row, changes none.
-///
-/// `check_hash` says why a password hash could not be verified.
-pub fn check(connection: &Connection, check_hash: fn(&str) -> Result<(), String>) -> rusqlite::Result<Vec<Violation>> {
+/// See [`crate::store::check`].
+pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
+    let connection = admin(database, BUSY_TIMEOUT, false)?;
+    violations(&connection, check_hash).map_err(|e| sqlite(database, e))
+}
+
+fn violations(connection: &Connection, check_hash: fn(&str) -> Result<(), String>) -> rusqlite::Result<Vec<Violation>> {
     let mut found = Vec::new();
     let mut add = |invariant, rows: Vec<String>| {
         found.extend(rows.into_iter().map(|row| Violation { invariant, row }));

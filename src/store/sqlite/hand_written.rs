@@ -14,13 +14,10 @@ use uuid::Uuid;
 use super::open::{admin, connect, sqlite, use_wal};
 use super::record::set_triggers;
 use super::schema::{self, objects};
-use crate::store::OpenError;
-
-/// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
-pub type HashPassword = fn(&str) -> Result<String, String>;
+use crate::store::{HashPassword, OpenError};
 
 /// How long hand-written SQL waits for the lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The service under full load gives the lock back for a fraction of a millisecond at a time, while it answers a group.
 /// SQLite's own way of waiting, up to 100 ms between two tries, hardly ever meets that moment.
@@ -58,6 +55,11 @@ pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) 
     let mut connection = admin(path, BUSY_TIMEOUT, create)?;
     connection.busy_handler(Some(try_again_soon)).map_err(|e| sqlite(path, e))?;
     AdminConnection::new(connection, hash_password).map_err(|e| sqlite(path, e))
+}
+
+/// See [`crate::store::run_sql`].
+pub fn run_sql(path: &Path, script: &str, hash_password: HashPassword) -> Result<(), OpenError> {
+    admin_connection(path, true, hash_password)?.execute_batch(script).map_err(|e| sqlite(path, e))
 }
 
 /// Makes a database of what `.dump` wrote: SQL that makes our tables and fills them.

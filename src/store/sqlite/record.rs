@@ -127,12 +127,28 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Assign { user: u8, entity_id: i32, license_type: LicenseType },
-        AssignAll { users: Vec<u8>, dry_run: bool },
-        Release { user: u8, license_type: LicenseType },
-        Transfer { from: u8, to: u8, license_type: LicenseType },
+        Assign {
+            user: u8,
+            entity_id: i32,
+            license_type: LicenseType,
+        },
+        AssignAll {
+            users: Vec<u8>,
+            dry_run: bool,
+        },
+        Release {
+            user: u8,
+            license_type: LicenseType,
+        },
+        Transfer {
+            from: u8,
+            to: u8,
+            license_type: LicenseType,
+        },
         /// The second pool of 43, in which seats are given up, expires or does not.
-        Expire { expired: bool },
+        Expire {
+            expired: bool,
+        },
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -192,7 +208,11 @@ mod tests {
     }
 
     /// Makes the changes that these events tell of, as SQL by hand does, with the triggers on and in the name of the call.
-    fn follow(connection: &Connection, by: &By, events: &[(String, Option<i64>, Option<i64>, i64, String, Option<i32>)]) {
+    fn follow(
+        connection: &Connection,
+        by: &By,
+        events: &[(String, Option<i64>, Option<i64>, i64, String, Option<i32>)],
+    ) {
         by_triggers(connection, by, || {
             for (action, pool_id, seat_no, account_id, username, entity_id) in events {
                 match action.as_str() {
@@ -219,7 +239,8 @@ mod tests {
     fn rows(connection: &Connection) -> Vec<String> {
         let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
         let mut statement = connection.prepare(names).expect("tables");
-        let names: Vec<String> = statement.query_map([], |row| row.get(0)).expect("tables").map(Result::unwrap).collect();
+        let names: Vec<String> =
+            statement.query_map([], |row| row.get(0)).expect("tables").map(Result::unwrap).collect();
         let mut rows = Vec::new();
         for name in names {
             let mut statement = connection.prepare(&format!("SELECT * FROM {name}")).expect("table");
