@@ -65,6 +65,7 @@ fn check(server: &Server, cases: &[Case]) {
 }
 
 const SUCCESS: &[&str] = &["<Result>0</Result><Code>Success</Code><Message />"];
+const UNDECODED: &[&str] = &["<Result>2</Result><Code>InvalidInputParameters</Code>", "; Username contains U+FFFD: "];
 const SUCCESS12: &[&str] =
     &["xmlns:soap=\"http://www.w3.org/2003/05/soap-envelope\"", "<Result>0</Result><Code>Success</Code><Message />"];
 
@@ -698,10 +699,11 @@ fn encodings() {
             ),
             case("C60 Latin 1 by charset", typed("; charset=iso-8859-1"), latin1("c60ü"), 200, SOAP11, SUCCESS),
             case("C61 Latin 1 by declaration", typed(""), latin1("c61ü"), 200, SOAP11, SUCCESS),
-            case("C62 invalid UTF-8", typed("; charset=utf-8"), latin1("c62ü"), 200, SOAP11, SUCCESS),
+            // The original gives this user a seat, and the next one that differs in these bytes only gets 52.
+            case("C62 invalid UTF-8", typed("; charset=utf-8"), latin1("c62ü"), 200, SOAP11, UNDECODED),
         ],
     );
-    for name in ["c58ü", "c58bü", "c58cü", "c59ü", "c60ü", "c61ü", "c62\u{fffd}"] {
+    for name in ["c58ü", "c58bü", "c58cü", "c59ü", "c60ü", "c61ü"] {
         let found: i64 = server.query(&format!("SELECT count(*) FROM account WHERE username = '{name}'"));
         assert_eq!(found, 1, "{name}");
     }

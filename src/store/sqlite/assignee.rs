@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::facts::{Caller, account, entity, parse, text, to_held};
+use super::facts::{Caller, account, is_below, parse, text, to_held};
 use crate::license::PerType;
 use crate::seats::{
     self, Account, AssignRequest, Assignment, Entity, Facts, Held, LicenseType, Pool, Refusal, Role, UserName,
@@ -25,18 +25,18 @@ impl Assignee {
             .prepare_cached("SELECT id, username, entity_id, active FROM account WHERE id = ?1")?
             .query_row([id], |row| {
                 let username = UserName::from(text(row, 1)?.unwrap_or_default());
-                Ok((row.get(0)?, username, row.get::<_, i64>(2)?, row.get(3)?))
+                Ok((row.get(0)?, username, row.get(2)?, row.get(3)?))
             })
             .optional()?;
         let Some((id, username, entity_id, active)) = row else { return Ok(None) };
-        let in_subtree = entity(connection, entity_id, caller.entity_id)?.is_some_and(|entity| entity.in_subtree);
+        let in_subtree = is_below(connection, entity_id, caller.entity_id, None)?;
         Assignee::of(connection, Account { id, active, in_subtree }, username, caller)
     }
 
     /// The account that has the caller's own name.
     pub(super) fn of_caller(connection: &Connection, caller: &Caller) -> rusqlite::Result<Option<Assignee>> {
         let username = UserName::from(caller.name.as_str());
-        match account(connection, Some(&username), caller.entity_id)? {
+        match account(connection, Some(&username), caller.entity_id, None)? {
             Some(account) => Assignee::of(connection, account, username, caller),
             None => Ok(None),
         }
@@ -56,8 +56,7 @@ impl Assignee {
         let mut rows = statement.query([account.id])?;
         while let Some(row) = rows.next()? {
             let mut seat = to_held(row, 0)?;
-            let owner = entity(connection, seat.entity_id, caller.entity_id)?;
-            seat.in_subtree = owner.is_some_and(|entity| entity.in_subtree);
+            seat.in_subtree = is_below(connection, seat.entity_id, caller.entity_id, None)?;
             held[parse::<LicenseType>(row, 4)?.index()] = Some(seat);
         }
         Ok(Some(Assignee { account, held, username, role: caller.role }))

@@ -58,49 +58,75 @@ fn to_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
     Ok(Caller { name: text(row, 0)?.unwrap_or_default(), role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
 }
 
-/// An entity, and whether it lies in the subtree of `root`. `root` is `None` for a caller who may reach everything.
 pub(super) fn entity(
     connection: &Connection,
     id: impl Into<i64>,
     root: Option<i64>,
 ) -> rusqlite::Result<Option<Entity>> {
     let id = id.into();
-    let mut statement = connection.prepare_cached(ENTITY)?;
-    let mut step = |id: i64| -> rusqlite::Result<Option<(bool, Option<i64>)>> {
-        statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+    let row = connection.prepare_cached(ENTITY)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((active, parent_id)) = row else { return Ok(None) };
+    let in_subtree = match root {
+        None => true,
+        Some(root) => id == root || is_above(connection, root, parent_id)?,
     };
-    let Some((active, parent_id)) = step(id)? else { return Ok(None) };
-    let Some(root) = root else { return Ok(Some(Entity { active, in_subtree: true })) };
-    let mut above = (id != root).then_some(parent_id).flatten();
-    let mut in_subtree = id == root;
-    // A circle that got past the guards must not hang a call.
-    for _ in 0..DEPTH_MAX {
-        let Some(id) = above.filter(|_| !in_subtree) else { break };
-        in_subtree = id == root;
-        above = step(id)?.and_then(|(_, parent_id)| parent_id);
-    }
     Ok(Some(Entity { active, in_subtree }))
 }
 
 pub(super) const ENTITY: &str = "SELECT active, parent_id FROM entity WHERE id = ?1";
 
-/// Entities above each other that are looked at, at most.
-const DEPTH_MAX: usize = 100_000;
+pub(super) const PARENT: &str = "SELECT parent_id FROM entity WHERE id = ?1";
 
-/// `root`: the caller's entity, under which the account must be to be theirs.
+/// Whether `root` is this entity or above it. A step at a time: trees are low, and a recursive query makes two temporary
+/// tables, which costs more than ten steps.
+fn is_above(connection: &Connection, root: i64, from: Option<i64>) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(PARENT)?;
+    // A circle that got past the guards must not hang a call: whoever comes back to a place that was passed is in one. The
+    // place moves on after 1, 2, 4, ... steps (Brent's algorithm).
+    let (mut at, mut passed, mut steps, mut next) = (from, None, 0_u64, 1);
+    while let Some(id) = at {
+        if id == root {
+            return Ok(true);
+        }
+        if passed == at {
+            return Ok(false);
+        }
+        steps += 1;
+        if steps == next {
+            (passed, next) = (at, next * 2);
+        }
+        at = statement.query_row([id], |row| row.get(0)).optional()?.flatten();
+    }
+    Ok(false)
+}
+
+/// `root`: the caller's entity, under which the account must be to be theirs. `known`: an entity that was looked up already.
 pub(super) fn account(
     connection: &Connection,
     username: Option<&UserName>,
     root: Option<i64>,
+    known: Option<(i32, Entity)>,
 ) -> rusqlite::Result<Option<Account>> {
     let Some(username) = username else { return Ok(None) };
     let row = connection
         .prepare_cached("SELECT id, active, entity_id FROM account WHERE username = ?1")?
-        .query_row([username.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?)))
+        .query_row([username.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((id, active, entity_id)) = row else { return Ok(None) };
-    let in_subtree = entity(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree);
-    Ok(Some(Account { id, active, in_subtree }))
+    Ok(Some(Account { id, active, in_subtree: is_below(connection, entity_id, root, known)? }))
+}
+
+/// Whether an entity lies in the subtree of the caller's entity.
+pub(super) fn is_below(
+    connection: &Connection,
+    entity_id: i32,
+    root: Option<i64>,
+    known: Option<(i32, Entity)>,
+) -> rusqlite::Result<bool> {
+    match known {
+        Some((id, entity)) if id == entity_id => Ok(entity.in_subtree),
+        _ => Ok(entity(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree)),
+    }
 }
 
 /// The seat of this type that an account holds.
@@ -127,10 +153,7 @@ pub(super) fn held(
     let key = params![account.id, license_type.name()];
     let held = connection.prepare_cached(HELD)?.query_row(key, |row| to_held(row, 0)).optional()?;
     let Some(mut held) = held else { return Ok(None) };
-    held.in_subtree = match known {
-        Some((id, entity)) if id == held.entity_id => entity.in_subtree,
-        _ => entity(connection, held.entity_id, root)?.is_some_and(|entity| entity.in_subtree),
-    };
+    held.in_subtree = is_below(connection, held.entity_id, root, known)?;
     Ok(Some(held))
 }
 

@@ -95,14 +95,14 @@ fn transfer_facts(
     let mut facts = TransferFacts::default();
     let Some(caller) = caller else { return Ok(facts) };
     facts.caller = Some(caller.role);
-    facts.from = account(connection, transfer.from.as_ref(), caller.entity_id)?;
+    facts.from = account(connection, transfer.from.as_ref(), caller.entity_id, None)?;
     let (Some(from), Some(license_type)) = (facts.from.filter(|from| from.in_subtree), transfer.license_type) else {
         return Ok(facts);
     };
     let Some(found) = held(connection, from, license_type, caller.entity_id, None)? else { return Ok(facts) };
     let provider = entity(connection, found.entity_id, caller.entity_id)?;
     facts.held = provider.map(|provider| (found, provider));
-    facts.to = account(connection, transfer.to.as_ref(), caller.entity_id)?;
+    facts.to = account(connection, transfer.to.as_ref(), caller.entity_id, None)?;
     if let Some(to) = facts.to.filter(|to| to.is_usable()) {
         let known = provider.map(|provider| (found.entity_id, provider));
         facts.to_held = held(connection, to, license_type, caller.entity_id, known)?;
@@ -119,7 +119,7 @@ pub(super) fn holding_facts(
     let mut facts = HoldingFacts::default();
     if let Some(caller) = &caller {
         facts.caller = Some(caller.role);
-        facts.account = account(connection, holding.username.as_ref(), caller.entity_id)?;
+        facts.account = account(connection, holding.username.as_ref(), caller.entity_id, None)?;
         let theirs = facts.account.filter(|account| account.in_subtree);
         if let (Some(account), Some(license_type)) = (theirs, holding.license_type) {
             facts.held = seat_held(connection, account, license_type)?;
@@ -162,12 +162,13 @@ fn facts(
     let Some(entity_id) = request.provider_entity_id else { return Ok(facts) };
     facts.provider = entity(connection, entity_id, caller.entity_id)?;
     let Some(usable) = facts.provider.filter(|provider| provider.is_usable()) else { return Ok(facts) };
-    facts.account = account(connection, request.username.as_ref(), caller.entity_id)?;
+    let known = Some((entity_id, usable));
+    facts.account = account(connection, request.username.as_ref(), caller.entity_id, known)?;
     let Some(license_type) = request.license_type else { return Ok(facts) };
     match facts.account {
         Some(account) if !account.is_usable() => return Ok(facts),
         Some(account) => {
-            facts.held = held(connection, account, license_type, caller.entity_id, Some((entity_id, usable)))?;
+            facts.held = held(connection, account, license_type, caller.entity_id, known)?;
         }
         None => {}
     }

@@ -50,7 +50,7 @@ fn the_free_seat_comes_from_its_index() {
     assert!(seat_held[0].contains("seat_by_holder (account_id=? AND license_type=?)"), "{seat_held:?}");
 }
 
-const OF_LICENSE_TOOLS: [&str; 24] = [
+const OF_LICENSE_TOOLS: [&str; 25] = [
     facts::TICKET,
     ticket::RENEW,
     ticket::END_EXPIRED,
@@ -75,6 +75,7 @@ const OF_LICENSE_TOOLS: [&str; 24] = [
     record::RECORD,
     of_seats::DETAILS,
     facts::ENTITY,
+    facts::PARENT,
 ];
 
 /// Of what license tools ask, a subtree is walked step by step, and whoever may reach everything has all offers looked at.
