@@ -19,6 +19,7 @@ pub enum Kind {
     NotAssigned,
     AccessDenied,
     LicenseNotAccepted,
+    NotSupported,
 }
 
 impl Kind {
@@ -36,6 +37,7 @@ impl Kind {
             Self::NotAssigned => 1004,
             Self::AccessDenied => 1005,
             Self::LicenseNotAccepted => 1006,
+            Self::NotSupported => 1007,
         }
     }
 
@@ -53,6 +55,7 @@ impl Kind {
             Self::NotAssigned => "NotAssigned",
             Self::AccessDenied => "AccessDenied",
             Self::LicenseNotAccepted => "LicenseNotAccepted",
+            Self::NotSupported => "NotSupported",
         }
     }
 }
@@ -85,6 +88,7 @@ impl From<&Refusal> for Kind {
             | Refusal::LicenseInUse { .. }
             | Refusal::NothingOffered { .. }
             | Refusal::LicenseUnreadable { .. } => Kind::LicenseNotAccepted,
+            Refusal::NotSupported => Kind::NotSupported,
         }
     }
 }

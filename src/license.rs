@@ -114,15 +114,18 @@ impl Owner {
         } else if *new != self.current {
             Status::NewLicenseAvailable
         } else if let Some(at) = self.current.dates.admin_warning.filter(|at| *at <= now) {
-            return self.warning(at);
+            return self.warning(at, now);
         } else {
             Status::Ok
         };
         (status, String::new())
     }
 
-    fn warning(&self, since: Timestamp) -> (Status, String) {
+    /// The real end has not come: that would be an obstacle.
+    fn warning(&self, since: Timestamp, now: Timestamp) -> (Status, String) {
         let end = match (self.current.dates.expires, self.current.dates.grace) {
+            (Some(at), Some(end)) if at <= now => format!("expired at {at}, and ends at {end}"),
+            (Some(at), None) if at <= now => format!("expired at {at}"),
             (Some(at), _) => format!("expires at {at}"),
             (None, Some(at)) => format!("ends at {at}"),
             (None, None) => format!("needs attention since {since}"),

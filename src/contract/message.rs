@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 
 use crate::contract::{ComplexType, Enumeration, Field, Kind, SERIALIZATION_ARRAYS};
-use crate::seats::is_undecoded;
+use crate::seats::{is_undecoded, shortened};
 use crate::soap::envelope::Element;
 use crate::soap::xml::Writer;
 
@@ -265,6 +265,11 @@ impl<'n> Naming<'n> {
         }
     }
 
+    /// Whether a number may stand for the name of an enumeration's value. The ASMX service knows names alone.
+    const fn has_numbers(self) -> bool {
+        !matches!(self, Naming::Exact(_))
+    }
+
     fn fits(self, element: &Element, name: &str) -> bool {
         match self {
             Naming::Exact(namespace) | Naming::Near(namespace) => element.is(namespace, name),
@@ -310,6 +315,13 @@ pub fn read_value(element: &Element, kind: Kind, naming: Naming<'_>) -> Result<O
             }
             Ok(Some(Value::Strings(items.into_iter().map(|item| item.text.clone()).collect())))
         }
+        Kind::Enumeration(of)
+            if naming.has_numbers()
+                && element.children.is_empty()
+                && let Some(value) = element.text.trim().parse().ok().and_then(|number| of.numbered(number)) =>
+        {
+            Ok(Some(Value::Enumeration(value)))
+        }
         _ => read_simple(element, kind).map(Some).map_err(|reason| ValueError { reason, at: element.end }),
     }
 }
@@ -333,7 +345,8 @@ fn only_strings(list: &Element) -> Result<(), ValueError> {
         Some(other) => Err(ValueError {
             reason: format!(
                 "Element '{}' was not expected inside '{}'. Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.",
-                other.name, list.name
+                shortened(&other.name),
+                shortened(&list.name)
             ),
             at: other.end,
         }),
@@ -350,7 +363,7 @@ fn neighbours<'e>(parent: &'e Element, name: &str, namespace: &str) -> Result<Ve
         Some(other) => Err(ValueError {
             reason: format!(
                 "Element '{name}' stands in '{}' in several namespaces, and in none of them is it expected. Send it in namespace '{namespace}'.",
-                parent.name
+                shortened(&parent.name)
             ),
             at: other.end,
         }),
@@ -395,10 +408,9 @@ fn read_int(text: &str) -> Result<i32, &'static str> {
 }
 
 fn read_enumeration(text: &str, of: &'static Enumeration) -> Result<Value, String> {
-    let named = of.values.iter().find(|v| **v == text).copied();
-    let value = named.or_else(|| of.numbered(text.trim().parse().ok()?));
+    let value = of.values.iter().find(|v| **v == text);
     value
-        .map(Value::Enumeration)
+        .map(|v| Value::Enumeration(v))
         .ok_or_else(|| format!("Instance validation error: '{text}' is not a valid value for {}.", of.name))
 }
 

@@ -71,6 +71,8 @@ pub struct Operation {
     pub input: &'static ComplexType,
     /// The answer's element.
     pub output: &'static ComplexType,
+    /// Whether it does anything but say that it is not supported.
+    pub is_supported: bool,
     /// Whether it assigns seats or takes them away, and so may be refused by what there is.
     pub changes_seats: bool,
     run: Run,
@@ -83,7 +85,11 @@ impl Operation {
         output: &'static ComplexType,
         run: Run,
     ) -> Operation {
-        Operation { documentation, input, output, changes_seats: false, run }
+        Operation { documentation, input, output, is_supported: true, changes_seats: false, run }
+    }
+
+    pub const fn not_supported(self) -> Operation {
+        Operation { is_supported: false, ..self }
     }
 
     const fn changes_seats(self) -> Operation {
@@ -192,6 +198,7 @@ pub const fn exception(kind: ErrorKind) -> &'static str {
         | ErrorKind::NoFreeSeat
         | ErrorKind::NotAssigned
         | ErrorKind::LicenseNotAccepted => "SoLicenseException",
+        ErrorKind::NotSupported => "SoNotSupportedException",
         ErrorKind::UnexpectedError => "SoServerException",
     }
 }
@@ -229,6 +236,7 @@ mod tests {
             assert_eq!(operation.output.fields.iter().map(|f| f.name).collect::<Vec<_>>(), ["Response"]);
             let documentation = operation.documentation;
             assert!(documentation.ends_with('.'), "{documentation}");
+            assert_eq!(documentation.ends_with("Not supported."), !operation.is_supported, "{documentation}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The Web API: License over plain HTTP, as agent calls and as a resource. Nobody who is not signed in is told anything of
-//! what they want; what is answered, and in which form, follows from the operations' description.
+//! The Web API: License over plain HTTP, as agent calls and as a resource. Callers that are not signed in learn nothing
+//! about the call they make. What is answered follows from the description of the operations.
 
 mod authorization;
 mod cors;
@@ -37,8 +37,6 @@ use place::Place;
 
 pub use cors::CorsOrigins;
 
-/// Name of the exception that tells of a method that an address does not have.
-const NOT_SUPPORTED: &str = "SoNotSupportedException";
 const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
 
 /// Everything at and below `/api`.
@@ -63,14 +61,14 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
     response
 }
 
-/// One request under way.
+/// One request that is being answered.
 struct Exchange<'a> {
     app: &'a Arc<App>,
     parts: Parts,
     context: CallContext,
-    /// What the client would like to read.
+    /// The form that the client prefers for the answer.
     format: Format,
-    /// Of the path below `/api`, as they were typed, decoded once. A slash at the end adds none.
+    /// The segments of the path below `/api`, decoded once, in the caller's spelling. A slash at the end adds none.
     segments: Vec<String>,
 }
 
@@ -80,7 +78,7 @@ impl Exchange<'_> {
         let TypedPath(path) = parts.extensions.get::<TypedPath>()?;
         let path = path.strip_suffix('/').unwrap_or(path);
         let segments = path.split('/').skip(2);
-        // In a path a plus sign is itself.
+        // In a path a plus sign is no blank.
         let segments = segments.map(|segment| percent_decode(&segment.replace('+', "%2B"))).collect();
         let format = negotiation::format(&parts.headers);
         Some(Exchange { app, parts, context, format, segments })
@@ -95,7 +93,7 @@ impl Exchange<'_> {
         answer
     }
 
-    /// Takes the body if it is to be read.
+    /// Takes the body only if the call reads it.
     async fn answer_to(&self, body: &mut Option<Body>) -> Response {
         let place = Place::of(&self.segments);
         if self.parts.method == Method::OPTIONS
@@ -141,14 +139,14 @@ impl Exchange<'_> {
         route.method.name() == if self.is_get() { "GET" } else { self.parts.method.as_str() }
     }
 
-    /// There is nothing here, or nothing for this method.
+    /// The answer where there is nothing at the address, or nothing for the method.
     fn nothing_to_do(&self, place: &Place) -> Response {
         let Some(allowed) = place.allowed() else {
             let kind = ErrorKind::ObjectEntityMismatch;
             return self.error(StatusCode::NOT_FOUND, exception(kind), "There is nothing at this address.");
         };
-        let text = format!("This address takes {allowed}.");
-        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, NOT_SUPPORTED, &text);
+        let text = format!("This address accepts the methods {allowed}.");
+        let mut response = self.error(StatusCode::METHOD_NOT_ALLOWED, exception(ErrorKind::NotSupported), &text);
         if let Ok(value) = HeaderValue::from_str(&allowed) {
             response.headers_mut().insert(header::ALLOW, value);
         }
@@ -192,8 +190,12 @@ impl Exchange<'_> {
             let value = read::value(&text, syntax, route.argument(name), &self.app.limits.xml);
             arguments = arguments.with_some(name, value.map_err(Refused::Malformed)?);
         } else if route.method == web::Method::Delete && body.as_ref().is_some_and(|body| !body.is_end_stream()) {
-            // It is of another path, which takes away less.
-            let text = format!("{} has no body. Whose modules are to be taken away?", route.template());
+            // The body belongs to another path, which takes away less.
+            let text = format!(
+                "DELETE {} removes the owner and takes no body, but one was sent. To take modules from a user, put the \
+                 user's id behind the owner.",
+                route.template()
+            );
             return Err(Refused::Malformed(text));
         }
         Ok(arguments)
@@ -243,7 +245,7 @@ impl Exchange<'_> {
     ) -> Response {
         let arguments = match arguments {
             Ok(arguments) => arguments,
-            // Nobody who is not signed in learns what a call needs.
+            // Unauthenticated callers must not learn what a call needs.
             Err(refused) => {
                 return self.known(&identity).await.err().unwrap_or_else(|| self.refused(&refused, style));
             }
@@ -268,7 +270,7 @@ impl Exchange<'_> {
         if value.is_empty() { Dates::base() } else { Dates::of_header(&value) }
     }
 
-    /// Says which zone was meant, of every answer: it must not tell who is not signed in how far a call got.
+    /// Names the zone in every answer, also in errors: unauthenticated callers must not learn how far a call got.
     fn name_zone(&self, answer: &mut HeaderMap) {
         if self.parts.headers.contains_key(SO_TIME_ZONE) {
             answer.insert(SO_TIME_ZONE, HeaderValue::from_static(self.dates().zone().code));
@@ -292,7 +294,7 @@ impl Exchange<'_> {
         self.written(&Written { value, kind: *kind, select })
     }
 
-    /// Whether the caller is who they say; else what to answer.
+    /// Whether the caller is signed in; otherwise the answer that says so.
     async fn known(&self, identity: &Identity) -> Result<(), Response> {
         match self.app.service.principal(&self.context, identity).await {
             Ok(_) => Ok(()),
@@ -346,8 +348,8 @@ impl Exchange<'_> {
 
     fn unauthorized(&self) -> Response {
         const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"SuperOffice\", charset=\"UTF-8\"");
-        let text = "Nobody is signed in. Send Authorization with a valid user name and password as Basic, or with a ticket \
-            as SOTicket; a ticket ends 6 hours after its last use.";
+        let text = "The caller is not signed in. Send Authorization with a valid user name and password as Basic, or with a \
+            ticket as SOTicket; a ticket ends 6 hours after its last use.";
         let mut response = self.error(StatusCode::UNAUTHORIZED, exception(ErrorKind::InvalidSoapCredentials), text);
         response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
         response
@@ -382,7 +384,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// By address, the methods there and what they do.
+    /// The addresses, each with its methods and what they do.
     fn operations(&self) -> serde_json::Value {
         let base = self.app.base(&self.parts);
         let mut all = serde_json::Map::new();
@@ -398,7 +400,7 @@ impl Exchange<'_> {
     }
 }
 
-/// GET on an agent call says what it is, and does not run it.
+/// GET on an agent call describes it and does not run it.
 fn description(operation: &Operation) -> serde_json::Value {
     let arguments = operation.input.fields.iter();
     let arguments: Vec<_> =
@@ -412,7 +414,7 @@ fn description(operation: &Operation) -> serde_json::Value {
     })
 }
 
-/// What is in JSON only.
+/// An answer that is JSON whatever the client prefers.
 fn json(text: String) -> Response {
     Format::default().respond(StatusCode::OK, text)
 }
@@ -468,6 +470,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         | ErrorKind::NoFreeSeat
         | ErrorKind::NotAssigned
         | ErrorKind::LicenseNotAccepted => StatusCode::CONFLICT,
+        ErrorKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
         ErrorKind::UnexpectedError => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

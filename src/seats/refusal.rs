@@ -30,34 +30,34 @@ pub enum Refusal {
         "The caller is not signed in: a user name, password or ticket is missing or not valid. Send those of an active credential."
     )]
     CallerUnknown,
-    #[error("The role '{}' of this credential may not do this; '{}' may. Use another credential, or have an administrator raise this one.", .role.name(), .least.name())]
+    #[error("The role '{}' of this credential may not do this; '{}' may. Use another credential, or have an administrator give this one that role.", .role.name(), .least.name())]
     RoleTooLow { role: Role, least: Role },
     #[error("{}", field_text(.field, *.fault))]
     Field { field: &'static str, fault: FieldFault },
-    #[error("{field} holds {found} items; {max} are taken in one call. Send the rest in another.")]
+    #[error("{field} holds {found} items; {max} are accepted in one call. Send the rest in another call.")]
     TooMany { field: &'static str, found: usize, max: usize },
     #[error("Entity {entity_id} does not exist or is not among the entities of this credential. Check {field}.")]
     EntityUnknown { field: &'static str, entity_id: i32 },
-    #[error("Entity entity {provider_entity_id} is not active. An administrator can activate it.")]
+    #[error("Provider entity {provider_entity_id} is not active. An administrator can activate it.")]
     ProviderInactive { provider_entity_id: i32 },
     #[error(
         "User '{username}' is not active or does not belong to the entities of this credential. Use another user, or have an administrator activate this one."
     )]
     AccountUnavailable { username: String },
     #[error(
-        "User '{username}' is not known, and this service does not enroll users by itself. An administrator adds it to the accounts."
+        "User '{username}' is not known, and this service does not enroll users by itself. An administrator can add it to the accounts."
     )]
     AccountNotEnrolled { username: String },
     /// `held`: which seat, if the caller may know it.
     #[error("User '{username}' already holds a {license_type} license{}", which(.held.as_ref()))]
     AlreadyAssigned { username: String, license_type: LicenseType, held: Option<Held> },
-    #[error("Entity entity {provider_entity_id} has no {license_type} license pool{}. An administrator adds one.", not_started(*.starts_at))]
+    #[error("Provider entity {provider_entity_id} has no {license_type} license pool{}. An administrator can add one.", not_started(*.starts_at))]
     NoPool { provider_entity_id: i32, license_type: LicenseType, starts_at: Option<Timestamp> },
     #[error(
         "The {license_type} licenses of provider entity {provider_entity_id} expired at {expired_at}. Renew them, or use another provider entity."
     )]
     PoolExpired { provider_entity_id: i32, license_type: LicenseType, expired_at: Timestamp },
-    #[error("All {seats_total} {license_type} seats of provider entity {provider_entity_id} are in use ({pools} {}). Release a seat or add seats to a pool.", if *.pools == 1 { "pool" } else { "pools" })]
+    #[error("{} ({}). {} to a pool.", none_free(*.seats_total, *.license_type, *.provider_entity_id), counted(*.pools as i64, "pool"), if *.seats_total == 0 { "Add seats" } else { "Release a seat or add seats" })]
     NoFreeSeat { provider_entity_id: i32, license_type: LicenseType, seats_total: i64, pools: usize },
     #[error("User '{username}' holds no {license_type} license. Check the user name and the type, or assign one.")]
     NotAssigned { username: String, license_type: LicenseType },
@@ -71,14 +71,14 @@ pub enum Refusal {
     AssociateUnknown { id: i32 },
     #[error("There is no module '{}'; there are SKRAFTDISKIMAGEV5, SQLBACKUP and EXCHANGEBACKUP.", shortened(.name))]
     ModuleUnknown { name: String },
-    #[error("There are more than {max} owners. Ask for one of them at a time.")]
+    #[error("There are more than {}. Ask for one of them at a time.", counted(*.max as i64, "owner"))]
     TooManyOwners { max: usize },
     #[error("The license of {owner_name} ended at {ended_at}. Ask its issuer for a new one.")]
     LicenseEnded { owner_name: String, ended_at: Timestamp },
-    #[error("{in_use} {license_type} seats of {owner_name} are in use and the new license has {seats}. Release {} first.", .in_use - .seats)]
+    #[error("{in_use} {license_type} {} in use and the new license has {seats}. Release {} first.", seats_of(*.in_use, .owner_name), .in_use - .seats)]
     LicenseTooSmall { owner_name: String, license_type: LicenseType, in_use: i64, seats: i64 },
     #[error(
-        "The dates of the license of {owner_name} are not in order: administrators are warned before it expires, and it expires before it ends. Ask its issuer."
+        "The dates of the license of {owner_name} are not in order: AdminWarningDate comes first, then ExpiryDate, then GraceDate. Ask its issuer for a corrected license."
     )]
     LicenseDates { owner_name: String },
     /// `differs`: the first member that is not as the issuer grants it.
@@ -87,7 +87,9 @@ pub enum Refusal {
     )]
     LicenseNotGranted { owner_name: String, differs: &'static str },
     #[error(
-        "The license of {owner_name} is in use: {in_use} of its seats are taken, those of pools that have expired or not started counted too. Release them first."
+        "The license of {owner_name} is in use: {in_use} of its seats {} taken, including those of pools that have expired or not started. Release {} first.",
+        if *.in_use == 1 { "is" } else { "are" },
+        if *.in_use == 1 { "it" } else { "them" }
     )]
     LicenseInUse { owner_name: String, in_use: i64 },
     #[error("No license is offered to company '{}' under serial number '{}' among the entities of this credential. Check that both are written as the issuer has them, or ask it for an offer.", shortened(.company_name), shortened(.serial_nr))]
@@ -95,6 +97,8 @@ pub enum Refusal {
     /// A license, in a message or a file, of which something cannot be read; says what.
     #[error("{reason}")]
     LicenseUnreadable { reason: String },
+    #[error("This operation is not supported here.")]
+    NotSupported,
 }
 
 impl Refusal {
@@ -147,6 +151,18 @@ fn which(held: Option<&Held>) -> String {
     let until = held.expires_at.map_or_else(String::new, |at| format!(", valid until {at}"));
     let SeatId { pool_id, seat_no } = held.seat;
     format!(" (seat {seat_no} of pool {pool_id}{until}). No second one is needed; release it to assign it again.")
+}
+
+fn none_free(seats_total: i64, license_type: LicenseType, provider_entity_id: i32) -> String {
+    match seats_total {
+        0 => format!("Provider entity {provider_entity_id} has no {license_type} seats"),
+        1 => format!("The only {license_type} seat of provider entity {provider_entity_id} is in use"),
+        _ => format!("All {seats_total} {license_type} seats of provider entity {provider_entity_id} are in use"),
+    }
+}
+
+fn seats_of(in_use: i64, owner_name: &str) -> String {
+    if in_use == 1 { format!("seat of {owner_name} is") } else { format!("seats of {owner_name} are") }
 }
 
 fn not_started(starts_at: Option<Timestamp>) -> String {

@@ -78,7 +78,7 @@ fn assigns(toolkit: Toolkit, version: &str) {
         assert_eq!(seats_of(username), 1, "{username}");
     }
 
-    let none_free = "All 0 ExchangeBackup seats of provider entity 420 are in use";
+    let none_free = "Provider entity 420 has no ExchangeBackup seats (1 pool)";
     assert_refused(&assign("nobody", "ExchangeBackup"), 1003, "NoFreeSeat", none_free);
     // What is not in the WSDL is sent, or else something else that is answered with a fault.
     let unknown = assign("nobody", "TapeBackup");

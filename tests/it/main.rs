@@ -18,6 +18,7 @@ mod layers;
 mod licenses;
 mod limits;
 mod malformed;
+mod messages;
 mod migration;
 mod names;
 mod netserver_activation;

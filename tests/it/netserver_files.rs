@@ -211,12 +211,13 @@ fn a_bad_file_says_what_is_wrong() {
     };
     for (file, expected) in [
         ("x".to_owned(), "neither XML nor base64 of XML"),
-        ("{\"OwnerName\":\"CONTOSO\"}".to_owned(), "neither XML nor base64 of XML"),
+        ("{\"OwnerName\":\"CONTOSO\"}".to_owned(), "it looks like JSON, and must be XML"),
         ("x".repeat(200_001), "neither XML nor base64 of XML"),
-        ("x".repeat(200_000), "not well-formed XML"),
+        ("x".repeat(200_000), "not text in UTF-8"),
         (BASE64.encode("hello"), "not well-formed XML"),
         (BASE64.encode(b"<?xml version='1.0' encoding='klingon'?><LicenseInfo/>"), "unknown encoding"),
-        (BASE64.encode([0xFF; 1000]), "not well-formed XML"),
+        (BASE64.encode([0xFF; 1000]), "not text in UTF-8"),
+        (BASE64.encode(b"<LicenseInfo><OwnerName>M\xFCller</OwnerName></LicenseInfo>"), "not text in UTF-8"),
         ("<".to_owned(), "not well-formed XML"),
         ("<LicenseInfo>".to_owned(), "not well-formed XML"),
         (
@@ -243,6 +244,7 @@ fn a_bad_file_says_what_is_wrong() {
         ("<LicenseInfo><OwnerName> \n</OwnerName></LicenseInfo>".to_owned(), "OwnerName is missing or empty"),
         (format!("{license}\n<ExpiryDate>soon</ExpiryDate></LicenseInfo>"), "line 3: ExpiryDate is not a date-time"),
         (format!("\n\n{license}\n<ExtraFlags>99999999999999999999</ExtraFlags></LicenseInfo>"), "line 5: "),
+        (format!("\n<?xml version=\"1.0\"\n?>\n{license}<ExtraFlags>x</ExtraFlags></LicenseInfo>"), "line 5: "),
         (
             format!(
                 "{license}<ModuleLicenses>\n\n<ModuleLicense><NumberOfLicenses>1e9</NumberOfLicenses></ModuleLicense></ModuleLicenses></LicenseInfo>"

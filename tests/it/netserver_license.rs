@@ -104,7 +104,7 @@ fn the_status_follows_what_stands_in_the_database() {
             "offered below use",
             below.clone(),
             "ProblemWithLicense",
-            "1 SqlBackup seats of CONTOSO are in use and the new license has 0. Release 1 first.",
+            "1 SqlBackup seat of CONTOSO is in use and the new license has 0. Release 1 first.",
             "",
         ),
         (
@@ -428,7 +428,11 @@ fn an_argument_in_a_neighbouring_namespace_is_read_where_only_one_can_be_meant()
     let answer = soap("ValidateLicenseInfo", &presented("LicenseInfo", &license));
     assert_eq!(answer.element("Reason").as_deref(), None, "{answer:?}");
     assert!(answer.body.contains("<Succeeded>true</Succeeded>"), "{answer:?}");
-    // Numbers of enumerations are read here too.
+    // Numbers of enumerations are read here too, and not in the other service, where they are no names.
+    let fields =
+        "<Username>u</Username><LicenseProviderEntityId>42</LicenseProviderEntityId><LicenseType>1</LicenseType>";
+    let other = tools.server.call("AssignLicense", "agent", fields);
+    assert!(other.status == 500 && other.body.contains("'1' is not a valid value for LicenseType."), "{other:?}");
     let license = granted(&tools).replace(">UserLicense<", ">3<");
     let answer = soap("ValidateLicenseInfo", &presented("LicenseInfo", &license));
     assert!(answer.body.contains("<Succeeded>true</Succeeded>"), "{answer:?}");
@@ -794,7 +798,7 @@ fn all_modules_are_assigned_or_none() {
             101,
             "CONTOSO",
             "SoLicenseException",
-            "All 0 ExchangeBackup seats",
+            "has no ExchangeBackup seats",
         ),
         ("no pool", "", 101, "FABRIKAM", "SoLicenseException", "has no SkraftDiskImageV5 license pool"),
         (

@@ -269,7 +269,7 @@ fn many_licenses_are_assigned_with_a_result_for_each() {
     let many = format!("<Items>{}</Items>", "<AssignLicensesItem />".repeat(1001));
     let answer = server.call("AssignLicenses", "agent", &many);
     assert_eq!(code(&answer), "InvalidInputParameters");
-    assert!(answer.message().contains("Items holds 1001 items; 1000 are taken in one call"), "{}", answer.message());
+    assert!(answer.message().contains("Items holds 1001 items; 1000 are accepted in one call"), "{}", answer.message());
     assert_eq!(server.violations(), []);
 }
 

@@ -283,6 +283,10 @@ fn a_license_is_forgotten_when_no_seat_of_it_is_taken() {
          INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (10, 42, 'ExchangeBackup', 0);",
     );
     let in_use = |in_use| Refusal::LicenseInUse { owner_name: "CONTOSO".to_owned(), in_use };
+    assert_eq!(
+        in_use(1).to_string(),
+        "The license of CONTOSO is in use: 1 of its seats is taken, including those of pools that have expired or not started. Release it first."
+    );
     let role = |role| Refusal::RoleTooLow { role, least: Role::Admin };
     let unknown = |name: &str| Refusal::OwnerUnknown { owner_name: name.to_owned() };
     let refused = |who: &str, owner: &str, expected| {

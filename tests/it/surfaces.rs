@@ -98,12 +98,13 @@ const ADDRESS_MAX: usize = 8_000;
 const WEB_API_ONLY: [(&str, &str, &str); 2] = [("InUse", "IsHidden", "false"), ("SortOrder", "ExtraFlags", "0")];
 
 /// The statuses by which HTTP tells of exceptions.
-const STATUSES: [(&str, u16); 5] = [
+const STATUSES: [(&str, u16); 6] = [
     ("SoInvalidArgumentException", 400),
     ("SoSessionException", 401),
     ("SoSentryException", 403),
     ("SoNotFoundException", 404),
     ("SoLicenseException", 409),
+    ("SoNotSupportedException", 501),
 ];
 
 /// Who calls. Without a ticket: nobody who is signed in.
@@ -174,7 +175,7 @@ impl Surface {
         assert_eq!(status, Some(answer.status), "{answer:?}");
         match self {
             Surface::Resource(_) if text == "There is no such owner, or no such module of it." => Ok(null("Response")),
-            _ => Err(refusal(exception, text, "Nobody is signed in. Send Authorization with ")),
+            _ => Err(refusal(exception, text, "The caller is not signed in. Send Authorization with ")),
         }
     }
 

@@ -256,11 +256,17 @@ fn request(targets: &[String], bodies: &[String], random: &mut Random) -> Vec<u8
     let method = any(&["GET", "POST", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "get"]);
     let target = any(&targets.iter().map(String::as_str).collect::<Vec<_>>());
     let body = any(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
-    let select = any(&["", "", "?$select=name,current/OwnerName", "?newCompanyName=a&newSerialNumber=b"]);
+    let select = any(&[
+        "",
+        "",
+        "?$select=name,current/OwnerName",
+        "?newCompanyName=a&newSerialNumber=b",
+        "?ownerName=CONTOSO&associateId=0&moduleLicenseNames[]=A",
+    ]);
     let user = any(&["admin", "admin", "agent", "contoso", "outside"]);
     let content_type = any(&[
         MEDIA_TYPES.as_slice(),
-        &["application/x-www-form-urlencoded", "text/xml; charset=utf-16", "x"],
+        &["application/x-www-form-urlencoded", "text/plain", "text/xml; charset=utf-16", "x"],
     ]
     .concat());
     let accept = any(&["*/*", "application/xml", "text/xml;q=0.5, application/json;q=0.1"]);
@@ -298,7 +304,8 @@ fn damaged_requests() {
         api.ask(&format!("POST {AGENT}/GetLicenseFromLicenseServer"), &headers, r#"{"OwnerName":"CONTOSO"}"#).body
     };
     let arguments = json!({ "OwnerName": "CONTOSO", "ModuleOwner": "CONTOSO", "AssociateId": 101, "SatelliteId": 0,
-        "ModuleName": "SQLBACKUP", "ModuleLicenseNames": ["SQLBACKUP"], "FileContent": "x" });
+        "ModuleName": "SQLBACKUP", "ModuleLicenseNames": ["SQLBACKUP"], "FileContent": fetch("text/xml"),
+        "ModuleLicense": { "New": { "ModuleName": "SQLBACKUP" } }, "LicenseInfo": { "New": { "OwnerName": "CONTOSO" } } });
     let xml = fetch("text/xml");
     let bodies = [
         arguments.to_string(),
@@ -308,7 +315,9 @@ fn damaged_requests() {
         "<R><OwnerName>CONTOSO</OwnerName><ModuleOwner>CONTOSO</ModuleOwner><AssociateId>101</AssociateId>\
          <ModuleLicenseNames><string>SQLBACKUP</string></ModuleLicenseNames></R>"
             .to_owned(),
-        "OwnerName=CONTOSO&ModuleOwner=CONTOSO&AssociateId=101&ModuleLicenseNames=SQLBACKUP".to_owned(),
+        "OwnerName=CONTOSO&ModuleOwner=CONTOSO&AssociateId=101&ModuleLicenseNames[0]=SQLBACKUP".to_owned(),
+        json!(xml).to_string(),
+        xml.clone(),
         String::new(),
     ];
     let mut served = 0;
@@ -370,10 +379,39 @@ fn bodies_made_to_be_expensive() {
         (FORM, full("", "ModuleLicenseNames&", "a"), 400),
         (FORM, full("ModuleOwner=CONTOSO&AssociateId=101", "&ModuleLicenseNames[]=SQLBACKUP", ""), 200),
         (FORM, full("", "%00=&", "a"), 400),
+        (FORM, full("ModuleLicenseNames[", "9", "]=SQLBACKUP"), 400),
+        (FORM, full("ModuleLicenseNames[", "x", "]=SQLBACKUP"), 400),
+        (FORM, full("", "ModuleLicenseNames[1]=a&", "a"), 400),
+        (FORM, full("{", " ", "}"), 400),
+        (FORM, full("[", "0,", "0]"), 400),
+        (XML, full("<a><ModuleLicenseNames><", "b", "/></ModuleLicenseNames></a>"), 400),
     ] {
         let answer = api.ask(&format!("POST {AGENT}/AssignThirdPartyLicenses"), headers, &body);
         let what = &body[..60];
         assert_eq!(answer.status, status, "{what} {answer:?}");
+        assert!(answer.body.len() < 2000, "{what}: so much is not worth repeating: {}", answer.body.len());
+    }
+    for (headers, body) in [
+        (XML, full("<LicenseInfo>", "<b/>", "</LicenseInfo>")),
+        (
+            XML,
+            full(
+                "<LicenseInfo><OwnerName>CONTOSO</OwnerName><ModuleLicenses>",
+                "<ModuleLicense/>",
+                "</ModuleLicenses></LicenseInfo>",
+            ),
+        ),
+        (XML, full("<LicenseInfo><OwnerName>", "a", "</OwnerName></LicenseInfo>")),
+        (XML, full("<LicenseInfo><OwnerName>CONTOSO</OwnerName><ExtraFlags>", "9", "</ExtraFlags></LicenseInfo>")),
+        (XML, full("<LicenseInfo><OwnerName>CONTOSO</OwnerName><", "a", "/></LicenseInfo>")),
+        ("Content-Type: text/plain\r\n", full("", "x", "xxxx")),
+        ("Content-Type: text/plain\r\n", full("", "<", "")),
+        ("Content-Type: text/plain\r\n", full("", "\u{1}", "")),
+        (JSON, full("\"<LicenseInfo>", "&amp;", "</LicenseInfo>\"")),
+    ] {
+        let answer = api.ask("POST /api/v1/License?$select=reason,canbeactivated", headers, &body);
+        let what = &body[..60];
+        assert!(answer.status == 400 || answer.body.contains("\"CanBeActivated\":false"), "{what} {answer:?}");
         assert!(answer.body.len() < 2000, "{what}: so much is not worth repeating: {}", answer.body.len());
     }
     let ranges = format!("Accept: {}\r\n", "a/b;q=1,".repeat(1_900));

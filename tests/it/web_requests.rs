@@ -1,7 +1,7 @@
 //! The Web API at the wire, as tables: what it makes of bodies, paths, queries and methods. What the operations do is told
 //! elsewhere.
 
-use seatkeeper::contract::netserver::LICENSE;
+use seatkeeper::contract::netserver::{LICENSE, types};
 use serde_json::json;
 
 use crate::harness::*;
@@ -443,6 +443,21 @@ fn arguments_in_the_query() {
 /// System.Text.Json writes enumerations as numbers, and other serializers as numbers in quotes.
 #[test]
 fn enumerations_by_name_or_number() {
+    for (of, number, name) in [
+        (&types::LICENSE_STATUS, 0, Some("Ok")),
+        (&types::LICENSE_STATUS, 6, None),
+        (&types::LICENSE_STATUS, 100, Some("ProblemWithLicense")),
+        (&types::LICENSE_STATUS, 5000, Some("UnknownError")),
+        (&types::LICENSE_TYPE, 3, Some("UserLicense")),
+        (&types::LICENSE_TYPE, -1, None),
+        (&types::USER_TYPE, 1, Some("InternalAssociate")),
+        (&types::ROLE_TYPE, 3, Some("System")),
+        (&types::EJ_USER_STATUS, 127, Some("StatusSystem")),
+        (&types::EJ_USER_STATUS, 6, None),
+        (&types::NET_SERVER_BUILD_TYPE, 5, Some("Release")),
+    ] {
+        assert_eq!(of.numbered(number), name, "{} {number}", of.name);
+    }
     let api = Api::start();
     let call = |media_type: &str, operation: &str, body: String| {
         let headers = format!("Content-Type: {media_type}\r\nAccept: {media_type}\r\n");

@@ -1,5 +1,4 @@
-//! License.svc: the operations on licenses, and how a license is told: the one way from what the store knows to the
-//! vendor's carriers.
+//! License.svc: the operations on licenses, and the one place that turns what the store knows into the vendor's carriers.
 
 mod file;
 mod history;
@@ -42,7 +41,7 @@ macro_rules! operation {
     }};
 }
 
-/// What stands in the one `Response`; and why it is a refusal, where it is one.
+/// The content of the one `Response`, and the refusal that it tells of, if it is one.
 struct Response {
     value: Option<Value>,
     refused: Option<Error>,
@@ -57,41 +56,41 @@ impl From<Option<Value>> for Response {
 /// In the order of the published document.
 static OPERATIONS: &[Operation] = &[
     operation!("GetLicenseForAllOwnersFromDB", [] -> Kind::Array(&ARRAY_OF_EXTENDED_LICENSE_INFO),
-        get_license_for_all_owners_from_db, "Gets the licenses in force of all owners, with usage."),
+        get_license_for_all_owners_from_db, "Gets the licenses of all owners that are in force, with usage."),
     operation!("GetLicenseFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         get_license_from_license_server, "Gets the license of an owner: in force, as its issuer grants it now, and with usage."),
     operation!("GetModuleLicenseHistoryFromLicenseServer", [LICENSE_INFO_ARGUMENT, MODULE_LICENSE_ARGUMENT] -> Kind::String,
         history::get_module_license_history, "Gets the history of a module as text: its pools, and how many seats were assigned and released."),
     operation!("ValidateLicenseInfo", [LICENSE_INFO_ARGUMENT] -> Kind::Complex(&LICENSE_RESULT),
-        validate_license_info, "Says whether a license can be activated as it stands."),
+        validate_license_info, "Checks whether a license can be activated as it is."),
     operation!("ActivateLicenseInfo", [NEW_LICENSE] -> Kind::Complex(&LICENSE_RESULT),
-        activate_license_info, "Puts what the issuer grants into force: the pools follow it. Needs the role admin."),
+        activate_license_info, "Activates the license that the issuer grants: the pools are changed to match it. Needs the role admin."),
     operation!("GetLicenseStatusFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&CHECK_LICENSE_STATUS_RESULT),
-        get_license_status_from_license_server, "Says how the license of an owner is, according to its issuer."),
+        get_license_status_from_license_server, "Gets the status of an owner's license, according to its issuer."),
     operation!("GetLicenseFromDB", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         get_license_from_db, "Gets the license of an owner that is in force, with usage."),
     operation!("ChangeSerialNumber", [NEW_COMPANY_NAME, NEW_SERIAL_NUMBER] -> Kind::Complex(&LICENSE_RESULT),
-        change_serial_number, "Activates what the issuer offers to this company under this serial number. Needs the role admin."),
+        change_serial_number, "Activates every license that the issuer offers to this company under this serial number. Needs the role admin."),
     operation!("GetUserLicenses", [ASSOCIATE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
         get_user_licenses, "Gets the modules that a user holds or can be assigned, by owner; 0 is the caller."),
     operation!("GetSatelliteLicenses", [SATELLITE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
         get_satellite_licenses, "Gets the modules of a site, by owner; 0 is the central database, and there are no others."),
     operation!("RemoveLicenseFromDB", [MODULE_OWNER] -> Kind::Complex(&LICENSE_RESULT),
-        remove_license_from_db, "Forgets an owner and its license, of which no seat may be in use. Needs the role admin."),
+        remove_license_from_db, "Removes an owner and its license, if none of its seats is in use. Needs the role admin."),
     operation!("GetLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         file::get_license_from_file, "Reads a license file: what it grants, what is in force, and whether it can be activated."),
     operation!("GetShopUrl", [OWNER_NAME] -> Kind::String,
         get_shop_url, "Gets the address of an owner's shop."),
     operation!("GetUserLicensesMDOList", [] -> Kind::Array(&ARRAY_OF_SELECTABLE_MDO_LIST_ITEM),
-        get_user_licenses_mdo_list, "Gets all user licenses as a tree: the owners, below each its modules."),
+        get_user_licenses_mdo_list, "Gets all user licenses as a tree: the owners, and below each owner its modules."),
     operation!("GetModuleLicenseFromDB", [OWNER_NAME, MODULE_NAME] -> Kind::Complex(&MODULE_LICENSE),
         get_module_license_from_db, "Gets one module of an owner."),
     operation!("AddLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
-        file::add_license_from_file, "Reads a license file and puts its license into force, if the issuer grants it. Needs the role admin."),
+        file::add_license_from_file, "Reads a license file and activates its license, if the issuer grants it. Needs the role admin."),
     operation!("GetThirdPartyLicenseAssignments", [ASSOCIATE_ID, MODULE_OWNER] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
         get_third_party_license_assignments, "Gets the modules of an owner that a user holds; 0 is the caller."),
     operation!("AssignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
-        assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user holds then. Needs the role agent.").changes_seats(),
+        assign_third_party_licenses, "Assigns modules of an owner to a user, all or none, and gets those that the user then holds. Needs the role agent.").changes_seats(),
     operation!("UnassignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
         unassign_third_party_licenses, "Takes modules of an owner from a user, and gets those that the user still holds. Needs the role admin.").changes_seats(),
 ];
@@ -164,7 +163,7 @@ async fn get_user_licenses(mut call: Call) -> Result<Option<Value>, Error> {
     Ok(Some(license_owners(&owners, |owner| links(owner, |_| true))))
 }
 
-/// Of the site itself it is told what there is; to assign is for users.
+/// The answer shows what the site has; seats are assigned to users only.
 async fn get_satellite_licenses(mut call: Call) -> Result<Option<Value>, Error> {
     let is_central = call.arguments.take_int("SatelliteId").unwrap_or(0) == 0;
     let owners = owners(&call, Owners::All, None).await?;
@@ -270,7 +269,13 @@ async fn remove_license_from_db(mut call: Call) -> Result<Response, Error> {
     license_result(call.service.remove_license(&call.context, &call.identity, owner_name).await)
 }
 
-/// Whether an error is told in the answer of an operation on a license, and not by an exception.
+pub async fn not_supported(mut call: Call) -> Result<Option<Value>, Error> {
+    // They are not needed, and checking the caller takes a while.
+    call.arguments = Record::new(call.arguments.of());
+    Err(call.refuse(Refusal::NotSupported).await)
+}
+
+/// Whether the answer of an operation on a license tells of the error, instead of an exception.
 fn is_answer(error: &Error) -> bool {
     use ErrorKind::{InvalidInputParameters, LicenseNotAccepted, ObjectEntityMismatch};
     matches!(error.kind, LicenseNotAccepted | ObjectEntityMismatch | InvalidInputParameters)
@@ -303,7 +308,7 @@ fn presented(call: &Call, mut license: Record) -> Result<Presented, String> {
     let owner_name = new.take_string("OwnerName");
     let mut date = |name: &'static str| match new.take_date_time(name) {
         None => Ok(None),
-        Some(text) => call.dates.parse(&text).map(Some).ok_or_else(|| format!("{name} of New is no date.")),
+        Some(text) => call.dates.parse(&text).map(Some).ok_or_else(|| format!("{name} of New is not a date-time.")),
     };
     let dates = PresentedDates {
         next_check: date("NextCheckDate")?,
@@ -379,7 +384,7 @@ fn license_info(call: &Call, owner: &Owner, terms: &Terms) -> Record {
         .with("ModuleLicenses", Value::Array(modules.collect()))
 }
 
-/// A license that says nothing, for those who may not know one.
+/// A license with nothing in it, for callers that may not know any.
 pub(super) fn empty_license_info(dates: Dates) -> Record {
     LICENSE_INFO.fields.iter().fold(Record::new(&LICENSE_INFO), |record, field| {
         let value = match field.kind {
@@ -393,7 +398,7 @@ pub(super) fn empty_license_info(dates: Dates) -> Record {
     })
 }
 
-/// The members of a license that are alike in all of them.
+/// The members that are the same in all licenses.
 fn said_of_any_license() -> Record {
     Record::new(&LICENSE_INFO)
         .with("ExtraFlags", int(0))
@@ -411,7 +416,7 @@ fn module_license(owner_name: &str, terms: &Terms, license_type: LicenseType) ->
         .with("NumberOfLicenses", int(terms.seats[license_type.index()]))
 }
 
-/// The members of a module of this type that are alike in all licenses.
+/// The members that are the same in all modules of this type.
 fn said_of_any_module(license_type: LicenseType) -> Record {
     Record::new(&MODULE_LICENSE)
         .with("ModuleDescription", string(license_type.name()))
@@ -428,7 +433,7 @@ fn said_of_any_module(license_type: LicenseType) -> Record {
         .with("Signature", string(""))
 }
 
-/// `restricted`: the modules told of an owner. None of ours is unrestricted.
+/// `restricted`: the modules of an owner. None is unrestricted here.
 fn license_owners(owners: &[Owner], restricted: impl Fn(&Owner) -> Value) -> Value {
     let carrier = |owner: &Owner| {
         Record::new(&LICENSE_OWNER)

@@ -46,15 +46,15 @@ fn document() -> String {
             "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The licenses of module owners: what is in force, what the issuer grants, who holds a seat. \
-                The operations of License.svc as agent calls, and most of them as a resource. Paths, and names of members \
-                in requests, are taken in any case.",
+                The operations of License.svc as agent calls, and most of them as a resource. Paths and the names of \
+                members in requests are accepted in any case.",
         },
         "servers": [{ "url": SERVER_URL }],
         "security": [{ "Basic": [] }, { "SoTicket": [] }, { "Bearer": [] }],
         "tags": [
             { "name": AGENT_TAG, "description": "Agent calls. One that finds nothing answers null." },
-            { "name": RESOURCE_TAG, "description": "The resource. What is not there is 404." },
-            { "name": SERVICE_TAG, "description": "What is here. Needs no sign-in." },
+            { "name": RESOURCE_TAG, "description": "The resource. What is unknown is 404." },
+            { "name": SERVICE_TAG, "description": "Versions, addresses and this document. Needs no sign-in." },
         ],
         "paths": paths,
         "components": {
@@ -86,8 +86,8 @@ fn paths(schemas: &mut Schemas) -> Map<String, Json> {
     let mut paths = Map::new();
     let texts = || json!({ "type": "object", "additionalProperties": { "type": "string" } });
     for (path, id, summary, answer) in [
-        ("/api", "api_Versions", "Says which versions are here", texts()),
-        (BASE, "v1_Operations", "Says what is called where: addresses, their methods, and what they do", {
+        ("/api", "api_Versions", "Lists the versions of this API", texts()),
+        (BASE, "v1_Operations", "Lists the addresses, their methods, and what they do", {
             json!({ "type": "object", "additionalProperties": texts() })
         }),
         (&format!("{BASE}/{OPENAPI}"), "v1_OpenApi", "Gets this document", json!({ "type": "object" })),
@@ -135,7 +135,7 @@ fn public(id: &str, summary: &str, answer: &Json) -> Json {
         "operationId": id,
         "summary": summary,
         "security": [],
-        "responses": { "200": { "description": "What was asked for.", "content": content(JSON_TYPE, answer) } },
+        "responses": { "200": { "description": "Done.", "content": content(JSON_TYPE, answer) } },
     })
 }
 
@@ -150,7 +150,7 @@ fn agent_call(operation: &Operation, schemas: &mut Schemas) -> Json {
         "405" => false,
         _ => true,
     });
-    call["responses"] = responses(&answer, refusals);
+    call["responses"] = responses(operation, answer, refusals);
     call
 }
 
@@ -206,7 +206,7 @@ fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
         "408" | "413" | "415" => route.body.is_some(),
         _ => true,
     });
-    call["responses"] = responses(&answer, refusals);
+    call["responses"] = responses(operation, answer, refusals);
     call
 }
 
@@ -225,7 +225,7 @@ fn path_parameters(route: &Route) -> Vec<Json> {
         let mut schema = argument(route.operation(), name, route.kind(name));
         if matches!(route.kind(name), Kind::String) && ROUTES.iter().any(|other| takes_ints(other, route, at)) {
             schema["pattern"] = json!(NO_INT);
-            schema["description"] = json!("Not a number: with one the path is another.");
+            schema["description"] = json!("Not a number: a number is the id of an associate.");
         }
         json!({ "name": parameter(name), "in": "path", "required": true, "schema": schema })
     });
@@ -310,15 +310,20 @@ const fn refusal(status: &'static str, name: &'static str, says: &'static str) -
 const INVALID_REQUEST: &str = "InvalidRequest";
 /// The same of the resource, which has one object for all errors.
 const BAD_REQUEST: &str = "BadRequest";
-static REFUSALS: [Refusal; 13] = [
-    refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
-    refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or cannot be meant."),
-    refusal("401", "Unauthorized", "Nobody is signed in: no or wrong credentials, or a ticket that has ended."),
+const NOT_IMPLEMENTED: &str = "501";
+static REFUSALS: [Refusal; 14] = [
+    refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or not valid."),
+    refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or not valid."),
+    refusal(
+        "401",
+        "Unauthorized",
+        "The caller is not signed in: no credentials, wrong ones, or a ticket that has ended.",
+    ),
     refusal("403", "Forbidden", "The role of the credential may not do this."),
-    refusal("404", "NotFound", "Not there, or not among what the credential may know."),
-    refusal("405", "MethodNotAllowed", "What should be an int is none, or none of 32 bits: the path is another."),
+    refusal("404", "NotFound", "Unknown, or not among the entities of the credential."),
+    refusal("405", "MethodNotAllowed", "The id in the path is not an integer of 32 bits, so this is another path."),
     refusal("408", "RequestTimeout", "The body did not arrive in time."),
-    refusal("409", "Conflict", "The licenses do not allow it as they are."),
+    refusal("409", "Conflict", "The state of the licenses does not allow it."),
     refusal("413", "ContentTooLarge", "The body is too large."),
     refusal("415", "UnsupportedMediaType", "The body is of a media type, or in a charset, that is not taken."),
     refusal(
@@ -327,6 +332,7 @@ static REFUSALS: [Refusal; 13] = [
         "Too many wrong passwords for a user name from one address. Wait, then call again.",
     ),
     refusal("500", "InternalServerError", "The service failed."),
+    refusal(NOT_IMPLEMENTED, "NotImplemented", "The operation is not supported here."),
     refusal(
         "503",
         "ServiceUnavailable",
@@ -334,14 +340,16 @@ static REFUSALS: [Refusal; 13] = [
     ),
 ];
 
-fn responses<'r>(answer: &Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
+fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
     let mut responses = Map::new();
-    let mut ok = json!({ "description": "Done.", "content": content(MEDIA_TYPES, answer) });
-    ok["headers"] = json!({
-        "SO-TimeZone": { "description": "The zone, where one was asked for.", "schema": { "type": "string" } },
-    });
-    responses.insert("200".to_owned(), ok);
-    for refusal in refusals {
+    if operation.is_supported {
+        let mut ok = json!({ "description": "Done.", "content": content(MEDIA_TYPES, &answer) });
+        ok["headers"] = json!({
+            "SO-TimeZone": { "description": "The zone of the date-times, if the request named one.", "schema": { "type": "string" } },
+        });
+        responses.insert("200".to_owned(), ok);
+    }
+    for refusal in refusals.filter(|refusal| refusal.status != NOT_IMPLEMENTED || !operation.is_supported) {
         responses.insert(refusal.status.to_owned(), shared("responses", refusal.name));
     }
     responses.into()
@@ -371,14 +379,14 @@ fn shared_parameters() -> Json {
         "Select": {
             "name": "$select",
             "in": "query",
-            "description": "Members that are wanted, as `a,b,c/d`, in any case; the others are null. None: all.",
+            "description": "The members to answer with, as `a,b,c/d`, in any case; the others are null. Without it, all members.",
             "schema": { "type": "string", "examples": ["Current/OwnerName, ExtendedModuleLicenses"] },
         },
         "TimeZone": {
             "name": "SO-TimeZone",
             "in": "header",
             "description": "Zone of date-times, by code or id, as `NO` or `261`: they are local then, without a suffix. \
-                With `, includeTZOffset` behind it they have their offset. Without a zone, and of one that is not known, \
+                With `, includeTZOffset` behind it they have their offset. Without this header, and with an unknown zone, \
                 they are UTC.",
             "schema": { "type": "string", "examples": ["NO", "US-NY, includeTZOffset"] },
         },
@@ -485,9 +493,9 @@ impl Schemas {
             }
             Kind::Strings => list(named("string", json!({ "type": "string" }))),
             Kind::Ints => list(named("int", json!({ "type": "integer", "format": "int32" }))),
-            Kind::Declared(_) if view == View::Request => json!({ "description": "Passed over." }),
+            Kind::Declared(_) if view == View::Request => json!({ "description": "Ignored." }),
             Kind::Declared(Declared::Dictionary { .. }) => {
-                json!({ "type": ["object", "null"], "description": "There is nothing in it.", "maxProperties": 0 })
+                json!({ "type": ["object", "null"], "description": "Always empty.", "maxProperties": 0 })
             }
             Kind::Declared(Declared::Flags(of)) => {
                 json!({ "type": ["string", "null"], "description": format!("Any of {}.", of.values.join(", ")) })

@@ -1,5 +1,5 @@
-//! SoPrincipal.svc: signing in. Who is refused gets an answer that says so, not an exception, and no reason: an unknown
-//! user and a wrong password are one.
+//! SoPrincipal.svc: signing in. A refused sign-in is an answer that says so, not an exception, and gives no reason: an
+//! unknown user and a wrong password look alike.
 
 use super::license::{empty_license_info, sort_order};
 use super::types::{
@@ -25,13 +25,13 @@ pub static SO_PRINCIPAL: Contract = Contract {
 /// In the order of the published document.
 static OPERATIONS: &[Operation] = &[
     Operation::new(
-        "Says what stands behind this address. Needs no sign-in.",
+        "Gets the name and version of this service. Needs no sign-in.",
         &ComplexType { name: "GetSystemInfo", fields: &[] },
         &GET_SYSTEM_INFO_RESPONSE,
         |call| Box::pin(get_system_info(call)),
     ),
     Operation::new(
-        "Signs in by what the environment offers. It offers nothing here.",
+        "Signs in with what the environment offers. It never succeeds here.",
         &ComplexType { name: "AuthenticateImplicit", fields: &[] },
         &AUTHENTICATE_RESPONSE,
         |_| Box::pin(async { Ok(refused()) }),
@@ -46,7 +46,7 @@ static OPERATIONS: &[Operation] = &[
         |call| Box::pin(authenticate_username_password(call)),
     ),
     Operation::new(
-        "Signs in with data of any kind. None is known here.",
+        "Signs in with data of any kind. It never succeeds here.",
         &ComplexType {
             name: "AuthenticateGeneric",
             fields: &[Field { name: "AuthenticationData", kind: Kind::Declared(&AUTHENTICATION_GENERIC_DATA) }],
@@ -107,7 +107,7 @@ fn accepted(call: &Call, signed_in: SignIn) -> Done {
         .into()
 }
 
-/// The company of the user is their entity; of what else the vendor tells there is nothing here.
+/// The company of the user is their entity. The other members of the vendor's carrier have no counterpart here.
 fn principal_carrier(call: &Call, principal: &Principal) -> Record {
     let none = || int(0);
     let licenses = principal.owner.as_ref().map_or_else(Vec::new, |owner| granted(call, owner));

@@ -17,7 +17,7 @@ pub const AGENT: &str = "Agents/License";
 /// Below [`BASE`]: the resource.
 pub const RESOURCE: &str = "License";
 
-/// Media types of bodies, in requests and answers. The first is for answers to those who have no wish.
+/// Media types of bodies, in requests and answers. The first is that of answers if the client prefers none.
 pub const MEDIA_TYPES: [&str; 6] = [
     "application/json",
     "text/json",
@@ -162,7 +162,7 @@ impl Route {
     }
 }
 
-/// What a value is called in a description for people.
+/// The name of a type in a description for people.
 pub fn type_name(kind: Kind) -> String {
     match kind {
         Kind::String | Kind::Base64 => "string".to_owned(),

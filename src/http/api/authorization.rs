@@ -1,4 +1,4 @@
-//! Who a caller of the Web API says they are.
+//! The credentials that a request of the Web API carries.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;

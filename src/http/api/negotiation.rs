@@ -1,5 +1,5 @@
-//! In which form an answer is written: RFC 9110 §12.5.1, except that JSON is sent where nothing matches. A client that
-//! misspells its Accept header is served by the vendor's service too.
+//! The media type of an answer: RFC 9110 §12.5.1, except that JSON is sent if nothing matches. The vendor's service too
+//! answers clients that misspell their Accept header.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -26,7 +26,7 @@ impl Default for Format {
     }
 }
 
-/// What the client would like best of what there is.
+/// The media type that the client prefers among those there are.
 pub(super) fn format(headers: &HeaderMap) -> Format {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<Range> = values.flat_map(|value| value.split(',')).filter_map(Range::parse).collect();
@@ -40,7 +40,7 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
     best.map_or_else(Format::default, |(format, _)| format)
 }
 
-/// Better is greater: by quality, then by what was named rather than meant by a star, then by what was named first.
+/// The greater is preferred: by quality, then the type that was named over one that a star includes, then the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wish {
     /// In thousandths.
@@ -49,7 +49,7 @@ struct Wish {
     before: std::cmp::Reverse<usize>,
 }
 
-/// Of several ranges that a type is in, the most precise tells its quality.
+/// The quality of a type: of several ranges that include it, the most precise counts.
 fn wish(ranges: &[Range], format: Format) -> Option<Wish> {
     let fitting = ranges.iter().enumerate().filter_map(|(index, range)| {
         let precision = range.precision(format)?;
@@ -70,7 +70,7 @@ impl Range {
         let mut quality = 1000;
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             if name.trim().eq_ignore_ascii_case("q") {
-                // What is no number is as if it were not there.
+                // A value that is not a number is ignored.
                 let number = value.trim().parse::<f32>().ok().filter(|q| !q.is_nan());
                 quality = number.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0) as u16);
             }

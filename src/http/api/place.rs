@@ -1,12 +1,12 @@
-//! What stands behind an address of the Web API.
+//! What an address of the Web API is the address of.
 
 use crate::contract::netserver::web::{self, AGENT, BASE, OPENAPI, RESOURCE, Route};
 use crate::contract::netserver::{LICENSE, Operation};
 
 pub(super) enum Place {
-    /// Which versions there are.
+    /// The list of versions.
     Versions,
-    /// What is called where.
+    /// The list of addresses.
     Operations,
     OpenApi,
     Agent(&'static Operation),

@@ -17,7 +17,7 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::{int, string};
 use crate::error::Error;
 use crate::license::{Owner, Presented};
-use crate::seats::{self, LicenseType, Refusal, Role, shortened};
+use crate::seats::{self, LicenseType, Refusal, Role, is_undecoded, shortened};
 use crate::soap::encoding;
 use crate::soap::envelope::{self, Element, position};
 use crate::store::{Activation, Owners};
@@ -80,11 +80,9 @@ impl File {
     /// An error says what is wrong with the file, and where that is known, in which line.
     fn read(call: &Call, content: &str) -> Result<File, String> {
         let text = text_of(content)?;
-        let document = text.trim_start();
-        let skipped = text.len() - document.len();
-        let at_line = |error: ValueError| format!("line {}: {}", position(&text, skipped + error.at).0, error.reason);
+        let at_line = |error: ValueError| format!("line {}: {}", position(&text, error.at).0, error.reason);
 
-        let root = envelope::document(document, &call.xml_limits).map_err(|error| error.to_string())?;
+        let root = envelope::document(&text, &call.xml_limits).map_err(|error| error.to_string())?;
         let element = license_of(&root)?;
         let license = message::read(element, &LICENSE_INFO, Naming::Local).map_err(at_line)?;
         let owner_name = match license.get("OwnerName") {
@@ -168,13 +166,31 @@ fn unreadable(call: &Call, reason: String) -> Response {
 /// The XML, without a byte order mark.
 fn text_of(content: &str) -> Result<String, String> {
     let content = content.trim_start_matches('\u{FEFF}');
-    if content.trim_start().starts_with('<') {
-        return Ok(content.to_owned());
+    match content.trim_start().chars().next() {
+        Some('<') => return Ok(without_late_declaration(content)),
+        Some('{' | '"') => return Err("it looks like JSON, and must be XML".to_owned()),
+        _ => {}
     }
     let digits: String = content.split_ascii_whitespace().collect();
     let bytes = BASE64.decode(digits).map_err(|_| "it is neither XML nor base64 of XML")?;
     let text = encoding::decode(&bytes, None).ok_or("its XML declaration names an unknown encoding")?;
+    if is_undecoded(&text) {
+        return Err("its bytes are not text in UTF-8, nor in the encoding that its XML declaration names".to_owned());
+    }
     Ok(text.into_owned())
+}
+
+/// Blanks stand in for an XML declaration behind blank lines: such a file was pasted, and its lines keep their numbers.
+fn without_late_declaration(text: &str) -> String {
+    let begin = text.len() - text.trim_start().len();
+    let end = text[begin..].find("?>").map(|at| begin + at + "?>".len());
+    match end.filter(|_| begin > 0 && text[begin..].starts_with("<?xml")) {
+        Some(end) => {
+            let blanks: String = text[begin..end].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+            format!("{}{blanks}{}", &text[..begin], &text[end..])
+        }
+        None => text.to_owned(),
+    }
 }
 
 fn license_of(root: &Element) -> Result<&Element, String> {

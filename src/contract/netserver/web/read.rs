@@ -1,11 +1,12 @@
 //! Arguments from a request: an object as JSON, XML or a form, one value that is the whole body, and parameters of the
-//! query. Names compare without regard to case, unknown names are ignored, and null is as good as left out.
+//! query. Names compare without regard to case, unknown names are ignored, and null is the same as left out.
 
 use serde_json::Value as Json;
 
 use super::{FORM_TYPE, MEDIA_TYPES, TEXT_TYPE, is_xml};
 use crate::contract::message::{self, Naming, Record, Value};
 use crate::contract::{ComplexType, Enumeration, Field, Kind};
+use crate::seats::shortened;
 use crate::soap::envelope::{self, Element, Limits};
 
 /// What a body is written in.
@@ -124,6 +125,7 @@ fn from_pairs(text: &str, field: &Field, names: &[&str]) -> Result<Option<Value>
             ));
         }
         let index = Index::of(suffix).ok_or_else(|| {
+            let suffix = shortened(suffix);
             format!("'{suffix}' behind {} is not an index. Write [0], [1] and so on, or [].", field.name)
         })?;
         found.push((index, value.into_owned()));
@@ -198,8 +200,8 @@ fn json(text: &str, limits: &Limits) -> Result<Json, String> {
     serde_json::from_str(text).map_err(|e| format!("The body is not JSON: {e}.{}", other_syntax(text, Syntax::Json)))
 }
 
-/// At least as many values as there are in JSON, and twice as many at most: one at first, one in each array and object, and one behind
-/// each comma.
+/// An upper bound of the values in JSON, at most twice their number: one at first, one in each array and object, and one
+/// behind each comma.
 fn values_at_most(text: &str) -> usize {
     let (mut values, mut in_string, mut escaped) = (1, false, false);
     for byte in text.bytes() {
@@ -224,7 +226,7 @@ fn record(members: &serde_json::Map<String, Json>, of: &'static ComplexType) -> 
     Ok(record)
 }
 
-/// `name`: what to call the value where it does not fit.
+/// `name`: what an error calls the value.
 fn from_json(value: &Json, kind: Kind, name: &str) -> Result<Option<Value>, String> {
     let unfit = |what: &str| Err(format!("{name} is not {what}."));
     Ok(Some(match (kind, value) {

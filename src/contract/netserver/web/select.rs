@@ -1,8 +1,8 @@
-//! `$select`: which members of an answer are wanted. The others stay, as null.
+//! `$select`: the members that an answer has. The others are null.
 
 use std::collections::BTreeMap;
 
-/// Names by their path. Names compare without regard to case; those that nothing has are of no consequence.
+/// Names by their path. Names compare without regard to case; unknown ones have no effect.
 #[derive(Debug, Default)]
 pub struct Select {
     /// All that is here, and below.
@@ -17,7 +17,7 @@ const DEPTH_MAX: usize = 16;
 static EVERYTHING: Select = Select { everything: true, members: BTreeMap::new() };
 
 impl Select {
-    /// What is wanted by who does not say.
+    /// What is selected without `$select`.
     pub fn everything() -> &'static Select {
         &EVERYTHING
     }

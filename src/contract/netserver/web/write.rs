@@ -8,7 +8,7 @@ use crate::contract::{Declared, Kind};
 use crate::soap::XSI;
 use crate::soap::xml::Writer;
 
-/// A value of a kind, as much of it as is wanted. `None` is null.
+/// A value of a kind, as much of it as is selected. `None` is null.
 #[derive(Clone, Copy)]
 pub struct Written<'a> {
     pub value: Option<&'a Value>,
@@ -68,19 +68,19 @@ fn members(w: &mut Writer, record: &Record, select: &Select) {
     }
 }
 
-/// The members of a record, nulled out where they are not wanted.
+/// The members of a record, null where they are not selected.
 fn wanted<'a>(record: &'a Record, select: &'a Select) -> impl Iterator<Item = (&'static str, Written<'a>)> {
     record.fields().map(move |(field, value)| {
         let written = match select.of(field.name) {
             Some(select) => Written { value, kind: field.kind, select },
-            // Of the kind of a string, because that is null where there is none. A dictionary would be an empty one.
+            // With the kind of a string, which is null without a value. A dictionary would be an empty one.
             None => Written { value: None, kind: Kind::String, select },
         };
         (field.name, written)
     })
 }
 
-/// One that has nothing in it is there all the same.
+/// An empty one is written, and not null.
 fn is_dictionary(kind: Kind) -> bool {
     matches!(kind, Kind::Declared(Declared::Dictionary { .. }))
 }
