@@ -171,6 +171,13 @@ pub struct Held {
     pub in_subtree: bool,
 }
 
+impl Held {
+    /// Whether the pool of the seat has expired: then the seat is given up for another one.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        has_expired(self.expires_at, now)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Pool {
     pub id: i64,

@@ -8,6 +8,7 @@
 mod activate;
 mod assignee;
 mod check;
+mod checkpoint;
 mod facts;
 mod hand_written;
 mod history;
@@ -40,12 +41,13 @@ use uuid::Uuid;
 
 use super::{
     Activation, Administration, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, Licenses,
-    ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, OwnersRequest, PoolUse, Principal, Reply, Seats,
-    StoreError, Tickets,
+    ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal, Reply,
+    Seats, StoreError, Tickets,
 };
 use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
+use checkpoint::Checkpointer;
 use readers::Readers;
 use stop::{Stop, settle};
 use writer::Writer;
@@ -53,6 +55,7 @@ use writer::Writer;
 /// See the module.
 pub struct SqliteStore {
     writer: Writer,
+    checkpoints: Checkpointer,
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
@@ -71,12 +74,14 @@ fn reads_max() -> usize {
 impl SqliteStore {
     /// See [`super::open`].
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
-        let connection = open::writer(path, options.busy_timeout)?;
+        let mut connection = open::writer(path, options.busy_timeout)?;
         let reads_max = reads_max();
         let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max)?);
-        let writer = Writer::start(connection, options, metrics)?;
+        let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
+        let writer = Writer::start(connection, checkpoints.state(), options, metrics)?;
         Ok(SqliteStore {
             writer,
+            checkpoints,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
@@ -92,6 +97,17 @@ impl SqliteStore {
         Box::pin(async move {
             let turn = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
             self.readers.run(turn, move |connection| settle(query(connection))).await
+        })
+    }
+
+    /// Runs a read that takes microseconds, however large the database is: when it is its turn, on the calling thread.
+    fn read_here<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
+    ) -> Reply<'_, Result<T, Refusal>> {
+        Box::pin(async move {
+            let turn = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            self.readers.run_here(&turn, move |connection| settle(query(connection)))
         })
     }
 
@@ -130,7 +146,7 @@ impl Seats for SqliteStore {
     }
 
     fn details(&self, call: Call, holding: Holding) -> Reply<'_, Result<Details, Refusal>> {
-        self.read(move |connection| seats::details(connection, &call, &holding))
+        self.read_here(move |connection| seats::details(connection, &call, &holding))
     }
 
     fn pools(&self, call: Call, entity_id: Option<i32>) -> Reply<'_, Result<Vec<PoolUse>, Refusal>> {
@@ -154,7 +170,9 @@ impl Seats for SqliteStore {
 
 impl Licenses for SqliteStore {
     fn owners(&self, call: Call, request: OwnersRequest) -> Reply<'_, Result<Vec<Owner>, Refusal>> {
-        self.read(move |connection| owner::owners(connection, &call, &request))
+        let is_one = matches!(request.owners, Owners::Named(_));
+        let query = move |connection: &Connection| owner::owners(connection, &call, &request);
+        if is_one { self.read_here(query) } else { self.read(query) }
     }
 
     fn assign_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>> {
@@ -181,7 +199,7 @@ impl Licenses for SqliteStore {
 impl Tickets for SqliteStore {
     fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>> {
         let user_name = user_name.to_owned();
-        let found = self.read(move |connection| Ok(ticket::credential(connection, &user_name)?));
+        let found = self.read_here(move |connection| Ok(ticket::credential(connection, &user_name)?));
         // The rules have no say in this.
         Box::pin(async move { Ok(found.await?.unwrap_or(None)) })
     }
@@ -191,7 +209,7 @@ impl Tickets for SqliteStore {
     }
 
     fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>> {
-        self.read(move |connection| ticket::principal(connection, &call))
+        self.read_here(move |connection| ticket::principal(connection, &call))
     }
 
     fn renew_ticket(&self, id: Uuid, now: Timestamp, expires_at: Timestamp) -> Reply<'_, ()> {
@@ -213,6 +231,7 @@ impl Administration for SqliteStore {
         self.long_reads.close();
         // The writer's connection goes last: only one that may write can fold the WAL back into the file.
         self.readers.close();
+        self.checkpoints.close();
         self.writer.close();
     }
 }

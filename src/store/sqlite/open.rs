@@ -24,6 +24,11 @@ pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     Ok(connection)
 }
 
+/// A connection that makes checkpoints and nothing else.
+pub(super) fn checkpoints(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    connect(path, busy_timeout, false)
+}
+
 /// A connection that only reads.
 pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

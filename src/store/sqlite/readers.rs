@@ -31,6 +31,16 @@ impl Readers {
         Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(Some(vec![first])), idle_max })
     }
 
+    /// Runs a read in a transaction on a connection of its own, on the calling thread: for reads that take microseconds, of which
+    /// a change of threads would be the larger part.
+    pub(super) fn run_here<T>(
+        &self,
+        _turn: &OwnedSemaphorePermit,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with(query)
+    }
+
     /// Runs a read in a transaction on a connection of its own, off the async threads. The turn it was given ends with the
     /// read, not when its caller hangs up: nothing stops a read that has begun.
     pub(super) async fn run<T: Send + 'static>(

@@ -172,6 +172,9 @@ fn facts(
         }
         None => {}
     }
-    facts.pools = pools(connection, entity_id, license_type, now)?;
+    // Of a seat that is given up the pool has expired; any other is where the rules end.
+    if facts.held.is_none_or(|held| held.has_expired(now)) {
+        facts.pools = pools(connection, entity_id, license_type, now)?;
+    }
     Ok(facts)
 }

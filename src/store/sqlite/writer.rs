@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::store_error;
+use super::{checkpoint, store_error};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Options, Reply, StoreError};
 
@@ -22,17 +22,25 @@ pub(super) struct Writer {
     /// Calls that wait or run.
     calls: AtomicUsize,
     busy_timeout: Duration,
+    checkpoints: Arc<checkpoint::State>,
     metrics: Arc<Metrics>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, options: &Options, metrics: Arc<Metrics>) -> Result<Writer, OpenError> {
+    /// `checkpoints`: what is done between two groups.
+    pub(super) fn start(
+        connection: Connection,
+        checkpoints: Arc<checkpoint::State>,
+        options: &Options,
+        metrics: Arc<Metrics>,
+    ) -> Result<Writer, OpenError> {
         let (sender, receiver) = mpsc::channel(options.queue_calls_max);
         let group_calls_max = options.group_calls_max;
         let connection = Arc::new(Mutex::new(Some(connection)));
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
             let (connection, metrics) = (Arc::clone(&connection), Arc::clone(&metrics));
-            move || write_groups(&connection, receiver, group_calls_max, &metrics)
+            let checkpoints = Arc::clone(&checkpoints);
+            move || write_groups(&connection, &checkpoints, receiver, group_calls_max, &metrics)
         })?;
         Ok(Writer {
             connection,
@@ -40,6 +48,7 @@ impl Writer {
             thread: Mutex::new(Some(thread)),
             calls: AtomicUsize::new(0),
             busy_timeout: options.busy_timeout,
+            checkpoints,
             metrics,
         })
     }
@@ -84,6 +93,7 @@ impl Writer {
         match begun {
             Ok(()) => {
                 write_group(connection, &mut vec![job], &self.metrics);
+                self.checkpoints.finish(connection);
                 Ok(None)
             }
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(Some(job)),
@@ -166,6 +176,7 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T, StoreError> + Send> Job for Pe
 
 fn write_groups(
     connection: &Mutex<Option<Connection>>,
+    checkpoints: &checkpoint::State,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     group_calls_max: usize,
     metrics: &Metrics,
@@ -179,7 +190,10 @@ fn write_groups(
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(connection) = connection.as_ref() else { break };
         match execute(connection, BEGIN) {
-            Ok(()) => write_group(connection, &mut group, metrics),
+            Ok(()) => {
+                write_group(connection, &mut group, metrics);
+                checkpoints.finish(connection);
+            }
             Err(error) => fail(connection, &mut group, &store_error(error), metrics),
         }
     }
@@ -253,7 +267,7 @@ mod tests {
     fn writer(options: &Options) -> Writer {
         let connection = Connection::open_in_memory().expect("open");
         connection.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").expect("table");
-        Writer::start(connection, options, Arc::new(Metrics::new())).expect("start")
+        Writer::start(connection, Arc::default(), options, Arc::new(Metrics::new())).expect("start")
     }
 
     fn insert(x: i64) -> impl FnOnce(&Connection) -> Result<usize, StoreError> + Send + 'static {
