@@ -290,8 +290,8 @@ CREATE TABLE existing (
 
 -- GUARDS: a migration drops all views and triggers, and runs this file again from this line on.
 
--- text and names: rules that several tables share. A trigger inserts what a statement would write into the view, and the
--- view's own trigger refuses it. `before`: what stands in the column now; it may stay there.
+-- text and names: rules that several tables share. A table's trigger inserts the new value into the view, whose own trigger
+-- refuses it if it breaks the rule. Nothing is stored. `before` is the value that the column has now, which may stay.
 
 CREATE VIEW text_rule (place, text, before) AS SELECT NULL, NULL, NULL WHERE 0;
 

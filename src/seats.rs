@@ -118,7 +118,7 @@ pub struct AssignRequest {
 }
 
 /// What the store knows about an assignment, read in one transaction. Whatever the request does not name stays absent, and
-/// so does whatever the rules do not get to: a caller must not find out by the time of a refusal how much others have.
+/// so may facts that the rules do not get to: the time of a refusal must not depend on rows outside the caller's subtree.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The credential the caller proved, as its row stands now; `None` when it is gone, inactive or has another hash.
@@ -391,8 +391,8 @@ fn check_provider(provider: Option<Entity>, provider_entity_id: i32) -> Result<(
 fn check_account(account: Option<Account>, username: &str, enroll: bool) -> Result<(), Refusal> {
     match account {
         Some(account) if account.is_usable() => Ok(()),
-        // One answer for both, so that callers do not learn which users others have. Where users are enrolled they do: a name
-        // is taken or it is not.
+        // One answer for both, so that callers do not learn which users exist outside their subtree. Where users are enrolled,
+        // they do: a name that exists cannot be enrolled again.
         Some(Account { in_subtree: false, .. }) | None if !enroll => {
             Err(Refusal::AccountNotEnrolled { username: username.to_owned() })
         }

@@ -1,4 +1,4 @@
-//! Names of users: how they compare, and which of them can be.
+//! Names of users: how they compare, and which are valid.
 
 use super::FieldFault;
 
@@ -6,7 +6,7 @@ use super::FieldFault;
 pub const NAME_CHARS_MAX: usize = 128;
 
 /// A user name as it is stored and looked up: [`normal_name`] of what a caller sent. Stores compare it without regard to
-/// ASCII case. It need not be a name that can be; the rules say so after everything that comes before them.
+/// ASCII case. It need not be valid: the rules call [`UserName::checked`] when it is its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserName(String);
 
@@ -15,7 +15,7 @@ impl UserName {
         &self.0
     }
 
-    /// The name, if it is one that can be.
+    /// The name, if it is valid.
     pub fn checked(&self) -> Result<&str, FieldFault> {
         let name = self.as_str();
         if name.trim().is_empty() {
@@ -54,7 +54,7 @@ pub fn normal_name(name: &str) -> &str {
 }
 
 /// Whether a text holds U+FFFD, which stands for bytes that are not valid in the charset they were sent in. Two names may
-/// differ in just those bytes, so such a text is taken for none.
+/// differ in just those bytes, so such a value is refused.
 pub fn is_undecoded(text: &str) -> bool {
     text.contains(char::REPLACEMENT_CHARACTER)
 }

@@ -172,7 +172,7 @@ const BREACHES: &[Breach] = &[
         without: &["audit_event_delete"],
         sql: "DELETE FROM audit_event WHERE action = 'pool-create' AND pool_id = 1",
         told: &[
-            "the creation of a pool says whose it is, and of what type: pool 1 of entity 42, SqlBackup: the audit says nothing",
+            "the pool-create event of a pool names its owner and type: pool 1 of entity 42, SqlBackup: the audit says nothing",
             "the history of a pool leads from its newest event to its creation: event 13 of pool 1",
         ],
     },
@@ -180,7 +180,7 @@ const BREACHES: &[Breach] = &[
         without: &["audit_event_update"],
         sql: "UPDATE audit_event SET entity_id = 42 WHERE action = 'pool-create' AND pool_id = 3",
         told: &[
-            "the creation of a pool says whose it is, and of what type: pool 3 of entity 43, SqlBackup: the audit says entity 42, SqlBackup",
+            "the pool-create event of a pool names its owner and type: pool 3 of entity 43, SqlBackup: the audit says entity 42, SqlBackup",
         ],
     },
     Breach {
@@ -189,9 +189,9 @@ const BREACHES: &[Breach] = &[
               UPDATE account SET username = char(8239) || 'Müller' WHERE id = 3;
               UPDATE credential SET user_name = ' operator' WHERE user_name = 'operator'",
         told: &[
-            "names have no blank at either end: account 2: username is 'backup01 '; a call that says so means 'backup01'",
-            "names have no blank at either end: account 3: username is '\u{202f}Müller'; a call that says so means 'Müller'",
-            "names have no blank at either end: credential of entity 43: user_name is ' operator'; a call that says so means 'operator'",
+            "names have no blank at either end: account 2: username is 'backup01 '; calls read that name as 'backup01'",
+            "names have no blank at either end: account 3: username is '\u{202f}Müller'; calls read that name as 'Müller'",
+            "names have no blank at either end: credential of entity 43: user_name is ' operator'; calls read that name as 'operator'",
         ],
     },
     Breach {

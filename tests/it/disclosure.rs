@@ -1,5 +1,5 @@
-//! What a caller may not see is in no answer: every operation of every surface is asked about rows beside the caller's,
-//! and says no more than it says of rows that do not exist.
+//! What a caller may not see is in no answer: every operation of every surface is called for rows outside the caller's
+//! subtree, and answers as it does for rows that do not exist.
 
 use crate::harness::*;
 use crate::surfaces::{Caller, SURFACES};
@@ -155,7 +155,7 @@ fn agents_are_told_nothing_of_others() {
         ),
         "{held}"
     );
-    // The caller who may see it is told which it is.
+    // Of a seat that the caller may see, the refusal says which it is.
     let held = server.call("AssignLicense", "contoso", &fields("bert", "42", "SqlBackup")).message();
     assert!(held.contains("(seat 1 of pool 1)"), "{held}");
 }

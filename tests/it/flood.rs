@@ -474,7 +474,9 @@ fn an_unknown_user_and_a_wrong_password_look_alike() {
         ("the password in other case", sign_in(&server, "agent", &PASSWORD.to_uppercase())),
         ("a user name with a wildcard", sign_in(&server, "agen%", PASSWORD)),
         ("a user name with a quote", sign_in(&server, "agent' OR '1'='1", PASSWORD)),
-        ("a user name with white space", sign_in(&server, "agent ", PASSWORD)),
+        ("a user name with a blank inside", sign_in(&server, "age nt", PASSWORD)),
+        ("a user name with a tab", sign_in(&server, "agent&#9;", PASSWORD)),
+        ("bytes that could not be read", sign_in(&server, "agent\u{fffd}", PASSWORD)),
     ] {
         assert_eq!(look(answer), wrong, "{how}");
     }

@@ -292,7 +292,7 @@ pub fn sql(database: &Path, script: &str) -> rusqlite::Result<()> {
     connection(database).execute_batch(script)
 }
 
-/// Runs a script while a trigger is out of the way, as a program of somebody else could, or an earlier version did.
+/// Runs a script without a trigger in its way, for rows that another program or an earlier version has written.
 pub fn unguarded(database: &Path, trigger: &str, script: &str) {
     let connection = Connection::open(database).expect("open");
     connection.busy_timeout(Duration::from_secs(10)).expect("timeout");

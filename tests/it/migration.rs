@@ -199,11 +199,11 @@ fn names_with_blanks_become_names_without_where_that_is_no_other_users() {
     let database = version_2(&directory);
     let check = seatkeeper("check", &database, &[], "");
     let broken = [
-        "names have no blank at either end: account 2: username is 'BACKUP01 '; a call that says so means 'BACKUP01'",
-        "names have no blank at either end: account 5: username is ' two'; a call that says so means 'two'",
-        "names have no blank at either end: account 6: username is '  '; a call that says so means ''",
-        "names have no blank at either end: credential of entity 1: user_name is ' agent'; a call that says so means 'agent'",
-        "names have no blank at either end: credential of entity 42: user_name is ' sql'; a call that says so means 'sql'",
+        "names have no blank at either end: account 2: username is 'BACKUP01 '; calls read that name as 'BACKUP01'",
+        "names have no blank at either end: account 5: username is ' two'; calls read that name as 'two'",
+        "names have no blank at either end: account 6: username is '  '; calls read that name as ''",
+        "names have no blank at either end: credential of entity 1: user_name is ' agent'; calls read that name as 'agent'",
+        "names have no blank at either end: credential of entity 42: user_name is ' sql'; calls read that name as 'sql'",
         "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF: entity 43: name is x'436166E9'",
         "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF: account 7: username is x'4DFC6C6C6572'",
     ];

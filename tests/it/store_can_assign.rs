@@ -56,7 +56,6 @@ fn what_can_be_assigned_is_what_an_assignment_takes() {
     for snapshot in 0..snapshots {
         let changes: Vec<String> = (0..random.between(1, 12)).map(|_| change(&mut random)).collect();
         changes.iter().for_each(|sql| _ = connection.execute_batch(sql));
-        // One that is fit to be assigned, more often than chance would have it.
         let mut asked = BTreeSet::new();
         for _ in 0..24 {
             let (who, (entity, owner)) = (*pick(&mut random, &CALLERS), *pick(&mut random, &OWNERS));
@@ -84,7 +83,7 @@ fn what_can_be_assigned_is_what_an_assignment_takes() {
     }
 }
 
-/// What is told before, and what then happens.
+/// Compares CanAssign with what an assignment then does.
 fn compare(
     licenses: &Licenses,
     connection: &Connection,

@@ -81,7 +81,7 @@ const FIRST: [(&str, &[&str]); 8] = [
     ),
 ];
 
-/// Those who call: their entity, and whether their role may assign.
+/// The callers: credential, entity, and whether the role may assign.
 const USERS: [(&str, i32, bool); 3] = [("agent", 1, true), ("contoso", 42, true), ("reader", 1, false)];
 
 /// `SEATKEEPER_SNAPSHOTS=1000` for a long run; `SEATKEEPER_SEED` to see one again.

@@ -1,4 +1,4 @@
-//! Users that license tools call associates, and which seats they can get.
+//! Associates: the accounts that license tools assign modules to, with the facts that decide about each type.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -9,7 +9,7 @@ use crate::seats::{
     self, Account, AssignRequest, Assignment, Entity, Facts, Held, LicenseType, Pool, Refusal, Role, UserName,
 };
 
-/// An account among the caller's entities, with what decides whether the caller can give it a seat.
+/// An account in the caller's subtree, with the facts that decide whether the caller can give it a seat.
 pub(super) struct Assignee {
     pub(super) account: Account,
     pub(super) held: PerType<Option<Held>>,
@@ -19,7 +19,7 @@ pub(super) struct Assignee {
 }
 
 impl Assignee {
-    /// `None` if there is no such account, or the caller may not know it.
+    /// `None` if there is no such account in the caller's subtree.
     pub(super) fn find(connection: &Connection, id: i32, caller: &Caller) -> rusqlite::Result<Option<Assignee>> {
         let row = connection
             .prepare_cached("SELECT id, username, entity_id, active FROM account WHERE id = ?1")?
@@ -33,7 +33,7 @@ impl Assignee {
         Assignee::of(connection, Account { id, active, in_subtree }, username, caller)
     }
 
-    /// The account that has the caller's own name.
+    /// The account with the caller's own name, if it is in the caller's subtree.
     pub(super) fn of_caller(connection: &Connection, caller: &Caller) -> rusqlite::Result<Option<Assignee>> {
         let username = UserName::from(caller.name.as_str());
         match account(connection, Some(&username), caller.entity_id, None)? {
@@ -62,7 +62,7 @@ impl Assignee {
         Ok(Some(Assignee { account, held, username, role: caller.role }))
     }
 
-    /// What the seat rules say of a seat of this type, from these pools of an entity.
+    /// Asks the seat rules for a seat of this type from these pools of an entity.
     pub(super) fn assign(
         &self,
         license_type: LicenseType,
@@ -86,7 +86,7 @@ impl Assignee {
         seats::assign(&request, &facts, false, now)
     }
 
-    /// The seat of this type that is held of this entity's pools, whether they are open or not.
+    /// The seat of this type that the account holds in the entity's pools, open or not.
     pub(super) fn held_of(&self, license_type: LicenseType, entity_id: i32) -> Option<Held> {
         self.held[license_type.index()].filter(|held| held.entity_id == entity_id)
     }

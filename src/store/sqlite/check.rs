@@ -91,7 +91,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
                               ELSE previous.pool_id IS NOT e.pool_id OR previous.pool_events IS NOT e.pool_events - 1 END",
     ),
     (
-        "the creation of a pool says whose it is, and of what type",
+        "the pool-create event of a pool names its owner and type",
         "SELECT 'pool ' || id || ' of entity ' || entity_id || ', ' || license_type
                 || ': the audit says ' || coalesce('entity ' || said_id || ', ' || said_type, 'nothing')
            FROM license_pool
@@ -101,7 +101,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "names have no blank at either end",
-        "SELECT place || ' is ''' || name || '''; a call that says so means ''' || trim(name, characters) || ''''
+        "SELECT place || ' is ''' || name || '''; calls read that name as ''' || trim(name, characters) || ''''
            FROM (SELECT 'account ' || id || ': username' AS place, username AS name FROM account
                  UNION ALL SELECT 'credential of entity ' || entity_id || ': user_name', user_name FROM credential), blank
           WHERE name <> trim(name, characters)",

@@ -77,30 +77,30 @@ pub(super) const ENTITY: &str = "SELECT active, parent_id FROM entity WHERE id =
 
 pub(super) const PARENT: &str = "SELECT parent_id FROM entity WHERE id = ?1";
 
-/// Whether `root` is this entity or above it. A step at a time: trees are low, and a recursive query makes two temporary
-/// tables, which costs more than ten steps.
+/// Whether `root` is this entity or above it. Walks up one entity at a time: trees are low, and a recursive query makes two
+/// temporary tables, which cost more than ten steps.
 fn is_above(connection: &Connection, root: i64, from: Option<i64>) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(PARENT)?;
-    // A circle that got past the guards must not hang a call: whoever comes back to a place that was passed is in one. The
-    // place moves on after 1, 2, 4, ... steps (Brent's algorithm).
-    let (mut at, mut passed, mut steps, mut next) = (from, None, 0_u64, 1);
+    // A circle that got past the guards must not hang a call. Brent's algorithm: remember the entity of step 1, 2, 4, 8, ...;
+    // a walk that meets the remembered entity again is in a circle.
+    let (mut at, mut remembered, mut steps, mut next) = (from, None, 0_u64, 1);
     while let Some(id) = at {
         if id == root {
             return Ok(true);
         }
-        if passed == at {
+        if remembered == at {
             return Ok(false);
         }
         steps += 1;
         if steps == next {
-            (passed, next) = (at, next * 2);
+            (remembered, next) = (at, next * 2);
         }
         at = statement.query_row([id], |row| row.get(0)).optional()?.flatten();
     }
     Ok(false)
 }
 
-/// `root`: the caller's entity, under which the account must be to be theirs. `known`: an entity that was looked up already.
+/// `root`: the caller's entity; accounts at or below it are in the subtree. `known`: an entity that was read already.
 pub(super) fn account(
     connection: &Connection,
     username: Option<&UserName>,
@@ -116,7 +116,7 @@ pub(super) fn account(
     Ok(Some(Account { id, active, in_subtree: is_below(connection, entity_id, root, known)? }))
 }
 
-/// Whether an entity lies in the subtree of the caller's entity.
+/// Whether an entity lies in the subtree of the caller's entity. `known`: an entity that was read already.
 pub(super) fn is_below(
     connection: &Connection,
     entity_id: i32,
@@ -142,7 +142,7 @@ pub(super) fn seat_held(
 pub(super) const SEAT_HELD: &str = "
     SELECT pool_id, seat_no FROM seat INDEXED BY seat_by_holder WHERE account_id = ?1 AND license_type = ?2";
 
-/// The same with what there is to know of its pool. `known`: an entity that was looked up already.
+/// The same, with what the rules need to know of its pool. `known`: an entity that was read already.
 pub(super) fn held(
     connection: &Connection,
     account: Account,
@@ -162,7 +162,7 @@ pub(super) const HELD: &str = "
       FROM seat INDEXED BY seat_by_holder CROSS JOIN license_pool ON license_pool.id = seat.pool_id
      WHERE seat.account_id = ?1 AND seat.license_type = ?2";
 
-/// From four columns, as [`HELD`] has them; that its owner is among the caller's entities remains to be seen.
+/// Reads four columns, as [`HELD`] has them. `in_subtree` is left false for the caller to set.
 pub(super) fn to_held(row: &Row<'_>, first: usize) -> rusqlite::Result<Held> {
     Ok(Held {
         seat: to_seat(row, first)?,
@@ -225,8 +225,7 @@ pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Times
     }
 }
 
-/// A text that an administrator typed. One from before the schema's rules for text may not be UTF-8, and must not keep the
-/// others of a list from being read.
+/// A text column. A text older than the schema's rules for text may not be UTF-8; it must not keep a list from being read.
 pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
     let bytes = row.get_ref(index)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))

@@ -104,8 +104,8 @@ pub(super) const ABOVE: &str = "
         UNION SELECT entity.parent_id FROM above CROSS JOIN entity ON entity.id = above.id WHERE above.id IS NOT ?2)
     SELECT entity.id FROM above CROSS JOIN entity ON entity.id = above.id WHERE owner_name IS NOT NULL LIMIT ?3";
 
-/// One owner; `None` if the entity has no owner's name. The caller must be one that may know it. `associate`: whom
-/// [`Owner::held`] and [`Owner::can_assign`] are about.
+/// One owner; `None` if the entity has no owner name. It must be in the caller's subtree. `associate`: the user that
+/// [`Owner::held`] and [`Owner::can_assign`] describe.
 pub(super) fn read(
     connection: &Connection,
     entity_id: i32,
@@ -144,7 +144,8 @@ pub(super) fn read(
     }))
 }
 
-/// What an associate holds of an owner's open pools, and what it could be given of them.
+/// Per type: whether the associate holds a seat of the owner's open pools, and whether it would get one now. The owner is
+/// in the caller's subtree.
 fn of_each_type(
     associate: &Assignee,
     entity_id: i32,
@@ -162,7 +163,7 @@ fn of_each_type(
             seats_total: pool.seats_total,
             starts_at: None,
             expires_at: pool.expires_at,
-            // Whether there is one is what matters: it is not taken.
+            // Only whether there is one matters: nothing is assigned here.
             free_seat_no: (pool.seats_in_use < pool.seats_total).then_some(1),
         };
         // The caller knows the owner.

@@ -158,7 +158,7 @@ fn facts(
     let Some(caller) = caller else { return Ok(facts) };
     facts.caller = Some(caller.role);
 
-    // Where the rules end is where the reading ends.
+    // Reads no further than the rules get.
     let Some(entity_id) = request.provider_entity_id else { return Ok(facts) };
     facts.provider = entity(connection, entity_id, caller.entity_id)?;
     let Some(usable) = facts.provider.filter(|provider| provider.is_usable()) else { return Ok(facts) };

@@ -10,10 +10,15 @@ use super::assignee::Assignee;
 use super::facts::{Caller, caller, text, to_text};
 use super::owner;
 use super::stop::Stop;
-use crate::seats::Refusal;
+use crate::seats::{self, Refusal};
 use crate::store::{Call, Credential, NewTicket, Principal};
 
+/// A name that holds U+FFFD is not valid, even if a row older than the schema's rules for text has it: the bytes that the
+/// client sent may have been another name.
 pub(super) fn credential(connection: &Connection, user_name: &str) -> rusqlite::Result<Option<Credential>> {
+    if seats::is_undecoded(user_name) {
+        return Ok(None);
+    }
     connection
         .prepare_cached("SELECT user_name, password_hash FROM credential WHERE user_name = ?1 AND active = 1")?
         .query_row([user_name], |row| {
