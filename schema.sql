@@ -21,7 +21,7 @@
 --   * The triggers repeat every promise that foreign keys and UNIQUE make, because the sqlite3 shell leaves foreign
 --     keys off, and because INSERT OR REPLACE deletes conflicting rows without asking. They refuse; they never repair.
 --   * INSERT OR IGNORE passes over rows that exist already. INSERT OR REPLACE and UPSERT are refused.
---   * Every table has a rowid, because some tools (DB Browser for SQLite) name the row they change by it.
+--   * Every table to be edited has a rowid, because some tools (DB Browser for SQLite) name the row they change by it.
 --   * Tables, views and plain indexes of your own are safe in this file. A column, trigger or unique index of your own on these
 --     tables is not: the service refuses the file. For what you need to note down there are customer_nr and note.
 --   * A whole number in a spreadsheet that uses points, such as 1.000, is 1 to SQLite: write 1000.
@@ -267,7 +267,7 @@ CREATE TABLE change (
     subject TEXT NOT NULL,
     key     ANY NOT NULL,
     part    ANY NOT NULL,
-    -- as in the view row_state; null: there was no such row
+    -- as in the view row_change; null: there was no such row
     before  TEXT,
     -- of a pool: event_id and events, as they were
     event_id INTEGER,
