@@ -1,9 +1,9 @@
 //! Checkpoints, off the writer's path: a thread of its own folds the WAL back into the file while calls go on.
 //!
 //! A checkpoint beside a busy writer never reaches the end of the WAL, so SQLite never starts it over, and the WAL would grow
-//! without end. When it is long, the thread folds back nearly all of it, and the writer, between two groups, the little that
-//! was appended meanwhile; then the next commit begins the WAL again. The WAL keeps its size: to overwrite it costs half of
-//! what it costs to append to it.
+//! without end. So the thread makes pass after pass, each over what was appended during the one before, until little is left.
+//! The writer does that between two groups, and its next commit begins the WAL again. The file keeps its size: to overwrite it
+//! costs half of what it costs to append to it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,10 +17,12 @@ use rusqlite::wal::CheckpointMode;
 use super::open;
 use crate::store::OpenError;
 
-/// Frames (pages of 4 KiB) that are appended to the WAL between two checkpoints.
-const INTERVAL_FRAMES: usize = 2_000;
-/// Frames from which on the WAL is to be started over: 64 MiB.
-const RESTART_FRAMES: usize = 16_000;
+/// Frames (pages of 4 KiB) in the WAL from which on it is folded back: 16 MiB.
+const INTERVAL_FRAMES: usize = 4_000;
+/// Frames that are left to the writer: a millisecond or two.
+const REST_FRAMES: usize = 200;
+/// Passes over the WAL at most before the writer does the rest, however much it is.
+const PASSES_MAX: usize = 5;
 
 /// The thread that makes checkpoints.
 pub(super) struct Checkpointer {
@@ -35,7 +37,7 @@ pub(super) struct State {
     frames: AtomicUsize,
     /// At how many frames the thread has work again.
     next: AtomicUsize,
-    /// Nearly all of a long WAL is folded back: the writer does the rest.
+    /// Nearly all of the WAL is folded back: the writer does the rest.
     is_to_finish: AtomicBool,
     is_closed: AtomicBool,
 }
@@ -93,15 +95,29 @@ fn run(connection: &Connection, state: &State) {
             std::thread::park();
             continue;
         }
-        let begun_at = state.frames.load(Ordering::Relaxed);
+        let end = fold_back(connection, state);
+        // If the WAL does not start over, because a reader still needs it, there is work again when it has grown by as much.
+        state.next.store(end + INTERVAL_FRAMES, Ordering::Relaxed);
+        state.is_to_finish.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Folds back nearly all of the WAL; its frames at that moment.
+fn fold_back(connection: &Connection, state: &State) -> usize {
+    let mut begin = state.frames.load(Ordering::Relaxed);
+    for _ in 0..PASSES_MAX {
         if let Err(error) = connection.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::PASSIVE) {
             tracing::warn!(%error, "a checkpoint failed; it is tried again later");
+            break;
         }
-        state.next.store(begun_at + INTERVAL_FRAMES, Ordering::Relaxed);
-        if begun_at >= RESTART_FRAMES {
-            state.is_to_finish.store(true, Ordering::Relaxed);
+        let end = state.frames.load(Ordering::Relaxed);
+        let appended = end.saturating_sub(begin);
+        begin = end;
+        if appended <= REST_FRAMES {
+            break;
         }
     }
+    begin
 }
 
 impl State {
