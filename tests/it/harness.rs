@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use seatkeeper::auth::{self, Authenticator, Ticket};
 use seatkeeper::contract::{asmx, netserver};
 use seatkeeper::http::{self, App, Limits};
@@ -225,8 +226,8 @@ impl Server {
     }
 
     /// See [`unguarded`].
-    pub fn unguarded(&self, trigger: &str, script: &str) {
-        unguarded(&self.database(), trigger, script);
+    pub fn unguarded(&self, script: &str) {
+        unguarded(&self.database(), script);
     }
 
     /// What `seatkeeper check` finds.
@@ -292,14 +293,12 @@ pub fn sql(database: &Path, script: &str) -> rusqlite::Result<()> {
     connection(database).execute_batch(script)
 }
 
-/// Runs a script without a trigger in its way, for rows that another program or an earlier version has written.
-pub fn unguarded(database: &Path, trigger: &str, script: &str) {
+/// Runs a script without triggers in its way, for rows that another program or an earlier version has written.
+pub fn unguarded(database: &Path, script: &str) {
     let connection = Connection::open(database).expect("open");
     connection.busy_timeout(Duration::from_secs(10)).expect("timeout");
-    let guard: String = connection
-        .query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [trigger], |row| row.get(0))
-        .expect("the guard");
-    connection.execute_batch(&format!("BEGIN; DROP TRIGGER {trigger}; {script}; {guard}; COMMIT")).expect(script);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).expect("triggers off");
+    connection.execute_batch(script).expect(script);
 }
 
 pub fn connection(database: &Path) -> sqlite::AdminConnection {

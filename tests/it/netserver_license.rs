@@ -709,9 +709,7 @@ fn what_people_typed_is_told_as_it_is() {
          UPDATE entity SET owner_description = 'x' WHERE id = 43;",
     );
     // From before the schema had a rule for it.
-    tools
-        .server
-        .unguarded("entity_update", "UPDATE entity SET owner_description = CAST(x'C328' AS TEXT) WHERE id = 43");
+    tools.server.unguarded("UPDATE entity SET owner_description = CAST(x'C328' AS TEXT) WHERE id = 43");
     let license = tools.response("reader", "GetLicenseFromDB", CONTOSO);
     assert_eq!(at(&license, "Current/CompanyName").text, " A & B <C> \"größe\" 名\r\n\t\u{1F512} ");
     assert_eq!(at(&license, "Current/OwnerDescription").text, "\u{FFFD}x", "XML has no such character");
