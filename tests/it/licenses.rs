@@ -158,7 +158,11 @@ fn modules(associate_id: i32, owner: &str, types: &[LicenseType]) -> ModulesRequ
 
 /// The answer of a store that did its work.
 pub fn wait<T>(reply: Reply<'_, T>) -> T {
-    RUNTIME.block_on(reply).expect("the store works")
+    try_wait(reply).expect("the store works")
+}
+
+pub fn try_wait<T>(reply: Reply<'_, T>) -> Result<T, store::StoreError> {
+    RUNTIME.block_on(reply)
 }
 
 pub fn at(text: &str) -> Timestamp {

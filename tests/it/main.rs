@@ -36,6 +36,7 @@ mod program;
 mod store;
 mod store_activate;
 mod store_can_assign;
+mod store_growth;
 mod store_licenses;
 mod store_modules;
 mod store_numbers;
