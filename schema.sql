@@ -275,8 +275,8 @@ CREATE TABLE change (
     PRIMARY KEY (subject, key, part)
 ) STRICT, WITHOUT ROWID;
 
--- Never has a row: its constraints are what an INSERT is told whose row exists already. A constraint, because OR IGNORE passes
--- over those.
+-- Never has a row: its constraints refuse the INSERT of a row that exists already. They are constraints, because INSERT OR IGNORE
+-- passes over those and not over RAISE.
 CREATE TABLE existing (
     entity               ANY CONSTRAINT "entity exists already: change it with UPDATE; INSERT OR IGNORE passes over it" CHECK (entity IS NULL),
     credential           ANY CONSTRAINT "credential exists already (user names compare without regard to case): change it with UPDATE; INSERT OR IGNORE passes over it" CHECK (credential IS NULL),

@@ -98,7 +98,7 @@ const BREACHES: &[Breach] = &[
         told: &[
             "the schema is the one this program made: 'seat_by_holder' is missing",
             "an account holds one seat of a type at most: account 1: 2 of SqlBackup",
-            "the newest event of a seat says who holds it: seat 1 of pool 2: held by 1, the audit says nobody",
+            "the newest event of a seat says who holds it: seat 1 of pool 2: held by 1, the audit says no account",
             "a pool counts its seats in use: pool 2: 1 in use, seats_in_use is 0",
         ],
     },
@@ -163,7 +163,7 @@ const BREACHES: &[Breach] = &[
         without: &["seat_updated"],
         sql: "UPDATE seat SET account_id = 2 WHERE pool_id = 1 AND seat_no = 3",
         told: &[
-            "the newest event of a seat says who holds it: seat 3 of pool 1: held by 2, the audit says nobody",
+            "the newest event of a seat says who holds it: seat 3 of pool 1: held by 2, the audit says no account",
             "a pool counts its seats in use: pool 1: 2 in use, seats_in_use is 1",
             "no row is left in the middle of a change: seat 1",
         ],

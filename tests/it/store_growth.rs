@@ -33,9 +33,8 @@ fn the_log_of_a_busy_store_starts_over() {
     let log_mib = std::fs::metadata(format!("{path}-wal")).expect("the log").len() / (1024 * 1024);
     assert!(log_mib < 64, "{log_mib} MiB");
     assert_eq!(
-        licenses.query::<i64>(
-            "SELECT seats_in_use FROM license_pool WHERE entity_id = 43 AND license_type = 'SqlBackup'"
-        ),
+        licenses
+            .query::<i64>("SELECT seats_in_use FROM license_pool WHERE entity_id = 43 AND license_type = 'SqlBackup'"),
         (CALLERS * CALLS) as i64
     );
     licenses.is_sound();

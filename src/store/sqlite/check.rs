@@ -69,8 +69,8 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "the newest event of a seat says who holds it",
-        "SELECT 'seat ' || seat.seat_no || ' of pool ' || seat.pool_id || ': held by ' || coalesce(seat.account_id, 'nobody')
-                || ', the audit says ' || coalesce(said, 'nobody')
+        "SELECT 'seat ' || seat.seat_no || ' of pool ' || seat.pool_id || ': held by ' || coalesce(seat.account_id, 'no account')
+                || ', the audit says ' || coalesce(said, 'no account')
            FROM seat
            LEFT JOIN (SELECT pool_id, seat_no, CASE action WHEN 'assign' THEN account_id END AS said, max(id)
                         FROM audit_event WHERE action IN ('assign', 'release') GROUP BY pool_id, seat_no) AS newest

@@ -105,7 +105,7 @@ impl AdminConnection {
                 AuthAction::DropTrigger { trigger_name, .. } => ours.contains_key(trigger_name),
                 AuthAction::DropIndex { index_name, .. } => ours.contains_key(index_name),
                 AuthAction::DropView { view_name } => ours.contains_key(view_name),
-                // A trigger of somebody's own on our tables could undo what ours guard.
+                // A trigger of the administrator's own on our tables could undo what ours guard.
                 AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
                     ours.contains_key(table_name)
                 }
@@ -129,7 +129,7 @@ impl AdminConnection {
         Ok(AdminConnection { connection, is_trusted })
     }
 
-    /// Runs changes in somebody's name. They are one transaction, unless there is one already.
+    /// Runs changes in the author's name. They are one transaction, unless there is one already.
     pub fn in_the_name_of<T, E: From<rusqlite::Error>>(
         &self,
         author: &Author,

@@ -207,12 +207,11 @@ mod tests {
         done.expect("the database works");
     }
 
+    /// Action, pool, seat, account, its name, its entity.
+    type Event = (String, Option<i64>, Option<i64>, i64, String, Option<i32>);
+
     /// Makes the changes that these events tell of, as SQL by hand does, with the triggers on and in the name of the call.
-    fn follow(
-        connection: &Connection,
-        by: &By,
-        events: &[(String, Option<i64>, Option<i64>, i64, String, Option<i32>)],
-    ) {
+    fn follow(connection: &Connection, by: &By, events: &[Event]) {
         by_triggers(connection, by, || {
             for (action, pool_id, seat_no, account_id, username, entity_id) in events {
                 match action.as_str() {
