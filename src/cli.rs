@@ -18,8 +18,7 @@ use crate::config::{Config, Overrides};
 use crate::error::{Error, Kind};
 use crate::metrics::Metrics;
 use crate::seats::{Holding, LicenseType};
-use crate::store::sqlite::{self, SqliteStore};
-use crate::store::{Actor, Call, Store as _};
+use crate::store::{self, Actor, Call};
 
 /// What a subcommand ends with when it does not succeed: shown as `error: …`, exit code 1.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -127,8 +126,7 @@ fn hash_password() -> Result<(), Failure> {
 }
 
 fn check(args: &DatabaseArgs) -> Result<(), Failure> {
-    let connection = sqlite::admin_connection(&args.database, false, auth::hash_password)?;
-    let violations = sqlite::check(&connection, auth::check_hash)?;
+    let violations = store::check(&args.database, auth::check_hash)?;
     let mut out = std::io::stdout().lock();
     for violation in &violations {
         writeln!(out, "broken: {}: {}", violation.invariant, violation.row)?;
@@ -141,9 +139,9 @@ fn check(args: &DatabaseArgs) -> Result<(), Failure> {
 
 fn release(args: ReleaseArgs) -> Result<(), Failure> {
     if !args.database.database.exists() {
-        return Err(sqlite::OpenError::Missing(args.database.database).into());
+        return Err(store::OpenError::Missing(args.database.database).into());
     }
-    let store = SqliteStore::open(&args.database.database, &sqlite::Options::default(), Arc::new(Metrics::new()))?;
+    let store = store::open(&args.database.database, &store::Options::default(), Arc::new(Metrics::new()))?;
     let call = Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::CommandLine };
     let holding = Holding { username: Some(args.username.as_str().into()), license_type: Some(args.license_type) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

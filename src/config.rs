@@ -113,7 +113,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub auth: auth::Options,
-    pub store: store::sqlite::Options,
+    pub store: store::Options,
     pub limits: http::Limits,
 }
 
@@ -172,7 +172,7 @@ impl Config {
                 failure_interval: seconds("wrong_password_interval_s", o.wrong_password_interval_s)?,
                 ..auth::Options::default()
             },
-            store: store::sqlite::Options {
+            store: store::Options {
                 queue_calls_max: number("queue_calls_max", o.queue_calls_max)?,
                 group_calls_max: number("group_calls_max", o.group_calls_max)?,
                 busy_timeout: Duration::from_millis(o.busy_timeout_ms.ok_or_else(|| set("busy_timeout_ms"))?),
@@ -281,7 +281,7 @@ mod tests {
         let config = Config::load(None, Overrides::default()).expect("defaults");
         assert_eq!(format!("{:?}", config.limits), format!("{:?}", http::Limits::default()));
         assert_eq!(format!("{:?}", config.auth), format!("{:?}", auth::Options::default()));
-        assert_eq!(format!("{:?}", config.store), format!("{:?}", store::sqlite::Options::default()));
+        assert_eq!(format!("{:?}", config.store), format!("{:?}", store::Options::default()));
     }
 
     #[test]

@@ -96,7 +96,13 @@ impl From<&Refusal> for Kind {
             Refusal::PoolExpired { .. } => Kind::LicenseExpired,
             Refusal::NoFreeSeat { .. } => Kind::NoFreeSeat,
             Refusal::NotAssigned { .. } => Kind::NotAssigned,
-            Refusal::License { .. } => Kind::LicenseNotAccepted,
+            Refusal::LicenseEnded { .. }
+            | Refusal::LicenseTooSmall { .. }
+            | Refusal::LicenseDates { .. }
+            | Refusal::LicenseNotGranted { .. }
+            | Refusal::LicenseInUse { .. }
+            | Refusal::NothingOffered { .. }
+            | Refusal::LicenseUnreadable { .. } => Kind::LicenseNotAccepted,
             Refusal::NotSupported => Kind::NotSupported,
         }
     }

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::seats::{LicenseType, Refusal};
+use crate::seats::{Assignment, FieldFault, LicenseType, Refusal};
 
 /// One value for each license type, in the order of [`LicenseType::ALL`].
 pub type PerType<T> = [T; LicenseType::ALL.len()];
@@ -105,7 +105,7 @@ impl Owner {
     pub fn status(&self, now: Timestamp) -> (Status, String) {
         let new = self.issued();
         if let Some(obstacle) = self.obstacle(now) {
-            return (Status::ProblemWithLicense, obstacle);
+            return (Status::ProblemWithLicense, obstacle.to_string());
         }
         let status = if new.company_name != self.current.company_name {
             Status::NewCompanyNameAvailable
@@ -147,41 +147,89 @@ impl Owner {
     }
 
     /// Why what the issuer grants cannot be activated; `None`: it can.
-    pub fn obstacle(&self, now: Timestamp) -> Option<String> {
+    pub fn obstacle(&self, now: Timestamp) -> Option<Refusal> {
+        let owner_name = || self.name.clone();
         let new = self.issued();
-        if let Some(at) = new.dates.grace.filter(|at| *at <= now) {
-            return Some(format!("The license of {} ended at {at}. Ask its issuer for a new one.", self.name));
+        if let Some(ended_at) = new.dates.grace.filter(|at| *at <= now) {
+            return Some(Refusal::LicenseEnded { owner_name: owner_name(), ended_at });
         }
         let over = LicenseType::ALL.into_iter().find(|t| self.numbers(*t, true).new_free < 0);
         if let Some(license_type) = over {
-            let Numbers { in_use, new_total, new_free, .. } = self.numbers(license_type, true);
-            let (seats, are) = if in_use == 1 { ("seat", "is") } else { ("seats", "are") };
-            return Some(format!(
-                "{in_use} {license_type} {seats} of {} {are} in use and the new license has {new_total}. Release {} first.",
-                self.name, -new_free
-            ));
+            return Some(self.too_small(license_type));
         }
-        if !new.dates.are_ordered() {
-            return Some(format!(
-                "The dates of the license of {} are not in order: AdminWarningDate comes first, then ExpiryDate, then GraceDate. Ask its issuer for a corrected license.",
-                self.name
-            ));
-        }
-        None
+        (!new.dates.are_ordered()).then(|| Refusal::LicenseDates { owner_name: owner_name() })
     }
 
-    /// Holds what a caller wants to activate to what the issuer grants: nobody can grant themselves more.
-    pub fn accept(&self, presented: &Presented, now: Timestamp) -> Result<(), Refusal> {
-        if let Some(what) = presented.differs_from(self) {
-            return Err(Refusal::License {
-                reason: format!(
-                    "This is not the license that the issuer grants {}: {what} differs. Fetch it again, then activate it.",
-                    self.name
-                ),
-            });
-        }
-        self.obstacle(now).map_or(Ok(()), |reason| Err(Refusal::License { reason }))
+    fn too_small(&self, license_type: LicenseType) -> Refusal {
+        let Numbers { in_use, new_total: seats, .. } = self.numbers(license_type, true);
+        Refusal::LicenseTooSmall { owner_name: self.name.clone(), license_type, in_use, seats }
     }
+
+    /// Compares what a caller wants to activate with what the issuer grants: callers cannot grant themselves more.
+    pub fn accept(&self, presented: &Presented, now: Timestamp) -> Result<(), Refusal> {
+        if let Some(differs) = presented.differs_from(self) {
+            return Err(Refusal::LicenseNotGranted { owner_name: self.name.clone(), differs });
+        }
+        self.obstacle(now).map_or(Ok(()), Err)
+    }
+
+    /// What an activation does to the pools of this owner, given those that are open; `None`: nothing is offered.
+    pub fn plan(&self, pools: &[OpenPool]) -> Result<Option<Vec<PoolChange>>, Refusal> {
+        let Some(offered) = &self.offered else { return Ok(None) };
+        let mut changes = Vec::new();
+        for license_type in LicenseType::ALL {
+            let of_type: Vec<OpenPool> =
+                pools.iter().filter(|pool| pool.license_type == license_type).copied().collect();
+            let of_type = resize(license_type, &of_type, offered.seats[license_type.index()]);
+            changes.extend(of_type.ok_or_else(|| self.too_small(license_type))?);
+        }
+        Ok(Some(changes))
+    }
+}
+
+/// The owners to whom something is offered under a company's name and serial number: there are some, and each of them can be
+/// activated.
+pub fn offered_to(owners: &[Owner], company_name: &str, serial_nr: &str, now: Timestamp) -> Result<(), Refusal> {
+    if owners.is_empty() {
+        return Err(Refusal::NothingOffered { company_name: company_name.to_owned(), serial_nr: serial_nr.to_owned() });
+    }
+    owners.iter().find_map(|owner| owner.obstacle(now)).map_or(Ok(()), Err)
+}
+
+/// Whether a license can be removed: no seat of its pools may be in use, whether they are open or not.
+pub fn remove(owner_name: &str, in_use: i64) -> Result<(), Refusal> {
+    let owner_name = || owner_name.trim().to_ascii_uppercase();
+    if in_use > 0 { Err(Refusal::LicenseInUse { owner_name: owner_name(), in_use }) } else { Ok(()) }
+}
+
+/// What is left of a field without the blanks around it; it must not be empty.
+pub fn filled<'t>(field: &'static str, text: &'t str) -> Result<&'t str, Refusal> {
+    match text.trim() {
+        "" => Err(Refusal::field(field, FieldFault::Empty)),
+        text => Ok(text),
+    }
+}
+
+/// Owners in one answer at most: each is several KiB of a message.
+pub const OWNERS_MAX: usize = 2000;
+
+/// Whether that many owners go into one answer.
+pub fn check_owners(found: usize) -> Result<(), Refusal> {
+    if found > OWNERS_MAX { Err(Refusal::TooManyOwners { max: OWNERS_MAX }) } else { Ok(()) }
+}
+
+/// What to do about a module of an owner that an associate is to get, given what the seat rules say; `None`: nothing, because
+/// the associate holds one of this owner's already.
+pub fn take_module(decided: Result<Assignment, Refusal>, holds_one: bool) -> Result<Option<Assignment>, Refusal> {
+    match decided {
+        Err(Refusal::AlreadyAssigned { .. }) if holds_one => Ok(None),
+        decided => decided.map(Some),
+    }
+}
+
+/// Each type once, in the order of the request, however long a list is sent.
+pub fn each_once(types: &[LicenseType]) -> impl Iterator<Item = LicenseType> {
+    types.iter().enumerate().filter(|(at, license_type)| !types[..*at].contains(license_type)).map(|(_, t)| *t)
 }
 
 impl Dates {
@@ -263,6 +311,7 @@ impl Presented {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenPool {
     pub id: i64,
+    pub license_type: LicenseType,
     pub seats_total: i64,
     pub seats_in_use: i64,
     pub expires_at: Option<Timestamp>,
@@ -272,7 +321,7 @@ pub struct OpenPool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolChange {
     Resize { pool_id: i64, seats_total: i64 },
-    Create { seats_total: i64 },
+    Create { license_type: LicenseType, seats_total: i64 },
 }
 
 /// Seats of one pool at most, as in the schema.
@@ -280,7 +329,7 @@ pub const POOL_SEATS_MAX: i64 = 10_000_000;
 
 /// Makes the pools of one type hold `seats` together. Seats are added to the pool that lasts longest, and taken, free
 /// ones only, from those that expire first. `None`: more are in use.
-pub fn resize(pools: &[OpenPool], seats: i64) -> Option<Vec<PoolChange>> {
+fn resize(license_type: LicenseType, pools: &[OpenPool], seats: i64) -> Option<Vec<PoolChange>> {
     let mut pools = pools.to_vec();
     pools.sort_by_key(|p| (p.expires_at.unwrap_or(Timestamp::MAX), std::cmp::Reverse(p.id)));
     let more = seats - pools.iter().map(|p| p.seats_total).sum::<i64>();
@@ -289,7 +338,7 @@ pub fn resize(pools: &[OpenPool], seats: i64) -> Option<Vec<PoolChange>> {
             Some(last) if last.seats_total + more <= POOL_SEATS_MAX => {
                 PoolChange::Resize { pool_id: last.id, seats_total: last.seats_total + more }
             }
-            _ => PoolChange::Create { seats_total: more },
+            _ => PoolChange::Create { license_type, seats_total: more },
         }]);
     }
     let mut less = -more;

@@ -123,7 +123,7 @@ pub struct AssignRequest {
 pub struct Facts {
     /// The credential the caller proved, as its row stands now; `None` when it is gone, inactive or has another hash.
     pub caller: Option<Role>,
-    pub provider: Option<Provider>,
+    pub provider: Option<Entity>,
     pub account: Option<Account>,
     /// The seat of this type the account holds.
     pub held: Option<Held>,
@@ -132,13 +132,13 @@ pub struct Facts {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Provider {
+pub struct Entity {
     pub active: bool,
     /// Whether it lies in the subtree of the caller's entity.
     pub in_subtree: bool,
 }
 
-impl Provider {
+impl Entity {
     /// Whether the caller may take seats of it.
     pub fn is_usable(self) -> bool {
         self.active && self.in_subtree
@@ -169,6 +169,13 @@ pub struct Held {
     pub entity_id: i32,
     /// Whether that entity lies in the subtree of the caller's entity. If not, the caller must not learn which seat it is.
     pub in_subtree: bool,
+}
+
+impl Held {
+    /// Whether the pool of the seat has expired: then the seat is given up for another one.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        has_expired(self.expires_at, now)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -277,18 +284,18 @@ pub struct HoldingFacts {
     pub held: Option<SeatId>,
 }
 
-/// Finds the seat that a user holds, for a caller of at least this role: to look at it ([`Role::Reader`]) or to release
+/// Finds the seat that a user holds, and the account of the user, for a caller of at least this role: to look at it ([`Role::Reader`]) or to release
 /// it ([`Role::Admin`]). A seat whose pool has expired is still held.
 ///
 /// A user that is unknown, belongs to others, or holds none, gets one answer, so that nobody learns who others' users are.
-pub fn find(holding: &Holding, facts: &HoldingFacts, role: Role) -> Result<SeatId, Refusal> {
+pub fn find(holding: &Holding, facts: &HoldingFacts, role: Role) -> Result<(SeatId, i64), Refusal> {
     check_role(facts.caller, role)?;
     let username = check_name("Username", holding.username.as_ref())?;
     let license_type = holding.license_type.ok_or(Refusal::field("LicenseType", FieldFault::Missing))?;
     facts
         .account
         .filter(|account| account.in_subtree)
-        .and(facts.held)
+        .and_then(|account| Some((facts.held?, account.id)))
         .ok_or_else(|| Refusal::NotAssigned { username: username.to_owned(), license_type })
 }
 
@@ -306,28 +313,28 @@ pub struct TransferFacts {
     pub caller: Option<Role>,
     pub from: Option<Account>,
     /// The seat that changes hands, and the entity that owns its pool.
-    pub held: Option<(Held, Provider)>,
+    pub held: Option<(Held, Entity)>,
     pub to: Option<Account>,
     /// What the new holder has already.
     pub to_held: Option<Held>,
 }
 
-/// Decides a transfer: the seat stays the same and gets another holder, in one step. What the new holder needs is what
+/// Decides a transfer: the seat stays the same and gets another holder, in one step. Also says whose account loses it. What the new holder needs is what
 /// an assignment from that pool would need.
 pub fn transfer(
     transfer: &Transfer,
     facts: &TransferFacts,
     enroll: bool,
     now: Timestamp,
-) -> Result<Assignment, Refusal> {
+) -> Result<(Assignment, i64), Refusal> {
     check_role(facts.caller, Role::Admin)?;
     let from = check_name("FromUsername", transfer.from.as_ref())?;
     let to = check_name("ToUsername", transfer.to.as_ref())?;
     let license_type = transfer.license_type.ok_or(Refusal::field("LicenseType", FieldFault::Missing))?;
-    let (held, provider) = facts
+    let (from_id, (held, provider)) = facts
         .from
         .filter(|account| account.in_subtree)
-        .and(facts.held)
+        .and_then(|account| Some((account.id, facts.held?)))
         .ok_or_else(|| Refusal::NotAssigned { username: from.to_owned(), license_type })?;
     let provider_entity_id = held.entity_id;
     if !provider.in_subtree {
@@ -339,7 +346,7 @@ pub fn transfer(
     if let Some(expired_at) = held.expires_at.filter(|at| *at <= now) {
         return Err(Refusal::PoolExpired { provider_entity_id, license_type, expired_at });
     }
-    Ok(Assignment { seat: held.seat, account_id: facts.to.map(|a| a.id), give_up })
+    Ok((Assignment { seat: held.seat, account_id: facts.to.map(|a| a.id), give_up }, from_id))
 }
 
 /// Whether a caller may look at an entity: its pools, or who holds its seats.
@@ -347,7 +354,7 @@ pub fn look(
     caller: Option<Role>,
     field: &'static str,
     entity_id: Option<i32>,
-    entity: Option<Provider>,
+    entity: Option<Entity>,
 ) -> Result<i32, Refusal> {
     check_role(caller, Role::Reader)?;
     let entity_id = check_entity_id(field, entity_id)?;
@@ -372,7 +379,7 @@ fn check_entity_id(field: &'static str, id: Option<i32>) -> Result<i32, Refusal>
     }
 }
 
-fn check_provider(provider: Option<Provider>, provider_entity_id: i32) -> Result<(), Refusal> {
+fn check_provider(provider: Option<Entity>, provider_entity_id: i32) -> Result<(), Refusal> {
     match provider {
         Some(provider) if provider.is_usable() => Ok(()),
         Some(provider) if provider.in_subtree => Err(Refusal::ProviderInactive { provider_entity_id }),

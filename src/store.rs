@@ -1,39 +1,96 @@
 //! What is kept, and the promises every store makes.
 //!
-//! * One method is one transaction: it begins, reads the facts, asks the seat rules, writes what they decided, commits.
+//! * One method is one transaction: it begins, reads the facts, asks the rules, writes what they decided, commits.
 //! * An answer leaves only after its commit is durable.
 //! * A call that was cut off happened whole or not at all, and repeating it is safe.
 //! * On an error nothing was changed.
+//! * Every change leaves an event that says who made it, in the same transaction.
+//!
+//! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
+//! [`crate::license`].
 
 pub mod sqlite;
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::license::{Owner, Presented};
+use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, Transfer};
 
 /// The answer of a store, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-pub trait Store: Send + Sync {
-    /// The row a caller must prove to be; `None` if there is no such user name or it is inactive.
-    fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>>;
+/// Opens the store at a place: the path of an SQLite file, which is made if there is none and brought to the newest version if
+/// it is older. The one place that knows which kinds of stores there are.
+///
+/// # Errors
+///
+/// A file that is not ours, that is newer than this program, or whose schema was changed.
+pub fn open(database: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(Arc::new(sqlite::SqliteStore::open(database, options, metrics)?))
+}
 
-    /// What checking passwords costs: of each set of argon2id parameters among active credentials one stored hash, and how many
-    /// credentials have the set. The most frequent first, at most [`HASH_KINDS_MAX`].
-    fn hash_kinds(&self) -> Reply<'_, Vec<(Arc<str>, u64)>>;
+/// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
+pub type HashPassword = fn(&str) -> Result<String, String>;
 
-    /// Takes a seat for the user of the request, or says why not.
+/// Runs SQL on a database as an administrator does by hand; the database is made if there is none.
+pub fn run_sql(database: &Path, script: &str, hash_password: HashPassword) -> Result<(), OpenError> {
+    sqlite::run_sql(database, script, hash_password)
+}
+
+/// One broken promise, and the row that breaks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: &'static str,
+    pub row: String,
+}
+
+/// All that is wrong with a database; empty if nothing is. Reads every row, changes none.
+///
+/// `check_hash` says why a password hash could not be verified.
+pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
+    sqlite::check(database, check_hash)
+}
+
+/// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Calls that may wait for their turn to write; one more is refused.
+    pub queue_calls_max: usize,
+    /// Calls that share one commit at most.
+    pub group_calls_max: usize,
+    /// How long to wait for another program that holds the database.
+    pub busy_timeout: Duration,
+    /// Whether an assignment may enroll a user name that is not known.
+    pub enroll: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { queue_calls_max: 4096, group_calls_max: 256, busy_timeout: Duration::from_secs(5), enroll: true }
+    }
+}
+
+/// All that a store does.
+pub trait Store: Seats + Licenses + Tickets + Administration {}
+
+impl<T: Seats + Licenses + Tickets + Administration> Store for T {}
+
+/// Seats: taken, given back, and looked at.
+pub trait Seats: Send + Sync {
+    /// Takes a seat for the user of the request.
     fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>>;
 
-    /// Takes a seat for each request, one after the other, and says of each what came of it. `dry_run`: what would come
-    /// of it; nothing is changed.
+    /// Takes a seat for each request, one after the other; an outcome for each. `dry_run`: the outcomes only; nothing is
+    /// changed.
     fn assign_all(
         &self,
         call: Call,
@@ -53,24 +110,18 @@ pub trait Store: Send + Sync {
     /// The pools of an entity and how full they are.
     fn pools(&self, call: Call, entity_id: Option<i32>) -> Reply<'_, Result<Vec<PoolUse>, Refusal>>;
 
-    /// Sends everybody who holds a seat, page by page, all of one moment; answers when the last page is sent. At most a
-    /// few pages are in memory at a time. Dropping the receiver ends it.
+    /// Sends all holders of seats, page by page, all of one moment; answers when the last page is sent. At most a few pages
+    /// are in memory at a time. Dropping the receiver ends it.
     fn holders(
         &self,
         call: Call,
         request: HoldersRequest,
         pages: mpsc::Sender<Vec<Holder>>,
     ) -> Reply<'_, Result<(), Refusal>>;
+}
 
-    /// Keeps a ticket for the caller, ends some that have expired, and says who the caller is.
-    fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>>;
-
-    /// Says who the caller is.
-    fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>>;
-
-    /// Lets a ticket that is still valid live until `expires_at`.
-    fn renew_ticket(&self, id: Uuid, now: Timestamp, expires_at: Timestamp) -> Reply<'_, ()>;
-
+/// Licenses of module owners, as license tools see them.
+pub trait Licenses: Send + Sync {
     /// The licenses of the module owners among the caller's entities.
     fn owners(&self, call: Call, request: OwnersRequest) -> Reply<'_, Result<Vec<Owner>, Refusal>>;
 
@@ -82,20 +133,47 @@ pub trait Store: Send + Sync {
     /// then.
     fn release_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>>;
 
-    /// Makes entity and pools follow what the issuer grants, all or nothing. `dry_run`: says whether that would be done.
+    /// Makes entity and pools follow what the issuer grants, all or nothing. `dry_run`: only finds out whether that would be
+    /// done.
     fn activate(&self, call: Call, activation: Activation, dry_run: bool) -> Reply<'_, Result<(), Refusal>>;
 
-    /// Forgets a module owner: its pools lose their seats, of which none may be in use, and its name and offer go.
+    /// Removes a module owner: empties its pools, of which no seat may be in use, clears its name and deletes the offer.
     fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>>;
 
     /// The history of a module, as far as the audit is read for it; `None`: the caller may not know the owner.
     fn module_history(&self, call: Call, request: HistoryRequest) -> Reply<'_, Result<Option<ModuleHistory>, Refusal>>;
-
-    /// Whether calls can be served right now.
-    fn ready(&self) -> Reply<'_, ()>;
 }
 
-/// See [`Store::hash_kinds`]. Administrators use one or two.
+/// Credentials, and the tickets that callers get for them.
+pub trait Tickets: Send + Sync {
+    /// The row a caller must prove to be; `None` if there is no such user name or it is inactive.
+    fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>>;
+
+    /// What checking passwords costs: of each set of argon2id parameters among active credentials one stored hash, and how many
+    /// credentials have the set. The most frequent first, at most [`HASH_KINDS_MAX`].
+    fn hash_kinds(&self) -> Reply<'_, Vec<(Arc<str>, u64)>>;
+
+    /// Keeps a ticket for the caller, and ends some that have expired. Answers who the caller is.
+    fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>>;
+
+    /// Who the caller is.
+    fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>>;
+
+    /// Lets a ticket that is still valid live until `expires_at`.
+    fn renew_ticket(&self, id: Uuid, now: Timestamp, expires_at: Timestamp) -> Reply<'_, ()>;
+}
+
+/// The store itself.
+pub trait Administration: Send + Sync {
+    /// Whether calls can be served right now.
+    fn ready(&self) -> Reply<'_, ()>;
+
+    /// Waits until every call that was accepted is answered, and closes the database; calls after that are refused. Blocks the
+    /// thread.
+    fn close(&self);
+}
+
+/// See [`Tickets::hash_kinds`]. Administrators use one or two.
 pub const HASH_KINDS_MAX: u32 = 64;
 
 /// A ticket that is to be kept: never the ticket itself.
@@ -133,7 +211,7 @@ pub struct Principal {
     pub owner: Option<Owner>,
 }
 
-/// Whose licenses are asked for. One more than [`OWNERS_MAX`] is refused.
+/// Whose licenses are asked for. One more than [`crate::license::OWNERS_MAX`] is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnersRequest {
     pub owners: Owners,
@@ -150,9 +228,6 @@ pub enum Owners {
     /// name, those whose seats it holds. None if the caller may not know the associate.
     OfAssociate,
 }
-
-/// Owners in one answer at most: each is several KiB of a message.
-pub const OWNERS_MAX: usize = 2000;
 
 /// Types of one owner, to be assigned to an associate or released.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -313,4 +388,29 @@ pub enum StoreError {
     /// The commit itself failed. The change is not there now, but may come back with recovery; repeating the call is safe.
     #[error("commit failed: {0}")]
     CommitFailed(String),
+}
+
+/// Why a store was not opened. The text says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{}: there is no such database", .0.display())]
+    Missing(PathBuf),
+    #[error("{}: this is not a Seatkeeper database, and it is not empty. Name another file.", .0.display())]
+    Foreign(PathBuf),
+    #[error(
+        "{}: its schema has version {found}, this program knows up to {known}. Run a newer seatkeeper, or restore a backup made before the upgrade.",
+        .path.display()
+    )]
+    Newer { path: PathBuf, found: i32, known: i32 },
+    #[error("{}: the schema was changed: {what}. Run 'seatkeeper check' for all of it; restore a backup or undo the change.", .path.display())]
+    Tampered { path: PathBuf, what: String },
+    /// The file lost the two numbers that say what it is, as the .dump of a shell does.
+    #[error("{}: this looks like a Seatkeeper database of an older version that lost its application_id and user_version. Run in it: PRAGMA application_id = {application_id}; PRAGMA user_version = (2, or the version it had);", .path.display())]
+    Unmarked { path: PathBuf, application_id: i32 },
+    #[error("{}: {reason}", .path.display())]
+    Failed { path: PathBuf, reason: String },
+    #[error("{0}")]
+    Setting(String),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }

@@ -24,11 +24,11 @@ REPLACE INTO entity (id, name, owner_name) VALUES (77, 'Contoso Two', 'CONTOSO')
 
 -- a credential of the same name
 -- expect: credential exists already
-INSERT OR REPLACE INTO credential SELECT user_name, password_hash, entity_id, 'admin', 1 FROM credential WHERE user_name = 'agent';
+INSERT OR REPLACE INTO credential SELECT user_name, password_hash, entity_id, 'admin', 1, NULL FROM credential WHERE user_name = 'agent';
 
 -- a credential in other letters
 -- expect: credential exists already
-REPLACE INTO credential SELECT 'AGENT', password_hash, entity_id, 'reader', 0 FROM credential WHERE user_name = 'agent';
+REPLACE INTO credential SELECT 'AGENT', password_hash, entity_id, 'reader', 0, NULL FROM credential WHERE user_name = 'agent';
 
 -- an account by its id
 -- expect: account exists already
@@ -56,16 +56,15 @@ REPLACE INTO seat (pool_id, seat_no, license_type, account_id) VALUES (1, 1, 'Sq
 
 -- the newest event, which no later one would betray
 -- expect: audit events are written by the database itself
-REPLACE INTO audit_event (id, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    SELECT id, 'pool-change', 'sql', 1, 5, 3, 4 FROM audit_event ORDER BY id DESC LIMIT 1;
+REPLACE INTO audit_event (id, action, actor, pool_id) SELECT id, 'pool-change', 'sql', 1 FROM audit_event ORDER BY id DESC LIMIT 1;
 
 -- an old event
 -- expect: audit events are written by the database itself
-INSERT OR REPLACE INTO audit_event (id, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES (1, 'pool-change', 'sql', 1, 5, 3, 4);
+INSERT OR REPLACE INTO audit_event (id, action, actor, pool_id) VALUES (1, 'pool-change', 'sql', 1);
 
--- the marker of a change under way
--- expect: seats are made and removed by changing license_pool.seats_total
-REPLACE INTO pool_resize (pool_id) VALUES (1);
+-- the note of a change, to make it seem under way
+-- expect: nothing
+REPLACE INTO change (subject, key, part, before) VALUES ('license_pool', 1, '', '{"seats_total":1}');
 
 -- an offer
 -- expect: license offer exists already
@@ -215,30 +214,51 @@ INSERT INTO seat (pool_id, seat_no, license_type, account_id) VALUES (1, 6, 'Sql
 INSERT INTO seat (pool_id, seat_no, license_type) VALUES (99, 1, 'SqlBackup');
 
 -- by pretending that the pool is being changed
--- expect: seats are made and removed by changing license_pool.seats_total
-INSERT INTO pool_resize (pool_id) VALUES (1);
+-- expect: seats are made by raising license_pool.seats_total
+INSERT INTO change (subject, key, part, before) VALUES ('license_pool', 1, '', '{"seats_total":1}');
 INSERT INTO seat (pool_id, seat_no, license_type) VALUES (1, 6, 'SqlBackup');
 
 -- the same for a pool that does not exist
--- expect: seats are made and removed by changing license_pool.seats_total
-INSERT OR IGNORE INTO pool_resize (pool_id) VALUES (99);
+-- expect: seats are made by raising license_pool.seats_total
+INSERT OR IGNORE INTO row_change (subject, key, part, before) VALUES ('license_pool', 99, '', '{"seats_total":1}');
 INSERT OR IGNORE INTO seat (pool_id, seat_no, license_type) VALUES (99, 1, 'SqlBackup');
 
 -- with a table of that name which the triggers might look into
 -- expect: seats are made by raising license_pool.seats_total
-CREATE TEMP TABLE pool_resize (pool_id INTEGER PRIMARY KEY);
-INSERT INTO temp.pool_resize (pool_id) VALUES (1);
+CREATE TEMP TABLE change (subject, key, part, before);
+INSERT INTO temp.change VALUES ('license_pool', 1, '', '{"seats_total":1}');
 INSERT INTO main.seat (pool_id, seat_no, license_type) VALUES (1, 6, 'SqlBackup');
 
--- with a table of another name which the triggers might count instead
--- expect: seats are made and removed by changing license_pool.seats_total
+-- with a table of another name which the triggers might look into instead
+-- expect: seats are made by raising license_pool.seats_total
 CREATE TEMP TABLE license_pool AS SELECT id, seats_total + 1 AS seats_total FROM main.license_pool;
-INSERT INTO main.pool_resize (pool_id) VALUES (1);
+INSERT INTO main.change (subject, key, part) VALUES ('license_pool', 1, '');
+INSERT INTO main.seat (pool_id, seat_no, license_type) VALUES (1, 6, 'SqlBackup');
 
--- a marker that no insert brought
+-- a note, changed afterwards
+-- expect: changes are noted by the database itself
+INSERT INTO change (subject, key, part) VALUES ('license_pool', 1, '');
+UPDATE change SET before = '{"seats_total":1}';
+
+-- with OR REPLACE, and for another row
+-- expect: changes are noted by the database itself
+INSERT INTO change (subject, key, part) VALUES ('license_pool', 1, ''), ('license_pool', 2, '');
+UPDATE OR REPLACE change SET key = 2 WHERE key = 1;
+
+-- a note of another history of the pool
+-- expect: changes are noted by the database itself
+INSERT INTO change (subject, key, part, event_id, events) VALUES ('license_pool', 1, '', 1, 1);
+UPDATE change SET event_id = 1;
+
+-- a note that is left over when the pool shrinks by hand and fails
+-- expect: seats are removed by lowering license_pool.seats_total
+UPDATE OR IGNORE license_pool SET seats_total = 10000001 WHERE id = 1;
+DELETE FROM seat WHERE pool_id = 1 AND account_id IS NULL;
+
+-- notes that are none
 -- expect: nothing
-UPDATE pool_resize SET pool_id = 1;
-DELETE FROM pool_resize;
+INSERT INTO change (subject, key, part, before) VALUES ('license_pool', 'x', '', NULL), ('seat', 1, 'y', '{}'), ('ticket', 1, 1, 'z');
+DELETE FROM change;
 
 -- beyond the bound
 -- expect: license_pool.seats_total must be between 0 and 10000000
@@ -462,7 +482,7 @@ UPDATE account SET entity_id = 999 WHERE id = 1;
 
 -- a credential of nobody
 -- expect: credential.entity_id names no entity
-INSERT INTO credential SELECT 'stray', password_hash, 999, 'agent', 1 FROM credential WHERE user_name = 'agent';
+INSERT INTO credential SELECT 'stray', password_hash, 999, 'agent', 1, NULL FROM credential WHERE user_name = 'agent';
 
 -- a credential moved to nobody
 -- expect: credential.entity_id names no entity
@@ -597,7 +617,7 @@ UPDATE credential SET password_hash = 'S3cret!pass' WHERE user_name = 'agent';
 
 -- a hash of another kind
 -- expect: credential.password_hash must be an argon2id PHC string
-INSERT INTO credential VALUES ('other', '$2b$12$abcdefghijklmnopqrstuv', 42, 'agent', 1);
+INSERT INTO credential VALUES ('other', '$2b$12$abcdefghijklmnopqrstuv', 42, 'agent', 1, NULL);
 
 -- a role that is none
 -- expect: credential.role must be reader, agent or admin
@@ -612,7 +632,7 @@ INSERT INTO account (username, entity_id) VALUES ('', 42);
 UPDATE account SET username = hex(zeroblob(65)) WHERE id = 5;
 
 -- a name with a line break, a byte of zero, a control character beyond ASCII
--- expect: none of them a control character
+-- expect: control character
 INSERT OR IGNORE INTO account (username, entity_id) VALUES ('line' || char(10) || 'break', 42);
 INSERT OR IGNORE INTO account (username, entity_id) VALUES ('zero' || char(0) || 'byte', 42);
 INSERT INTO account (username, entity_id) VALUES ('next' || char(133) || 'line', 42);
@@ -689,92 +709,73 @@ UPDATE ticket SET expires_at = '9999';
 -- expect: entity.owner_name must be A-Z and 0-9 only
 UPDATE entity SET owner_name = 'contoso' WHERE id = 43;
 
-
 -- History, made up.
 
 -- an assignment that did not happen
 -- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('assign', 'agent', 1, 5, 4, 'backup04', 5, 4, 4);
-
--- one without a holder, of a seat that is free
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seat_no, seats_total, seats_in_use, seats_in_use_max) VALUES ('assign', 'agent', 1, 5, 5, 4, 4);
-
--- one without a seat
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('assign', 'agent', 1, 5, 4, 4);
-
--- one of a pool that does not exist
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seat_no, seats_total, seats_in_use, seats_in_use_max) VALUES ('assign', 'agent', 99, 1, 0, 1, 1);
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username) VALUES ('assign', 'agent', 1, 5, 4, 'backup04');
 
 -- an assignment a second time
 -- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('assign', 'agent', 1, 1, 1, 'Backup01', 5, 4, 4);
-
--- an assignment a second time that counts nothing
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('assign', 'agent', 1, 1, 1, 'Backup01', 5, 3, 4);
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username) VALUES ('assign', 'agent', 1, 1, 1, 'Backup01');
 
 -- a release that did not happen
 -- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('release', 'agent', 1, 1, 1, 'Backup01', 5, 2, 4);
+INSERT OR IGNORE INTO audit_event (action, actor, pool_id, seat_no, account_id, username) VALUES ('release', 'agent', 1, 1, 1, 'Backup01');
 
--- a release a second time
+-- an event of a pool that does not exist
 -- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('release', 'agent', 1, 4, 4, 'backup04', 5, 2, 4);
+INSERT INTO audit_event (action, actor, pool_id) VALUES ('pool-delete', 'sql', 99);
 
--- a count that is wrong
+-- an event that says nothing but the truth
 -- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 5, 0, 4);
-
--- a total that is wrong
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 500, 3, 4);
-
--- a change by somebody who does not change pools
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'agent', 1, 5, 3, 4);
-
--- a change at another time
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (at, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('2020-01-01T00:00:00.000Z', 'pool-change', 'sql', 1, 5, 3, 4);
-
--- a pool that was made already
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-create', 'sql', 1, 5, 3, 0);
-
--- a pool that was not deleted
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-delete', 'sql', 3, 2, 0, 0);
-
--- a pool that never was
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-delete', 'sql', 99, 0, 0, 0);
-
--- a key of a seat that somebody else holds
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('seat-change', 'sql', 1, 1, 4, 'backup04', 5, 3, 4);
+INSERT INTO audit_event (action, actor, pool_id, entity_id, license_type, new_values)
+    VALUES ('pool-change', 'sql', 1, 42, 'SqlBackup', '{"seats_total":5}');
 
 -- an action that is none
--- expect: CHECK constraint failed: action
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('seat-steal', 'sql', 1, 5, 3, 4);
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor) VALUES ('seat-steal', 'sql');
 
--- a true event with a number too high, which leaves a gap
--- expect: audit events are numbered without gaps
-INSERT INTO audit_event (id, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    SELECT max(id) + 2, 'pool-change', 'sql', 1, 5, 3, 4 FROM audit_event;
+-- an event of every table
+-- expect: audit events are written by the database itself
+INSERT OR IGNORE INTO audit_event (action, actor, entity_id, old_values, new_values)
+    SELECT 'entity-change', 'agent', id, '{"name":"Contoso"}', '{"name":"Mine"}' FROM entity;
 
--- a true event before the first
--- expect: audit events are numbered without gaps
-INSERT INTO audit_event (id, action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES (0, 'pool-change', 'sql', 1, 5, 3, 4);
+-- copies of events
+-- expect: audit events are written by the database itself
+CREATE TEMP TABLE copy AS SELECT * FROM audit_event;
+UPDATE copy SET id = id + 1000;
+INSERT INTO audit_event SELECT * FROM copy;
+
+-- an event before the first
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (id, action, actor) VALUES (0, 'pool-change', 'sql');
+
+-- with a note that the seat is changing
+-- expect: audit events are written by the database itself
+INSERT INTO change (subject, key, part, before) VALUES ('seat', 1, 5, '{"account_id":4}');
+INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username) VALUES ('release', 'agent', 1, 5, 4, 'backup04');
+
+-- with notes of everything
+-- expect: audit events are written by the database itself
+INSERT OR REPLACE INTO change (subject, key, part) SELECT 'seat', pool_id, seat_no FROM seat;
+INSERT OR REPLACE INTO row_change (subject, key, part) SELECT 'account', id, '' FROM account;
+INSERT INTO audit_event (action, actor, account_id) VALUES ('account-create', 'agent', 1);
+
+-- with a note of a row that is not there yet
+-- expect: audit events are written by the database itself
+INSERT INTO change (subject, key, part) VALUES ('account', 6, '');
+INSERT INTO audit_event (action, actor, account_id) VALUES ('account-create', 'agent', 6);
+
+-- by ending a change that never began
+-- expect: nothing
+INSERT INTO change (subject, key, part, before) VALUES ('seat', 1, 1, NULL);
+DELETE FROM change;
+
+-- at the moment when a statement fails
+-- expect: audit events are written by the database itself
+UPDATE OR FAIL license_pool SET seats_total = CASE id WHEN 1 THEN 5 ELSE 10000001 END WHERE id <= 2;
+INSERT INTO audit_event (action, actor, pool_id) VALUES ('pool-change', 'sql', 2);
 
 -- who did it
 -- expect: audit events cannot be changed
@@ -792,133 +793,79 @@ DELETE FROM audit_event WHERE id = (SELECT max(id) FROM audit_event);
 -- expect: audit events cannot be deleted
 DELETE FROM audit_event;
 
--- a release without its event: its actor would be null, and OR IGNORE passes over what fails in a trigger
--- expect: seat.last_call is written by the service
+-- Counters, by hand.
+
+-- more seats in use than are taken
+-- expect: of a license pool are kept by the database
+UPDATE license_pool SET seats_in_use = 4 WHERE id = 1;
+
+-- fewer, so that the pool could shrink below its use
+-- expect: 3 seats are in use, release 3 first
+UPDATE license_pool SET seats_in_use = 0, seats_total = 0 WHERE id = 1;
+
+-- a high-water mark that is too low
+-- expect: of a license pool are kept by the database
+UPDATE OR IGNORE license_pool SET seats_in_use_max = seats_in_use;
+
+-- and one that is too high
+-- expect: of a license pool are kept by the database
+UPDATE OR REPLACE license_pool SET seats_in_use_max = 9 WHERE id = 1;
+
+-- a pool that begins in use
+-- expect: of a license pool are kept by the database
+INSERT INTO license_pool (entity_id, license_type, seats_total, seats_in_use) VALUES (42, 'SqlBackup', 5, 3);
+
+-- a pool that was in use once
+-- expect: of a license pool are kept by the database
+INSERT OR IGNORE INTO license_pool (entity_id, license_type, seats_total, seats_in_use_max) VALUES (42, 'SqlBackup', 5, 3);
+
+-- with a note that a seat of the pool is changing
+-- expect: of a license pool are kept by the database
+INSERT INTO change (subject, key, part, before) VALUES ('seat', 1, 1, '{"account_id":null}');
+UPDATE license_pool SET seats_in_use = 2 WHERE id = 1;
+
+-- another history
+-- expect: of a license pool are kept by the database
+UPDATE license_pool SET event_id = 1, events = 1 WHERE id = 1;
+
+-- none at all
+-- expect: of a license pool are kept by the database
+UPDATE license_pool SET seats_in_use = NULL, event_id = NULL WHERE id = 1;
+
+
+-- Under the name of a call.
+
+-- a name for what comes next
+-- expect: call is written by the service
 -- ours: not authorized
-UPDATE OR IGNORE seat SET account_id = NULL, last_call = NULL WHERE pool_id = 2 AND seat_no = 1;
+INSERT INTO call (id, request_id, actor) VALUES (1, '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 'agent');
 
--- the same with OR FAIL, which keeps what was done before the failure
--- expect: seat.last_call is written by the service
+-- with OR REPLACE and OR IGNORE
+-- expect: call is written by the service
 -- ours: not authorized
-UPDATE OR FAIL seat SET account_id = NULL, last_call = NULL WHERE pool_id = 2 AND seat_no = 1;
+REPLACE INTO call (id, actor) VALUES (1, 'agent');
+INSERT OR IGNORE INTO call (id, actor) VALUES (1, 'agent');
 
--- an assignment by an actor without a name
--- expect: seat.last_call is written by the service
+-- two names
+-- expect: call is written by the service
 -- ours: not authorized
-UPDATE seat SET account_id = 4, last_call = 'x' WHERE pool_id = 1 AND seat_no = 5;
+INSERT INTO call (id, actor) VALUES (1, 'agent'), (2, 'admin');
 
--- a call that assigns and releases nothing
--- expect: seat.last_call is written by the service
+-- the name of a call, taken away
+-- expect: nothing
 -- ours: not authorized
-UPDATE seat SET last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE pool_id = 1 AND seat_no = 1;
-
--- a correction by hand under the name of a credential
--- expect: not authorized
--- only: ours
-UPDATE seat SET account_id = 4, last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE pool_id = 1 AND seat_no = 5;
-
-
--- A pool's change, claimed.
-
--- the call that changed the pool, a second time
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 3, 1, 1);
-
--- the same after a correction, which the call would then seem to have made
--- expect: audit events are written by the database itself
-BEGIN;
-UPDATE license_pool SET seats_total = 9 WHERE id = 2;
-INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 9, 1, 1);
-ROLLBACK;
-
--- the same with OR IGNORE and OR REPLACE
--- expect: audit events are written by the database itself
-INSERT OR IGNORE INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 3, 1, 1);
-REPLACE INTO audit_event (id, action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    SELECT max(id), 'pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 3, 1, 1 FROM audit_event;
-
--- with a number of seats that is news, but not true
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 4, 1, 1);
-
--- the call that made the pool, a second time
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('pool-create', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a04', 4, 2, 0, 0);
-
--- the call that made the pool, as if it had changed it too
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('pool-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a04', 4, 2, 0, 0);
-
--- the call of the pool, which did not change the key of a seat
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('seat-change', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a04', 4, 1, 2, 0, 0);
-
--- an actor without a call, and a call without its actor
--- expect: audit events are written by the database itself
-INSERT OR IGNORE INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'admin', 2, 3, 1, 1);
-INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('pool-change', 'sql', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 3, 1, 1);
-
--- the end of a pool by a call
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, request_id, pool_id, seats_total, seats_in_use, seats_in_use_max)
-    VALUES ('pool-delete', 'admin', '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a02', 2, 0, 0, 0);
-
--- another call for the same change
--- expect: license_pool.last_call is written by the service
--- ours: not authorized
-UPDATE license_pool SET last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE id = 2;
-
--- and for a change of something else
--- expect: license_pool.last_call is written by the service
--- ours: not authorized
-UPDATE OR IGNORE license_pool SET last_call = '00000000-0000-0000-0000-000000000000 agent', product_key = 'MINE' WHERE id = 2;
-
--- no call at all, so that an old one can be used again
--- expect: license_pool.last_call is written by the service
--- ours: not authorized
-UPDATE OR IGNORE license_pool SET seats_total = 4, last_call = NULL WHERE id = 2;
-
--- an actor without a name
--- expect: license_pool.last_call is written by the service
--- ours: not authorized
-UPDATE OR FAIL license_pool SET seats_total = 4, last_call = '00000000-0000-0000-0000-000000000000 ' WHERE id = 2;
-
--- a call that cannot be taken apart
--- expect: license_pool.last_call is written by the service
-INSERT OR IGNORE INTO license_pool (entity_id, license_type, seats_total, last_call) VALUES (42, 'SqlBackup', 1, 'agent');
-
--- a change by hand under the name of a credential
--- expect: not authorized
--- only: ours
-UPDATE license_pool SET seats_total = 4, last_call = '00000000-0000-0000-0000-000000000000 agent' WHERE id = 2;
-
--- a pool by hand under the name of a credential
--- expect: not authorized
--- only: ours
-INSERT INTO license_pool (entity_id, license_type, seats_total, last_call)
-    VALUES (42, 'SqlBackup', 1, '00000000-0000-0000-0000-000000000000 agent');
-
--- with what keeps it away out of the way
--- expect: not authorized
--- only: ours
-DROP TRIGGER temp.no_call_by_hand;
-INSERT INTO license_pool (entity_id, license_type, seats_total, last_call)
-    VALUES (42, 'SqlBackup', 1, '00000000-0000-0000-0000-000000000000 agent');
+UPDATE call SET actor = 'agent';
+DELETE FROM call;
 
 -- in the same file under another name
 -- expect: not authorized
 -- only: ours
 ATTACH 'seats.db' AS again;
-INSERT INTO again.license_pool (entity_id, license_type, seats_total, last_call)
-    VALUES (42, 'SqlBackup', 1, '00000000-0000-0000-0000-000000000000 agent');
+INSERT INTO again.call (id, actor) VALUES (1, 'agent');
+
+-- a row that says what exists
+-- expect: the table existing has no rows
+INSERT INTO existing DEFAULT VALUES;
 
 
 -- The guards themselves.
@@ -926,7 +873,7 @@ INSERT INTO again.license_pool (entity_id, license_type, seats_total, last_call)
 -- a trigger
 -- expect: not authorized
 -- only: ours
-DROP TRIGGER seat_holder;
+DROP TRIGGER seat_update;
 
 -- a trigger in other letters, by its full name
 -- expect: not authorized
@@ -972,7 +919,7 @@ CREATE UNIQUE INDEX mine ON seat (product_key) WHERE product_key LIKE 'KEY-%';
 -- expect: not authorized
 -- only: ours
 ATTACH 'seats.db' AS again;
-DROP TRIGGER again.seat_holder;
+DROP TRIGGER again.seat_update;
 UPDATE again.seat SET account_id = 4 WHERE pool_id = 1 AND seat_no = 1;
 
 -- checks switched off
@@ -1031,14 +978,6 @@ PRAGMA ignore_check_constraints = ON;
 PRAGMA writable_schema = ON;
 DELETE FROM license_pool WHERE id = 1;
 
--- a high-water mark that is too low
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 5, 3, 3);
-
--- a high-water mark that is too high
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max) VALUES ('pool-change', 'sql', 1, 5, 3, 9);
-
 -- a credential that the audit would take for the command line
 -- expect: credential.user_name cannot be sql or cli
 INSERT INTO credential (user_name, password_hash, entity_id) SELECT 'CLI', password_hash, entity_id FROM credential LIMIT 1;
@@ -1072,7 +1011,7 @@ UPDATE OR IGNORE account SET username = ' ' || username;
 
 -- a credential that would be called as another
 -- expect: credential.user_name must not begin or end with a blank
-INSERT INTO credential SELECT 'agent ', password_hash, entity_id, 'admin', 1 FROM credential WHERE user_name = 'agent';
+INSERT INTO credential SELECT 'agent ', password_hash, entity_id, 'admin', 1, NULL FROM credential WHERE user_name = 'agent';
 
 -- renamed to one
 -- expect: credential.user_name must not begin or end with a blank
@@ -1080,7 +1019,7 @@ UPDATE credential SET user_name = ' agent' WHERE user_name = 'operator';
 
 -- a credential that the audit would take for a hand
 -- expect: credential.user_name must not begin or end with a blank
-INSERT INTO credential SELECT 'sql ', password_hash, entity_id, 'admin', 1 FROM credential WHERE user_name = 'agent';
+INSERT INTO credential SELECT 'sql ', password_hash, entity_id, 'admin', 1, NULL FROM credential WHERE user_name = 'agent';
 
 -- a user name that is not UTF-8
 -- expect: account.username is not valid text
@@ -1116,7 +1055,7 @@ INSERT OR IGNORE INTO account (username, entity_id) VALUES ('M' || char(65533) |
 
 -- a credential's name
 -- expect: credential.user_name is not valid text
-INSERT INTO credential SELECT CAST(x'FF41' AS TEXT), password_hash, entity_id, 'admin', 1 FROM credential WHERE user_name = 'agent';
+INSERT INTO credential SELECT CAST(x'FF41' AS TEXT), password_hash, entity_id, 'admin', 1, NULL FROM credential WHERE user_name = 'agent';
 
 -- the same, renamed
 -- expect: credential.user_name is not valid text
@@ -1170,27 +1109,6 @@ UPDATE license_offer SET company_name = CAST(x'FF' AS TEXT) WHERE entity_id = 42
 -- expect: license_offer.serial_nr is not valid text
 INSERT INTO license_offer (entity_id, serial_nr) VALUES (421, CAST(x'F4908080' AS TEXT));
 
--- the name that the history gives a call
--- expect: seat.last_call is written by the service
--- ours: not authorized
-UPDATE seat SET account_id = NULL, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 ' || CAST(x'FF' AS TEXT) WHERE pool_id = 1 AND seat_no = 1;
-
--- the id of that call, not of letters at all, and one of a byte in the middle
--- expect: seat.last_call is written by the service
--- ours: not authorized
-UPDATE seat SET account_id = NULL, last_call = 'zf1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 agent' WHERE pool_id = 1 AND seat_no = 1;
-UPDATE seat SET account_id = NULL, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a0' || CAST(x'FF' AS TEXT) || ' agent' WHERE pool_id = 1 AND seat_no = 1;
-
--- a name of another script that is no credential's
--- expect: seat.last_call is written by the service
--- ours: not authorized
-UPDATE seat SET account_id = NULL, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 Jürgen' WHERE pool_id = 1 AND seat_no = 1;
-
--- and that of a pool
--- expect: license_pool.last_call is not valid text
--- ours: not authorized
-UPDATE license_pool SET seats_total = 9, last_call = '6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a09 ' || CAST(x'FF' AS TEXT) WHERE id = 1;
-
 -- the rules themselves
 -- only: ours
 -- expect: not authorized
@@ -1206,24 +1124,65 @@ DROP VIEW blank;
 
 -- a creation of others' pool
 -- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, entity_id, license_type)
-    VALUES ('pool-create', 'sql', 1, 5, 3, 4, 43, 'SqlBackup');
-
--- a deletion of a pool that is there
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, entity_id, license_type)
-    VALUES ('pool-delete', 'sql', 99, 0, 0, 0, 42, 'SqlBackup');
-
--- a change that names an owner
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, entity_id)
-    VALUES ('pool-change', 'sql', 1, 5, 3, 4, 42);
-
--- or a type
--- expect: audit events are written by the database itself
-INSERT INTO audit_event (action, actor, pool_id, seats_total, seats_in_use, seats_in_use_max, license_type)
-    VALUES ('pool-change', 'sql', 1, 5, 3, 4, 'SqlBackup');
+INSERT INTO audit_event (action, actor, pool_id, entity_id, license_type) VALUES ('pool-create', 'sql', 1, 43, 'SqlBackup');
 
 -- another owner, afterwards
 -- expect: audit events cannot be changed
 UPDATE audit_event SET entity_id = 43 WHERE action = 'pool-create';
+
+
+-- What tools write that name a row by its rowid, or by a column that is not there.
+
+-- a row by the text of its rowid's name, as DB Browser writes it for a table without rowid
+-- expect: nothing
+UPDATE credential SET role = 'admin' WHERE "_rowid_" = '_rowid_';
+UPDATE seat SET product_key = 'MINE' WHERE "_rowid_" = '_rowid_';
+UPDATE license_offer_module SET seats_total = 1 WHERE "_rowid_" = '_rowid_';
+UPDATE ticket SET expires_at = '2099-12-31T00:00:00Z' WHERE "_rowid_" = '_rowid_';
+
+-- a word in double quotes that should have been a text
+-- expect: no such column
+-- only: ours
+UPDATE credential SET active = 0 WHERE "username" = 'username';
+
+-- a credential in the place of another, by its rowid
+-- expect: credential exists already
+REPLACE INTO credential (rowid, user_name, password_hash, entity_id) SELECT rowid, 'mine', password_hash, 1 FROM credential WHERE user_name = 'agent';
+
+-- moved there
+-- expect: the rowid of a credential cannot change
+UPDATE OR REPLACE credential SET rowid = 1 WHERE user_name = 'gone';
+
+-- a free seat into the place of a taken one, by its rowid
+-- expect: the pool, number and type of a seat cannot change
+UPDATE OR REPLACE seat SET rowid = 1 WHERE pool_id = 1 AND seat_no = 5;
+
+-- offered seats in the place of others, by their rowid
+-- expect: license offer module exists already
+REPLACE INTO license_offer_module (rowid, entity_id, license_type, seats_total) SELECT rowid, 44, 'SqlBackup', 7 FROM license_offer_module;
+
+-- moved there
+-- expect: the entity and type of a license offer module cannot change
+UPDATE OR REPLACE license_offer_module SET rowid = 1 WHERE license_type = 'ExchangeBackup';
+
+-- a ticket in the place of another, by its rowid
+-- expect: ticket exists already
+-- ours: not authorized
+INSERT OR REPLACE INTO ticket (rowid, id, secret_hash, user_name, expires_at)
+    SELECT rowid, '0d6f6f0f-0000-4000-8000-00000000000c', secret_hash, 'operator', expires_at FROM ticket WHERE user_name = 'agent';
+
+-- moved there
+-- expect: of a ticket only expires_at can change
+UPDATE OR REPLACE ticket SET rowid = 1 WHERE user_name = 'operator';
+
+-- a login with a line feed
+-- expect: credential.user_name must not contain a control character
+INSERT INTO credential SELECT 'agent' || char(10), password_hash, entity_id, 'agent', 1, NULL FROM credential WHERE user_name = 'agent';
+
+-- a hash with the line feed of the file it was read from
+-- expect: credential.password_hash must not contain a blank or control character
+UPDATE credential SET password_hash = password_hash || char(13) || char(10) WHERE user_name = 'agent';
+
+-- a hash with a blank
+-- expect: credential.password_hash must not contain a blank or control character
+UPDATE credential SET password_hash = password_hash || char(160) WHERE user_name = 'agent';

@@ -12,7 +12,7 @@ use crate::config::{Config, Overrides};
 use crate::contract::netserver::web::{BASE, RESOURCE};
 use crate::contract::{asmx, sample};
 use crate::soap::Version;
-use crate::store::sqlite;
+use crate::store;
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -56,8 +56,7 @@ fn new_directory() -> std::io::Result<PathBuf> {
 }
 
 fn seed(database: &Path) -> Result<(), Failure> {
-    let connection = sqlite::admin_connection(database, true, auth::hash_password)?;
-    connection.execute_batch(&format!(
+    let script = format!(
         "BEGIN;
          INSERT INTO entity (id, parent_id, name) VALUES
              (1, NULL, 'Northwind Distribution'), ({PROVIDER_ENTITY_ID}, 1, 'Contoso Backup'), (43, 1, 'Fabrikam Hosting');
@@ -77,8 +76,8 @@ fn seed(database: &Path) -> Result<(), Failure> {
         in_days_335 = midnight_in(335),
         in_days_365 = midnight_in(365),
         in_days_395 = midnight_in(395),
-    ))?;
-    Ok(())
+    );
+    Ok(store::run_sql(database, &script, auth::hash_password)?)
 }
 
 /// As SQL, so that the sample license is in force whenever the demo is tried.

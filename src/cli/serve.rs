@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tracing::info;
 use tracing::level_filters::LevelFilter;
-use tracing::{info, warn};
 
 use super::{Failure, descriptors};
 use crate::auth::Authenticator;
@@ -13,8 +13,7 @@ use crate::config::{Config, LogFormat, LogLevel};
 use crate::http::{self, App, Limits, metrics_router, router};
 use crate::metrics::Metrics;
 use crate::service::Service;
-use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
+use crate::store;
 
 /// Connections of the metrics' listener.
 const METRICS_CONNECTIONS_MAX: usize = 32;
@@ -33,9 +32,9 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let metrics = Arc::new(Metrics::new());
-    let store = Arc::new(SqliteStore::open(&config.database, &config.store, Arc::clone(&metrics))?);
+    let store = store::open(&config.database, &config.store, Arc::clone(&metrics))?;
     let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
-    let service = Arc::new(Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics)));
+    let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));
     let app = App {
         service,
         limits: limits.clone(),
@@ -77,10 +76,7 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
         Ok::<(), Failure>(())
     })?;
     drop(runtime);
-    match Arc::try_unwrap(store) {
-        Ok(store) => store.close(),
-        Err(_) => warn!("a call was still at the store when the service stopped"),
-    }
+    store.close();
     info!("stopped");
     Ok(())
 }

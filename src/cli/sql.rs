@@ -4,12 +4,13 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use rusqlite::Statement;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Statement};
 
 use super::{DatabaseArgs, Failure};
 use crate::auth;
-use crate::store::sqlite;
+use crate::store::sqlite::tokens::{starts_with, tokens, words};
+use crate::store::sqlite::{self, AdminConnection, Author};
 
 #[derive(Args)]
 pub(super) struct SqlArgs {
@@ -20,25 +21,57 @@ pub(super) struct SqlArgs {
     /// Go on after a statement that failed. Without it everything is undone at the first error.
     #[arg(long)]
     keep_going: bool,
+    /// Name under which the history records the changes; without it they are those of 'sql'.
+    #[arg(long = "as", value_name = "NAME")]
+    author: Option<String>,
+    /// Why the changes are made; the history keeps it. Needs --as.
+    #[arg(long, value_name = "TEXT", requires = "author")]
+    reason: Option<String>,
 }
 
 pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
-    let connection = sqlite::admin_connection(&args.database.database, true, auth::hash_password)?;
-    let shell = Shell { connection, aligned: std::io::stdout().is_terminal() };
+    let database = &args.database.database;
     let script = match &args.file {
-        Some(file) => std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?,
-        None if std::io::stdin().is_terminal() => return shell.converse(),
+        Some(file) => Some(std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?),
+        None if std::io::stdin().is_terminal() => None,
         None => {
             let mut script = String::new();
             std::io::stdin().read_to_string(&mut script)?;
-            script
+            Some(script)
         }
     };
-    if args.keep_going { shell.run_each(&script) } else { shell.run_whole(&script) }
+    if let Some(script) = script.as_deref().filter(|script| !database.exists() && is_dump(script)) {
+        return Ok(sqlite::restore_dump(database, script)?);
+    }
+    let connection = sqlite::admin_connection(database, true, auth::hash_password)?;
+    let author = args.author.clone().map(|name| author(name, args.reason.clone())).transpose()?;
+    let shell = Shell { connection, author, aligned: std::io::stdout().is_terminal() };
+    match script {
+        None => shell.converse(),
+        Some(script) if args.keep_going => shell.run_each(&script),
+        Some(script) => shell.run_whole(&script),
+    }
+}
+
+/// Whether a script makes our tables itself, as what `.dump` writes does.
+fn is_dump(script: &str) -> bool {
+    statements(script).take(100).any(|statement| starts_with(statement, &["CREATE", "TABLE", "entity"]))
+}
+
+fn author(name: String, reason: Option<String>) -> Result<Author, Failure> {
+    if name.trim().is_empty()
+        || name.chars().any(char::is_control)
+        || ["sql", "cli"].contains(&name.to_lowercase().as_str())
+    {
+        return Err("--as must be a name other than sql and cli, without control characters".into());
+    }
+    Ok(Author { name, reason })
 }
 
 struct Shell {
-    connection: Connection,
+    connection: AdminConnection,
+    /// In whose name changes are made.
+    author: Option<Author>,
     /// Columns padded and with a header, for people; else values separated by '|', for scripts.
     aligned: bool,
 }
@@ -80,7 +113,14 @@ impl Shell {
 
     /// Runs one statement and prints its rows. The inner error is the database's, in words for the reader.
     fn run(&self, statement: &str) -> Result<Result<(), String>, Failure> {
-        match self.connection.prepare(statement).map_err(PrintError::Sql).and_then(|mut s| self.print(&mut s)) {
+        let run = || self.connection.prepare(statement).map_err(PrintError::Sql).and_then(|mut s| self.print(&mut s));
+        let done = match &self.author {
+            Some(author) if CHANGES.iter().any(|word| starts_with(statement, &[word])) => {
+                self.connection.in_the_name_of(author, run)
+            }
+            _ => run(),
+        };
+        match done {
             Ok(()) => Ok(Ok(())),
             Err(PrintError::Sql(error)) => Ok(Err(explain(&error))),
             Err(PrintError::Output(error)) => Err(error.into()),
@@ -129,6 +169,9 @@ impl Shell {
         }
     }
 }
+
+/// Statements that change rows.
+const CHANGES: [&str; 5] = ["INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"];
 
 /// Statements that begin a transaction of their own or cannot run inside one.
 const OUTSIDE: [&str; 6] = ["BEGIN", "SAVEPOINT", "PRAGMA", "VACUUM", "ATTACH", "DETACH"];
@@ -203,44 +246,6 @@ fn statement_end(sql: &str) -> usize {
     sql.len()
 }
 
-fn starts_with(sql: &str, expected: &[&str]) -> bool {
-    let mut words = words(sql);
-    expected.iter().all(|e| words.next().is_some_and(|w| w.eq_ignore_ascii_case(e)))
-}
-
-fn words(sql: &str) -> impl Iterator<Item = &str> {
-    tokens(sql).map(|(_, token)| token)
-}
-
-/// Words, quoted things and single characters, with where they begin; white space and comments are left out.
-fn tokens(sql: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let rest = &sql[at..];
-            let first = rest.chars().next()?;
-            let until = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |i| from + i + end.len());
-            let is_word = |c: char| c.is_alphanumeric() || c == '_';
-            let (length, is_token) = match first {
-                c if c.is_whitespace() => (c.len_utf8(), false),
-                '-' if rest.starts_with("--") => (until("\n", 2), false),
-                '/' if rest.starts_with("/*") => (until("*/", 2), false),
-                '\'' => (until("'", 1), true),
-                '"' => (until("\"", 1), true),
-                '`' => (until("`", 1), true),
-                '[' => (until("]", 1), true),
-                c if is_word(c) => (rest.find(|c| !is_word(c)).unwrap_or(rest.len()), true),
-                c => (c.len_utf8(), true),
-            };
-            let begin = at;
-            at += length;
-            if is_token {
-                return Some((begin, &sql[begin..at]));
-            }
-        }
-    })
-}
-
 /// The message of a guard, without what SQLite puts around it.
 fn explain(error: &rusqlite::Error) -> String {
     let message = match error {
@@ -250,7 +255,7 @@ fn explain(error: &rusqlite::Error) -> String {
     // The schema's way to say a number; see license_pool_update.
     match message.strip_prefix("bad JSON path: '").and_then(|m| m.strip_suffix('\'')) {
         Some(said) => said.to_owned(),
-        None => message,
+        None => message.strip_prefix("CHECK constraint failed: ").map_or(message.clone(), str::to_owned),
     }
 }
 

@@ -142,6 +142,7 @@ fn pools_follow_the_number_that_is_granted() {
     use PoolChange::{Create, Resize};
     let pool = |id, seats_total, seats_in_use, expires_at: Option<&str>| OpenPool {
         id,
+        license_type: LicenseType::SqlBackup,
         seats_total,
         seats_in_use,
         expires_at: expires_at.map(at),
@@ -149,6 +150,7 @@ fn pools_follow_the_number_that_is_granted() {
     let (soon, late) = (Some("2027-01-01T00:00:00Z"), Some("2028-01-01T00:00:00Z"));
     let pools = [pool(1, 10, 4, late), pool(2, 5, 5, None), pool(3, 8, 6, soon)];
     let to = |pool_id, seats_total| Resize { pool_id, seats_total };
+    let create = |seats_total| Create { license_type: LicenseType::SqlBackup, seats_total };
     for (pools, seats, expected) in [
         (&pools[..], 23, Some(vec![])),
         (&pools[..], 24, Some(vec![to(2, 6)])),
@@ -156,10 +158,10 @@ fn pools_follow_the_number_that_is_granted() {
         (&pools[..], 20, Some(vec![to(3, 6), to(1, 9)])),
         (&pools[..], 15, Some(vec![to(3, 6), to(1, 4)])),
         (&pools[..], 14, None),
-        (&[][..], 3, Some(vec![Create { seats_total: 3 }])),
+        (&[][..], 3, Some(vec![create(3)])),
         (&[][..], 0, Some(vec![])),
-        (&[pool(1, POOL_SEATS_MAX, 0, None)][..], POOL_SEATS_MAX + 2, Some(vec![Create { seats_total: 2 }])),
+        (&[pool(1, POOL_SEATS_MAX, 0, None)][..], POOL_SEATS_MAX + 2, Some(vec![create(2)])),
     ] {
-        assert_eq!(resize(pools, seats), expected, "{seats}");
+        assert_eq!(resize(LicenseType::SqlBackup, pools, seats), expected, "{seats}");
     }
 }

@@ -73,9 +73,30 @@ pub enum Refusal {
     ModuleUnknown { name: String },
     #[error("There are more than {}. Ask for one of them at a time.", counted(*.max as i64, "owner"))]
     TooManyOwners { max: usize },
-    /// A license that is not accepted as it stands, or not as the pools stand.
+    #[error("The license of {owner_name} ended at {ended_at}. Ask its issuer for a new one.")]
+    LicenseEnded { owner_name: String, ended_at: Timestamp },
+    #[error("{in_use} {license_type} {} in use and the new license has {seats}. Release {} first.", seats_of(*.in_use, .owner_name), .in_use - .seats)]
+    LicenseTooSmall { owner_name: String, license_type: LicenseType, in_use: i64, seats: i64 },
+    #[error(
+        "The dates of the license of {owner_name} are not in order: AdminWarningDate comes first, then ExpiryDate, then GraceDate. Ask its issuer for a corrected license."
+    )]
+    LicenseDates { owner_name: String },
+    /// `differs`: the first member that is not as the issuer grants it.
+    #[error(
+        "This is not the license that the issuer grants {owner_name}: {differs} differs. Fetch it again, then activate it."
+    )]
+    LicenseNotGranted { owner_name: String, differs: &'static str },
+    #[error(
+        "The license of {owner_name} is in use: {in_use} of its seats {} taken, including those of pools that have expired or not started. Release {} first.",
+        if *.in_use == 1 { "is" } else { "are" },
+        if *.in_use == 1 { "it" } else { "them" }
+    )]
+    LicenseInUse { owner_name: String, in_use: i64 },
+    #[error("No license is offered to company '{}' under serial number '{}' among the entities of this credential. Check that both are written as the issuer has them, or ask it for an offer.", shortened(.company_name), shortened(.serial_nr))]
+    NothingOffered { company_name: String, serial_nr: String },
+    /// A license, in a message or a file, of which something cannot be read; says what.
     #[error("{reason}")]
-    License { reason: String },
+    LicenseUnreadable { reason: String },
     #[error("This operation is not supported here.")]
     NotSupported,
 }
@@ -138,6 +159,10 @@ fn none_free(seats_total: i64, license_type: LicenseType, provider_entity_id: i3
         1 => format!("The only {license_type} seat of provider entity {provider_entity_id} is in use"),
         _ => format!("All {seats_total} {license_type} seats of provider entity {provider_entity_id} are in use"),
     }
+}
+
+fn seats_of(in_use: i64, owner_name: &str) -> String {
+    if in_use == 1 { format!("seat of {owner_name} is") } else { format!("seats of {owner_name} are") }
 }
 
 fn not_started(starts_at: Option<Timestamp>) -> String {

@@ -31,7 +31,7 @@ fn decide(words: &str) -> Result<Assignment, Refusal> {
     };
     let mut facts = Facts {
         caller: Some(Role::Agent),
-        provider: Some(Provider { active: true, in_subtree: true }),
+        provider: Some(Entity { active: true, in_subtree: true }),
         account: None,
         held: None,
         pools: pools("1:-..-:7"),
@@ -45,7 +45,7 @@ fn decide(words: &str) -> Result<Assignment, Refusal> {
             "user" => request.username = given(value).map(UserName::from),
             "entity" => request.provider_entity_id = given(value).map(|v| v.parse().expect("a number")),
             "type" => request.license_type = given(value).map(|v| v.parse().expect("a type")),
-            "provider" => facts.provider = (value != "none").then_some(Provider { active, in_subtree }),
+            "provider" => facts.provider = (value != "none").then_some(Entity { active, in_subtree }),
             "account" => facts.account = (value != "none").then_some(Account { id: 5, active, in_subtree }),
             "held" => {
                 let expires_at = match value {
@@ -217,7 +217,8 @@ fn a_holding_is_found_for_those_who_may() {
         (&bob, Some(Role::Admin), account(false), held, Role::Admin, Err(Kind::NotAssigned)),
         (&bob, Some(Role::Admin), account(true), None, Role::Admin, Err(Kind::NotAssigned)),
     ] {
-        let found = find(holding, &HoldingFacts { caller, account, held }, role).map_err(|r| Kind::from(&r));
+        let found = find(holding, &HoldingFacts { caller, account, held }, role);
+        let found = found.map(|(seat, _)| seat).map_err(|r| Kind::from(&r));
         assert_eq!(found, expected, "{holding:?} {caller:?} {account:?} {held:?}");
     }
 }
@@ -230,14 +231,18 @@ fn a_seat_changes_hands_under_the_rules_of_an_assignment() {
     let fine = TransferFacts {
         caller: Some(Role::Admin),
         from: Some(Account { id: 5, active: false, in_subtree: true }),
-        held: Some((held("2027-01-01T00:00:00Z"), Provider { active: true, in_subtree: true })),
+        held: Some((held("2027-01-01T00:00:00Z"), Entity { active: true, in_subtree: true })),
         to: Some(Account { id: 6, active: true, in_subtree: true }),
         to_held: None,
     };
     let request =
         Transfer { from: Some("bob".into()), to: Some("amy".into()), license_type: Some(LicenseType::SqlBackup) };
     let decide = |facts: &TransferFacts, enroll| {
-        transfer(&request, facts, enroll, at(NOW)).map_err(|refusal| Kind::from(&refusal))
+        let decided = transfer(&request, facts, enroll, at(NOW)).map_err(|refusal| Kind::from(&refusal));
+        decided.map(|(assignment, from)| {
+            assert_eq!(Some(from), facts.from.map(|account| account.id));
+            assignment
+        })
     };
     let taken = |account_id, give_up| Ok(Assignment { seat, account_id, give_up });
     assert_eq!(decide(&fine, true), taken(Some(6), None));
@@ -248,10 +253,10 @@ fn a_seat_changes_hands_under_the_rules_of_an_assignment() {
     let valid = Held { expires_at: None, ..expired };
     let theirs = Some(Account { id: 5, active: true, in_subtree: false });
     let provider = |active, in_subtree| TransferFacts {
-        held: Some((held("2027-01-01T00:00:00Z"), Provider { active, in_subtree })),
+        held: Some((held("2027-01-01T00:00:00Z"), Entity { active, in_subtree })),
         ..fine.clone()
     };
-    let ended = Some((held("2026-01-01T00:00:00Z"), Provider { active: true, in_subtree: true }));
+    let ended = Some((held("2026-01-01T00:00:00Z"), Entity { active: true, in_subtree: true }));
     for (facts, enroll, expected) in [
         (TransferFacts { caller: None, ..fine.clone() }, true, Kind::InvalidSoapCredentials),
         (TransferFacts { caller: Some(Role::Agent), ..fine.clone() }, true, Kind::AccessDenied),
@@ -278,9 +283,9 @@ fn what_others_own_is_in_no_refusal() {
         entity_id: 99_999,
         in_subtree: false,
     };
-    let hidden = Provider { active: true, in_subtree: false };
+    let hidden = Entity { active: true, in_subtree: false };
     let bob = Some(Account { id: 66_666, active: true, in_subtree: true });
-    let mine = Some(Provider { active: true, in_subtree: true });
+    let mine = Some(Entity { active: true, in_subtree: true });
     let (username, license_type) = (Some(UserName::from("bob")), Some(LicenseType::SqlBackup));
     let request = AssignRequest { username: username.clone(), provider_entity_id: Some(42), license_type };
     let facts =
@@ -354,7 +359,7 @@ impl Model {
         let time = |t: i64| Timestamp::from_second(t).expect("in range");
         Facts {
             caller: Some(Role::Agent),
-            provider: Some(Provider { active: true, in_subtree: true }),
+            provider: Some(Entity { active: true, in_subtree: true }),
             account: Some(Account { id: i64::from(user), active: true, in_subtree: true }),
             held: self.held(user, license_type),
             pools: self
@@ -409,7 +414,7 @@ impl Model {
                 let account = Some(Account { id: i64::from(user), active: true, in_subtree: true });
                 let facts = HoldingFacts { caller: Some(Role::Admin), account, held: held.map(|held| held.seat) };
                 match find(&holding, &facts, Role::Admin) {
-                    Ok(seat) => assert_eq!(self.seat(seat).take(), Some(user)),
+                    Ok((seat, holder)) => assert_eq!((self.seat(seat).take(), holder), (Some(user), i64::from(user))),
                     Err(refusal) => {
                         assert_eq!(Kind::from(&refusal), Kind::NotAssigned);
                         assert!(held.is_none());

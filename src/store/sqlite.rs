@@ -7,27 +7,32 @@
 
 mod activate;
 mod assignee;
-mod change;
 mod check;
+mod checkpoint;
 mod facts;
+mod hand_written;
 mod history;
 mod look;
 mod modules;
 mod open;
 mod owner;
 mod readers;
+mod record;
+mod schema;
+mod seats;
 mod stop;
 #[cfg(test)]
 mod tests;
 mod ticket;
+pub mod tokens;
 mod writer;
 
-pub use check::{INVARIANTS, Violation, check};
-pub use open::{HashPassword, OpenError, SCHEMA, SCHEMA_VERSION, admin_connection};
+pub use check::{INVARIANTS, check};
+pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
+pub use schema::{SCHEMA, SCHEMA_VERSION};
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -35,37 +40,22 @@ use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::{
-    Activation, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, ModuleHistory, ModulesRequest,
-    NewTicket, OwnersRequest, PoolUse, Principal, Reply, Store, StoreError,
+    Activation, Administration, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, Licenses,
+    ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal, Reply,
+    Seats, StoreError, Tickets,
 };
 use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
+use checkpoint::Checkpointer;
 use readers::Readers;
+use stop::{Stop, settle};
 use writer::Writer;
-
-/// How the store is run. See `seatkeeper serve --help` for what each limit means to an operator.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Calls that may wait for the writer; one more is refused.
-    pub queue_calls_max: usize,
-    /// Calls that share one commit at most.
-    pub group_calls_max: usize,
-    /// How long to wait for another program that holds the write lock.
-    pub busy_timeout: Duration,
-    /// Whether an assignment may enroll a user name that is not known.
-    pub enroll: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { queue_calls_max: 4096, group_calls_max: 256, busy_timeout: Duration::from_secs(5), enroll: true }
-    }
-}
 
 /// See the module.
 pub struct SqliteStore {
     writer: Writer,
+    checkpoints: Checkpointer,
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
@@ -82,15 +72,16 @@ fn reads_max() -> usize {
 }
 
 impl SqliteStore {
-    /// Opens the database, makes it if there is none, migrates an older one. Refuses a file that is not ours, is newer
-    /// than this program, or whose schema was tampered with.
+    /// See [`super::open`].
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
-        let connection = open::writer(path, options.busy_timeout)?;
+        let mut connection = open::writer(path, options.busy_timeout)?;
         let reads_max = reads_max();
         let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max)?);
-        let writer = Writer::start(connection, options, metrics)?;
+        let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
+        let writer = Writer::start(connection, checkpoints.state(), options, metrics)?;
         Ok(SqliteStore {
             writer,
+            checkpoints,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
@@ -98,38 +89,41 @@ impl SqliteStore {
         })
     }
 
-    /// Waits until every call that was accepted is answered, and closes the file.
-    pub fn close(self) {
-        // The writer's connection goes last: only one that may write can fold the WAL back into the file.
-        drop(self.readers);
-        self.writer.close();
-    }
-
     /// Runs a read when it is its turn.
     fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Reply<'_, T> {
+        query: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
+    ) -> Reply<'_, Result<T, Refusal>> {
         Box::pin(async move {
             let turn = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-            self.readers.run(turn, query).await
+            self.readers.run(turn, move |connection| settle(query(connection))).await
         })
+    }
+
+    /// Runs a read that takes microseconds, however large the database is: when it is its turn, on the calling thread.
+    fn read_here<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
+    ) -> Reply<'_, Result<T, Refusal>> {
+        Box::pin(async move {
+            let turn = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            self.readers.run_here(&turn, move |connection| settle(query(connection)))
+        })
+    }
+
+    /// Runs a change when it is its turn.
+    fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
+    ) -> Reply<'_, Result<T, Refusal>> {
+        self.writer.run(move |connection| settle(change(connection)))
     }
 }
 
-impl Store for SqliteStore {
-    fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>> {
-        let user_name = user_name.to_owned();
-        self.read(move |connection| look::credential(connection, &user_name))
-    }
-
-    fn hash_kinds(&self) -> Reply<'_, Vec<(Arc<str>, u64)>> {
-        self.read(look::hash_kinds)
-    }
-
+impl Seats for SqliteStore {
     fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>> {
         let enroll = self.enroll;
-        self.writer.run(move |connection| change::assign(connection, &call, &request, enroll))
+        self.write(move |connection| seats::assign(connection, &call, &request, enroll))
     }
 
     fn assign_all(
@@ -139,20 +133,20 @@ impl Store for SqliteStore {
         dry_run: bool,
     ) -> Reply<'_, Result<Vec<Result<SeatId, Refusal>>, Refusal>> {
         let enroll = self.enroll;
-        self.writer.run(move |connection| change::assign_all(connection, &call, &requests, enroll, dry_run))
+        self.write(move |connection| seats::assign_all(connection, &call, &requests, enroll, dry_run))
     }
 
     fn release(&self, call: Call, holding: Holding) -> Reply<'_, Result<SeatId, Refusal>> {
-        self.writer.run(move |connection| change::release(connection, &call, &holding))
+        self.write(move |connection| seats::release(connection, &call, &holding))
     }
 
     fn transfer(&self, call: Call, transfer: Transfer) -> Reply<'_, Result<SeatId, Refusal>> {
         let enroll = self.enroll;
-        self.writer.run(move |connection| change::transfer(connection, &call, &transfer, enroll))
+        self.write(move |connection| seats::transfer(connection, &call, &transfer, enroll))
     }
 
     fn details(&self, call: Call, holding: Holding) -> Reply<'_, Result<Details, Refusal>> {
-        self.read(move |connection| look::details(connection, &call, &holding))
+        self.read_here(move |connection| seats::details(connection, &call, &holding))
     }
 
     fn pools(&self, call: Call, entity_id: Option<i32>) -> Reply<'_, Result<Vec<PoolUse>, Refusal>> {
@@ -168,51 +162,82 @@ impl Store for SqliteStore {
         Box::pin(async move {
             // Slow readers of long lists must not take the connections that sign-ins need.
             let place = Arc::clone(&self.long_reads).try_acquire_owned().map_err(|_| StoreError::QueueFull)?;
-            self.readers.run(place, move |connection| look::holders(connection, &call, &request, &pages)).await?
+            let read = move |connection: &Connection| settle(look::holders(connection, &call, &request, &pages));
+            self.readers.run(place, read).await
         })
     }
+}
 
-    fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>> {
-        self.writer.run(move |connection| ticket::issue(connection, &call, &ticket))
-    }
-
-    fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>> {
-        self.read(move |connection| ticket::principal(connection, &call))
-    }
-
-    fn renew_ticket(&self, id: Uuid, now: Timestamp, expires_at: Timestamp) -> Reply<'_, ()> {
-        self.writer.run(move |connection| ticket::renew(connection, id, now, expires_at))
-    }
-
+impl Licenses for SqliteStore {
     fn owners(&self, call: Call, request: OwnersRequest) -> Reply<'_, Result<Vec<Owner>, Refusal>> {
-        self.read(move |connection| owner::owners(connection, &call, &request))
+        let is_one = matches!(request.owners, Owners::Named(_));
+        let query = move |connection: &Connection| owner::owners(connection, &call, &request);
+        if is_one { self.read_here(query) } else { self.read(query) }
     }
 
     fn assign_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>> {
-        self.writer.run(move |connection| modules::assign(connection, &call, &request))
+        self.write(move |connection| modules::assign(connection, &call, &request))
     }
 
     fn release_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>> {
-        self.writer.run(move |connection| modules::release(connection, &call, &request))
+        self.write(move |connection| modules::release(connection, &call, &request))
     }
 
     fn activate(&self, call: Call, activation: Activation, dry_run: bool) -> Reply<'_, Result<(), Refusal>> {
-        self.writer.run(move |connection| activate::activate(connection, &call, &activation, dry_run))
+        self.write(move |connection| activate::activate(connection, &call, &activation, dry_run))
     }
 
     fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>> {
-        self.writer.run(move |connection| activate::remove(connection, &call, &owner_name))
+        self.write(move |connection| activate::remove(connection, &call, &owner_name))
     }
 
     fn module_history(&self, call: Call, request: HistoryRequest) -> Reply<'_, Result<Option<ModuleHistory>, Refusal>> {
         self.read(move |connection| history::history(connection, &call, &request))
     }
+}
 
+impl Tickets for SqliteStore {
+    fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>> {
+        let user_name = user_name.to_owned();
+        let found = self.read_here(move |connection| Ok(ticket::credential(connection, &user_name)?));
+        // The rules have no say in this.
+        Box::pin(async move { Ok(found.await?.unwrap_or(None)) })
+    }
+
+    fn hash_kinds(&self) -> Reply<'_, Vec<(Arc<str>, u64)>> {
+        let found = self.read(|connection| Ok(ticket::hash_kinds(connection)?));
+        Box::pin(async move { Ok(found.await?.unwrap_or_default()) })
+    }
+
+    fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>> {
+        self.write(move |connection| ticket::issue(connection, &call, &ticket))
+    }
+
+    fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>> {
+        self.read_here(move |connection| ticket::principal(connection, &call))
+    }
+
+    fn renew_ticket(&self, id: Uuid, now: Timestamp, expires_at: Timestamp) -> Reply<'_, ()> {
+        self.writer.run(move |connection| ticket::renew(connection, id, now, expires_at).map_err(store_error))
+    }
+}
+
+impl Administration for SqliteStore {
     fn ready(&self) -> Reply<'_, ()> {
         if self.writer.is_closed() {
             return Box::pin(std::future::ready(Err(StoreError::Closed)));
         }
-        self.read(|connection| connection.query_row("SELECT count(*) FROM pool_resize", [], |_| Ok(())))
+        let read = self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM call", [], |_| Ok(()))?));
+        Box::pin(async move { read.await.map(drop) })
+    }
+
+    fn close(&self) {
+        self.reads.close();
+        self.long_reads.close();
+        // The writer's connection goes last: only one that may write can fold the WAL back into the file.
+        self.readers.close();
+        self.checkpoints.close();
+        self.writer.close();
     }
 }
 

@@ -77,7 +77,7 @@ fn sql_keeps_a_script_whole_or_not_at_all_unless_told_to_go_on() {
     let count = || ok(&["sql", "--database", &database], "SELECT count(*) FROM entity WHERE id BETWEEN 100 AND 200");
     let said = fails(&["sql", "--database", &database], script);
     assert!(
-        said.contains("statement 2: entity exists already: change it with UPDATE. Nothing of the script was kept."),
+        said.contains("statement 2: entity exists already: change it with UPDATE; INSERT OR IGNORE passes over it. Nothing of the script was kept."),
         "{said}"
     );
     assert_eq!(count(), "0\n");

@@ -93,7 +93,7 @@ fn ask(server: &Server, request: &[u8], is_twin: bool) {
 
 fn start() -> Server {
     // Users are not enrolled: else a name that is free gets a seat, and one that others have does not.
-    let store = seatkeeper::store::sqlite::Options { enroll: false, ..Default::default() };
+    let store = seatkeeper::store::Options { enroll: false, ..Default::default() };
     Server::with(Options { seed: seed(), store, ..Options::default() })
 }
 

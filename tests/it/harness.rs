@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use seatkeeper::auth::{self, Authenticator, Ticket};
 use seatkeeper::contract::edition::Edition;
 use seatkeeper::contract::{asmx, netserver};
 use seatkeeper::http::{self, App, Limits};
 use seatkeeper::metrics::Metrics;
 use seatkeeper::service::Service;
-use seatkeeper::store::Store;
-use seatkeeper::store::sqlite::{self, SqliteStore};
+use seatkeeper::store::{self, sqlite};
 
 use crate::validator;
 
@@ -89,7 +89,7 @@ impl Drop for TempDir {
 /// How a service under test differs from the default.
 pub struct Options {
     pub limits: Limits,
-    pub store: sqlite::Options,
+    pub store: store::Options,
     pub auth: auth::Options,
     pub public_url: Option<String>,
     pub trusted_proxies: &'static str,
@@ -103,7 +103,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             limits: Limits { shutdown_timeout: Duration::from_secs(2), ..Limits::default() },
-            store: sqlite::Options::default(),
+            store: store::Options::default(),
             auth: auth::Options::default(),
             public_url: None,
             trusted_proxies: "",
@@ -231,13 +231,13 @@ impl Server {
     }
 
     /// See [`unguarded`].
-    pub fn unguarded(&self, trigger: &str, script: &str) {
-        unguarded(&self.database(), trigger, script);
+    pub fn unguarded(&self, script: &str) {
+        unguarded(&self.database(), script);
     }
 
     /// What `seatkeeper check` finds.
-    pub fn violations(&self) -> Vec<sqlite::Violation> {
-        sqlite::check(&connection(&self.database()), auth::check_hash).expect("check")
+    pub fn violations(&self) -> Vec<store::Violation> {
+        violations(&self.database())
     }
 
     /// Stops the service as SIGTERM does and waits until it has closed the database.
@@ -268,9 +268,9 @@ fn run(
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    let store = Arc::new(SqliteStore::open(database, &options.store, Arc::clone(&metrics)).expect("store"));
+    let store = store::open(database, &options.store, Arc::clone(&metrics)).expect("store");
     let authenticator = Authenticator::new(options.auth, Arc::clone(&metrics)).expect("randomness");
-    let service = Arc::new(Service::new(Arc::clone(&store) as Arc<dyn Store>, authenticator, Arc::clone(&metrics)));
+    let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));
     let mut limits = options.limits;
     limits.trusted_proxies = options.trusted_proxies.parse().expect("proxies");
     let app = Arc::new(App {
@@ -288,9 +288,12 @@ fn run(
         http::serve(listener, http::router(app), limits, metrics, shutdown).await;
     });
     drop(runtime);
-    if let Ok(store) = Arc::try_unwrap(store) {
-        store.close();
-    }
+    store.close();
+}
+
+/// What `seatkeeper check` finds in a database.
+pub fn violations(database: &Path) -> Vec<store::Violation> {
+    store::check(database, auth::check_hash).expect("check")
 }
 
 /// Runs a script on a database file, made if there is none, the way `seatkeeper sql` does.
@@ -298,17 +301,15 @@ pub fn sql(database: &Path, script: &str) -> rusqlite::Result<()> {
     connection(database).execute_batch(script)
 }
 
-/// Runs a script without a trigger in its way, for rows that another program or an earlier version has written.
-pub fn unguarded(database: &Path, trigger: &str, script: &str) {
+/// Runs a script without triggers in its way, for rows that another program or an earlier version has written.
+pub fn unguarded(database: &Path, script: &str) {
     let connection = Connection::open(database).expect("open");
     connection.busy_timeout(Duration::from_secs(10)).expect("timeout");
-    let guard: String = connection
-        .query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [trigger], |row| row.get(0))
-        .expect("the guard");
-    connection.execute_batch(&format!("BEGIN; DROP TRIGGER {trigger}; {script}; {guard}; COMMIT")).expect(script);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).expect("triggers off");
+    connection.execute_batch(script).expect(script);
 }
 
-pub fn connection(database: &Path) -> Connection {
+pub fn connection(database: &Path) -> sqlite::AdminConnection {
     sqlite::admin_connection(database, true, auth::hash_password).expect("open")
 }
 

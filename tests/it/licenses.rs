@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use seatkeeper::license::{Owner, Presented, Terms};
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{LicenseType, Refusal};
-use seatkeeper::store::sqlite::{self, SqliteStore};
+use seatkeeper::store::{self, sqlite};
 use seatkeeper::store::{
     Activation, Actor, Call, Credential, ModulesRequest, NewTicket, Owners, OwnersRequest, Principal, Reply, Store,
     TicketProof,
@@ -58,7 +58,7 @@ pub fn seed() -> String {
 
 pub struct Licenses {
     directory: TempDir,
-    pub store: SqliteStore,
+    pub store: Arc<dyn Store>,
 }
 
 impl Licenses {
@@ -70,7 +70,7 @@ impl Licenses {
         let directory = TempDir::new();
         let database = directory.join("seats.db");
         sql(&database, seed).expect("seed");
-        let store = SqliteStore::open(&database, &sqlite::Options::default(), Arc::new(Metrics::new())).expect("store");
+        let store = store::open(&database, &store::Options::default(), Arc::new(Metrics::new())).expect("store");
         Licenses { directory, store }
     }
 
@@ -88,13 +88,12 @@ impl Licenses {
         self.connection().query_row(query, [], |row| row.get(0)).expect(query)
     }
 
-    pub fn connection(&self) -> rusqlite::Connection {
+    pub fn connection(&self) -> sqlite::AdminConnection {
         connection(&self.directory.join("seats.db"))
     }
 
     pub fn is_sound(&self) {
-        let violations = sqlite::check(&self.connection(), seatkeeper::auth::check_hash).expect("check");
-        assert_eq!(violations, []);
+        assert_eq!(violations(&self.directory.join("seats.db")), []);
     }
 
     /// Every row of every table.
@@ -159,7 +158,11 @@ fn modules(associate_id: i32, owner: &str, types: &[LicenseType]) -> ModulesRequ
 
 /// The answer of a store that did its work.
 pub fn wait<T>(reply: Reply<'_, T>) -> T {
-    RUNTIME.block_on(reply).expect("the store works")
+    try_wait(reply).expect("the store works")
+}
+
+pub fn try_wait<T>(reply: Reply<'_, T>) -> Result<T, store::StoreError> {
+    RUNTIME.block_on(reply)
 }
 
 pub fn at(text: &str) -> Timestamp {

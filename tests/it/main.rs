@@ -42,6 +42,7 @@ mod sign_ins;
 mod store;
 mod store_activate;
 mod store_can_assign;
+mod store_growth;
 mod store_licenses;
 mod store_modules;
 mod store_numbers;

@@ -63,17 +63,25 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::AssociateUnknown { .. } => "AssociateUnknown",
         Refusal::ModuleUnknown { .. } => "ModuleUnknown",
         Refusal::TooManyOwners { .. } => "TooManyOwners",
-        Refusal::License { .. } => "License",
+        Refusal::LicenseEnded { .. } => "LicenseEnded",
+        Refusal::LicenseTooSmall { .. } => "LicenseTooSmall",
+        Refusal::LicenseDates { .. } => "LicenseDates",
+        Refusal::LicenseNotGranted { .. } => "LicenseNotGranted",
+        Refusal::LicenseInUse { .. } => "LicenseInUse",
+        Refusal::NothingOffered { .. } => "NothingOffered",
+        Refusal::LicenseUnreadable { .. } => "LicenseUnreadable",
         Refusal::NotSupported => "NotSupported",
     }
 }
 
-const KINDS: usize = 20;
+const KINDS: usize = 26;
 
 #[test]
 fn every_refusal_is_a_sentence() {
     const SQL: LicenseType = LicenseType::SqlBackup;
     let name = || "backup03".to_owned();
+    let owner = || "CONTOSO".to_owned();
+    let too_small = |in_use| Refusal::LicenseTooSmall { owner_name: owner(), license_type: SQL, in_use, seats: 0 };
     let no_free_seat =
         |seats_total, pools| Refusal::NoFreeSeat { provider_entity_id: 42, license_type: SQL, seats_total, pools };
     let held = |expires_at: Option<&str>| Refusal::AlreadyAssigned {
@@ -159,7 +167,33 @@ fn every_refusal_is_a_sentence() {
         ),
         (Refusal::TooManyOwners { max: 1 }, "There are more than 1 owner. Ask for one of them at a time."),
         (Refusal::TooManyOwners { max: 2000 }, "There are more than 2000 owners."),
-        (Refusal::License { reason: "A reason.".to_owned() }, "A reason."),
+        (
+            Refusal::LicenseEnded { owner_name: owner(), ended_at: at(PAST) },
+            "The license of CONTOSO ended at 2026-01-31T00:00:00Z.",
+        ),
+        (too_small(1), "1 SqlBackup seat of CONTOSO is in use and the new license has 0. Release 1 first."),
+        (too_small(3), "3 SqlBackup seats of CONTOSO are in use and the new license has 0. Release 3 first."),
+        (
+            Refusal::LicenseDates { owner_name: owner() },
+            "The dates of the license of CONTOSO are not in order: AdminWarningDate comes first,",
+        ),
+        (
+            Refusal::LicenseNotGranted { owner_name: owner(), differs: "SerialNr" },
+            "This is not the license that the issuer grants CONTOSO: SerialNr differs.",
+        ),
+        (
+            Refusal::LicenseInUse { owner_name: owner(), in_use: 1 },
+            "The license of CONTOSO is in use: 1 of its seats is taken,",
+        ),
+        (
+            Refusal::LicenseInUse { owner_name: owner(), in_use: 2 },
+            "2 of its seats are taken, including those of pools",
+        ),
+        (
+            Refusal::NothingOffered { company_name: "Contoso".to_owned(), serial_nr: "7".to_owned() },
+            "No license is offered to company 'Contoso' under serial number '7'",
+        ),
+        (Refusal::LicenseUnreadable { reason: "A reason.".to_owned() }, "A reason."),
         (Refusal::NotSupported, "This operation is not supported here."),
     ];
     let mut kinds: Vec<&str> = rows.iter().map(|(refusal, _)| kind(refusal)).collect();

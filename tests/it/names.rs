@@ -146,7 +146,6 @@ fn bytes_that_are_not_of_the_charset_are_no_credential() {
     server.sql(&format!("INSERT INTO credential (user_name, password_hash, entity_id) VALUES ('jürgen', '{hash}', 1)"));
     // From before the schema had a rule for it: the name that the bytes become.
     server.unguarded(
-        "credential_insert",
         &format!("INSERT INTO credential (user_name, password_hash, entity_id) VALUES ('j' || char(65533) || 'rgen', '{hash}', 1)"),
     );
     let call = call11("GetLicensePools", "jürgen", "<EntityId>42</EntityId>");

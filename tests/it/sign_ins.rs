@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use seatkeeper::auth;
-use seatkeeper::store::Store as _;
 
 use crate::flood::Program;
 use crate::harness::*;

@@ -4,16 +4,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use seatkeeper::store::sqlite;
+use seatkeeper::store;
 
 use crate::harness::*;
 
 /// A service that waits this long for other programs.
 fn with_busy_timeout(busy_timeout: Duration) -> Server {
-    Server::with(Options {
-        store: sqlite::Options { busy_timeout, ..sqlite::Options::default() },
-        ..Options::default()
-    })
+    Server::with(Options { store: store::Options { busy_timeout, ..store::Options::default() }, ..Options::default() })
 }
 
 #[test]
@@ -178,7 +175,7 @@ fn the_seat_in_an_expired_pool_is_given_up_for_the_new_one() {
 #[test]
 fn unknown_users_are_refused_where_they_are_not_enrolled() {
     let server = Server::with(Options {
-        store: sqlite::Options { enroll: false, ..sqlite::Options::default() },
+        store: store::Options { enroll: false, ..store::Options::default() },
         ..Options::default()
     });
     server.sql("INSERT INTO account (username, entity_id) VALUES ('known', 42)");
@@ -198,7 +195,7 @@ fn a_stop_finishes_what_was_accepted() {
         .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
         .collect();
     assert_eq!(left, ["seats.db"], "the last connection has written the WAL back");
-    assert_eq!(sqlite::check(&connection(&directory.join("seats.db")), |_| Ok(())).expect("check"), []);
+    assert_eq!(violations(&directory.join("seats.db")), []);
 }
 
 /// The program with a limit on the size of the files it writes: what a full disk looks like from inside. Bash ignores the
@@ -264,5 +261,5 @@ fn a_full_disk_is_told_and_loses_nothing() {
         .expect("count");
     // The call that was refused may have reached the log before its commit failed; none that was acknowledged is missing.
     assert!(held == taken || held == taken + 1, "{held} seats held, {taken} acknowledged");
-    assert_eq!(sqlite::check(&connection, |_| Ok(())).expect("check"), []);
+    assert_eq!(violations(&database), []);
 }

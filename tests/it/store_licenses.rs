@@ -1,8 +1,9 @@
 //! What license tools are told by the store: the owners, their numbers, what is offered, what an associate holds.
 
+use seatkeeper::license::OWNERS_MAX;
 use seatkeeper::license::{Dates, Terms};
 use seatkeeper::seats::Refusal;
-use seatkeeper::store::{OWNERS_MAX, Owners};
+use seatkeeper::store::Owners;
 
 use crate::harness::unguarded;
 use crate::licenses::*;
@@ -221,7 +222,6 @@ fn texts_that_are_no_utf_8_are_told_as_well_as_they_can_be() {
     let path = licenses.query::<String>("SELECT file FROM pragma_database_list WHERE name = 'main'");
     unguarded(
         path.as_ref(),
-        "entity_update",
         "UPDATE entity SET name = CAST(x'4fff' AS TEXT), owner_description = CAST(x'00' AS TEXT), serial_nr = CAST(x'c3' AS TEXT)
           WHERE id = 43",
     );
@@ -236,7 +236,7 @@ fn a_circle_of_entities_hangs_nothing() {
     let licenses = Licenses::new();
     // Past the guards, as somebody with another program could.
     let path = licenses.query::<String>("SELECT file FROM pragma_database_list WHERE name = 'main'");
-    unguarded(path.as_ref(), "entity_update", "UPDATE entity SET parent_id = 420 WHERE id = 1");
+    unguarded(path.as_ref(), "UPDATE entity SET parent_id = 420 WHERE id = 1");
     assert_eq!(licenses.owners("reader", Owners::All, None).expect("allowed").len(), 5);
     assert_eq!(licenses.owners("west", Owners::All, None).expect("allowed").len(), 5);
     assert_eq!(licenses.owners("reader", Owners::OfAssociate, Some(3)).expect("allowed").len(), 3);

@@ -1,7 +1,7 @@
 //! Tickets: whoever holds one is the credential it was issued to, as that stands now.
 
 use seatkeeper::seats::{Refusal, Role};
-use seatkeeper::store::{Call, ModulesRequest, Owners, OwnersRequest, Principal, Store as _, TicketProof};
+use seatkeeper::store::{Call, ModulesRequest, Owners, OwnersRequest, Principal, TicketProof};
 use uuid::Uuid;
 
 use crate::licenses::*;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use seatkeeper::auth;
-use seatkeeper::store::sqlite;
+use seatkeeper::store;
 use serde_json::json;
 
 use crate::flood::Program;
@@ -160,7 +160,7 @@ fn who_must_wait_is_told_how_long() {
 
 #[test]
 fn a_locked_database_is_worth_another_try() {
-    let store = sqlite::Options { busy_timeout: Duration::from_millis(50), ..sqlite::Options::default() };
+    let store = store::Options { busy_timeout: Duration::from_millis(50), ..store::Options::default() };
     let api = Api(Server::with(Options { seed: sample_data() + SEED, store, ..Options::default() }));
     let other = connection(&api.0.database());
     other.execute_batch("BEGIN IMMEDIATE").expect("lock");

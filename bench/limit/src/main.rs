@@ -1,7 +1,8 @@
 //! The bare limit of the store: the transactions of AssignLicense, with no HTTP, no XML and no sign-in around them.
 //!
-//! `store-limit --database FILE --concurrency N --seconds S` takes seats of SqlBackup for new users under entity 42,
-//! acting as the credential of the file, N calls at a time, and prints one line of JSON.
+//! `store-limit --database FILE --concurrency N --seconds S --entities E` takes seats of SqlBackup for new users under the
+//! entities from 42 on, in turn, acting as the credential of the file, N calls at a time, and prints one line of JSON.
+//! `--calls C` ends after so many calls instead, which is what a count of instructions needs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, LicenseType};
-use seatkeeper::store::sqlite::{Options, SqliteStore};
-use seatkeeper::store::{Actor, Call, Credential, Store as _};
+use seatkeeper::store::{self, Actor, Call, Credential, Options, Store};
 use uuid::Uuid;
 
 const USER_NAME: &str = "bench";
@@ -22,8 +22,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = PathBuf::from(option("--database").ok_or("--database FILE is missing")?);
     let concurrency: usize = option("--concurrency").map_or(Ok(1), |n| n.parse())?;
     let seconds: u64 = option("--seconds").map_or(Ok(5), |n| n.parse())?;
+    let entities: u64 = option("--entities").map_or(Ok(1), |n| n.parse())?;
+    let calls: u64 = option("--calls").map_or(Ok(u64::MAX), |n| n.parse())?;
 
-    let store = Arc::new(SqliteStore::open(&database, &Options::default(), Arc::new(Metrics::new()))?);
+    let store = store::open(&database, &Options::default(), Arc::new(Metrics::new()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let begun = Instant::now();
     let mut latencies = runtime.block_on(async {
@@ -31,7 +33,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let until = begun + Duration::from_secs(seconds);
         let next = Arc::new(AtomicU64::new(0));
         let workers: Vec<_> = (0..concurrency)
-            .map(|_| tokio::spawn(take_seats(Arc::clone(&store), credential.clone(), Arc::clone(&next), until)))
+            .map(|_| {
+                tokio::spawn(take_seats(
+                    Arc::clone(&store),
+                    credential.clone(),
+                    Arc::clone(&next),
+                    until,
+                    calls,
+                    entities,
+                ))
+            })
             .collect();
         let mut latencies = Vec::new();
         for worker in workers {
@@ -40,6 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok::<_, Box<dyn std::error::Error>>(latencies)
     })?;
     let elapsed = begun.elapsed().as_secs_f64();
+    store.close();
     latencies.sort_unstable();
     let percentile = |p: usize| latencies.get((latencies.len() * p / 100).min(latencies.len().saturating_sub(1)));
     println!(
@@ -52,14 +64,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Takes seats one after the other; the microseconds each took.
-async fn take_seats(store: Arc<SqliteStore>, credential: Credential, next: Arc<AtomicU64>, until: Instant) -> Vec<u64> {
+async fn take_seats(
+    store: Arc<dyn Store>,
+    credential: Credential,
+    next: Arc<AtomicU64>,
+    until: Instant,
+    calls: u64,
+    entities: u64,
+) -> Vec<u64> {
     let mut latencies = Vec::new();
     while Instant::now() < until {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if number >= calls {
+            break;
+        }
         let call =
             Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::Credential(credential.clone()) };
         let request = AssignRequest {
-            username: Some(format!("limit-{:012}", next.fetch_add(1, Ordering::Relaxed)).into()),
-            provider_entity_id: Some(42),
+            username: Some(format!("limit-{number:012}").into()),
+            provider_entity_id: Some(42 + i32::try_from(number * 7919 % entities).unwrap_or(0)),
             license_type: Some(LicenseType::SqlBackup),
         };
         let begun = Instant::now();

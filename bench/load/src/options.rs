@@ -14,6 +14,7 @@ Usage: seatkeeper-load --addr HOST:PORT --user NAME --password PASSWORD --entity
   --user NAME        the credential, sent in AuthHeader
   --password TEXT
   --entity ID        LicenseProviderEntityId
+  --entities N       take turns at N of them, from that on [1]
   --type TYPE        LicenseType [SqlBackup]
   --path PATH        what is asked for, with GET or, if there is a message, with POST
   --message FILE     the body: a SOAP 1.1 message, if no header says otherwise
@@ -49,7 +50,8 @@ pub enum Work {
     Assign {
         user: String,
         password: String,
-        entity: u32,
+        entity: u64,
+        entities: u64,
         license_type: String,
         prefix: String,
     },
@@ -66,6 +68,7 @@ impl Options {
     /// Reads the arguments after the program's name. `None` if help is asked for.
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let (mut addr, mut user, mut password, mut entity, mut pid) = (None, None, None, None, None);
+        let mut entities = 1_u64;
         let mut connections = 1_usize;
         let mut seconds = 5.0_f64;
         let mut license_type = "SqlBackup".to_owned();
@@ -83,6 +86,7 @@ impl Options {
                 "--user" => user = Some(value()?),
                 "--password" => password = Some(value()?),
                 "--entity" => entity = Some(number(&name, &value()?)?),
+                "--entities" => entities = number(&name, &value()?)?,
                 "--type" => license_type = value()?,
                 "--prefix" => prefix = value()?,
                 "--path" => path = Some(value()?),
@@ -116,6 +120,7 @@ impl Options {
                 user: user.ok_or("--user is missing")?,
                 password: password.ok_or("--password is missing")?,
                 entity: entity.ok_or("--entity is missing")?,
+                entities: entities.max(1),
                 license_type,
                 prefix,
             },

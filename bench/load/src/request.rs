@@ -7,12 +7,17 @@ use crate::options::{Options, Work};
 /// Enough for any run this program can do; a fixed width keeps Content-Length the same for all requests.
 const DIGITS: usize = 10;
 
+/// Between the user name and the number of the entity.
+const BEFORE_ENTITY: &str = "</Username><LicenseProviderEntityId>";
+
 /// HTTP head and body: of an AssignLicense, with a user name that ends in a number, or of what is always the same.
 #[derive(Clone)]
 pub struct Request {
     bytes: Vec<u8>,
     /// Where the number stands; none in what is always the same.
     digits_at: Option<usize>,
+    /// Where the number of the entity stands, the first of them, and how many take turns.
+    entity: Option<(usize, u64, u64)>,
     /// What the answer to that holds.
     expect: Option<String>,
 }
@@ -21,14 +26,14 @@ impl Request {
     /// User names are the prefix, an id of this run and a number, so that a second run against the same database finds
     /// none of its names taken.
     pub fn new(options: &Options) -> Self {
-        let (user, password, entity, license_type, prefix) = match &options.work {
-            Work::Assign { user, password, entity, license_type, prefix } => {
-                (user, password, entity, license_type, prefix)
+        let (user, password, entity, entities, license_type, prefix) = match &options.work {
+            Work::Assign { user, password, entity, entities, license_type, prefix } => {
+                (user, password, *entity, *entities, license_type, prefix)
             }
             Work::Request { path, body, headers, expect } => {
                 let head = head(path, &options.addr, headers, body.as_ref().map(String::len));
                 let bytes = (head + body.as_deref().unwrap_or_default()).into_bytes();
-                return Self { bytes, digits_at: None, expect: Some(expect.clone()) };
+                return Self { bytes, digits_at: None, entity: None, expect: Some(expect.clone()) };
             }
         };
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
@@ -45,7 +50,7 @@ impl Request {
             prefix = escape(prefix),
         );
         let after = format!(
-            "</Username><LicenseProviderEntityId>{entity}</LicenseProviderEntityId>\
+            "{BEFORE_ENTITY}{entity:010}</LicenseProviderEntityId>\
              <LicenseType>{license_type}</LicenseType></request></AssignLicense></soap:Body></soap:Envelope>",
             license_type = escape(license_type),
         );
@@ -57,7 +62,8 @@ impl Request {
         );
         let digits_at = head.len() + before.len();
         let bytes = [head.as_bytes(), before.as_bytes(), &[b'0'; DIGITS], after.as_bytes()].concat();
-        Self { bytes, digits_at: Some(digits_at), expect: None }
+        let entity_at = digits_at + DIGITS + BEFORE_ENTITY.len();
+        Self { bytes, digits_at: Some(digits_at), entity: Some((entity_at, entity, entities)), expect: None }
     }
 
     /// The text that makes an answer a success, where its `Code` does not tell.
@@ -65,9 +71,17 @@ impl Request {
         self.expect.as_deref()
     }
 
-    /// Writes `number` over the digits of the user name.
-    pub fn set_number(&mut self, mut number: u64) {
+    /// Writes `number` over the digits of the user name, and the entity whose turn it is.
+    pub fn set_number(&mut self, number: u64) {
         let Some(at) = self.digits_at else { return };
+        self.write(at, number);
+        if let Some((at, first, entities)) = self.entity {
+            // A prime, so that neighbours do not follow each other.
+            self.write(at, first + number * 7919 % entities);
+        }
+    }
+
+    fn write(&mut self, at: usize, mut number: u64) {
         for digit in self.bytes[at..][..DIGITS].iter_mut().rev() {
             *digit = b'0' + (number % 10) as u8;
             number /= 10;

@@ -1,29 +1,30 @@
-// AssignLicense on gSOAP and SQLite, one commit per request: what the Rust server is compared with.
-// Usage: peer DBFILE PORT USER PASSWORD
+// AssignLicense on gSOAP and SQLite, as lean as it can be: what the Rust server is compared with.
+// Usage: peer DBFILE PORT [group]
+//        peer make DBFILE USER PASSWORD POOLS SEATS TAKEN
 //
-// Threads: one per connection. They read and write XML side by side and take turns at the one database connection,
-// whose page cache and prepared statements all of them share. See README.md in the folder above for the alternatives
-// that were measured and lost.
+// Its schema has users, seats and a counter for each pool, nothing else: no history, no guards, no expiry, no roles. A call is one
+// transaction and one commit; with `group`, calls that wait at the same time share a commit. A thread per connection reads
+// and writes XML; the threads take turns at the one database connection, with its prepared statements.
 
 #include "soapH.h"
 #include "LicenseManagementService.nsmap"
 
 #include <sqlite3.h>
 
+#include <condition_variable>
 #include <csignal>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <random>
 #include <semaphore>
 #include <stdexcept>
 #include <string>
 #include <sys/socket.h>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -96,93 +97,96 @@ private:
     sqlite3_stmt *stmt_ = nullptr;
 };
 
-/// A random version-4 UUID as text: the id that the audit row of a call carries.
-std::string new_request_id() {
-    thread_local std::mt19937_64 random{std::random_device{}()};
-    const std::uint64_t high = (random() & ~0xf000ULL) | 0x4000ULL;
-    const std::uint64_t low = (random() & ~(0xc0ULL << 56)) | (0x80ULL << 56);
-    char text[37];
-    std::snprintf(text, sizeof text, "%08x-%04x-%04x-%04x-%012llx", static_cast<unsigned>(high >> 32),
-                  static_cast<unsigned>(high >> 16 & 0xffff), static_cast<unsigned>(high & 0xffff),
-                  static_cast<unsigned>(low >> 48), static_cast<unsigned long long>(low & 0xffffffffffffULL));
-    return text;
+constexpr const char *kSchema = R"(
+    CREATE TABLE credential (user_name TEXT PRIMARY KEY COLLATE NOCASE, password TEXT, entity_id INTEGER) WITHOUT ROWID;
+    CREATE TABLE entity (id INTEGER PRIMARY KEY, parent_id INTEGER, active INTEGER);
+    CREATE TABLE user (name TEXT PRIMARY KEY COLLATE NOCASE, entity_id INTEGER) WITHOUT ROWID;
+    CREATE TABLE pool (entity_id INTEGER, license_type TEXT, seats INTEGER, taken INTEGER CHECK (taken <= seats),
+                       PRIMARY KEY (entity_id, license_type)) WITHOUT ROWID;
+    CREATE TABLE seat (user_name TEXT COLLATE NOCASE, license_type TEXT, entity_id INTEGER,
+                       PRIMARY KEY (user_name, license_type)) WITHOUT ROWID;
+)";
+
+void execute(sqlite3 *db, const std::string &sql) {
+    if (sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
+        throw std::runtime_error(std::string(sqlite3_errmsg(db)) + " in " + sql);
 }
 
-// Both walk up from an entity to its root, which is short; walking down would visit the whole tree.
-#define ABOVE "WITH RECURSIVE above (id, parent_id) AS (SELECT id, parent_id FROM entity WHERE id = ?1 " \
-              "UNION SELECT entity.id, entity.parent_id FROM entity JOIN above ON entity.id = above.parent_id) "
-#define NOW "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
+/// A database file, closed at the end.
+struct Database {
+    sqlite3 *db = nullptr;
+    explicit Database(const char *file) {
+        // No mutex inside SQLite: at most one thread is in here at a time.
+        if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK)
+            throw std::runtime_error(std::string("cannot open ") + file);
+        execute(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384;");
+    }
+    ~Database() { sqlite3_close(db); }
+    Database(const Database &) = delete;
+    Database &operator=(const Database &) = delete;
+};
+
+/// Entities 1 and, below it, one for each pool from 42 on; the first `taken` seats of each pool are taken.
+void make(const char *file, const char *user, const char *password, int pools, int seats, int taken) {
+    Database on(file);
+    const auto number = [](int n) { return std::to_string(n); };
+    execute(on.db, kSchema);
+    execute(on.db, "BEGIN; INSERT INTO entity VALUES (1, NULL, 1);"
+                   "INSERT INTO credential VALUES ('" + std::string(user) + "', '" + password + "', 1);"
+                   "WITH RECURSIVE n (n) AS (SELECT 42 UNION ALL SELECT n + 1 FROM n WHERE n < " + number(41 + pools) + ")"
+                   "INSERT INTO entity SELECT n, 1, 1 FROM n;"
+                   "INSERT INTO pool SELECT id, 'SqlBackup', " + number(seats) + ", " + number(taken) + " FROM entity WHERE id > 1;");
+    if (taken > 0)
+        execute(on.db, "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < " + number(pools * taken - 1) + ")"
+                       "INSERT INTO user SELECT printf('old-%08d', n), 42 + n % " + number(pools) + " FROM n;"
+                       "INSERT INTO seat SELECT name, 'SqlBackup', entity_id FROM user;");
+    execute(on.db, "COMMIT");
+}
 
 /// One database connection with its statements.
 class Connection {
 public:
-    explicit Connection(const char *file) : handle_(file) {}
-    sqlite3 *db() { return handle_.db; }
+    explicit Connection(const char *file) : database_(file) {}
+    sqlite3 *db() { return database_.db; }
 
 private:
     // First, so that it is closed after the statements are finalized.
-    struct Handle {
-        sqlite3 *db = nullptr;
-        explicit Handle(const char *file) {
-            // No mutex inside SQLite: at most one thread is in here at a time.
-            if (sqlite3_open_v2(file, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK)
-                fail("cannot open the database");
-            sqlite3_busy_timeout(db, 5000);
-            const char *settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; "
-                                   "PRAGMA cache_size = -16384;";
-            if (sqlite3_exec(db, settings, nullptr, nullptr, nullptr) != SQLITE_OK)
-                fail("cannot set up the database");
-        }
-        ~Handle() { sqlite3_close(db); }
-        [[noreturn]] void fail(const char *what) {
-            const std::string text = std::string(what) + ": " + sqlite3_errmsg(db);
-            sqlite3_close(db);
-            throw std::runtime_error(text);
-        }
-    };
-    Handle handle_;
+    Database database_;
 
 public:
     Statement begin{db(), "BEGIN IMMEDIATE"};
     Statement commit{db(), "COMMIT"};
     Statement rollback{db(), "ROLLBACK"};
-    Statement credential{db(), "SELECT user_name, password_hash, role, active, entity_id FROM credential WHERE user_name = ?1"};
-    Statement entity_is_usable{db(), ABOVE "SELECT 1 FROM entity WHERE id = ?1 AND active = 1 "
-                                           "AND EXISTS (SELECT 1 FROM above WHERE id = ?2)"};
-    Statement entity_is_below{db(), ABOVE "SELECT 1 FROM above WHERE id = ?2"};
-    Statement account{db(), "SELECT id, active, entity_id FROM account WHERE username = ?1"};
-    Statement holds_seat{db(), "SELECT 1 FROM seat JOIN license_pool ON license_pool.id = seat.pool_id "
-                               "WHERE seat.account_id = ?1 AND seat.license_type = ?2 "
-                               "AND (license_pool.expires_at IS NULL OR license_pool.expires_at > " NOW ")"};
-    Statement pools{db(), "SELECT id FROM license_pool WHERE entity_id = ?1 AND license_type = ?2 "
-                          "AND (starts_at IS NULL OR starts_at <= " NOW ") AND (expires_at IS NULL OR expires_at > " NOW ") "
-                          "ORDER BY expires_at NULLS LAST, id"};
-    // Without INDEXED BY the planner takes the primary key, and steps over every taken seat to find a free one.
-    Statement free_seat{db(), "SELECT seat_no FROM seat INDEXED BY seat_free "
-                              "WHERE pool_id = ?1 AND account_id IS NULL ORDER BY seat_no LIMIT 1"};
-    Statement enrol{db(), "INSERT INTO account (username, entity_id) VALUES (?1, ?2)"};
-    Statement take_seat{db(), "UPDATE seat SET account_id = ?1, last_call = ?2 WHERE pool_id = ?3 AND seat_no = ?4"};
+    Statement credential{db(), "SELECT password, entity_id FROM credential WHERE user_name = ?1"};
+    Statement entity{db(), "SELECT parent_id, active FROM entity WHERE id = ?1"};
+    Statement user{db(), "SELECT entity_id FROM user WHERE name = ?1"};
+    Statement holds_seat{db(), "SELECT 1 FROM seat WHERE user_name = ?1 AND license_type = ?2"};
+    Statement pool{db(), "SELECT taken < seats FROM pool WHERE entity_id = ?1 AND license_type = ?2"};
+    Statement enrol{db(), "INSERT INTO user VALUES (?1, ?2)"};
+    Statement take{db(), "UPDATE pool SET taken = taken + 1 WHERE entity_id = ?1 AND license_type = ?2"};
+    Statement seat{db(), "INSERT INTO seat VALUES (?1, ?2, ?3)"};
 };
 
-/// The seat rules. Every call of assign() is one transaction and, if it takes a seat, one commit.
+/// What a call asks for.
+struct Call {
+    const char *caller, *password, *username;
+    int entity;
+    const char *type;
+};
+
+/// The seat rules.
 class Store {
 public:
-    /// `user` and `password` are taken as proven here, once: no argon2 per call. They count only as long as the row of
-    /// that user keeps the hash it has now.
-    Store(const char *file, const char *user, const char *password) : on_(file), password_(password) {
-        Statement::Reset after(on_.credential);
-        if (!on_.credential.bind(1, user).step())
-            throw std::runtime_error(std::string("no credential named ") + user);
-        user_ = on_.credential.text(0);
-        hash_ = on_.credential.text(1);
-    }
+    /// `groups`: calls that wait at the same time share a commit.
+    Store(const char *file, bool groups) : on_(file), groups_(groups) {}
 
-    Answer assign(const char *caller, const char *password, const char *username, int entity, const char *type) {
-        const std::string id = new_request_id();
+    Answer assign(const Call &call) {
+        if (groups_)
+            return assign_in_group(call);
         const std::lock_guard<std::mutex> turn(turn_);
         on_.begin.run();
         try {
-            const Answer answer = assign_in_transaction(id, caller, password, username, entity, type);
+            const Answer answer = assign_in_transaction(call);
             // A refusal has written nothing.
             (answer.result == 0 ? on_.commit : on_.rollback).run();
             return answer;
@@ -194,63 +198,91 @@ public:
     }
 
 private:
-    Answer assign_in_transaction(const std::string &id, const char *caller, const char *password, const char *username,
-                                 int entity, const char *type) {
+    struct Waiting {
+        const Call *call;
+        Answer answer{};
+        bool done = false, failed = false;
+    };
+
+    /// The first to come runs the calls of all who wait, commits once, and wakes them. A failure undoes the whole group.
+    Answer assign_in_group(const Call &call) {
+        Waiting mine{&call};
+        std::unique_lock<std::mutex> lock(queue_);
+        waiting_.push_back(&mine);
+        answered_.wait(lock, [&] { return mine.done || !leading_; });
+        if (!mine.done) {
+            leading_ = true;
+            std::vector<Waiting *> group;
+            group.swap(waiting_);
+            lock.unlock();
+            try {
+                on_.begin.run();
+                for (Waiting *one : group)
+                    one->answer = assign_in_transaction(*one->call);
+                on_.commit.run();
+            } catch (const std::exception &error) {
+                std::fprintf(stderr, "peer: %s\n", error.what());
+                if (!sqlite3_get_autocommit(on_.db()))
+                    on_.rollback.run();
+                for (Waiting *one : group)
+                    one->failed = true;
+            }
+            lock.lock();
+            leading_ = false;
+            for (Waiting *one : group)
+                one->done = true;
+            answered_.notify_all();
+        }
+        if (mine.failed)
+            throw std::runtime_error("the group failed");
+        return mine.answer;
+    }
+
+    Answer assign_in_transaction(const Call &call) {
         sqlite3_int64 rights_from;
-        std::string last_call;
         {
             Statement::Reset after(on_.credential);
-            if (!on_.credential.bind(1, caller).step() || !is_proven(password) || on_.credential.integer(3) != 1 ||
-                std::strcmp(on_.credential.text(2), "reader") == 0)
+            if (!on_.credential.bind(1, call.caller).step() || std::strcmp(on_.credential.text(0), call.password) != 0)
                 return kInvalidCredentials;
-            rights_from = on_.credential.integer(4);
-            last_call = id + ' ' + on_.credential.text(0);
+            rights_from = on_.credential.integer(1);
         }
-        if (*username == '\0')
+        if (*call.username == '\0')
             return kInvalidInput;
-        if (!finds(on_.entity_is_usable.bind(1, entity).bind(2, rights_from)))
+        if (!is_usable(call.entity, rights_from))
             return kEntityMismatch;
-
-        sqlite3_int64 account = 0;
+        bool is_known;
         {
-            Statement::Reset after(on_.account);
-            if (on_.account.bind(1, username).step()) {
-                account = on_.account.integer(0);
-                if (on_.account.integer(1) != 1 ||
-                    !finds(on_.entity_is_below.bind(1, on_.account.integer(2)).bind(2, rights_from)))
-                    return kEntityMismatch;
-            }
+            Statement::Reset after(on_.user);
+            is_known = on_.user.bind(1, call.username).step();
+            if (is_known && !is_usable(on_.user.integer(0), rights_from))
+                return kEntityMismatch;
         }
-        if (account != 0 && finds(on_.holds_seat.bind(1, account).bind(2, type)))
+        if (is_known && finds(on_.holds_seat.bind(1, call.username).bind(2, call.type)))
             return kAlreadyExists;
-
-        sqlite3_int64 pool = 0;
-        sqlite3_int64 seat = 0;
         {
-            Statement::Reset after(on_.pools);
-            on_.pools.bind(1, entity).bind(2, type);
-            while (seat == 0 && on_.pools.step()) {
-                pool = on_.pools.integer(0);
-                Statement::Reset after_seat(on_.free_seat);
-                if (on_.free_seat.bind(1, pool).step())
-                    seat = on_.free_seat.integer(0);
-            }
+            Statement::Reset after(on_.pool);
+            if (!on_.pool.bind(1, call.entity).bind(2, call.type).step())
+                return kNoPool;
+            if (on_.pool.integer(0) == 0)
+                return kNoFreeSeat;
         }
-        if (pool == 0)
-            return kNoPool;
-        if (seat == 0)
-            return kNoFreeSeat;
-
-        if (account == 0) {
-            on_.enrol.bind(1, username).bind(2, entity).run();
-            account = sqlite3_last_insert_rowid(on_.db());
-        }
-        on_.take_seat.bind(1, account).bind(2, last_call.c_str()).bind(3, pool).bind(4, seat).run();
+        if (!is_known)
+            on_.enrol.bind(1, call.username).bind(2, call.entity).run();
+        on_.take.bind(1, call.entity).bind(2, call.type).run();
+        on_.seat.bind(1, call.username).bind(2, call.type).bind(3, call.entity).run();
         return kSuccess;
     }
 
-    bool is_proven(const char *password) const {
-        return password_ == password && user_ == on_.credential.text(0) && hash_ == on_.credential.text(1);
+    /// Whether an entity is active and `root`, or somewhere below it.
+    bool is_usable(sqlite3_int64 id, sqlite3_int64 root) {
+        for (bool first = true;; first = false) {
+            Statement::Reset after(on_.entity);
+            if (!on_.entity.bind(1, id).step() || (first && on_.entity.integer(1) != 1))
+                return false;
+            if (id == root)
+                return true;
+            id = on_.entity.integer(0);
+        }
     }
 
     static bool finds(Statement &statement) {
@@ -260,9 +292,11 @@ private:
 
     Connection on_;
     std::mutex turn_;
-    std::string user_;
-    std::string hash_;
-    const std::string password_;
+    const bool groups_;
+    std::mutex queue_;
+    std::condition_variable answered_;
+    std::vector<Waiting *> waiting_;
+    bool leading_ = false;
 };
 
 const char *or_empty(const char *text) { return text ? text : ""; }
@@ -295,9 +329,9 @@ int ns__AssignLicense(struct soap *soap, ns__AssignLicenseRequest *request, ns__
     Answer answer = kInvalidInput;
     try {
         answer = static_cast<Store *>(soap->user)->assign(
-            or_empty(caller ? caller->UserName : nullptr), or_empty(caller ? caller->Password : nullptr),
-            or_empty(request ? request->Username : nullptr), request ? request->LicenseProviderEntityId : 0,
-            soap_ns__LicenseType2s(soap, request ? request->LicenseType : SkraftDiskImageV5));
+            {or_empty(caller ? caller->UserName : nullptr), or_empty(caller ? caller->Password : nullptr),
+             or_empty(request ? request->Username : nullptr), request ? request->LicenseProviderEntityId : 0,
+             soap_ns__LicenseType2s(soap, request ? request->LicenseType : SkraftDiskImageV5)});
     } catch (const std::exception &error) {
         std::fprintf(stderr, "peer: %s\n", error.what());
         return soap_receiver_fault(soap, "The request could not be carried out", nullptr);
@@ -312,13 +346,18 @@ int ns__AssignLicense(struct soap *soap, ns__AssignLicenseRequest *request, ns__
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) {
-        std::fprintf(stderr, "usage: %s DBFILE PORT USER PASSWORD\n", argv[0]);
+    const bool groups = argc == 4 && std::strcmp(argv[3], "group") == 0;
+    if (argc != 3 && !groups && argc != 8) {
+        std::fprintf(stderr, "usage: %s DBFILE PORT [group]\n       %s make DBFILE USER PASSWORD POOLS SEATS TAKEN\n", argv[0], argv[0]);
         return 2;
     }
     std::signal(SIGPIPE, SIG_IGN);
     try {
-        Store store(argv[1], argv[3], argv[4]);
+        if (argc == 8) {
+            make(argv[2], argv[3], argv[4], std::atoi(argv[5]), std::atoi(argv[6]), std::atoi(argv[7]));
+            return 0;
+        }
+        Store store(argv[1], groups);
         // XML_TREE: no id/href graphs in this contract, so none are looked for. UTFSTRING: char* holds UTF-8.
         struct soap *listener = soap_new1(SOAP_IO_KEEPALIVE | SOAP_XML_TREE | SOAP_C_UTFSTRING);
         listener->max_keep_alive = 0; // any number of requests on a connection

@@ -292,7 +292,7 @@ async fn activate_presented(call: &mut Call, argument: &'static str, dry_run: bo
     let license = call.required(argument, license).await?;
     let outcome = match presented(call, license) {
         Ok(presented) => activate(call, Activation::Presented(presented), dry_run).await,
-        Err(reason) => Err(call.refuse(Refusal::License { reason }).await),
+        Err(reason) => Err(call.refuse(Refusal::LicenseUnreadable { reason }).await),
     };
     license_result(outcome)
 }
@@ -403,7 +403,7 @@ fn extended_license_info(call: &Call, owner: &Owner, with_new: bool) -> Record {
     });
     Record::new(&EXTENDED_LICENSE_INFO)
         .with("CanBeActivated", Value::Boolean(with_new && obstacle.is_none()))
-        .with("Reason", string(obstacle.unwrap_or_default()))
+        .with("Reason", string(obstacle.map(|obstacle| obstacle.to_string()).unwrap_or_default()))
         .with_some("New", new.map(|terms| Value::Record(license_info(call, owner, terms))))
         .with("Current", Value::Record(license_info(call, owner, &owner.current)))
         .with("ExtendedModuleLicenses", Value::Array(modules.collect()))

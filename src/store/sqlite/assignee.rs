@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::facts::{Caller, account, is_below, parse, text, to_held};
 use crate::license::PerType;
 use crate::seats::{
-    self, Account, AssignRequest, Assignment, Facts, Held, LicenseType, Pool, Provider, Refusal, Role, UserName,
+    self, Account, AssignRequest, Assignment, Entity, Facts, Held, LicenseType, Pool, Refusal, Role, UserName,
 };
 
 /// An account in the caller's subtree, with the facts that decide whether the caller can give it a seat.
@@ -67,7 +67,7 @@ impl Assignee {
         &self,
         license_type: LicenseType,
         entity_id: i32,
-        provider: Provider,
+        provider: Entity,
         pools: Vec<Pool>,
         now: Timestamp,
     ) -> Result<Assignment, Refusal> {

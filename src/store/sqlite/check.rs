@@ -1,15 +1,13 @@
 //! `seatkeeper check`: every invariant of the database, asked as a query that must return nothing.
 
+use std::path::Path;
+
 use rusqlite::{Connection, Row};
 
-use super::open::{SCHEMA, objects};
-
-/// One broken promise, and the row that breaks it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    pub invariant: &'static str,
-    pub row: String,
-}
+use super::hand_written::BUSY_TIMEOUT;
+use super::open::{admin, sqlite};
+use super::schema::{SCHEMA, differences};
+use crate::store::{OpenError, Violation};
 
 /// Rows named for one invariant at most: enough to see what happened.
 const ROWS_MAX: usize = 20;
@@ -23,12 +21,11 @@ pub const INVARIANTS: &[(&str, &str)] = &[
           WHERE n <> seats_total",
     ),
     (
-        "the newest event of a pool says how many seats it has",
-        "SELECT 'pool ' || id || ': ' || seats_total || ' seats, the audit says ' || coalesce(said, 'nothing')
-           FROM (SELECT id, seats_total,
-                        (SELECT seats_total FROM audit_event WHERE pool_id = license_pool.id ORDER BY audit_event.id DESC LIMIT 1) AS said
+        "a pool counts its seats in use",
+        "SELECT 'pool ' || id || ': ' || n || ' in use, seats_in_use is ' || seats_in_use
+           FROM (SELECT id, seats_in_use, (SELECT count(*) FROM seat WHERE pool_id = license_pool.id AND account_id IS NOT NULL) AS n
                    FROM license_pool)
-          WHERE said IS NOT seats_total",
+          WHERE n <> seats_in_use",
     ),
     (
         "a seat belongs to a pool of its type",
@@ -72,43 +69,34 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "the newest event of a seat says who holds it",
-        "SELECT 'seat ' || seat_no || ' of pool ' || pool_id || ': held by ' || coalesce(account_id, 'nobody')
-                || ', the audit says ' || coalesce(said, 'nobody')
-           FROM (SELECT pool_id, seat_no, account_id,
-                        (SELECT CASE action WHEN 'assign' THEN account_id END FROM audit_event AS e
-                          WHERE e.pool_id = seat.pool_id AND e.seat_no = seat.seat_no AND e.action IN ('assign', 'release')
-                          ORDER BY id DESC LIMIT 1) AS said
-                   FROM seat)
-          WHERE said IS NOT account_id",
+        "SELECT 'seat ' || seat.seat_no || ' of pool ' || seat.pool_id || ': held by ' || coalesce(seat.account_id, 'no account')
+                || ', the audit says ' || coalesce(said, 'no account')
+           FROM seat
+           LEFT JOIN (SELECT pool_id, seat_no, CASE action WHEN 'assign' THEN account_id END AS said, max(id)
+                        FROM audit_event WHERE action IN ('assign', 'release') GROUP BY pool_id, seat_no) AS newest
+             ON newest.pool_id = seat.pool_id AND newest.seat_no = seat.seat_no
+          WHERE said IS NOT seat.account_id",
     ),
     (
-        "the newest event of a pool says how many of its seats are in use",
-        "SELECT 'pool ' || id || ': ' || n || ' in use, the audit says ' || coalesce(said, 'nothing')
-           FROM (SELECT id, (SELECT count(*) FROM seat WHERE pool_id = license_pool.id AND account_id IS NOT NULL) AS n,
-                        (SELECT seats_in_use FROM audit_event WHERE pool_id = license_pool.id ORDER BY audit_event.id DESC LIMIT 1) AS said
-                   FROM license_pool)
-          WHERE said IS NOT n",
-    ),
-    (
-        "the last call of a pool left an event",
-        "SELECT 'pool ' || id || ': ' || last_call FROM license_pool
-          WHERE last_call IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM audit_event AS e
-                 WHERE e.pool_id = license_pool.id AND action IN ('pool-create', 'pool-change')
-                   AND request_id = substr(last_call, 1, 36) AND actor = substr(last_call, 38))",
-    ),
-    (
-        "audit events are numbered without gaps",
-        "SELECT count(*) || ' events, the last is number ' || max(id) FROM audit_event HAVING max(id) <> count(*)",
+        "the history of a pool leads from its newest event to its creation",
+        "SELECT 'pool ' || license_pool.id || ': ' || license_pool.events || ' events, the newest is number '
+                || coalesce(license_pool.event_id, 'none')
+           FROM license_pool LEFT JOIN audit_event AS e ON e.id = license_pool.event_id
+          WHERE e.pool_id IS NOT license_pool.id OR e.pool_events IS NOT license_pool.events
+          UNION ALL
+         SELECT 'event ' || e.id || ' of pool ' || e.pool_id
+           FROM audit_event AS e LEFT JOIN audit_event AS previous ON previous.id = e.previous_id
+          WHERE e.pool_id IS NOT NULL
+            AND CASE e.action WHEN 'pool-create' THEN e.previous_id IS NOT NULL OR e.pool_events IS NOT 1
+                              ELSE previous.pool_id IS NOT e.pool_id OR previous.pool_events IS NOT e.pool_events - 1 END",
     ),
     (
         "the pool-create event of a pool names its owner and type",
         "SELECT 'pool ' || id || ' of entity ' || entity_id || ', ' || license_type
                 || ': the audit says ' || coalesce('entity ' || said_id || ', ' || said_type, 'nothing')
-           FROM (SELECT license_pool.id, license_pool.entity_id, license_pool.license_type, e.entity_id AS said_id, e.license_type AS said_type
-                   FROM license_pool
-                   LEFT JOIN audit_event AS e ON e.id = (SELECT max(id) FROM audit_event
-                                                          WHERE pool_id = license_pool.id AND action = 'pool-create'))
+           FROM license_pool
+           LEFT JOIN (SELECT pool_id, entity_id AS said_id, license_type AS said_type, max(audit_event.id)
+                        FROM audit_event WHERE action = 'pool-create' GROUP BY pool_id) AS created ON pool_id = license_pool.id
           WHERE said_id IS NOT entity_id OR said_type IS NOT license_type",
     ),
     (
@@ -125,6 +113,11 @@ pub const INVARIANTS: &[(&str, &str)] = &[
                  UNION ALL SELECT 'entity ' || id || ': owner_description', owner_description FROM entity
                  UNION ALL SELECT 'entity ' || id || ': serial_nr', serial_nr FROM entity
                  UNION ALL SELECT 'entity ' || id || ': shop_url', shop_url FROM entity
+                 UNION ALL SELECT 'entity ' || id || ': customer_nr', customer_nr FROM entity
+                 UNION ALL SELECT 'entity ' || id || ': note', note FROM entity
+                 UNION ALL SELECT 'credential of entity ' || entity_id || ': note', note FROM credential
+                 UNION ALL SELECT 'account ' || id || ': note', note FROM account
+                 UNION ALL SELECT 'pool ' || id || ': note', note FROM license_pool
                  UNION ALL SELECT 'credential of entity ' || entity_id || ': user_name', user_name FROM credential
                  UNION ALL SELECT 'credential of entity ' || entity_id || ': password_hash', password_hash FROM credential
                  UNION ALL SELECT 'account ' || id || ': username', username FROM account
@@ -140,18 +133,22 @@ pub const INVARIANTS: &[(&str, &str)] = &[
                                 UNION ALL SELECT substr(text, length(text) / 2 + 1) FROM part WHERE length(text) > 1 AND text GLOB '*[^ -~]*')
                             SELECT 1 FROM part WHERE length(text) = 1 AND char(unicode(text)) <> text))",
     ),
-    ("no pool is left in the middle of a change", "SELECT 'pool ' || pool_id FROM pool_resize"),
+    ("no row is left in the middle of a change", "SELECT subject || ' ' || key FROM row_change WHERE before IS NOT after"),
+    ("no call is left under way", "SELECT 'call of ' || actor FROM call"),
 ];
 
-/// All that is wrong with the database; empty if nothing is. Reads every row, changes none.
-///
-/// `check_hash` says why a password hash could not be verified.
-pub fn check(connection: &Connection, check_hash: fn(&str) -> Result<(), String>) -> rusqlite::Result<Vec<Violation>> {
+/// See [`crate::store::check`].
+pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
+    let connection = admin(database, BUSY_TIMEOUT, false)?;
+    violations(&connection, check_hash).map_err(|e| sqlite(database, e))
+}
+
+fn violations(connection: &Connection, check_hash: fn(&str) -> Result<(), String>) -> rusqlite::Result<Vec<Violation>> {
     let mut found = Vec::new();
     let mut add = |invariant, rows: Vec<String>| {
         found.extend(rows.into_iter().map(|row| Violation { invariant, row }));
     };
-    add("the schema is the one this program made", schema_differences(connection)?);
+    add("the schema is the one this program made", differences(connection, SCHEMA)?);
     add(
         "the file is sound (PRAGMA integrity_check)",
         texts(connection, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")?,
@@ -161,35 +158,6 @@ pub fn check(connection: &Connection, check_hash: fn(&str) -> Result<(), String>
     }
     add("credentials have a password hash that can be verified", unusable_hashes(connection, check_hash)?);
     Ok(found)
-}
-
-/// What of our tables, indexes and triggers is missing or altered, and what others have hung on our tables that acts when
-/// rows change. Tables, views and plain indexes of others are not our business.
-pub(super) fn schema_differences(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    differences(connection, SCHEMA)
-}
-
-/// The same, compared with any schema.
-pub(super) fn differences(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
-    let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(schema)?;
-    let (ours, found) = (objects(&fresh)?, objects(connection)?);
-    let altered = ours.iter().filter_map(|(name, sql)| match found.get(name) {
-        None => Some(format!("'{name}' is missing")),
-        Some(other) if other != sql => Some(format!("'{name}' is not as in schema.sql")),
-        Some(_) => None,
-    });
-    let mut statement = connection.prepare(
-        "SELECT name, tbl_name FROM sqlite_schema
-          WHERE type = 'trigger' OR (type = 'index' AND upper(sql) LIKE 'CREATE UNIQUE%')",
-    )?;
-    let acting = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let acting: Vec<(String, String)> = acting.collect::<rusqlite::Result<_>>()?;
-    let added = acting
-        .into_iter()
-        .filter(|(name, table)| ours.contains_key(table) && !ours.contains_key(name))
-        .map(|(name, table)| format!("'{name}' on '{table}' is not ours"));
-    Ok(altered.chain(added).collect())
 }
 
 fn unusable_hashes(

@@ -4,7 +4,7 @@ use ctutils::CtEq as _;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::seats::{Account, Held, LicenseType, Pool, Provider, Role, SeatId, UserName};
+use crate::seats::{Account, Entity, Held, LicenseType, Pool, Role, SeatId, UserName};
 use crate::store::{Actor, Call, Credential, TicketProof};
 
 /// What the audit calls somebody at the command line.
@@ -58,28 +58,29 @@ fn to_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
     Ok(Caller { name: text(row, 0)?.unwrap_or_default(), role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
 }
 
-pub(super) fn provider(
+pub(super) fn entity(
     connection: &Connection,
     id: impl Into<i64>,
     root: Option<i64>,
-) -> rusqlite::Result<Option<Provider>> {
+) -> rusqlite::Result<Option<Entity>> {
     let id = id.into();
-    let row = connection
-        .prepare_cached("SELECT active, parent_id FROM entity WHERE id = ?1")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+    let row = connection.prepare_cached(ENTITY)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((active, parent_id)) = row else { return Ok(None) };
     let in_subtree = match root {
         None => true,
         Some(root) => id == root || is_above(connection, root, parent_id)?,
     };
-    Ok(Some(Provider { active, in_subtree }))
+    Ok(Some(Entity { active, in_subtree }))
 }
+
+pub(super) const ENTITY: &str = "SELECT active, parent_id FROM entity WHERE id = ?1";
+
+pub(super) const PARENT: &str = "SELECT parent_id FROM entity WHERE id = ?1";
 
 /// Whether `root` is this entity or above it. Walks up one entity at a time: trees are low, and a recursive query makes two
 /// temporary tables, which cost more than ten steps.
 fn is_above(connection: &Connection, root: i64, from: Option<i64>) -> rusqlite::Result<bool> {
-    let mut statement = connection.prepare_cached("SELECT parent_id FROM entity WHERE id = ?1")?;
+    let mut statement = connection.prepare_cached(PARENT)?;
     // A circle that got past the guards must not hang a call. Brent's algorithm: remember the entity of step 1, 2, 4, 8, ...;
     // a walk that meets the remembered entity again is in a circle.
     let (mut at, mut remembered, mut steps, mut next) = (from, None, 0_u64, 1);
@@ -104,7 +105,7 @@ pub(super) fn account(
     connection: &Connection,
     username: Option<&UserName>,
     root: Option<i64>,
-    known: Option<(i32, Provider)>,
+    known: Option<(i32, Entity)>,
 ) -> rusqlite::Result<Option<Account>> {
     let Some(username) = username else { return Ok(None) };
     let row = connection
@@ -120,11 +121,11 @@ pub(super) fn is_below(
     connection: &Connection,
     entity_id: i32,
     root: Option<i64>,
-    known: Option<(i32, Provider)>,
+    known: Option<(i32, Entity)>,
 ) -> rusqlite::Result<bool> {
     match known {
-        Some((id, provider)) if id == entity_id => Ok(provider.in_subtree),
-        _ => Ok(provider(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree)),
+        Some((id, entity)) if id == entity_id => Ok(entity.in_subtree),
+        _ => Ok(entity(connection, entity_id, root)?.is_some_and(|entity| entity.in_subtree)),
     }
 }
 
@@ -147,7 +148,7 @@ pub(super) fn held(
     account: Account,
     license_type: LicenseType,
     root: Option<i64>,
-    known: Option<(i32, Provider)>,
+    known: Option<(i32, Entity)>,
 ) -> rusqlite::Result<Option<Held>> {
     let key = params![account.id, license_type.name()];
     let held = connection.prepare_cached(HELD)?.query_row(key, |row| to_held(row, 0)).optional()?;

@@ -1,26 +1,16 @@
 //! Module owners: the entities that license tools know by name, with the numbers of their pools and what is offered to them.
-//!
-//! How many seats are in use comes from each pool's newest audit event, one step however many seats there are.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::assignee::Assignee;
-use super::facts::{parse, provider, text, time, to_text};
-use super::stop::{Stop, caller_of_role, settle};
-use crate::license::{Dates, OpenPool, Owner, PerType, Terms};
-use crate::seats::{LicenseType, Pool, Provider, Refusal, Role};
-use crate::store::{Call, OWNERS_MAX, Owners, OwnersRequest};
+use super::facts::{entity, parse, text, time, to_text};
+use super::stop::{Stop, caller_of_role};
+use crate::license::{Dates, OWNERS_MAX, OpenPool, Owner, PerType, Terms, check_owners};
+use crate::seats::{Entity, LicenseType, Pool, Refusal, Role};
+use crate::store::{Call, Owners, OwnersRequest};
 
-pub(super) fn owners(
-    connection: &Connection,
-    call: &Call,
-    request: &OwnersRequest,
-) -> rusqlite::Result<Result<Vec<Owner>, Refusal>> {
-    settle(try_owners(connection, call, request))
-}
-
-fn try_owners(connection: &Connection, call: &Call, request: &OwnersRequest) -> Result<Vec<Owner>, Stop> {
+pub(super) fn owners(connection: &Connection, call: &Call, request: &OwnersRequest) -> Result<Vec<Owner>, Stop> {
     let caller = caller_of_role(connection, call, Role::Reader)?;
     let root = caller.entity_id;
     let associate = match request.associate_id {
@@ -51,9 +41,7 @@ pub(super) fn read_all(
     associate: Option<&Assignee>,
     now: Timestamp,
 ) -> Result<Vec<Owner>, Stop> {
-    if ids.len() > OWNERS_MAX {
-        return Err(Refusal::TooManyOwners { max: OWNERS_MAX }.into());
-    }
+    check_owners(ids.len())?;
     let mut owners = Vec::with_capacity(ids.len());
     for id in ids {
         owners.extend(read(connection, *id, associate, now)?);
@@ -63,24 +51,20 @@ pub(super) fn read_all(
 }
 
 /// The entity of this owner, in any case; `None` if there is none in the caller's subtree.
-pub(super) fn named(
-    connection: &Connection,
-    name: &str,
-    root: Option<i64>,
-) -> rusqlite::Result<Option<(i32, Provider)>> {
+pub(super) fn named(connection: &Connection, name: &str, root: Option<i64>) -> rusqlite::Result<Option<(i32, Entity)>> {
     let id = connection
         .prepare_cached(NAMED)?
         .query_row([name.trim().to_ascii_uppercase()], |row| row.get::<_, i32>(0))
         .optional()?;
     let Some(id) = id else { return Ok(None) };
-    let provider = provider(connection, id, root)?.filter(|provider| provider.in_subtree);
-    Ok(provider.map(|provider| (id, provider)))
+    let entity = entity(connection, id, root)?.filter(|entity| entity.in_subtree);
+    Ok(entity.map(|entity| (id, entity)))
 }
 
 pub(super) const NAMED: &str = "SELECT id FROM entity WHERE owner_name = ?1";
 
 /// The entity of this owner, for a caller who must know it.
-pub(super) fn find(connection: &Connection, name: &str, root: Option<i64>) -> Result<(i32, Provider), Stop> {
+pub(super) fn find(connection: &Connection, name: &str, root: Option<i64>) -> Result<(i32, Entity), Stop> {
     let unknown = || Refusal::OwnerUnknown { owner_name: name.to_owned() };
     Ok(named(connection, name, root)?.ok_or_else(unknown)?)
 }
@@ -148,9 +132,9 @@ pub(super) fn read(
 
     let (mut seats, mut in_use): (PerType<i64>, PerType<i64>) = Default::default();
     let pools = open_pools(connection, entity_id, now)?;
-    for (license_type, pool) in &pools {
-        seats[license_type.index()] += pool.seats_total;
-        in_use[license_type.index()] += pool.seats_in_use;
+    for pool in &pools {
+        seats[pool.license_type.index()] += pool.seats_total;
+        in_use[pool.license_type.index()] += pool.seats_in_use;
     }
     let (held, can_assign) = match associate {
         Some(associate) => of_each_type(associate, entity_id, row.get(1)?, &pools, now),
@@ -180,13 +164,13 @@ fn of_each_type(
     associate: &Assignee,
     entity_id: i32,
     active: bool,
-    pools: &[(LicenseType, OpenPool)],
+    pools: &[OpenPool],
     now: Timestamp,
 ) -> (PerType<bool>, PerType<bool>) {
     let (mut held, mut can_assign): (PerType<bool>, PerType<bool>) = Default::default();
     for license_type in LicenseType::ALL {
         let at = license_type.index();
-        let of_type = || pools.iter().filter(|(pool_type, _)| *pool_type == license_type).map(|(_, pool)| pool);
+        let of_type = || pools.iter().filter(|pool| pool.license_type == license_type);
         held[at] = associate.held[at].is_some_and(|held| of_type().any(|pool| pool.id == held.seat.pool_id));
         let to_rules = |pool: &OpenPool| Pool {
             id: pool.id,
@@ -196,7 +180,8 @@ fn of_each_type(
             // Only whether there is one matters: nothing is assigned here.
             free_seat_no: (pool.seats_in_use < pool.seats_total).then_some(1),
         };
-        let provider = Provider { active, in_subtree: true };
+        // The caller knows the owner.
+        let provider = Entity { active, in_subtree: true };
         let pools = of_type().map(to_rules).collect();
         can_assign[at] = associate.assign(license_type, entity_id, provider, pools, now).is_ok();
     }
@@ -248,31 +233,24 @@ fn date(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
 }
 
 /// The pools that have started and not expired.
-pub(super) fn open_pools(
-    connection: &Connection,
-    entity_id: i32,
-    now: Timestamp,
-) -> rusqlite::Result<Vec<(LicenseType, OpenPool)>> {
+pub(super) fn open_pools(connection: &Connection, entity_id: i32, now: Timestamp) -> rusqlite::Result<Vec<OpenPool>> {
     connection
         .prepare_cached(OPEN_POOLS)?
         .query_map(params![entity_id, to_text(now)], |row| {
-            let pool = OpenPool {
+            Ok(OpenPool {
+                license_type: parse(row, 0)?,
                 id: row.get(1)?,
                 seats_total: row.get(2)?,
                 seats_in_use: row.get(3)?,
                 expires_at: time(row, 4)?,
-            };
-            Ok((parse(row, 0)?, pool))
+            })
         })?
         .collect()
 }
 
 pub(super) const OPEN_POOLS: &str = "
-    SELECT license_pool.license_type, license_pool.id, license_pool.seats_total, seats_in_use, expires_at
-      FROM license_pool
-     CROSS JOIN audit_event ON audit_event.id = (
-           SELECT id FROM audit_event WHERE pool_id = license_pool.id ORDER BY id DESC LIMIT 1)
-     WHERE license_pool.entity_id = ?1 AND (starts_at IS NULL OR starts_at <= ?2) AND (expires_at IS NULL OR expires_at > ?2)";
+    SELECT license_type, id, seats_total, seats_in_use, expires_at FROM license_pool
+     WHERE entity_id = ?1 AND (starts_at IS NULL OR starts_at <= ?2) AND (expires_at IS NULL OR expires_at > ?2)";
 
 /// The seats an offer leads to: those of `current` where it says nothing.
 fn offered_seats(connection: &Connection, entity_id: i32, current: PerType<i64>) -> rusqlite::Result<PerType<i64>> {

@@ -7,23 +7,38 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::open::{self, OpenError};
-use super::store_error;
-use crate::store::StoreError;
+use super::{open, store_error};
+use crate::store::{OpenError, StoreError};
 
 /// Made on demand and kept for the next read.
 pub(super) struct Readers {
     path: PathBuf,
     busy_timeout: Duration,
-    idle: Mutex<Vec<Connection>>,
-    /// Connections kept when nobody reads.
+    /// `None`: closed.
+    idle: Mutex<Option<Vec<Connection>>>,
+    /// Connections kept while there is nothing to read.
     idle_max: usize,
 }
 
 impl Readers {
+    /// Closes the connections that rest; those at work are closed afterwards.
+    pub(super) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     pub(super) fn new(path: &Path, busy_timeout: Duration, idle_max: usize) -> Result<Readers, OpenError> {
         let first = open::reader(path, busy_timeout)?;
-        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(vec![first]), idle_max })
+        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(Some(vec![first])), idle_max })
+    }
+
+    /// Runs a read in a transaction on a connection of its own, on the calling thread: for reads that take microseconds, of which
+    /// a change of threads would be the larger part.
+    pub(super) fn run_here<T>(
+        &self,
+        _turn: &OwnedSemaphorePermit,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with(query)
     }
 
     /// Runs a read in a transaction on a connection of its own, off the async threads. The turn it was given ends with the
@@ -31,7 +46,7 @@ impl Readers {
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         turn: OwnedSemaphorePermit,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = Arc::clone(self);
         let read = move || {
@@ -41,21 +56,18 @@ impl Readers {
         tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Failed("a read panicked".to_owned()))?
     }
 
-    fn with<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn with<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let pooled = idle().pop();
+        let pooled = idle().as_mut().ok_or(StoreError::Closed)?.pop();
         let connection = match pooled {
             Some(connection) => connection,
             None => open::reader(&self.path, self.busy_timeout).map_err(|e| StoreError::Failed(e.to_string()))?,
         };
         // One transaction, so that all of its reads are of one moment. What failed is not used again.
-        let value = connection
-            .execute_batch("BEGIN")
-            .and_then(|()| query(&connection))
-            .and_then(|value| connection.execute_batch("COMMIT").map(|()| value))
-            .map_err(store_error)?;
-        let mut idle = idle();
-        if idle.len() < self.idle_max {
+        connection.execute_batch("BEGIN").map_err(store_error)?;
+        let value = query(&connection)?;
+        connection.execute_batch("COMMIT").map_err(store_error)?;
+        if let Some(idle) = idle().as_mut().filter(|idle| idle.len() < self.idle_max) {
             idle.push(connection);
         }
         Ok(value)

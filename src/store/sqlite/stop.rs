@@ -1,16 +1,17 @@
-//! Why a call ends early. A call with many steps, each of which may be refused or fail, leaves at the first with `?`.
+//! Why a call ends early: the one way in which anything below the store's methods refuses or fails. Calls leave with `?`.
 
 use rusqlite::Connection;
 
 use super::facts::{Caller, caller};
+use super::store_error;
 use crate::seats::{self, Refusal, Role};
-use crate::store::Call;
+use crate::store::{Call, StoreError};
 
 pub(super) enum Stop {
     /// The rules say no.
     Refused(Refusal),
     /// The database could not do its work.
-    Failed(rusqlite::Error),
+    Failed(StoreError),
 }
 
 impl From<Refusal> for Stop {
@@ -21,12 +22,18 @@ impl From<Refusal> for Stop {
 
 impl From<rusqlite::Error> for Stop {
     fn from(error: rusqlite::Error) -> Stop {
+        Stop::Failed(store_error(error))
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Stop {
         Stop::Failed(error)
     }
 }
 
-/// The two apart again, as the writer and the readers take them: a failure undoes the call, a refusal is an answer.
-pub(super) fn settle<T>(outcome: Result<T, Stop>) -> rusqlite::Result<Result<T, Refusal>> {
+/// The two apart again, as callers of the store take them: a failure undoes the call, a refusal is an answer.
+pub(super) fn settle<T>(outcome: Result<T, Stop>) -> Result<Result<T, Refusal>, StoreError> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
         Err(Stop::Refused(refusal)) => Ok(Err(refusal)),

@@ -2,34 +2,59 @@
 //! whose it is, nothing of what they may do: role, entity and whether the credential is active are read again with each
 //! call, in [`super::facts`]. That a ticket ends with the password it was got for is the schema's part.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::assignee::Assignee;
 use super::facts::{Caller, caller, text, to_text};
 use super::owner;
-use super::stop::{Stop, settle};
-use crate::seats::Refusal;
-use crate::store::{Call, NewTicket, Principal};
+use super::stop::Stop;
+use crate::seats::{self, Refusal};
+use crate::store::{Call, Credential, HASH_KINDS_MAX, NewTicket, Principal};
 
-pub(super) fn issue(
-    connection: &Connection,
-    call: &Call,
-    ticket: &NewTicket,
-) -> rusqlite::Result<Result<Principal, Refusal>> {
-    settle(signed_in(connection, call).and_then(|(caller, entity_id)| {
-        end_expired(connection, call.now)?;
-        keep(connection, ticket, &caller.name)?;
-        read_principal(connection, caller, entity_id, call.now)
-    }))
+/// A name that holds U+FFFD is not valid, even if a row older than the schema's rules for text has it: the bytes that the
+/// client sent may have been another name.
+pub(super) fn credential(connection: &Connection, user_name: &str) -> rusqlite::Result<Option<Credential>> {
+    if seats::is_undecoded(user_name) {
+        return Ok(None);
+    }
+    connection
+        .prepare_cached("SELECT user_name, password_hash FROM credential WHERE user_name = ?1 AND active = 1")?
+        .query_row([user_name], |row| {
+            Ok(Credential {
+                user_name: text(row, 0)?.unwrap_or_default().into(),
+                password_hash: text(row, 1)?.unwrap_or_default().into(),
+            })
+        })
+        .optional()
 }
 
-pub(super) fn principal(connection: &Connection, call: &Call) -> rusqlite::Result<Result<Principal, Refusal>> {
-    settle(
-        signed_in(connection, call)
-            .and_then(|(caller, entity_id)| read_principal(connection, caller, entity_id, call.now)),
-    )
+/// The parameters stand between the version and the salt: `$argon2id$v=19$m=19456,t=2,p=1$…`, which the schema checks.
+pub(super) fn hash_kinds(connection: &Connection) -> rusqlite::Result<Vec<(Arc<str>, u64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT min(password_hash), count(*) FROM credential WHERE active = 1
+          GROUP BY substr(password_hash, 1, 15 + instr(substr(password_hash, 16), '$'))
+          ORDER BY count(*) DESC, 1 LIMIT ?1",
+    )?;
+    let rows = statement.query_map([HASH_KINDS_MAX], |row| {
+        Ok((row.get::<_, String>(0)?.into(), row.get::<_, i64>(1)?.unsigned_abs()))
+    })?;
+    rows.collect()
+}
+
+pub(super) fn issue(connection: &Connection, call: &Call, ticket: &NewTicket) -> Result<Principal, Stop> {
+    let (caller, entity_id) = signed_in(connection, call)?;
+    end_expired(connection, call.now)?;
+    keep(connection, ticket, &caller.name)?;
+    read_principal(connection, caller, entity_id, call.now)
+}
+
+pub(super) fn principal(connection: &Connection, call: &Call) -> Result<Principal, Stop> {
+    let (caller, entity_id) = signed_in(connection, call)?;
+    read_principal(connection, caller, entity_id, call.now)
 }
 
 /// Nothing happens to a ticket that has expired, or that lives that long already.

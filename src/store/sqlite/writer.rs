@@ -8,37 +8,47 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{OpenError, Options, store_error};
+use super::{checkpoint, store_error};
 use crate::metrics::Metrics;
-use crate::store::{Reply, StoreError};
+use crate::store::{OpenError, Options, Reply, StoreError};
 
 /// The handle on the connection that writes, and on its thread.
 pub(super) struct Writer {
-    connection: Arc<Mutex<Connection>>,
-    /// Taken away to close: the thread ends when the queue is empty and nobody can add to it.
+    /// Taken away to close.
+    connection: Arc<Mutex<Option<Connection>>>,
+    /// Taken away to close: the thread ends when the queue is empty and nothing can be added to it.
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
-    thread: JoinHandle<()>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     /// Calls that wait or run.
     calls: AtomicUsize,
     busy_timeout: Duration,
+    checkpoints: Arc<checkpoint::State>,
     metrics: Arc<Metrics>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, options: &Options, metrics: Arc<Metrics>) -> Result<Writer, OpenError> {
+    /// `checkpoints`: what is done between two groups.
+    pub(super) fn start(
+        connection: Connection,
+        checkpoints: Arc<checkpoint::State>,
+        options: &Options,
+        metrics: Arc<Metrics>,
+    ) -> Result<Writer, OpenError> {
         let (sender, receiver) = mpsc::channel(options.queue_calls_max);
         let group_calls_max = options.group_calls_max;
-        let connection = Arc::new(Mutex::new(connection));
+        let connection = Arc::new(Mutex::new(Some(connection)));
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
             let (connection, metrics) = (Arc::clone(&connection), Arc::clone(&metrics));
-            move || write_groups(&connection, receiver, group_calls_max, &metrics)
+            let checkpoints = Arc::clone(&checkpoints);
+            move || write_groups(&connection, &checkpoints, receiver, group_calls_max, &metrics)
         })?;
         Ok(Writer {
             connection,
             queue: Mutex::new(Some(sender)),
-            thread,
+            thread: Mutex::new(Some(thread)),
             calls: AtomicUsize::new(0),
             busy_timeout: options.busy_timeout,
+            checkpoints,
             metrics,
         })
     }
@@ -49,7 +59,7 @@ impl Writer {
     /// in the queue and share commits.
     pub(super) fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<'_, T> {
         Box::pin(async move {
             let _counted = Counted(&self.calls);
@@ -75,13 +85,15 @@ impl Writer {
         if self.is_closed() {
             return Err(StoreError::Closed);
         }
-        let Ok(connection) = self.connection.try_lock() else { return Ok(Some(job)) };
+        let Ok(guard) = self.connection.try_lock() else { return Ok(Some(job)) };
+        let connection = guard.as_ref().ok_or(StoreError::Closed)?;
         connection.busy_timeout(Duration::ZERO).map_err(store_error)?;
-        let begun = execute(&connection, BEGIN);
+        let begun = execute(connection, BEGIN);
         connection.busy_timeout(self.busy_timeout).map_err(store_error)?;
         match begun {
             Ok(()) => {
-                write_group(&connection, &mut vec![job], &self.metrics);
+                write_group(connection, &mut vec![job], &self.metrics);
+                self.checkpoints.finish(connection);
                 Ok(None)
             }
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(Some(job)),
@@ -101,15 +113,18 @@ impl Writer {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.thread.is_finished() || self.sender().is_none()
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_none_or(JoinHandle::is_finished) || self.sender().is_none()
     }
 
-    /// Answers what was queued, then ends the thread and with it the connection.
-    pub(super) fn close(self) {
+    /// Answers what was queued, then ends the thread and closes the connection.
+    pub(super) fn close(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if self.thread.join().is_err() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's writer thread panicked");
         }
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn sender(&self) -> Option<mpsc::Sender<Box<dyn Job>>> {
@@ -129,7 +144,7 @@ impl Drop for Counted<'_> {
 trait Job: Send {
     fn is_cancelled(&self) -> bool;
     /// Does the work and keeps the value until the commit.
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
     /// Tells the caller: the value it made, if all went well.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
@@ -140,12 +155,12 @@ struct Pending<F, T> {
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Pending<F, T> {
+impl<T: Send, F: FnOnce(&Connection) -> Result<T, StoreError> + Send> Job for Pending<F, T> {
     fn is_cancelled(&self) -> bool {
         self.reply.is_closed()
     }
 
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
         if let Some(work) = self.work.take() {
             self.value = Some(work(connection)?);
         }
@@ -160,7 +175,8 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Pend
 }
 
 fn write_groups(
-    connection: &Mutex<Connection>,
+    connection: &Mutex<Option<Connection>>,
+    checkpoints: &checkpoint::State,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
     group_calls_max: usize,
     metrics: &Metrics,
@@ -172,9 +188,13 @@ fn write_groups(
             continue;
         }
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        match execute(&connection, BEGIN) {
-            Ok(()) => write_group(&connection, &mut group, metrics),
-            Err(error) => fail(&connection, &mut group, &store_error(error), metrics),
+        let Some(connection) = connection.as_ref() else { break };
+        match execute(connection, BEGIN) {
+            Ok(()) => {
+                write_group(connection, &mut group, metrics);
+                checkpoints.finish(connection);
+            }
+            Err(error) => fail(connection, &mut group, &store_error(error), metrics),
         }
     }
 }
@@ -183,11 +203,11 @@ const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Runs the calls of one group in the transaction that was begun, commits, and only then answers them.
 fn write_group(connection: &Connection, group: &mut Vec<Box<dyn Job>>, metrics: &Metrics) {
-    // Some may have gone while the lock was waited for.
+    // Callers may have disconnected while we waited for the lock.
     group.retain(|job| !job.is_cancelled());
     let begun = Instant::now();
     metrics.group_calls.observe(group.len() as f64);
-    let committed = run_all(connection, group).map_err(store_error).and_then(|outcomes| {
+    let committed = run_all(connection, group).and_then(|outcomes| {
         execute(connection, "COMMIT").map_err(|e| StoreError::CommitFailed(e.to_string()))?;
         Ok(outcomes)
     });
@@ -212,24 +232,24 @@ fn fail(connection: &Connection, group: &mut Vec<Box<dyn Job>>, failure: &StoreE
 
 /// Runs each call in its own savepoint, so that an error of one call undoes that call only; a call that is alone needs
 /// none. An error of the transaction itself ends the group.
-fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> rusqlite::Result<Vec<Result<(), StoreError>>> {
+fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     if let [job] = group {
         return job.run(connection).map(|()| vec![Ok(())]);
     }
     let mut outcomes = Vec::with_capacity(group.len());
     for job in group {
-        execute(connection, "SAVEPOINT call")?;
+        execute(connection, "SAVEPOINT call").map_err(store_error)?;
         match job.run(connection) {
             Ok(()) => outcomes.push(Ok(())),
             // A full disk and the like roll the whole transaction back, the earlier calls of the group with it.
             Err(error) if connection.is_autocommit() => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "a call failed in the store; it was undone");
-                execute(connection, "ROLLBACK TO call")?;
-                outcomes.push(Err(store_error(error)));
+                execute(connection, "ROLLBACK TO call").map_err(store_error)?;
+                outcomes.push(Err(error));
             }
         }
-        execute(connection, "RELEASE call")?;
+        execute(connection, "RELEASE call").map_err(store_error)?;
     }
     Ok(outcomes)
 }
@@ -247,16 +267,16 @@ mod tests {
     fn writer(options: &Options) -> Writer {
         let connection = Connection::open_in_memory().expect("open");
         connection.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").expect("table");
-        Writer::start(connection, options, Arc::new(Metrics::new())).expect("start")
+        Writer::start(connection, Arc::default(), options, Arc::new(Metrics::new())).expect("start")
     }
 
-    fn insert(x: i64) -> impl FnOnce(&Connection) -> rusqlite::Result<usize> + Send + 'static {
-        move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x])
+    fn insert(x: i64) -> impl FnOnce(&Connection) -> Result<usize, StoreError> + Send + 'static {
+        move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]).map_err(store_error)
     }
 
     fn values(writer: &Writer) -> Vec<i64> {
         let connection = writer.connection.lock().expect("lock");
-        let mut statement = connection.prepare("SELECT x FROM t ORDER BY x").expect("prepare");
+        let mut statement = connection.as_ref().expect("open").prepare("SELECT x FROM t ORDER BY x").expect("prepare");
         statement.query_map([], |row| row.get(0)).expect("query").collect::<Result<_, _>>().expect("rows")
     }
 
@@ -276,8 +296,8 @@ mod tests {
         let writer = writer(&Options::default());
         let held = writer.connection.lock().expect("lock");
         let twice = |connection: &Connection| {
-            connection.execute("INSERT INTO t VALUES (50)", [])?;
-            connection.execute("INSERT INTO t VALUES (1)", [])
+            connection.execute("INSERT INTO t VALUES (50)", []).map_err(store_error)?;
+            connection.execute("INSERT INTO t VALUES (1)", []).map_err(store_error)
         };
         let mut calls = vec![writer.run(insert(1)), writer.run(twice), writer.run(insert(2))];
         queue(&mut calls);

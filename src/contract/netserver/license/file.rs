@@ -37,7 +37,7 @@ pub(super) async fn get_license_from_file(mut call: Call) -> Result<Response, Er
     };
     let owner = file.owner(&call).await?;
     let outcome = match (&file.presented, &owner) {
-        (Err(reason), _) => Err(Refusal::License { reason: reason.clone() }),
+        (Err(reason), _) => Err(Refusal::LicenseUnreadable { reason: reason.clone() }),
         (Ok(_), None) => Err(Refusal::OwnerUnknown { owner_name: file.owner_name.clone() }),
         (Ok(presented), Some(owner)) => owner.accept(presented, call.context.now),
     };
@@ -54,7 +54,7 @@ pub(super) async fn add_license_from_file(mut call: Call) -> Result<Response, Er
     };
     let outcome = match &file.presented {
         Ok(presented) => activate(&call, Activation::Presented(presented.clone()), false).await,
-        Err(reason) => Err(Refusal::License { reason: reason.clone() }.into()),
+        Err(reason) => Err(Refusal::LicenseUnreadable { reason: reason.clone() }.into()),
     };
     let refused = match outcome {
         Err(error) if !is_answer(&error) => return Err(error),
@@ -160,7 +160,7 @@ fn unreadable(call: &Call, reason: String) -> Response {
         .with("CanBeActivated", Value::Boolean(false))
         .with("ExtendedModuleLicenses", Value::Array(Vec::new()))
         .with("AccumulatedNextCheckDate", Value::DateTime(call.dates.text(None)));
-    Response { value: Some(Value::Record(record)), refused: Some(Refusal::License { reason }.into()) }
+    Response { value: Some(Value::Record(record)), refused: Some(Refusal::LicenseUnreadable { reason }.into()) }
 }
 
 /// The XML, without a byte order mark.

@@ -1,65 +1,53 @@
-//! The calls that change seats: facts in, the rules' decision out. Each runs inside the writer's transaction.
+//! Seats: assigned, released, transferred, and looked at. Facts in, the rules' decision out; each call runs in one transaction.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::facts::{Caller, account, caller, held, pools, provider, seat_held};
+use super::facts::{Caller, account, caller, entity, held, pools, seat_held, text};
+use super::record::{self, By};
+use super::stop::{Stop, settle};
 use crate::seats::{
     self, AssignRequest, Assignment, Facts, Holding, HoldingFacts, Refusal, Role, SeatId, Transfer, TransferFacts,
     UserName,
 };
-use crate::store::Call;
+use crate::store::{Call, Details};
 
 pub(super) fn assign(
     connection: &Connection,
     call: &Call,
     request: &AssignRequest,
     enroll: bool,
-) -> rusqlite::Result<Result<SeatId, Refusal>> {
+) -> Result<SeatId, Stop> {
     let caller = caller(connection, call)?;
     let facts = facts(connection, caller.as_ref(), request, call.now)?;
-    let assignment = match seats::assign(request, &facts, enroll, call.now) {
-        Ok(assignment) => assignment,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let last_call = last_call(call, caller.as_ref());
-    take(connection, &assignment, request.username.as_ref(), request.provider_entity_id, &last_call)?;
-    Ok(Ok(assignment.seat))
+    let assignment = seats::assign(request, &facts, enroll, call.now)?;
+    carry_out(connection, &by(call, caller)?, &assignment, request.username.as_ref(), request.provider_entity_id)?;
+    Ok(assignment.seat)
 }
 
-/// Many assignments, one after the other, each with a result of its own: a refusal of one does not undo the others. Each
-/// sees what the ones before it did. `dry_run`: all of it is undone in the end, so the results are what would have been.
+/// Many assignments, one after the other, each with an outcome of its own: a refusal of one does not undo the others. Each
+/// sees what the ones before it did. `dry_run`: all of it is undone in the end.
 pub(super) fn assign_all(
     connection: &Connection,
     call: &Call,
     requests: &[AssignRequest],
     enroll: bool,
     dry_run: bool,
-) -> rusqlite::Result<Result<Vec<Result<SeatId, Refusal>>, Refusal>> {
+) -> Result<Vec<Result<SeatId, Refusal>>, Stop> {
     let role = caller(connection, call)?.map(|caller| caller.role);
-    if let Err(refusal) = seats::assign_all(role, requests.len()) {
-        return Ok(Err(refusal));
-    }
+    seats::assign_all(role, requests.len())?;
     connection.execute_batch("SAVEPOINT items")?;
-    let results: rusqlite::Result<_> =
-        requests.iter().map(|request| assign(connection, call, request, enroll)).collect();
+    let outcomes: Result<_, _> =
+        requests.iter().map(|request| settle(assign(connection, call, request, enroll))).collect();
     connection.execute_batch(if dry_run { "ROLLBACK TO items; RELEASE items" } else { "RELEASE items" })?;
-    results.map(Ok)
+    Ok(outcomes?)
 }
 
-pub(super) fn release(
-    connection: &Connection,
-    call: &Call,
-    holding: &Holding,
-) -> rusqlite::Result<Result<SeatId, Refusal>> {
+pub(super) fn release(connection: &Connection, call: &Call, holding: &Holding) -> Result<SeatId, Stop> {
     let (caller, facts) = holding_facts(connection, call, holding)?;
-    match seats::find(holding, &facts, Role::Admin) {
-        Ok(seat) => {
-            set_holder(connection, seat, None, &last_call(call, caller.as_ref()))?;
-            Ok(Ok(seat))
-        }
-        Err(refusal) => Ok(Err(refusal)),
-    }
+    let (seat, account_id) = seats::find(holding, &facts, Role::Admin)?;
+    record::release(connection, &by(call, caller)?, seat, account_id)?;
+    Ok(seat)
 }
 
 /// Gives the seat of one user to another.
@@ -68,19 +56,35 @@ pub(super) fn transfer(
     call: &Call,
     transfer: &Transfer,
     enroll: bool,
-) -> rusqlite::Result<Result<SeatId, Refusal>> {
+) -> Result<SeatId, Stop> {
     let caller = caller(connection, call)?;
     let facts = transfer_facts(connection, caller.as_ref(), transfer)?;
-    let assignment = match seats::transfer(transfer, &facts, enroll, call.now) {
-        Ok(assignment) => assignment,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let last_call = last_call(call, caller.as_ref());
-    // The same row changes twice, and the mark must change with it each time.
-    set_holder(connection, assignment.seat, None, &last_call.replacen(' ', "+", 1))?;
+    let (assignment, from) = seats::transfer(transfer, &facts, enroll, call.now)?;
+    let by = by(call, caller)?;
+    record::release(connection, &by, assignment.seat, from)?;
     let entity_id = facts.held.map(|(held, _)| held.entity_id);
-    take(connection, &assignment, transfer.to.as_ref(), entity_id, &last_call)?;
-    Ok(Ok(assignment.seat))
+    carry_out(connection, &by, &assignment, transfer.to.as_ref(), entity_id)?;
+    Ok(assignment.seat)
+}
+
+/// What the holder of a seat gets: the seat's own, or else the pool's.
+pub(super) fn details(connection: &Connection, call: &Call, holding: &Holding) -> Result<Details, Stop> {
+    let (_, facts) = holding_facts(connection, call, holding)?;
+    let (seat, _) = seats::find(holding, &facts, Role::Reader)?;
+    let details = connection.prepare_cached(DETAILS)?.query_row(params![seat.pool_id, seat.seat_no], |row| {
+        Ok(Details { product_key: text(row, 0)?, license_data: row.get(1)? })
+    });
+    Ok(details?)
+}
+
+/// An empty key, as an empty cell of a spreadsheet leaves it, is none.
+pub(super) const DETAILS: &str = "
+    SELECT coalesce(nullif(seat.product_key, ''), nullif(license_pool.product_key, '')),
+           coalesce(seat.license_data, license_pool.license_data)
+      FROM seat CROSS JOIN license_pool ON license_pool.id = pool_id WHERE pool_id = ?1 AND seat_no = ?2";
+
+fn by(call: &Call, caller: Option<Caller>) -> Result<By, Refusal> {
+    caller.map(|caller| By::new(call, &caller)).ok_or(Refusal::CallerUnknown)
 }
 
 fn transfer_facts(
@@ -96,7 +100,7 @@ fn transfer_facts(
         return Ok(facts);
     };
     let Some(found) = held(connection, from, license_type, caller.entity_id, None)? else { return Ok(facts) };
-    let provider = provider(connection, found.entity_id, caller.entity_id)?;
+    let provider = entity(connection, found.entity_id, caller.entity_id)?;
     facts.held = provider.map(|provider| (found, provider));
     facts.to = account(connection, transfer.to.as_ref(), caller.entity_id, None)?;
     if let Some(to) = facts.to.filter(|to| to.is_usable()) {
@@ -125,47 +129,23 @@ pub(super) fn holding_facts(
 }
 
 /// Writes what was decided: gives up the old seat, enrolls the user if need be, takes the new seat.
-pub(super) fn take(
+pub(super) fn carry_out(
     connection: &Connection,
+    by: &By,
     assignment: &Assignment,
     username: Option<&UserName>,
-    provider_entity_id: Option<i32>,
-    last_call: &str,
+    entity_id: Option<i32>,
 ) -> rusqlite::Result<()> {
-    if let Some(seat) = assignment.give_up {
-        set_holder(connection, seat, None, last_call)?;
-    }
-    let account_id = match assignment.account_id {
-        Some(id) => id,
-        None => {
-            connection
-                .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
-                .execute(params![username.map(UserName::as_str), provider_entity_id])?;
-            connection.last_insert_rowid()
-        }
+    let account_id = match (assignment.account_id, username, entity_id) {
+        (Some(id), _, _) => id,
+        (None, Some(username), Some(entity_id)) => record::enroll(connection, by, username.as_str(), entity_id)?,
+        // The rules decide nothing without a user name and an entity.
+        (None, _, _) => return Err(rusqlite::Error::QueryReturnedNoRows),
     };
-    set_holder(connection, assignment.seat, Some(account_id), last_call)
-}
-
-/// "<request id> <actor>", from which the audit trigger takes both. It reads them by position; see `seat.last_call`.
-pub(super) fn last_call(call: &Call, caller: Option<&Caller>) -> String {
-    format!("{} {}", call.id, caller.map_or("", |c| &c.name))
-}
-
-/// Gives the seat to `account_id`, or frees it. The condition makes "a free row is taken" hold by itself.
-pub(super) fn set_holder(
-    connection: &Connection,
-    seat: SeatId,
-    account_id: Option<i64>,
-    last_call: &str,
-) -> rusqlite::Result<()> {
-    let changed = connection
-        .prepare_cached(
-            "UPDATE seat SET account_id = ?3, last_call = ?4
-              WHERE pool_id = ?1 AND seat_no = ?2 AND (account_id IS NULL) = (?3 IS NOT NULL)",
-        )?
-        .execute(params![seat.pool_id, seat.seat_no, account_id, last_call])?;
-    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+    if let Some(seat) = assignment.give_up {
+        record::release(connection, by, seat, account_id)?;
+    }
+    record::take(connection, by, assignment.seat, account_id)
 }
 
 fn facts(
@@ -180,7 +160,7 @@ fn facts(
 
     // Reads no further than the rules get.
     let Some(entity_id) = request.provider_entity_id else { return Ok(facts) };
-    facts.provider = provider(connection, entity_id, caller.entity_id)?;
+    facts.provider = entity(connection, entity_id, caller.entity_id)?;
     let Some(usable) = facts.provider.filter(|provider| provider.is_usable()) else { return Ok(facts) };
     let known = Some((entity_id, usable));
     facts.account = account(connection, request.username.as_ref(), caller.entity_id, known)?;
@@ -192,6 +172,9 @@ fn facts(
         }
         None => {}
     }
-    facts.pools = pools(connection, entity_id, license_type, now)?;
+    // Of a seat that is given up the pool has expired; any other is where the rules end.
+    if facts.held.is_none_or(|held| held.has_expired(now)) {
+        facts.pools = pools(connection, entity_id, license_type, now)?;
+    }
     Ok(facts)
 }

@@ -1,0 +1,132 @@
+//! Checkpoints, off the writer's path: a thread of its own folds the WAL back into the file while calls go on.
+//!
+//! A checkpoint beside a busy writer never reaches the end of the WAL, so SQLite never starts it over, and the WAL would grow
+//! without end. So the thread makes pass after pass, each over what was appended during the one before, until little is left.
+//! The writer does that between two groups, and its next commit begins the WAL again. The file keeps its size: to overwrite it
+//! costs half of what it costs to append to it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::wal::CheckpointMode;
+
+use super::open;
+use crate::store::OpenError;
+
+/// Frames (pages of 4 KiB) in the WAL from which on it is folded back: 16 MiB.
+const INTERVAL_FRAMES: usize = 4_000;
+/// Frames that are left to the writer: a millisecond or two.
+const REST_FRAMES: usize = 200;
+/// Passes over the WAL at most before the writer does the rest, however much it is.
+const PASSES_MAX: usize = 5;
+
+/// The thread that makes checkpoints.
+pub(super) struct Checkpointer {
+    state: Arc<State>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What writer and thread tell each other.
+#[derive(Default)]
+pub(super) struct State {
+    /// In the WAL after the newest commit of the writer.
+    frames: AtomicUsize,
+    /// At how many frames the thread has work again.
+    next: AtomicUsize,
+    /// Nearly all of the WAL is folded back: the writer does the rest.
+    is_to_finish: AtomicBool,
+    is_closed: AtomicBool,
+}
+
+impl Checkpointer {
+    /// Starts the thread for the file of this writing connection, and takes over the connection's own checkpoints.
+    pub(super) fn start(
+        writer: &mut Connection,
+        path: &Path,
+        busy_timeout: Duration,
+    ) -> Result<Checkpointer, OpenError> {
+        let state = Arc::new(State { next: AtomicUsize::new(INTERVAL_FRAMES), ..State::default() });
+        let connection = open::checkpoints(path, busy_timeout)?;
+        let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn({
+            let state = Arc::clone(&state);
+            move || run(&connection, &state)
+        })?;
+        let (told, worker) = (Arc::clone(&state), thread.thread().clone());
+        // An error returned here would make a COMMIT that succeeded look failed.
+        writer
+            .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames: std::ffi::c_int| {
+                let frames = usize::try_from(frames).unwrap_or(0);
+                if frames < told.frames.swap(frames, Ordering::Relaxed) {
+                    told.next.store(INTERVAL_FRAMES, Ordering::Relaxed);
+                }
+                if frames >= told.next.load(Ordering::Relaxed) {
+                    worker.unpark();
+                }
+                Ok(())
+            }))
+            .map_err(|e| open::sqlite(path, e))?;
+        Ok(Checkpointer { state, thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(super) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
+    }
+
+    /// Ends the thread; a checkpoint that is under way is finished.
+    pub(super) fn close(&self) {
+        self.state.is_closed.store(true, Ordering::Relaxed);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the store's checkpoint thread panicked");
+            }
+        }
+    }
+}
+
+fn run(connection: &Connection, state: &State) {
+    while !state.is_closed.load(Ordering::Relaxed) {
+        if state.frames.load(Ordering::Relaxed) < state.next.load(Ordering::Relaxed) {
+            std::thread::park();
+            continue;
+        }
+        let end = fold_back(connection, state);
+        // If the WAL does not start over, because a reader still needs it, there is work again when it has grown by as much.
+        state.next.store(end + INTERVAL_FRAMES, Ordering::Relaxed);
+        state.is_to_finish.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Folds back nearly all of the WAL; its frames at that moment.
+fn fold_back(connection: &Connection, state: &State) -> usize {
+    let mut begin = state.frames.load(Ordering::Relaxed);
+    for _ in 0..PASSES_MAX {
+        if let Err(error) = connection.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::PASSIVE) {
+            tracing::warn!(%error, "a checkpoint failed; it is tried again later");
+            break;
+        }
+        let end = state.frames.load(Ordering::Relaxed);
+        let appended = end.saturating_sub(begin);
+        begin = end;
+        if appended <= REST_FRAMES {
+            break;
+        }
+    }
+    begin
+}
+
+impl State {
+    /// Called by the writer between two groups, with its connection.
+    pub(super) fn finish(&self, connection: &Connection) {
+        if self.is_to_finish.swap(false, Ordering::Relaxed)
+            && let Err(error) = connection.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::PASSIVE)
+        {
+            tracing::warn!(%error, "a checkpoint failed; it is tried again later");
+        }
+    }
+}

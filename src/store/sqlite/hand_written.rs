@@ -1,0 +1,173 @@
+//! Connections for SQL written by hand: what it may do, and in whose name it does it.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rusqlite::functions::FunctionFlags;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::open::{admin, connect, sqlite, use_wal};
+use super::record::set_triggers;
+use super::schema::{self, objects};
+use crate::store::{HashPassword, OpenError};
+
+/// How long hand-written SQL waits for the lock.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The service under full load gives the lock back for a fraction of a millisecond at a time, while it answers a group.
+/// SQLite's own way of waiting, up to 100 ms between two tries, hardly ever meets that moment.
+fn try_again_soon(tries: i32) -> bool {
+    const PAUSE: Duration = Duration::from_millis(1);
+    std::thread::sleep(PAUSE);
+    PAUSE * u32::try_from(tries).unwrap_or(0) < BUSY_TIMEOUT
+}
+
+/// A connection for SQL written by hand: it has the function `hash_password('…')`, and refuses what would take the
+/// guards away (dropping our tables and triggers, switching checks off).
+pub struct AdminConnection {
+    connection: Connection,
+    /// Set while [`AdminConnection::in_the_name_of`] writes what SQL by hand must not.
+    is_trusted: Arc<AtomicBool>,
+}
+
+/// Who makes changes by hand, and why.
+#[derive(Debug, Clone)]
+pub struct Author {
+    pub name: String,
+    pub reason: Option<String>,
+}
+
+impl Deref for AdminConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Opens a database for SQL by hand. `create`: makes it if there is none.
+pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) -> Result<AdminConnection, OpenError> {
+    let mut connection = admin(path, BUSY_TIMEOUT, create)?;
+    connection.busy_handler(Some(try_again_soon)).map_err(|e| sqlite(path, e))?;
+    AdminConnection::new(connection, hash_password).map_err(|e| sqlite(path, e))
+}
+
+/// See [`crate::store::run_sql`].
+pub fn run_sql(path: &Path, script: &str, hash_password: HashPassword) -> Result<(), OpenError> {
+    admin_connection(path, true, hash_password)?.execute_batch(script).map_err(|e| sqlite(path, e))
+}
+
+/// Makes a database of what `.dump` wrote: SQL that makes our tables and fills them.
+///
+/// # Errors
+///
+/// A file that is there already, SQL that fails, and a schema that is not ours; then no file is left.
+pub fn restore_dump(path: &Path, dump: &str) -> Result<(), OpenError> {
+    if path.exists() {
+        return Err(OpenError::Setting(format!(
+            "{}: exists already; a dump is restored to a new file",
+            path.display()
+        )));
+    }
+    let restored = connect(path, BUSY_TIMEOUT, true).and_then(|connection| {
+        connection.execute_batch(dump).map_err(|e| sqlite(path, e))?;
+        schema::prepare(&connection, path)?;
+        use_wal(&connection, path)
+    });
+    if restored.is_err() {
+        std::fs::remove_file(path)?;
+    }
+    restored
+}
+
+impl AdminConnection {
+    fn new(mut connection: Connection, hash_password: HashPassword) -> rusqlite::Result<AdminConnection> {
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+        connection.create_scalar_function("hash_password", 1, flags, move |context| {
+            let password: String = context.get(0)?;
+            hash_password(&password).map_err(|e| rusqlite::Error::UserFunctionError(e.into()))
+        })?;
+        let ours = objects(&connection)?;
+        let is_trusted = Arc::new(AtomicBool::new(false));
+        let trusted = Arc::clone(&is_trusted);
+        let is_refused = move |context: &AuthContext<'_>| {
+            // VACUUM copies every row to a database of its own.
+            let vacuum = context.database_name.is_some_and(|name| name.starts_with("vacuum_"));
+            match context.action {
+                AuthAction::DropTable { table_name } | AuthAction::AlterTable { table_name, .. } => {
+                    ours.contains_key(table_name)
+                }
+                AuthAction::DropTrigger { trigger_name, .. } => ours.contains_key(trigger_name),
+                AuthAction::DropIndex { index_name, .. } => ours.contains_key(index_name),
+                AuthAction::DropView { view_name } => ours.contains_key(view_name),
+                // A trigger of the administrator's own on our tables could undo what ours guard.
+                AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
+                    ours.contains_key(table_name)
+                }
+                // So could a unique index: OR REPLACE deletes the rows it conflicts with, and no trigger hears of it.
+                AuthAction::CreateIndex { table_name, .. } => {
+                    context.database_name == Some("main") && ours.contains_key(table_name)
+                }
+                // A ticket made by hand would be the sign-in of another; a call made by hand, a change in another's name.
+                AuthAction::Insert { table_name: "ticket" | "call" } => !vacuum,
+                AuthAction::Update { table_name: "call", .. } | AuthAction::Delete { table_name: "call" } => true,
+                AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
+                    GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str())
+                }
+                _ => false,
+            }
+        };
+        connection.authorizer(Some(move |context: AuthContext<'_>| {
+            let refused = !trusted.load(Ordering::Relaxed) && is_refused(&context);
+            if refused { Authorization::Deny } else { Authorization::Allow }
+        }))?;
+        Ok(AdminConnection { connection, is_trusted })
+    }
+
+    /// Runs changes in the author's name. They are one transaction, unless there is one already.
+    pub fn in_the_name_of<T, E: From<rusqlite::Error>>(
+        &self,
+        author: &Author,
+        change: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.connection.execute_batch("SAVEPOINT in_the_name_of")?;
+        let changed = self.write_call(Some(author)).map_err(E::from).and_then(|()| change());
+        let changed = changed.and_then(|value| self.write_call(None).map(|()| value).map_err(E::from));
+        // A failure may have ended the transaction.
+        if !self.connection.is_autocommit() {
+            let undo = if changed.is_err() { "ROLLBACK TO in_the_name_of; " } else { "" };
+            self.connection.execute_batch(&format!("{undo}RELEASE in_the_name_of"))?;
+        }
+        changed
+    }
+
+    fn write_call(&self, author: Option<&Author>) -> rusqlite::Result<()> {
+        self.is_trusted.store(true, Ordering::Relaxed);
+        let written = set_triggers(&self.connection, false).and_then(|()| match author {
+            Some(Author { name, reason }) => self.connection.execute(
+                "INSERT INTO call (id, request_id, actor, reason) VALUES (1, ?1, ?2, ?3)",
+                params![Uuid::new_v4().to_string(), name, reason],
+            ),
+            None => self.connection.execute("DELETE FROM call", []),
+        });
+        let on_again = set_triggers(&self.connection, true);
+        self.is_trusted.store(false, Ordering::Relaxed);
+        written.and(on_again)
+    }
+}
+
+/// Settings that SQL by hand may read but not write: each would switch off a guard or the durability of the file.
+const GUARDING_PRAGMAS: [&str; 7] = [
+    "ignore_check_constraints",
+    "writable_schema",
+    "journal_mode",
+    "synchronous",
+    "user_version",
+    "application_id",
+    "trusted_schema",
+];

@@ -1,0 +1,294 @@
+//! The changes of the service, and their events.
+//!
+//! The triggers of `schema.sql` count and record what is written by hand. The writer's connection has them switched off: here
+//! stands, for the changes that calls make, what the triggers do for the same rows. A test makes random calls both ways and
+//! compares every row. Constraints and foreign keys hold in both. Rare changes leave it to the triggers: [`by_triggers`].
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, params};
+
+use super::facts::Caller;
+use crate::seats::SeatId;
+use crate::store::Call;
+
+/// Who makes a change, as its event names them.
+pub(super) struct By {
+    request_id: String,
+    actor: String,
+}
+
+impl By {
+    pub(super) fn new(call: &Call, caller: &Caller) -> By {
+        By { request_id: call.id.to_string(), actor: caller.name.clone() }
+    }
+}
+
+/// Gives a free seat to an account. The condition makes "a free row is taken" hold by itself.
+pub(super) fn take(connection: &Connection, by: &By, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
+    change_one(connection, TAKE, params![seat.pool_id, seat.seat_no, account_id])?;
+    record(connection, by, "assign", seat, account_id)?;
+    change_one(connection, COUNT_TAKEN, params![seat.pool_id, connection.last_insert_rowid()])
+}
+
+pub(super) const TAKE: &str = "
+    UPDATE seat INDEXED BY seat_free SET account_id = ?3 WHERE pool_id = ?1 AND seat_no = ?2 AND account_id IS NULL";
+
+const COUNT_TAKEN: &str = "
+    UPDATE license_pool
+       SET seats_in_use = seats_in_use + 1, seats_in_use_max = max(seats_in_use_max, seats_in_use + 1), event_id = ?2,
+           events = events + 1
+     WHERE id = ?1";
+
+/// Frees the seat that an account holds.
+pub(super) fn release(connection: &Connection, by: &By, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
+    change_one(connection, RELEASE, params![seat.pool_id, seat.seat_no, account_id])?;
+    record(connection, by, "release", seat, account_id)?;
+    change_one(connection, COUNT_RELEASED, params![seat.pool_id, connection.last_insert_rowid()])
+}
+
+pub(super) const RELEASE: &str = "
+    UPDATE seat SET account_id = NULL WHERE pool_id = ?1 AND seat_no = ?2 AND account_id = ?3";
+
+const COUNT_RELEASED: &str =
+    "UPDATE license_pool SET seats_in_use = seats_in_use - 1, event_id = ?2, events = events + 1 WHERE id = ?1";
+
+fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
+    change_one(connection, RECORD, params![action, by.actor, by.request_id, seat.pool_id, seat.seat_no, account_id])
+}
+
+pub(super) const RECORD: &str = "
+    INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, account_id, username, previous_id, pool_events)
+    SELECT ?1, ?2, ?3, license_pool.id, ?5, account.id, username, event_id, events + 1
+      FROM license_pool CROSS JOIN account
+     WHERE license_pool.id = ?4 AND account.id = ?6";
+
+/// Enrolls a user name under an entity; its account's id.
+pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id: i32) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
+        .execute(params![username, entity_id])?;
+    let id = connection.last_insert_rowid();
+    change_one(connection, RECORD_ENROLLED, params![by.actor, by.request_id, entity_id, id, username])?;
+    Ok(id)
+}
+
+const RECORD_ENROLLED: &str = "
+    INSERT INTO audit_event (action, actor, request_id, entity_id, account_id, username, new_values)
+    VALUES ('account-create', ?1, ?2, ?3, ?4, ?5, json_object('username', ?5, 'entity_id', ?3, 'active', 1))";
+
+fn change_one(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
+    match connection.prepare_cached(sql)?.execute(values)? {
+        1 => Ok(()),
+        changed => Err(rusqlite::Error::StatementChangedRows(changed)),
+    }
+}
+
+/// Runs changes with the triggers on, in the name of a call: they do the counting and recording. For changes that are rare:
+/// switching makes SQLite prepare its statements again, which takes about a millisecond.
+pub(super) fn by_triggers<T>(
+    connection: &Connection,
+    by: &By,
+    change: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection
+        .execute("INSERT INTO call (id, request_id, actor) VALUES (1, ?1, ?2)", params![by.request_id, by.actor])?;
+    set_triggers(connection, true)?;
+    let changed = change();
+    set_triggers(connection, false)?;
+    let changed = changed?;
+    connection.execute("DELETE FROM call", [])?;
+    Ok(changed)
+}
+
+/// Switches the triggers of a connection on or off.
+pub(super) fn set_triggers(connection: &Connection, on: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, on).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::super::schema::SCHEMA;
+    use super::super::seats;
+    use super::super::stop::settle;
+    use super::*;
+    use crate::seats::{AssignRequest, Holding, LicenseType, Transfer};
+    use crate::store::Actor;
+
+    /// Entities 1 > 42 and 1 > 43; pools of both types for both, one of them expired; users 0 and 1 are known.
+    const SEED: &str = "
+        INSERT INTO entity (id, parent_id, name) VALUES (1, NULL, 'a'), (42, 1, 'b'), (43, 1, 'c');
+        INSERT INTO account (username, entity_id) VALUES ('User0', 42), ('user1', 43);
+        INSERT INTO license_pool (entity_id, license_type, seats_total, expires_at) VALUES
+            (42, 'SqlBackup', 2, NULL), (42, 'ExchangeBackup', 1, '2030-01-01T00:00:00Z'), (43, 'SqlBackup', 3, NULL),
+            (43, 'SqlBackup', 1, '2027-01-01T00:00:00Z');";
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Assign {
+            user: u8,
+            entity_id: i32,
+            license_type: LicenseType,
+        },
+        AssignAll {
+            users: Vec<u8>,
+            dry_run: bool,
+        },
+        Release {
+            user: u8,
+            license_type: LicenseType,
+        },
+        Transfer {
+            from: u8,
+            to: u8,
+            license_type: LicenseType,
+        },
+        /// The second pool of 43, in which seats are given up, expires or does not.
+        Expire {
+            expired: bool,
+        },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let user = || 0..6_u8;
+        let license_type = || prop_oneof![Just(LicenseType::SqlBackup), Just(LicenseType::ExchangeBackup)];
+        let entity_id = || prop_oneof![Just(42), Just(43)];
+        prop_oneof![
+            4 => (user(), entity_id(), license_type())
+                .prop_map(|(user, entity_id, license_type)| Step::Assign { user, entity_id, license_type }),
+            1 => (proptest::collection::vec(user(), 1..4), any::<bool>())
+                .prop_map(|(users, dry_run)| Step::AssignAll { users, dry_run }),
+            2 => (user(), license_type()).prop_map(|(user, license_type)| Step::Release { user, license_type }),
+            2 => (user(), user(), license_type())
+                .prop_map(|(from, to, license_type)| Step::Transfer { from, to, license_type }),
+            1 => any::<bool>().prop_map(|expired| Step::Expire { expired }),
+        ]
+    }
+
+    fn made() -> Connection {
+        let connection = Connection::open_in_memory().expect("open");
+        connection.execute_batch(SCHEMA).expect("schema");
+        connection.execute_batch(SEED).expect("seed");
+        connection
+    }
+
+    fn username(user: u8) -> Option<crate::seats::UserName> {
+        Some(format!("user{user}").into())
+    }
+
+    fn assignment(user: u8, entity_id: i32, license_type: LicenseType) -> AssignRequest {
+        let (username, provider_entity_id) = (username(user), Some(entity_id));
+        AssignRequest { username, provider_entity_id, license_type: Some(license_type) }
+    }
+
+    /// Makes a call as the writer does, with the triggers off. Whether it is refused does not matter here.
+    fn call(connection: &Connection, call: &Call, step: &Step) {
+        let done = match step {
+            Step::Assign { user, entity_id, license_type } => {
+                settle(seats::assign(connection, call, &assignment(*user, *entity_id, *license_type), true)).map(drop)
+            }
+            Step::AssignAll { users, dry_run } => {
+                let requests: Vec<_> = users.iter().map(|user| assignment(*user, 43, LicenseType::SqlBackup)).collect();
+                settle(seats::assign_all(connection, call, &requests, true, *dry_run)).map(drop)
+            }
+            Step::Release { user, license_type } => {
+                let holding = Holding { username: username(*user), license_type: Some(*license_type) };
+                settle(seats::release(connection, call, &holding)).map(drop)
+            }
+            Step::Transfer { from, to, license_type } => {
+                let (from, to) = (username(*from), username(*to));
+                let transfer = Transfer { from, to, license_type: Some(*license_type) };
+                settle(seats::transfer(connection, call, &transfer, true)).map(drop)
+            }
+            Step::Expire { .. } => Ok(()),
+        };
+        done.expect("the database works");
+    }
+
+    /// Action, pool, seat, account, its name, its entity.
+    type Event = (String, Option<i64>, Option<i64>, i64, String, Option<i32>);
+
+    /// Makes the changes that these events tell of, as SQL by hand does, with the triggers on and in the name of the call.
+    fn follow(connection: &Connection, by: &By, events: &[Event]) {
+        by_triggers(connection, by, || {
+            for (action, pool_id, seat_no, account_id, username, entity_id) in events {
+                match action.as_str() {
+                    "account-create" => connection.execute(
+                        "INSERT INTO account (username, entity_id) VALUES (?1, ?2)",
+                        params![username, entity_id],
+                    )?,
+                    "assign" => connection.execute(
+                        "UPDATE seat SET account_id = ?3 WHERE pool_id = ?1 AND seat_no = ?2",
+                        params![pool_id, seat_no, account_id],
+                    )?,
+                    _ => connection.execute(
+                        "UPDATE seat SET account_id = NULL WHERE pool_id = ?1 AND seat_no = ?2",
+                        params![pool_id, seat_no],
+                    )?,
+                };
+            }
+            Ok(())
+        })
+        .expect("the triggers allow it");
+    }
+
+    /// Every row of every table, but when events happened.
+    fn rows(connection: &Connection) -> Vec<String> {
+        let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+        let mut statement = connection.prepare(names).expect("tables");
+        let names: Vec<String> =
+            statement.query_map([], |row| row.get(0)).expect("tables").map(Result::unwrap).collect();
+        let mut rows = Vec::new();
+        for name in names {
+            let mut statement = connection.prepare(&format!("SELECT * FROM {name}")).expect("table");
+            let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
+            let line = |row: &rusqlite::Row<'_>| {
+                let of_column = |(at, column): (usize, &String)| Ok(format!("{column}: {:?}", row.get_ref(at)?));
+                let compared = columns.iter().enumerate().filter(|(_, column)| *column != "at");
+                Ok(format!("{name}: {}", compared.map(of_column).collect::<rusqlite::Result<Vec<_>>>()?.join(", ")))
+            };
+            rows.extend(statement.query_map([], line).expect("rows").map(|row| row.expect("a row")));
+        }
+        rows
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The writer's way and the triggers' way lead to the same rows, events included.
+        #[test]
+        fn calls_record_what_the_triggers_record(steps in proptest::collection::vec(step(), 1..40)) {
+            let (calls, by_hand) = (made(), made());
+            set_triggers(&calls, false).expect("off");
+            set_triggers(&by_hand, false).expect("off");
+            let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
+            for (number, step) in (0_u128..).zip(&steps) {
+                let of_call = Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine };
+                if let Step::Expire { expired } = step {
+                    let at = if *expired { "2020-01-01T00:00:00Z" } else { "2027-01-01T00:00:00Z" };
+                    for connection in [&calls, &by_hand] {
+                        connection.execute("UPDATE license_pool SET expires_at = ?1 WHERE id = 4", [at]).expect("expire");
+                    }
+                    continue;
+                }
+                let before: i64 = calls.query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0)).expect("events");
+                call(&calls, &of_call, step);
+                let events = "SELECT action, pool_id, seat_no, account_id, username, entity_id FROM audit_event
+                               WHERE id > ?1 ORDER BY id";
+                let mut statement = calls.prepare(events).expect("events");
+                let events: Vec<_> = statement
+                    .query_map([before], |row| {
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                    })
+                    .expect("events")
+                    .map(|event| event.expect("an event"))
+                    .collect();
+                let cli = Caller { name: "cli".to_owned(), role: crate::seats::Role::Admin, entity_id: None };
+                follow(&by_hand, &By::new(&of_call, &cli), &events);
+                prop_assert_eq!(rows(&calls), rows(&by_hand), "{:?}", step);
+            }
+        }
+    }
+}
