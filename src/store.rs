@@ -404,9 +404,6 @@ pub enum OpenError {
     Newer { path: PathBuf, found: i32, known: i32 },
     #[error("{}: the schema was changed: {what}. Run 'seatkeeper check' for all of it; restore a backup or undo the change.", .path.display())]
     Tampered { path: PathBuf, what: String },
-    /// The file lost the two numbers that say what it is, as the .dump of a shell does.
-    #[error("{}: this looks like a Seatkeeper database of an older version that lost its application_id and user_version. Run in it: PRAGMA application_id = {application_id}; PRAGMA user_version = (2, or the version it had);", .path.display())]
-    Unmarked { path: PathBuf, application_id: i32 },
     #[error("{}: {reason}", .path.display())]
     Failed { path: PathBuf, reason: String },
     #[error("{0}")]

@@ -475,6 +475,29 @@ fn a_dump_becomes_a_database_again() {
     }
 }
 
+/// A dump of an older version is brought to the newest one, as its file would be; a changed one is refused.
+#[test]
+fn a_dump_of_an_older_version_is_migrated() {
+    let directory = TempDir::new();
+    let old = include_str!("../../src/store/sqlite/migrations/schema_2.sql");
+    let (database, again) = (directory.join("old.db"), directory.join("again.db"));
+    let done = sqlite3(
+        &database,
+        &format!(
+            "{old} INSERT INTO entity (id, name) VALUES (1, 'a'); PRAGMA user_version = 0; PRAGMA application_id = 0;"
+        ),
+    );
+    assert!(done.stderr.is_empty(), "{}", done.stderr);
+    std::fs::copy(&database, &again).expect("copy");
+    let check = seatkeeper("check", &database, &[], "");
+    assert_eq!(check.stdout, "ok: every invariant holds\n", "{}", check.stderr);
+    assert_eq!(texts(&database, "SELECT name FROM entity"), ["a"]);
+
+    assert!(sqlite3(&again, "DROP TRIGGER seat_holder;").stderr.is_empty());
+    let check = seatkeeper("check", &again, &[], "");
+    assert!(check.stderr.contains("the schema was changed: "), "{}", check.stderr);
+}
+
 /// The events by hand, in words.
 fn events(database: &Path) -> Vec<String> {
     let query = "SELECT concat_ws(' ', action, 'pool ' || pool_id, 'seat ' || seat_no, 'entity ' || entity_id, license_type, username,

@@ -75,16 +75,34 @@ fn migrate_in_transaction(
     } else if found >= 1 && is_ours {
         step_up(connection, path, schema, &migrations[(found - 1) as usize..])
             .and_then(|()| connection.pragma_update(None, "user_version", newest).map_err(failed))
-    } else if found == 0 && !is_ours && differences(connection, schema).map_err(failed)?.is_empty() {
+    } else if found == 0 && !is_ours && has_our_tables(connection).map_err(failed)? {
         // What .dump wrote and a shell read again has everything but these two numbers.
+        let found = version_by_objects(connection, path, schema, migrations)?;
+        step_up(connection, path, schema, &migrations[found..])?;
         connection
             .pragma_update(None, "application_id", APPLICATION_ID)
             .and_then(|()| connection.pragma_update(None, "user_version", newest))
             .map_err(failed)
-    } else if found == 0 && has_our_tables(connection).map_err(failed)? {
-        Err(OpenError::Unmarked { path: path.to_owned(), application_id: APPLICATION_ID })
     } else {
         Err(OpenError::Foreign(path.to_owned()))
+    }
+}
+
+/// How many steps lead to the schema of a file that does not say its version.
+fn version_by_objects(
+    connection: &Connection,
+    path: &Path,
+    schema: &str,
+    migrations: &[Migration<'_>],
+) -> Result<usize, OpenError> {
+    for (steps, migration) in migrations.iter().enumerate() {
+        if differences(connection, migration.from).map_err(|e| sqlite(path, e))?.is_empty() {
+            return Ok(steps);
+        }
+    }
+    match differences(connection, schema).map_err(|e| sqlite(path, e))?.into_iter().next() {
+        None => Ok(migrations.len()),
+        Some(what) => Err(OpenError::Tampered { path: path.to_owned(), what }),
     }
 }
 
