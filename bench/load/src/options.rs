@@ -14,6 +14,7 @@ Usage: seatkeeper-load --addr HOST:PORT --user NAME --password PASSWORD --entity
   --user NAME        the credential, sent in AuthHeader
   --password TEXT
   --entity ID        LicenseProviderEntityId
+  --entities N       take seats of N entities, from --entity on, drawn anew for each call [1]
   --type TYPE        LicenseType [SqlBackup]
   --path PATH        what is asked for, with GET or, if there is a message, with POST
   --message FILE     the body: a SOAP 1.1 message, if no header says otherwise
@@ -49,17 +50,15 @@ pub enum Work {
     Assign {
         user: String,
         password: String,
+        /// The first of the entities.
         entity: u32,
+        /// How many there are.
+        entities: u32,
         license_type: String,
         prefix: String,
     },
     /// The same request always.
-    Request {
-        path: String,
-        body: Option<String>,
-        headers: Vec<String>,
-        expect: String,
-    },
+    Request { path: String, body: Option<String>, headers: Vec<String>, expect: String },
 }
 
 impl Options {
@@ -67,6 +66,7 @@ impl Options {
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let (mut addr, mut user, mut password, mut entity, mut pid) = (None, None, None, None, None);
         let mut connections = 1_usize;
+        let mut entities = 1_u32;
         let mut seconds = 5.0_f64;
         let mut license_type = "SqlBackup".to_owned();
         let mut prefix = "load-".to_owned();
@@ -83,6 +83,7 @@ impl Options {
                 "--user" => user = Some(value()?),
                 "--password" => password = Some(value()?),
                 "--entity" => entity = Some(number(&name, &value()?)?),
+                "--entities" => entities = number(&name, &value()?)?,
                 "--type" => license_type = value()?,
                 "--prefix" => prefix = value()?,
                 "--path" => path = Some(value()?),
@@ -116,6 +117,7 @@ impl Options {
                 user: user.ok_or("--user is missing")?,
                 password: password.ok_or("--password is missing")?,
                 entity: entity.ok_or("--entity is missing")?,
+                entities: Some(entities).filter(|n| *n > 0).ok_or("--entities must be 1 or more")?,
                 license_type,
                 prefix,
             },
