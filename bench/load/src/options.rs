@@ -14,7 +14,7 @@ Usage: seatkeeper-load --addr HOST:PORT --user NAME --password PASSWORD --entity
   --user NAME        the credential, sent in AuthHeader
   --password TEXT
   --entity ID        LicenseProviderEntityId
-  --entities N       take turns at N of them, from that on [1]
+  --entities N       take seats of N entities, from --entity on, drawn anew for each call [1]
   --type TYPE        LicenseType [SqlBackup]
   --path PATH        what is asked for, with GET or, if there is a message, with POST
   --message FILE     the body: a SOAP 1.1 message, if no header says otherwise
@@ -50,26 +50,23 @@ pub enum Work {
     Assign {
         user: String,
         password: String,
-        entity: u64,
-        entities: u64,
+        /// The first of the entities.
+        entity: u32,
+        /// How many there are.
+        entities: u32,
         license_type: String,
         prefix: String,
     },
     /// The same request always.
-    Request {
-        path: String,
-        body: Option<String>,
-        headers: Vec<String>,
-        expect: String,
-    },
+    Request { path: String, body: Option<String>, headers: Vec<String>, expect: String },
 }
 
 impl Options {
     /// Reads the arguments after the program's name. `None` if help is asked for.
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let (mut addr, mut user, mut password, mut entity, mut pid) = (None, None, None, None, None);
-        let mut entities = 1_u64;
         let mut connections = 1_usize;
+        let mut entities = 1_u32;
         let mut seconds = 5.0_f64;
         let mut license_type = "SqlBackup".to_owned();
         let mut prefix = "load-".to_owned();
@@ -120,7 +117,7 @@ impl Options {
                 user: user.ok_or("--user is missing")?,
                 password: password.ok_or("--password is missing")?,
                 entity: entity.ok_or("--entity is missing")?,
-                entities: entities.max(1),
+                entities: Some(entities).filter(|n| *n > 0).ok_or("--entities must be 1 or more")?,
                 license_type,
                 prefix,
             },

@@ -4,22 +4,27 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::options::{Options, Work};
 
-/// Enough for any run this program can do; a fixed width keeps Content-Length the same for all requests.
+/// Digits of a number in the request. Enough for any run this program can do, and for any entity; a fixed width keeps
+/// Content-Length the same for all requests.
 const DIGITS: usize = 10;
 
-/// Between the user name and the number of the entity.
-const BEFORE_ENTITY: &str = "</Username><LicenseProviderEntityId>";
-
-/// HTTP head and body: of an AssignLicense, with a user name that ends in a number, or of what is always the same.
+/// HTTP head and body: of an AssignLicense, for a new user name and an entity in each call, or of a request that never changes.
 #[derive(Clone)]
 pub struct Request {
     bytes: Vec<u8>,
-    /// Where the number stands; none in what is always the same.
-    digits_at: Option<usize>,
-    /// Where the number of the entity stands, the first of them, and how many take turns.
-    entity: Option<(usize, u64, u64)>,
-    /// What the answer to that holds.
+    /// `None`: the request never changes.
+    changing: Option<Changing>,
+    /// What the answer to a request that never changes holds.
     expect: Option<String>,
+}
+
+/// What changes from call to call, and where it stands.
+#[derive(Clone, Copy)]
+struct Changing {
+    user_name_at: usize,
+    entity_at: usize,
+    first_entity: u64,
+    entities: u64,
 }
 
 impl Request {
@@ -28,12 +33,12 @@ impl Request {
     pub fn new(options: &Options) -> Self {
         let (user, password, entity, entities, license_type, prefix) = match &options.work {
             Work::Assign { user, password, entity, entities, license_type, prefix } => {
-                (user, password, *entity, *entities, license_type, prefix)
+                (user, password, entity, entities, license_type, prefix)
             }
             Work::Request { path, body, headers, expect } => {
                 let head = head(path, &options.addr, headers, body.as_ref().map(String::len));
                 let bytes = (head + body.as_deref().unwrap_or_default()).into_bytes();
-                return Self { bytes, digits_at: None, entity: None, expect: Some(expect.clone()) };
+                return Self { bytes, changing: None, expect: Some(expect.clone()) };
             }
         };
         let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
@@ -49,21 +54,25 @@ impl Request {
             password = escape(password),
             prefix = escape(prefix),
         );
+        let between = "</Username><LicenseProviderEntityId>";
         let after = format!(
-            "{BEFORE_ENTITY}{entity:010}</LicenseProviderEntityId>\
-             <LicenseType>{license_type}</LicenseType></request></AssignLicense></soap:Body></soap:Envelope>",
+            "</LicenseProviderEntityId><LicenseType>{license_type}</LicenseType></request></AssignLicense>\
+             </soap:Body></soap:Envelope>",
             license_type = escape(license_type),
         );
         let head = head(
             "/WebApi/AccountManagementService/LicenseManagementService.asmx",
             &options.addr,
             &["SOAPAction: \"sosonlinebackup.com/AssignLicense\"".to_owned()],
-            Some(before.len() + DIGITS + after.len()),
+            Some(before.len() + DIGITS + between.len() + DIGITS + after.len()),
         );
-        let digits_at = head.len() + before.len();
-        let bytes = [head.as_bytes(), before.as_bytes(), &[b'0'; DIGITS], after.as_bytes()].concat();
-        let entity_at = digits_at + DIGITS + BEFORE_ENTITY.len();
-        Self { bytes, digits_at: Some(digits_at), entity: Some((entity_at, entity, entities)), expect: None }
+        let user_name_at = head.len() + before.len();
+        let entity_at = user_name_at + DIGITS + between.len();
+        let zeros = &[b'0'; DIGITS];
+        let bytes = [head.as_bytes(), before.as_bytes(), zeros, between.as_bytes(), zeros, after.as_bytes()].concat();
+        let changing =
+            Changing { user_name_at, entity_at, first_entity: u64::from(*entity), entities: u64::from(*entities) };
+        Self { bytes, changing: Some(changing), expect: None }
     }
 
     /// The text that makes an answer a success, where its `Code` does not tell.
@@ -71,14 +80,13 @@ impl Request {
         self.expect.as_deref()
     }
 
-    /// Writes `number` over the digits of the user name, and the entity whose turn it is.
+    /// Makes it the request of this number: the user name ends in it, and it chooses the entity.
     pub fn set_number(&mut self, number: u64) {
-        let Some(at) = self.digits_at else { return };
-        self.write(at, number);
-        if let Some((at, first, entities)) = self.entity {
-            // A prime, so that neighbours do not follow each other.
-            self.write(at, first + number * 7919 % entities);
-        }
+        let Some(Changing { user_name_at, entity_at, first_entity, entities }) = self.changing else { return };
+        self.write(user_name_at, number);
+        // Neighbours in number are far apart, as calls in the field are. The multiplier is Knuth's.
+        let drawn = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        self.write(entity_at, first_entity + drawn % entities);
     }
 
     fn write(&mut self, at: usize, mut number: u64) {
@@ -127,6 +135,7 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
         assert!(body.contains("-0000090210</Username>"));
+        assert!(body.contains("<LicenseProviderEntityId>0000000042<"));
         assert!(body.contains("<Password>a&amp;b</Password>"));
     }
 }
