@@ -1,7 +1,7 @@
 //! The bare limit of the store: the transactions of AssignLicense, with no HTTP, no XML and no sign-in around them.
 //!
 //! `store-limit --database FILE --concurrency N --seconds S --entities E` takes seats of SqlBackup for new users under the
-//! entities from 42 on, in turn, acting as the credential of the file, N calls at a time, and prints one line of JSON.
+//! entities from 1000 on, in turn, as `bench/run` makes them, acting as the credential of the file, N calls at a time, and prints one line of JSON.
 //! `--calls C` ends after so many calls instead, which is what a count of instructions needs.
 
 use std::path::PathBuf;
@@ -82,7 +82,7 @@ async fn take_seats(
             Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::Credential(credential.clone()) };
         let request = AssignRequest {
             username: Some(format!("limit-{number:012}").into()),
-            provider_entity_id: Some(42 + i32::try_from(number * 7919 % entities).unwrap_or(0)),
+            provider_entity_id: Some(1000 + i32::try_from(number * 7919 % entities).unwrap_or(0)),
             license_type: Some(LicenseType::SqlBackup),
         };
         let begun = Instant::now();
