@@ -160,7 +160,7 @@ impl Operation {
         Operation { documentation, input, output, is_supported: true, changes_seats: false, since, run }
     }
 
-    pub const fn not_supported(self) -> Operation {
+    const fn not_supported(self) -> Operation {
         Operation { is_supported: false, ..self }
     }
 

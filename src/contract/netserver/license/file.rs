@@ -17,9 +17,9 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::{int, string};
 use crate::error::Error;
 use crate::license::{Owner, Presented};
-use crate::seats::{self, LicenseType, Refusal, Role, is_undecoded, shortened};
-use crate::soap::encoding;
+use crate::seats::{self, LicenseType, Refusal, Role, is_undecoded};
 use crate::soap::envelope::{self, Element, position};
+use crate::soap::{encoding, excerpt};
 use crate::store::{Activation, Owners};
 
 /// Modules of one file at most. An owner has three here; more of them cost a long answer and are refused anyway.
@@ -199,7 +199,7 @@ fn license_of(root: &Element) -> Result<&Element, String> {
         return Ok(root);
     }
     if !is(root, "ExtendedLicenseInfo") {
-        let name = shortened(&root.name);
+        let name = excerpt(&root.name);
         return Err(format!("its root element is '{name}', and LicenseInfo or ExtendedLicenseInfo is expected"));
     }
     let new = root.children.iter().find(|child| is(child, "New") && !child.is_nil());
