@@ -31,7 +31,7 @@ use prometheus_client::metrics::counter::Counter;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SparseLog};
 use crate::net::client_key;
 use hash::{Costs, Expected};
 pub use hash::{check_hash, hash_password};
@@ -47,9 +47,6 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// How often it is looked up what stored hashes cost.
 const COSTS_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How often the log says that sign-ins are refused for want of a place.
-const BUSY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How sign-ins are run. See `seatkeeper serve --help`.
 #[derive(Debug, Clone)]
@@ -133,7 +130,8 @@ pub struct Authenticator {
     of_nothing: Expected,
     costs: Mutex<Costs>,
     costs_due: Mutex<Duration>,
-    busy: Mutex<Busy>,
+    /// Sign-ins that were refused for want of a place.
+    busy: Mutex<SparseLog>,
     metrics: Arc<Metrics>,
     /// Times are counted from here.
     started: Instant,
@@ -151,13 +149,6 @@ struct Checks {
     /// fragment the heap, and the process would grow by hundreds of MiB.
     memory: Mutex<Vec<Vec<Block>>>,
     work_kib: Counter,
-}
-
-/// Sign-ins that were refused for want of a place and that the log has not mentioned yet.
-#[derive(Default)]
-struct Busy {
-    unmentioned: u64,
-    mention_at: Duration,
 }
 
 impl Authenticator {
@@ -198,8 +189,7 @@ impl Authenticator {
 
     /// Proves the claim against the stored hash; `None` for a user name that is unknown. Remembers success.
     pub async fn verify(&self, claim: &Claim, stored_hash: Option<Arc<str>>, now: Instant) -> Result<(), AuthError> {
-        let now = self.since_start(now);
-        let outcome = self.verify_in_turn(claim, stored_hash, now).await;
+        let outcome = self.verify_in_turn(claim, stored_hash, self.since_start(now)).await;
         self.metrics.count_sign_in(match outcome {
             Ok(()) => "verified",
             Err(AuthError::Wrong) => "wrong",
@@ -208,9 +198,9 @@ impl Authenticator {
             Err(AuthError::Busy) => "busy",
         });
         if outcome == Err(AuthError::Busy)
-            && let Some(refused) = lock(&self.busy).count(now)
+            && let Some(before) = lock(&self.busy).count(now)
         {
-            tracing::warn!(refused, "more sign-ins arrive than passwords can be checked; some were refused");
+            tracing::warn!(before, "more sign-ins arrive than passwords can be checked; some were refused");
         }
         outcome
     }
@@ -358,18 +348,6 @@ impl Checks {
     /// Keyed hash of a user name, in any case.
     fn name(&self, user_name: &str) -> u64 {
         self.keyed.hash_one(user_name.to_ascii_lowercase())
-    }
-}
-
-impl Busy {
-    /// One more was refused. How many there were, if it is time to mention it.
-    fn count(&mut self, now: Duration) -> Option<u64> {
-        self.unmentioned += 1;
-        if now < self.mention_at {
-            return None;
-        }
-        self.mention_at = now.saturating_add(BUSY_INTERVAL);
-        Some(std::mem::take(&mut self.unmentioned))
     }
 }
 
