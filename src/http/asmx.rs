@@ -56,7 +56,7 @@ pub(super) async fn call(State(app): State<Arc<App>>, request: Request) -> Respo
 }
 
 fn refuse(app: &App, context: &CallContext, refused: Refused) -> Response {
-    not_a_call(app, context, refused.reason());
+    not_a_call(app, context, &refused.reason());
     // What .NET sends with each.
     let understood = !matches!(&refused, Refused::Fault(_, _, fault) if fault.code == FaultCode::MustUnderstand);
     refused.response(if understood { "private" } else { "private, max-age=0" })

@@ -229,7 +229,8 @@ fn says_close(headers: &HeaderMap) -> bool {
     tokens(headers).any(|token| token.eq_ignore_ascii_case("close"))
 }
 
-fn close(response: &mut Response) {
+/// Makes the response the last one of its connection.
+pub(super) fn close(response: &mut Response) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 

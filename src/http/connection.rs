@@ -23,7 +23,7 @@ use super::bodies::{Budget, Intake, ResponseBody};
 use super::places::{Full, Place, Places};
 use super::timeouts::{Notes, Timed, Times, drive};
 use super::{Limits, Routes, dispatch};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SparseLog};
 
 /// Completes when the service is to stop accepting.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -157,16 +157,13 @@ pub(super) const RETRY_SECONDS: u64 = 5;
 const REFUSED_MAX: usize = 64;
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The least time between two lines of the log that say the same.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
 /// Turns away what cannot be served, and keeps the log short about it.
 struct Door {
     metrics: Arc<Metrics>,
     waiting: Arc<Semaphore>,
-    service_full: Throttle,
-    client_full: Throttle,
-    cannot_accept: Throttle,
+    service_full: SparseLog,
+    client_full: SparseLog,
+    cannot_accept: SparseLog,
     /// After how many failures in a row the next attempt follows how late.
     failures: u32,
 }
@@ -176,9 +173,9 @@ impl Door {
         Door {
             metrics,
             waiting: Arc::new(Semaphore::new(REFUSED_MAX)),
-            service_full: Throttle::default(),
-            client_full: Throttle::default(),
-            cannot_accept: Throttle::default(),
+            service_full: SparseLog::default(),
+            client_full: SparseLog::default(),
+            cannot_accept: SparseLog::default(),
             failures: 0,
         }
     }
@@ -198,7 +195,7 @@ impl Door {
             return Duration::ZERO;
         }
         self.metrics.accepts_failed.inc();
-        if let Some(before) = self.cannot_accept.count() {
+        if let Some(before) = self.cannot_accept.count(Instant::now().into_std()) {
             tracing::error!(
                 %error,
                 before,
@@ -216,12 +213,12 @@ impl Door {
         self.metrics.count_refused_connection(full.reason());
         match full {
             Full::Service => {
-                if let Some(before) = self.service_full.count() {
+                if let Some(before) = self.service_full.count(Instant::now().into_std()) {
                     tracing::warn!(before, "all connections_max connections are taken: more are refused");
                 }
             }
             Full::Client => {
-                if let Some(before) = self.client_full.count() {
+                if let Some(before) = self.client_full.count(Instant::now().into_std()) {
                     let client = peer.ip();
                     tracing::warn!(
                         %client,
@@ -261,27 +258,6 @@ async fn see_off(mut stream: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Lets an event into the log once in a while.
-#[derive(Default)]
-struct Throttle {
-    logged: Option<Instant>,
-    /// Events since then.
-    unlogged: u64,
-}
-
-impl Throttle {
-    /// Counts an event; with how many were not logged before it, if this one is to be logged.
-    fn count(&mut self) -> Option<u64> {
-        let now = Instant::now();
-        if self.logged.is_some_and(|logged| now < logged + LOG_INTERVAL) {
-            self.unlogged += 1;
-            return None;
-        }
-        self.logged = Some(now);
-        Some(std::mem::take(&mut self.unlogged))
-    }
 }
 
 /// Runs a future; `None` if it panicked.

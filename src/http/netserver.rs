@@ -75,7 +75,7 @@ pub(super) async fn call(endpoint: Endpoint, State(app): State<Arc<App>>, reques
             respond(StatusCode::OK, version, CACHED, answer(version, endpoint, operation, dates, outcome, &context))
         }
         Err(refused) => {
-            not_a_call(&app, &context, refused.reason());
+            not_a_call(&app, &context, &refused.reason());
             refused.response(CACHED)
         }
     }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -23,6 +23,19 @@ use crate::validator;
 pub const PASSWORD: &str = "S3cret!pass";
 /// Its hash, made once: a hash costs 25 ms and more in a debug build.
 pub static PASSWORD_HASH: LazyLock<String> = LazyLock::new(|| auth::hash_password(PASSWORD).expect("hash"));
+
+/// Much longer than anything takes here, also on a loaded machine.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// Waits until something is so; fails after [`LONG`].
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LONG, "not in {LONG:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// Where the service is.
 pub const PATH: &str = asmx::PATH;
