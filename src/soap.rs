@@ -61,7 +61,7 @@ impl Version {
         }
     }
 
-    /// The attribute that says whom a header block is for (SOAP 1.1 §4.2.2, SOAP 1.2 part 1 §5.2.2).
+    /// The attribute with the receiver of a header block (SOAP 1.1 §4.2.2, SOAP 1.2 part 1 §5.2.2).
     pub const fn role_attribute(self) -> &'static str {
         match self {
             Version::Soap11 => "actor",

@@ -1,5 +1,5 @@
-//! The Web API: License over plain HTTP, as agent calls and as a resource. Callers that are not signed in learn nothing
-//! about the call they make. What is answered follows from the description of the operations.
+//! The Web API: License over plain HTTP, as agent calls and as a resource. Unauthenticated callers learn nothing about the
+//! call they make. Arguments and answers follow from the description of the operations.
 
 mod arguments;
 mod authorization;
@@ -60,7 +60,7 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
     response
 }
 
-/// One request that is being answered.
+/// A request that is being answered.
 struct WebRequest<'a> {
     app: &'a Arc<App>,
     parts: Parts,

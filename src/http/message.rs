@@ -170,12 +170,13 @@ pub(super) fn respond(
         .into_response()
 }
 
-/// Why a message is not served, before any operation has seen it. On every SOAP address the same rule holds, so that the
-/// reason reaches the client's developer through every toolkit:
+/// Why a message is not served, before an operation is called. The same rule holds at every SOAP address, so that every
+/// toolkit shows the reason to its user:
 ///
 /// * What was read as a SOAP message and has something wrong gets a fault in its version. Toolkits for SOAP 1.1 look for
 ///   it only under 500 (SOAP 1.1 §6.2, WS-I Basic Profile 1.1 R1126).
-/// * Everything else is a matter of HTTP: 4xx, whose name toolkits show, and a sentence in plain text, never an envelope.
+/// * Everything else gets a 4xx status, whose name toolkits show, and a sentence in plain text, never an envelope. The
+///   NetServer addresses make one exception: XML that is not well-formed gets a fault there.
 pub(super) enum Refused {
     Http(StatusCode, String),
     /// See [`is_compressed`].
@@ -254,8 +255,8 @@ impl From<Unread> for Refused {
     }
 }
 
-/// Whether the body is compressed or encrypted, which is not supported. Other words in this header are ignored, as the
-/// original ignores all of it: clients name their charset there.
+/// Whether the body is compressed or encrypted, which is not supported. Other words in Content-Encoding are ignored, because
+/// some clients name their charset there, and the original service ignores the header.
 pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
     // IANA's registry of content codings.
     const CODINGS: [&str; 12] = [

@@ -51,7 +51,7 @@ pub struct Envelope {
     pub body: Option<Element>,
     /// The other children of Body, which no operation reads.
     pub body_others: Vec<Element>,
-    /// Whether a Header stands behind the Body, where it is never reached, as in the service clients know.
+    /// Whether a Header stands behind the Body, where the original service does not read it either.
     pub header_comes_late: bool,
 }
 
@@ -84,17 +84,17 @@ impl Element {
         self.attributes.iter().find(|a| a.name == name && &*a.namespace == namespace).map(|a| a.value.as_str())
     }
 
-    /// Whether `xsi:nil` says there is no value. `True` is no xs:boolean, but an element so marked can only be meant so.
+    /// Whether `xsi:nil` says there is no value. `True` is no xs:boolean, but can mean nothing else.
     pub fn is_nil(&self) -> bool {
         self.attribute(XSI, "nil").is_some_and(|value| value.trim() == "1" || value.trim().eq_ignore_ascii_case("true"))
     }
 
     /// Whether the sender insists that this header block is understood, and by us (SOAP 1.1 §4.2.3, SOAP 1.2 part 1
-    /// §5.2.3). A block for another role is none of our business (SOAP 1.1 §4.2.2). Where the attribute is no boolean,
-    /// its value is the error: what the sender wants cannot be known.
+    /// §5.2.3). A block for another role is ignored (SOAP 1.1 §4.2.2). If the attribute is no boolean, its value is the
+    /// error: it may mean either.
     ///
-    /// `True` and `False` in another case are no xs:boolean either. .NET, ASMX and WCF alike, does not take such a block
-    /// for mandatory, and clients that send them are used to that.
+    /// `True` and `False` in another case are no xs:boolean either. To .NET, ASMX and WCF alike, such a block is not
+    /// mandatory, and clients that send it rely on that.
     pub fn must_be_understood(&self, version: Version) -> Result<bool, &str> {
         let namespace = version.namespace();
         let for_us = match self.attribute(namespace, version.role_attribute()).map(str::trim) {
@@ -117,7 +117,7 @@ pub enum ReadError {
     /// Not well-formed XML 1.0, or it has a document type declaration. Line and column count from 1.
     #[error("not well-formed XML: line {line}, column {column}: {reason}")]
     Malformed { line: usize, column: usize, reason: String },
-    /// More of something than is taken. `version`: that of the envelope, if its start was seen.
+    /// More of something than is accepted. `version`: that of the envelope, if its start tag was read.
     #[error("the message has {what}")]
     TooMuch { version: Option<Version>, what: String },
     /// The root is not an Envelope of SOAP 1.1 or 1.2.
@@ -171,7 +171,7 @@ fn version_of(root: &Element) -> Option<Version> {
     Version::of_namespace(&root.namespace).filter(|_| root.name == "Envelope")
 }
 
-/// Reads an XML document that is no message: its root, in the same bounds.
+/// Reads an XML document; its root.
 pub fn document(text: &str, limits: &Limits) -> Result<Element, ReadError> {
     let at = |at: usize, reason| {
         let (line, column) = position(text, at);
@@ -180,7 +180,7 @@ pub fn document(text: &str, limits: &Limits) -> Result<Element, ReadError> {
     if let Some((offset, c)) = forbidden_character(text) {
         return Err(at(offset, format!("character U+{:04X} is not allowed in XML", c as u32)));
     }
-    // The byte order mark is off already, and quick-xml would pass over another one.
+    // `encoding` has removed the byte order mark, and quick-xml would ignore a second one.
     if text.starts_with('\u{FEFF}') {
         return Err(at(0, TEXT_OUTSIDE.to_owned()));
     }

@@ -12,17 +12,17 @@ use crate::soap::excerpt;
 /// A value that does not fit its type.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ValueError {
-    /// First the sentence of .NET, unchanged, because clients may look for it; then which element it is about, and what to
-    /// send there.
+    /// First the sentence of .NET, unchanged, because clients may look for it; then the name of the element, and what it
+    /// takes.
     pub reason: String,
     /// Where the offending element ends, as a byte offset into the message.
     pub at: usize,
 }
 
-/// How the elements of a message are told apart.
+/// How the elements of a message are recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming<'n> {
-    /// By name and namespace. Elements of other namespaces are ignored, as in the ASMX service that clients know.
+    /// By name and namespace. Elements of other namespaces are ignored, as in the original ASMX service.
     Exact(&'n str),
     /// The same, but an element that is missing may be in another namespace: NuSOAP and other toolkits write arguments
     /// without a namespace, and the items of a list in that of the service.
@@ -41,7 +41,7 @@ impl<'n> Naming<'n> {
         }
     }
 
-    /// Whether a number may stand for the name of an enumeration's value. The ASMX service knows names alone.
+    /// Whether a number may stand for the name of an enumeration's value. The ASMX service accepts names only.
     const fn has_numbers(self) -> bool {
         !matches!(self, Naming::Exact(_))
     }
@@ -118,7 +118,7 @@ pub fn read_value(element: &Element, kind: Kind, naming: Naming<'_>) -> Result<O
     }
 }
 
-/// What .NET does not say of a value that does not fit.
+/// The sentence behind that of .NET: the element, and what it takes.
 fn expected(element: &Element, kind: Kind) -> String {
     let what = match kind {
         _ if !element.children.is_empty() => "text without elements".to_owned(),
@@ -165,8 +165,8 @@ fn only_strings(list: &Element) -> Result<(), ValueError> {
     }
 }
 
-/// The children of this name that were meant for `namespace`, where none is in it: all are in the same other one. In
-/// several, it cannot be known which of them are meant.
+/// The children of this name that were meant for `namespace`, although none is in it: all are in one other namespace. If they
+/// are in several, the message is ambiguous.
 fn neighbours<'e>(parent: &'e Element, name: &str, namespace: &str) -> Result<Vec<&'e Element>, ValueError> {
     let found: Vec<&Element> =
         parent.children.iter().filter(|child| child.name == name && &*child.namespace != namespace).collect();

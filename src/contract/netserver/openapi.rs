@@ -274,7 +274,7 @@ fn argument(operation: &Operation, name: &str, kind: Kind) -> Json {
         Kind::Int => {
             let minimum = match name {
                 _ if OPTIONAL.contains(&name) => i32::MIN,
-                // 0 is the caller, who is only looked at.
+                // 0 means the caller, where the operation only reads.
                 "AssociateId" if !operation.changes_seats => 0,
                 _ => 1,
             };
@@ -406,7 +406,7 @@ fn shared(what: &str, name: &str) -> Json {
 
 // Schemas -----------------------------------------------------------------------------------------------------------
 
-/// Whether a carrier is sent by the service or by its caller, who may leave anything out.
+/// Whether the service sends a carrier or the caller does. A caller may leave members out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum View {
     Answer,

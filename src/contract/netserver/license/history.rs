@@ -1,5 +1,5 @@
 //! The history of a module, as a text for people: entries by day, the newest first. Seats are counted, and neither the
-//! users who held them nor the callers are named: the reader may know only some of them.
+//! users of the seats nor the callers are named: the reader may see only some of them.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub(super) async fn get_module_license_history(mut call: Call) -> Result<Option<
         return Err(call.refuse(Refusal::field(missing, FieldFault::Unnamed)).await);
     };
     let Some(license_type) = LicenseType::of_module(&module_name) else {
-        // Whoever asks must be signed in to learn that there is no such module.
+        // Unauthenticated callers must not learn that there is no such module.
         return call.service.principal(&call.context, &call.identity).await.map(|_| None);
     };
     let request = HistoryRequest { owner_name, license_type };
