@@ -342,7 +342,7 @@ mod tests {
     enum Step {
         Enter(Line),
         Finish,
-        /// One of those that wait hangs up.
+        /// The caller of a check that waits disconnects.
         Leave(usize),
     }
 

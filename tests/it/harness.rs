@@ -171,6 +171,13 @@ impl Server {
         connection(&self.database()).query_row(query, [], |row| row.get(0)).expect("query")
     }
 
+    /// The value of a counter or gauge, with its labels as `/metrics` has them; 0: it was never counted.
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics.render();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
+    }
+
     /// Sends bytes on a connection of their own, and reads until the service closes it or the answer is complete.
     pub fn send(&self, request: &[u8]) -> Answer {
         self.connect().send(request)
@@ -551,4 +558,22 @@ pub fn post_to(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
             .into_bytes();
     request.extend_from_slice(body);
     request
+}
+
+/// A body in chunks of this size, without the last chunk, which is [`LAST_CHUNK`].
+pub fn chunks(body: &[u8], size: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for chunk in body.chunks(size) {
+        out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        out.extend_from_slice(chunk);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Text in ISO 8859-1.
+pub fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).expect("a character of ISO 8859-1")).collect()
 }

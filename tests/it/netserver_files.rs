@@ -284,7 +284,7 @@ fn a_bad_file_says_what_is_wrong() {
     }
 }
 
-/// An owner of others is as unknown as one that there is not; and who has no right to activate learns that first.
+/// An owner of another company is as unknown as one that does not exist. Without the right to activate, that is the answer.
 #[test]
 fn a_file_of_another_owner_tells_nothing_of_it() {
     let tools = Tools::start();

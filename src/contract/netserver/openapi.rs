@@ -49,7 +49,7 @@ pub(super) fn document() -> Json {
             "title": "Seatkeeper Web API",
             "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The licenses of module owners: what is in force, what the issuer grants, who holds a seat. \
+            "description": "The licenses of module owners: what is in force, what the issuer grants, which seats are taken. \
                 The operations of License.svc as agent calls, and most of them as a resource. Paths and the names of \
                 members in requests are accepted in any case.",
         },
