@@ -208,10 +208,22 @@ fn unescaped(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::asmx::PATH as ASMX_PATH;
+    use crate::contract::netserver::Endpoint;
 
     fn address(typed: &str, prefix: &str) -> Address {
         let prefix = (!prefix.is_empty()).then(|| prefix.parse().expect("a prefix"));
         Address::of(&typed.parse().expect("a URI"), prefix.as_ref())
+    }
+
+    #[test]
+    fn a_prefix_cannot_begin_as_the_addresses_of_a_surface_do() {
+        let services = Endpoint::all().map(Endpoint::path);
+        for path in [ASMX_PATH, BASE, "/healthz", "/readyz"].map(str::to_owned).into_iter().chain(services) {
+            let first = path.split('/').nth(1).expect("a segment");
+            format!("/{first}/x").parse::<PathPrefix>().expect_err(&path);
+        }
+        assert_eq!("/SuperOffice/x".parse::<PathPrefix>(), Ok(PathPrefix("/SuperOffice/x".to_owned())));
     }
 
     #[test]

@@ -48,11 +48,11 @@ fn text(call: &Call, history: &ModuleHistory, license_type: LicenseType) -> Stri
         let _ = write!(text, "\n{}", of_pool(call, pool));
     }
     let _ = write!(text, "\n\nThe newest entry comes first. Times are in time zone {}.", call.dates.zone().code);
-    let (entries, not_told) = entries(call.dates, &history.events);
+    let (entries, omitted) = entries(call.dates, &history.events);
     for entry in entries {
         let _ = write!(text, "\n{entry}");
     }
-    let left_out = history.left_out + i64::try_from(not_told).unwrap_or(i64::MAX);
+    let left_out = history.left_out + i64::try_from(omitted).unwrap_or(i64::MAX);
     if left_out > 0 || !history.is_complete {
         let more = if history.is_complete { "" } else { " or more" };
         let _ = write!(text, "\nLeft out: {}{more}.", counted(left_out, "earlier event"));
