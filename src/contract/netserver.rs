@@ -82,7 +82,7 @@ impl Endpoint {
         self.contract.operations.iter().filter(move |operation| operation.since <= self.edition)
     }
 
-    /// The operation whose request has this element in its Body; otherwise why there is none, for the caller.
+    /// The operation whose request has this element in its Body; otherwise the reason, for the caller.
     pub fn operation(self, namespace: &str, name: &str) -> Result<&'static Operation, String> {
         if namespace == self.namespace() {
             let operation = self.contract.operation(name).filter(|operation| operation.since <= self.edition);
@@ -142,7 +142,7 @@ pub struct Operation {
     pub output: &'static ComplexType,
     /// `false`: every call is refused.
     pub is_supported: bool,
-    /// Whether it assigns seats or takes them away, and so may be refused by what there is.
+    /// Whether it assigns or releases seats, so that the state of pools and seats may refuse it.
     pub changes_seats: bool,
     /// The edition that added it.
     pub since: Edition,

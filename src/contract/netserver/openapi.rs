@@ -120,8 +120,8 @@ fn paths(schemas: &mut Schemas) -> Map<String, Json> {
     paths
 }
 
-/// OpenAPI takes templates for identical whose names alone differ, even where one argument is an int and the other is
-/// not. The service takes paths with a slash at the end too, so the later one has it.
+/// To OpenAPI, templates that differ in names only are identical, even if one argument is an int and the other is not. The
+/// service also accepts paths with a slash at the end, so the later one gets it.
 fn unlike(template: String, places: &[(&Route, String)]) -> String {
     let is_taken = places.iter().any(|(_, path)| shape(path) == shape(&template));
     if is_taken { template + "/" } else { template }

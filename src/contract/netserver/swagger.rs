@@ -1,9 +1,8 @@
-//! The document of the Web API as Swagger 2.0, for connectors and gateways that take nothing newer: the OpenAPI document,
-//! said again in the words of 2.0.
+//! The document of the Web API as Swagger 2.0, for connectors and gateways that accept nothing newer: converted from the
+//! OpenAPI document.
 //!
-//! What 2.0 has no words for is said around it or left out: that a value can be null (readers that know `x-nullable` have
-//! it; for the others no member that can be null is required), that a body can be a form too, and that a token is a
-//! bearer's.
+//! Three things cannot be expressed in 2.0. A value that can be null is marked with `x-nullable`, and no such member is
+//! required. The form as another type of body is left out. A bearer token is described as a header.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
