@@ -10,8 +10,8 @@
 //!   the call's transaction.
 //! * A caller that signs in for tickets with a remembered proof gets the same ticket again.
 //! * Failures slow down further guesses at the same user name, from the same client and from all clients (`throttle`). Clients
-//!   from which the name proved itself before are not slowed by others. There a password that was proved before is not slowed
-//!   at all.
+//!   from which the name proved itself before are not slowed down by others, and a password that was proved before is not slowed
+//!   down there at all.
 
 mod hash;
 mod proved;
@@ -31,7 +31,7 @@ use prometheus_client::metrics::counter::Counter;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SparseLog};
 use crate::net::client_key;
 use hash::{Costs, Expected};
 pub use hash::{check_hash, hash_password};
@@ -45,11 +45,8 @@ pub use ticket::{TICKET_LIFE, Ticket};
 /// Longest password that is looked at, in bytes.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// How often it is looked up what stored hashes cost.
+/// How often the costs of stored hashes are looked up.
 const COSTS_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How often the log says that sign-ins are refused for want of a place.
-const BUSY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How sign-ins are run. See `seatkeeper serve --help`.
 #[derive(Debug, Clone)]
@@ -75,8 +72,8 @@ impl Default for Options {
             remember_max: Duration::from_secs(3600),
             // Half the cores: the rest is for calls that are signed in already.
             verifications_max: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
-            // More than the connections that most clients make, so that a client that waits behind others at its own address is
-            // not refused; on two cores the last one then waits 10 s.
+            // More than most addresses have connections, so that a client is not refused because of others at its address. On
+            // two cores the last of them waits 10 s.
             waiting_max: 512,
             failures_max: 10,
             failure_interval: Duration::from_secs(6),
@@ -84,7 +81,7 @@ impl Default for Options {
     }
 }
 
-/// A password on its way to the check. It cannot be printed and is wiped from memory when dropped.
+/// A password to be checked. It cannot be printed, and is wiped from memory when dropped.
 pub struct Password(Zeroizing<String>);
 
 impl Password {
@@ -97,7 +94,7 @@ impl Password {
     }
 }
 
-/// A user name with the password that shall prove it.
+/// A user name, and a password that may prove it.
 pub struct Claim {
     pub user_name: String,
     pub password: Password,
@@ -133,35 +130,29 @@ pub struct Authenticator {
     of_nothing: Expected,
     costs: Mutex<Costs>,
     costs_due: Mutex<Duration>,
-    busy: Mutex<Busy>,
+    /// Sign-ins that were refused for want of a place.
+    busy: Mutex<SparseLog>,
     metrics: Arc<Metrics>,
     /// Times are counted from here.
     started: Instant,
 }
 
-/// What a check needs on the thread where it runs, and what its outcome changes there: that must not depend on whether its caller
-/// is still there.
+/// What a check needs, and what its outcome changes. Shared with the thread that runs it, because the outcome counts also if the
+/// caller has disconnected.
 struct Checks {
     proofs: Proofs,
     known: Known,
     throttle: Mutex<Throttle>,
     /// Makes keyed hashes of user names.
     keyed: RandomState,
-    /// Working memory that no verification uses right now, kept for the next: 19 MiB allocated and freed each time would
-    /// fragment the heap, and the process would grow by hundreds of MiB.
+    /// Working memory for the next verifications. Allocating and freeing 19 MiB each time would fragment the heap, and the
+    /// process would grow by hundreds of MiB.
     memory: Mutex<Vec<Vec<Block>>>,
     work_kib: Counter,
 }
 
-/// Sign-ins that were refused for want of a place and that the log has not mentioned yet.
-#[derive(Default)]
-struct Busy {
-    unmentioned: u64,
-    mention_at: Duration,
-}
-
 impl Authenticator {
-    /// Fails only if the machine has no randomness to give.
+    /// Fails only if the system has no randomness.
     pub fn new(options: Options, metrics: Arc<Metrics>) -> Result<Authenticator, String> {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *key).map_err(|e| e.to_string())?;
@@ -188,8 +179,8 @@ impl Authenticator {
         })
     }
 
-    /// The stored hash this claim was proved against a short while ago. It proves the claim only as long as the stored
-    /// hash is still the same.
+    /// The stored hash that this claim was proved against, if that is remembered. It proves the claim only while the stored
+    /// hash is the same.
     pub fn remembered(&self, claim: &Claim, now: Instant) -> Option<Arc<str>> {
         let proof = self.checks.recall(&self.digest(claim), client_key(claim.peer), self.since_start(now))?;
         self.metrics.count_sign_in("remembered");
@@ -198,8 +189,7 @@ impl Authenticator {
 
     /// Proves the claim against the stored hash; `None` for a user name that is unknown. Remembers success.
     pub async fn verify(&self, claim: &Claim, stored_hash: Option<Arc<str>>, now: Instant) -> Result<(), AuthError> {
-        let now = self.since_start(now);
-        let outcome = self.verify_in_turn(claim, stored_hash, now).await;
+        let outcome = self.verify_in_turn(claim, stored_hash, self.since_start(now)).await;
         self.metrics.count_sign_in(match outcome {
             Ok(()) => "verified",
             Err(AuthError::Wrong) => "wrong",
@@ -208,9 +198,9 @@ impl Authenticator {
             Err(AuthError::Busy) => "busy",
         });
         if outcome == Err(AuthError::Busy)
-            && let Some(refused) = lock(&self.busy).count(now)
+            && let Some(before) = lock(&self.busy).count(now)
         {
-            tracing::warn!(refused, "more sign-ins arrive than passwords can be checked; some were refused");
+            tracing::warn!(before, "more sign-ins arrive than passwords can be checked; some were refused");
         }
         outcome
     }
@@ -221,7 +211,7 @@ impl Authenticator {
         stored_hash: Option<Arc<str>>,
         now: Duration,
     ) -> Result<(), AuthError> {
-        // Such a password is wrong whether or not there is the user, so it may be refused without work.
+        // Such a password is wrong for every user name, so refusing it without work reveals nothing.
         if claim.password.0.len() > PASSWORD_BYTES_MAX {
             return Err(AuthError::Wrong);
         }
@@ -247,7 +237,7 @@ impl Authenticator {
         let password = Password(claim.password.0.clone());
         let checks = Arc::clone(checks);
         let work = move || {
-            // Given back when the work is done, not when its caller hangs up: nothing stops a check that has begun.
+            // Given back when the work is done, not when the caller disconnects: nothing stops a check that has begun.
             let _turn = turn;
             let matches = checks.matches(&expected, &password);
             match provable.filter(|_| matches) {
@@ -313,7 +303,8 @@ impl Authenticator {
         is_due
     }
 
-    /// From now on unknown users cost what these hashes cost: one of each set of parameters, and how many credentials have it.
+    /// Unknown users cost what these hashes cost from now on: one hash of each set of parameters, and how many credentials have
+    /// those.
     pub fn learn_costs(&self, hashes: &[(Arc<str>, u64)]) {
         let costs = Costs::new(hashes);
         *lock(&self.costs) = costs;
@@ -333,8 +324,8 @@ impl Authenticator {
 }
 
 impl Checks {
-    /// The proof of a password, if this client may use it. A client that the name never proved itself from may not while its
-    /// guesses are slowed down: it could tell the right password among them.
+    /// The proof of a password, if this client may use it. While guesses of a client are slowed down, it may not unless the name
+    /// proved itself from there: the one call that is answered at once would reveal the right password.
     fn recall(&self, digest: &[u8; 32], client: IpAddr, now: Duration) -> Option<Arc<Proof>> {
         let proof = self.proofs.get(digest, now)?;
         let name = proof.name;
@@ -361,19 +352,7 @@ impl Checks {
     }
 }
 
-impl Busy {
-    /// One more was refused. How many there were, if it is time to mention it.
-    fn count(&mut self, now: Duration) -> Option<u64> {
-        self.unmentioned += 1;
-        if now < self.mention_at {
-            return None;
-        }
-        self.mention_at = now.saturating_add(BUSY_INTERVAL);
-        Some(std::mem::take(&mut self.unmentioned))
-    }
-}
-
-/// Hands on the text in pieces, letters of ASCII in lower case, without a copy on the heap.
+/// Passes on the text in pieces, ASCII letters in lower case, without a copy on the heap.
 fn in_lower_case(text: &str, mut take: impl FnMut(&[u8])) {
     let mut piece = [0; 64];
     for bytes in text.as_bytes().chunks(piece.len()) {

@@ -53,7 +53,7 @@ settings! {
     listen: SocketAddr = "127.0.0.1:8086", "SEATKEEPER_LISTEN", "Address and port to serve on";
     metrics_listen: SocketAddr = "-", "SEATKEEPER_METRICS_LISTEN", "Address and port for /metrics, apart from the service; none: no metrics are served";
     public_url: String = "-", "SEATKEEPER_PUBLIC_URL", "Scheme, host and port that clients use, such as https://licenses.example.com; none: what they send as Host";
-    trusted_proxies: String = "-", "SEATKEEPER_TRUSTED_PROXIES", "Addresses and networks of proxies whose Forwarded or X-Forwarded-* headers count, such as 127.0.0.1,10.0.0.0/8; none: nobody's";
+    trusted_proxies: String = "-", "SEATKEEPER_TRUSTED_PROXIES", "Addresses and networks of proxies whose Forwarded or X-Forwarded-* headers count, such as 127.0.0.1,10.0.0.0/8; none: the headers are ignored";
     cors_origins: String = "-", "SEATKEEPER_CORS_ORIGINS", "Origins whose pages may call the Web API, separated by blanks, such as https://tools.example.com, https://*.example.com or http://localhost:*; * alone for all; none: no page";
     path_prefix: String = "-", "SEATKEEPER_PATH_PREFIX", "Path such as /SuperOffice below which every address is served too; none: only at the root";
     test_form: bool = "true", "SEATKEEPER_TEST_FORM", "Whether browsers on this machine get a form to try operations with";
@@ -61,10 +61,10 @@ settings! {
     log_format: LogFormat = "human", "SEATKEEPER_LOG_FORMAT", "Log lines: human or json";
     log_level: LogLevel = "info", "SEATKEEPER_LOG_LEVEL", "Least important log lines shown: error, warn, info, debug or trace";
     remember_sign_ins_s: u64 = "300", "SEATKEEPER_REMEMBER_SIGN_INS_S", "Seconds a proved password is remembered after its last use; 0: not at all";
-    remember_sign_ins_max_s: u64 = "3600", "SEATKEEPER_REMEMBER_SIGN_INS_MAX_S", "Seconds after which it is checked again, however often it is used; counts as remember_sign_ins_s if that is more";
+    remember_sign_ins_max_s: u64 = "3600", "SEATKEEPER_REMEMBER_SIGN_INS_MAX_S", "Seconds after which a remembered password is checked again, however often it is used; remember_sign_ins_s if that is more";
     sign_ins_waiting_max: usize = "512", "SEATKEEPER_SIGN_INS_WAITING_MAX", "Password checks that may run or wait for their turn; one more is refused";
     wrong_passwords_max: u32 = "10", "SEATKEEPER_WRONG_PASSWORDS_MAX", "Wrong passwords for one user name from one client address (IPv6: /64) before more are slowed down; from all addresses 5 times as many";
-    wrong_password_interval_s: u64 = "6", "SEATKEEPER_WRONG_PASSWORD_INTERVAL_S", "Seconds after which one more is let through then; 0: none are slowed down";
+    wrong_password_interval_s: u64 = "6", "SEATKEEPER_WRONG_PASSWORD_INTERVAL_S", "Seconds after which one more wrong password is checked beyond wrong_passwords_max; 0: none are slowed down";
     queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";
     group_calls_max: usize = "256", "SEATKEEPER_GROUP_CALLS_MAX", "Calls that share one commit at most";
     busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database";
@@ -73,7 +73,7 @@ settings! {
     head_bytes_max: usize = "16384", "SEATKEEPER_HEAD_BYTES_MAX", "Bytes of a request's head";
     head_timeout_s: u64 = "10", "SEATKEEPER_HEAD_TIMEOUT_S", "Seconds from the first byte of a request until its head is complete";
     body_bytes_max: usize = "262144", "SEATKEEPER_BODY_BYTES_MAX", "Bytes of a request's body";
-    bodies_bytes_max: usize = "67108864", "SEATKEEPER_BODIES_BYTES_MAX", "Bytes of memory for the bodies of all requests, without the first 8 KiB of each; one client gets half of it; a request beyond it is answered 503";
+    bodies_bytes_max: usize = "67108864", "SEATKEEPER_BODIES_BYTES_MAX", "Bytes of memory for all bodies of more than 8 KiB together; one client gets half of it; a request beyond it is answered 503";
     body_timeout_s: u64 = "30", "SEATKEEPER_BODY_TIMEOUT_S", "Seconds from the end of the head until the body is complete";
     idle_timeout_s: u64 = "120", "SEATKEEPER_IDLE_TIMEOUT_S", "Seconds a connection may rest between requests";
     write_timeout_s: u64 = "30", "SEATKEEPER_WRITE_TIMEOUT_S", "Seconds a client may take none of an answer's bytes";

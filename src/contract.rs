@@ -91,7 +91,7 @@ pub struct Streamed {
     pub rest: JoinHandle<Record>,
 }
 
-/// Counts a call, and logs it under the id the caller is told and the audit has.
+/// Counts a call, and logs it under the id that the answer and the audit have.
 pub fn log_outcome(operation: &'static str, metrics: &Metrics, context: &CallContext, refused: Option<&Error>) {
     let Some(refused) = refused else {
         metrics.count_call(operation, "Success");
@@ -152,7 +152,7 @@ pub enum Kind {
     Strings,
     /// Any number of ints, likewise.
     Ints,
-    /// Something contracts declare and this service has nothing to say in: null when written, ignored when read.
+    /// Something that contracts declare and this service does not use: null when written, ignored when read.
     Declared(&'static Declared),
 }
 

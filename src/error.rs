@@ -1,4 +1,4 @@
-//! The one error of the edge: what a caller is told ([`Kind`] and message) and what only the log learns (the cause).
+//! The one error of the edge: [`Kind`] and message for the caller, and a cause for the log only.
 
 use std::fmt;
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl From<&Refusal> for Kind {
     }
 }
 
-/// When the same call may do better, where it is not the call that is wrong.
+/// When to retry a call that is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     /// The service has too much to do.
@@ -128,13 +128,13 @@ pub struct Error {
 }
 
 impl Error {
-    /// The service could not do its work, and to call again is safe. `message` is for the caller, `cause` for the log only.
+    /// The service could not do its work; a retry is safe. `message` is for the caller, `cause` for the log only.
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error { kind: Kind::UnexpectedError, retry: None, message: message.into(), cause: Some(cause.into()) }
     }
 
     /// The call came without a credential. `message` says what is missing and where it belongs. It must follow from the
-    /// call alone, so that it tells nothing of who could sign in.
+    /// call alone, so that it does not reveal which users exist.
     pub fn credential_missing(message: String) -> Error {
         Error { kind: Kind::CredentialMissing, retry: None, message, cause: None }
     }
@@ -149,12 +149,12 @@ impl Error {
         Error { kind: Kind::Overloaded, retry: Some(Retry::Soon), message: message.into(), cause: None }
     }
 
-    /// The same error, of a call that may be made again.
+    /// The same error, for a call that may succeed in a retry.
     pub fn with_retry(self, retry: Retry) -> Error {
         Error { retry: Some(retry), ..self }
     }
 
-    /// The same error, with a word on what it is about in front.
+    /// The same error, with what it is about in front of its message.
     pub fn about(self, what: &str) -> Error {
         Error { message: format!("{what}: {}", self.message), ..self }
     }

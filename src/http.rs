@@ -49,12 +49,11 @@ pub struct Limits {
     pub head_bytes_max: usize,
     /// From the first byte of a request until its head is complete.
     pub head_timeout: Duration,
-    /// How long a connection may rest between requests. Longer than .NET keeps one that it does not use, 100 s: a client
-    /// whose server closes first may just be sending a call, which then fails.
+    /// How long a connection may rest between requests. More than the 100 s for which .NET keeps an unused one: if the
+    /// service closes first, the client may just be sending a call, which then fails.
     pub idle_timeout: Duration,
     pub body_bytes_max: usize,
-    /// Memory for the bodies of all requests together, without the first 8 KiB of each; one client gets half of it. A
-    /// request beyond it is answered 503.
+    /// Memory for all bodies of more than 8 KiB together; one client gets half of it. A request beyond it is answered 503.
     pub bodies_bytes_max: usize,
     /// From the end of the head until the body is complete.
     pub body_timeout: Duration,
@@ -62,9 +61,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Open connections; one more is answered 503 and closed.
     pub connections_max: usize,
-    /// Those of one client, which is an IPv4 address or the /64 of an IPv6 address; 0: no limit.
+    /// Open connections of one client, which is an IPv4 address or the /64 of an IPv6 address; 0: no limit.
     pub connections_per_client_max: usize,
-    /// Proxies whose word on the client and its address counts. They carry many clients: limits per client are not for them.
+    /// Proxies whose headers about the client count. They carry many clients, so limits per client do not apply to them.
     pub trusted_proxies: TrustedProxies,
     /// How long a shutdown waits for calls under way.
     pub shutdown_timeout: Duration,
@@ -114,13 +113,13 @@ impl App {
         Some(context)
     }
 
-    /// What stands before the paths of addresses that the client is given: the origin, and the prefix that it used.
+    /// The beginning of every address in a response: the origin, and the prefix that the client used.
     fn base(&self, parts: &Parts) -> String {
         let prefix = parts.extensions.get::<Address>().map(Address::prefix).unwrap_or_default();
         self.origin(parts) + prefix
     }
 
-    /// Scheme, host and port that the client used: as configured, as a trusted proxy says, as the client says.
+    /// Scheme, host and port that the client used: as configured, or else as a trusted proxy or the client says.
     fn origin(&self, parts: &Parts) -> String {
         if let Some(url) = &self.public_url {
             return url.clone();
@@ -140,7 +139,7 @@ pub struct Routes {
     prefix: Option<PathPrefix>,
 }
 
-/// The routes. Paths are matched in lower case and normal form: `dispatch` sees to that.
+/// The routes. `dispatch` puts paths into lower case and normal form first.
 pub fn router(app: Arc<App>) -> Routes {
     let prefix = app.path_prefix.clone();
     let asmx = ASMX_PATH.to_ascii_lowercase();
@@ -188,8 +187,8 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-/// Hands a request to the routes: puts its address into normal form, gives it its context, turns a panic into a response
-/// instead of a cut connection, and deals with a body that was not read.
+/// Hands a request to the routes. Puts its address into normal form, adds its context, turns a panic into a response, and
+/// reads and drops what a handler left of the body.
 async fn dispatch(
     routes: &Routes,
     request: Request<hyper::body::Incoming>,
@@ -206,7 +205,7 @@ async fn dispatch(
     };
     let request_id = context.id;
     let framing = Framing::of(parts.version, &parts.headers);
-    let refused = misread(&parts);
+    let refused = ambiguous(&parts);
     let address = Address::of(&parts.uri, routes.prefix.as_ref());
     if let Some(host) = absolute_host(&parts.uri) {
         parts.headers.insert(header::HOST, host);
@@ -218,7 +217,7 @@ async fn dispatch(
     parts.extensions.insert(LocalAddr(Arc::clone(&connection.local)));
     parts.extensions.insert(context);
     let body = connection.intake.admit(body);
-    // Whatever happens, what the body took is given back.
+    // Gives back the memory of the body, also if this future is dropped.
     let intake = Cleared(&connection.intake);
     let answer = match refused {
         Some(status) => {
@@ -243,7 +242,7 @@ async fn dispatch(
     response
 }
 
-/// Gives back on drop what a body took.
+/// Gives back on drop the memory that a body took.
 struct Cleared<'a>(&'a bodies::Intake);
 
 impl Drop for Cleared<'_> {
@@ -252,15 +251,15 @@ impl Drop for Cleared<'_> {
     }
 }
 
-/// The host of a target in absolute form, which counts instead of the Host header (RFC 9112 §3.2.2).
+/// The host of a request target in absolute form. It replaces the Host header (RFC 9112 §3.2.2).
 fn absolute_host(uri: &Uri) -> Option<HeaderValue> {
     uri.scheme().and(uri.authority()).and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
 }
 
 /// The status for a request that a proxy in front may read in another way than the service: without a host, with several
-/// or with an invalid one (RFC 9112 §3.2), or in a transfer coding that is not supported (§6.1). hyper refuses the rest of
-/// what is ambiguous.
-fn misread(parts: &Parts) -> Option<StatusCode> {
+/// or with an invalid one (RFC 9112 §3.2), or in a transfer coding that is not supported (§6.1). hyper refuses the other
+/// ambiguous requests.
+fn ambiguous(parts: &Parts) -> Option<StatusCode> {
     let values = |name| parts.headers.get_all(name).iter();
     let mut hosts = values(header::HOST);
     let (host, more) = (hosts.next(), hosts.next().is_some());
@@ -274,9 +273,9 @@ fn misread(parts: &Parts) -> Option<StatusCode> {
     (more || !is_ours).then_some(StatusCode::NOT_IMPLEMENTED)
 }
 
-/// A name or address, with or without a port; or nothing, of a request for no host in particular (RFC 9110 §7.2).
+/// A name or address, with or without a port; or empty (RFC 9110 §7.2).
 fn is_host(value: &HeaderValue) -> bool {
-    // The longest name and port. Answers say it again and again.
+    // The longest name and port. A WSDL repeats it many times.
     const BYTES_MAX: usize = 255 + ":65535".len();
     let typed = value.as_bytes();
     if typed.is_empty() || typed.len() > BYTES_MAX || typed.iter().any(|byte| b"@,".contains(byte)) {
@@ -292,7 +291,7 @@ fn is_host(value: &HeaderValue) -> bool {
 #[derive(Clone)]
 struct LocalAddr(Arc<str>);
 
-/// As .NET decodes URLs and what stands in them: `+` is a space, and what is no escape stays as it is.
+/// Decodes percent escapes as .NET does in URLs: `+` is a space, and an invalid escape stays as it is.
 fn percent_decode(value: &str) -> String {
     let mut out = Vec::with_capacity(value.len());
     let mut bytes = value.bytes();

@@ -3,16 +3,17 @@
 //! The parts, from the inside out, and how they meet:
 //!
 //! * [`seats`]: the rules. Facts in, decision out; no I/O, no clock.
-//! * [`license`]: the rules of what license tools are told of the same pools, and of activating what the issuer offers.
-//! * [`error`]: what a caller can be told, and the numbers of the codes.
+//! * [`license`]: the rules for the numbers and the status of the same pools, and for activating what the issuer offers.
+//! * [`error`]: the errors that callers get, and the numbers of the codes.
 //! * [`store`]: what is kept, as one short trait, and SQLite behind it. One method is one transaction: it reads the
 //!   facts, asks the rules, writes what they decided, commits, and only then answers.
 //! * [`auth`]: passwords, checked off the async threads in an order that is fair by client, and remembered for a short time.
-//! * [`service`]: the use cases, one function per operation: who calls, ask the store, what happened.
+//! * [`service`]: the use cases, one function per operation: check the caller, ask the store, return the outcome.
 //! * [`soap`]: envelopes and faults of SOAP 1.1 and 1.2. Knows no operation.
 //! * [`contract`]: the operations, each described once; WSDL, OpenAPI, pages, samples and dispatch follow from the
 //!   description, and so do JSON and the routes of the Web API.
-//! * [`http`]: every route on one screen; what each surface answers with; the accept loop and its timeouts.
+//! * [`http`]: every route on one screen; status, headers and errors of each surface; connections, bodies and addresses, with
+//!   their limits.
 //! * [`metrics`], [`net`]: what operators watch; which addresses count as one client.
 //! * [`config`], [`cli`]: settings and subcommands; `main` calls [`cli::run`] and exits.
 //!

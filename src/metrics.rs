@@ -1,6 +1,8 @@
-//! The named counters and histograms an operator watches. Served in OpenMetrics text on their own listener.
+//! What operators watch: counters and histograms, served in OpenMetrics text on their own listener; and a bound on how
+//! often the log repeats a line ([`SparseLog`]).
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -135,5 +137,26 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Metrics::new()
+    }
+}
+
+/// Lets an event that may come thousands of times into the log once a minute.
+#[derive(Debug, Default)]
+pub struct SparseLog {
+    logged_at: Option<Instant>,
+    left_out: u64,
+}
+
+impl SparseLog {
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    /// Counts an event. If it is to be logged: how many were left out before it.
+    pub fn count(&mut self, now: Instant) -> Option<u64> {
+        if self.logged_at.is_some_and(|logged_at| now < logged_at + Self::INTERVAL) {
+            self.left_out += 1;
+            return None;
+        }
+        self.logged_at = Some(now);
+        Some(std::mem::take(&mut self.left_out))
     }
 }

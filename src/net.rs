@@ -1,4 +1,4 @@
-//! What counts as one client on the network. Limits per client are kept by [`client_key`].
+//! What counts as one client on the network. All limits per client count by [`client_key`].
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -6,6 +6,7 @@ pub mod encoding;
 pub mod envelope;
 pub mod fault;
 mod names;
+mod tree;
 pub mod xml;
 
 use std::borrow::Cow;
@@ -15,13 +16,19 @@ pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 /// Namespace of the XML Schema types.
 pub const XSD: &str = "http://www.w3.org/2001/XMLSchema";
 
-/// As much of what a client wrote as is repeated to it. A name or value can be as long as a message.
+/// As much of what a client wrote as a response repeats: a name or value can be as long as a message. Control characters
+/// are left out, because the text also goes into the log, where each entry is one line.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     const CHARS_MAX: usize = 200;
-    match text.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-        None => text.into(),
+    if !text.contains(char::is_control) && text.char_indices().nth(CHARS_MAX).is_none() {
+        return text.into();
     }
+    let mut kept = text.chars().filter(|c| !c.is_control());
+    let mut excerpt: String = kept.by_ref().take(CHARS_MAX).collect();
+    if kept.next().is_some() {
+        excerpt.push('…');
+    }
+    excerpt.into()
 }
 
 /// SOAP 1.1 or 1.2. An answer uses the version of its request.
@@ -54,7 +61,7 @@ impl Version {
         }
     }
 
-    /// The attribute that says whom a header block is for (SOAP 1.1 §4.2.2, SOAP 1.2 part 1 §5.2.2).
+    /// The attribute with the receiver of a header block (SOAP 1.1 §4.2.2, SOAP 1.2 part 1 §5.2.2).
     pub const fn role_attribute(self) -> &'static str {
         match self {
             Version::Soap11 => "actor",
@@ -70,6 +77,26 @@ impl Version {
                 "http://www.w3.org/2003/05/soap-envelope/role/next",
                 "http://www.w3.org/2003/05/soap-envelope/role/ultimateReceiver",
             ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_and_on_one_line() {
+        let (fits, longer) = ("ä".repeat(200), "ä".repeat(201));
+        for (text, expected) in [
+            ("", String::new()),
+            ("name", "name".to_owned()),
+            ("two\r\nlines\u{85}", "twolines".to_owned()),
+            (&fits, fits.clone()),
+            (&longer, format!("{fits}…")),
+            (&format!("\n{fits}\n"), fits.clone()),
+        ] {
+            assert_eq!(excerpt(text), expected, "{text:?}");
         }
     }
 }

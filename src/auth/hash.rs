@@ -1,9 +1,9 @@
 //! argon2id: new hashes, stored ones with bounds on their cost, and what an unknown user's password is checked against.
 //!
-//! A stored hash may cost more than a new one, and its user then waits longer for an answer. So that this does not show which
-//! users exist, each unknown user name costs what one of the stored hashes costs. Which one follows from a keyed hash of the name:
-//! it stays the same, and each set of parameters comes as often as among the stored hashes. The key is made of a stored
-//! hash, so that it outlives the process: costs that change with each start would be those of unknown names.
+//! A stored hash may cost more than a new one, and its user then waits longer for an answer. This must not reveal which users
+//! exist, so each unknown user name costs what one of the stored hashes costs. A keyed hash of the name chooses that one: a name
+//! keeps its cost, and each set of parameters comes as often as among the stored hashes. The key is made of a stored hash, so that
+//! it outlives the process: a cost that changed with each start would show that the name is unknown.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::{PASSWORD_BYTES_MAX, Password, in_lower_case};
 const MEMORY_KIB_MIN: u32 = 19_456;
 const PASSES_MIN: u32 = 2;
 const LANES: u32 = 1;
-/// The most a stored hash may cost. The parameters come from the database, and one row must not take the machine down.
+/// The most a stored hash may cost. The parameters come from the database, and one row must not overload the machine.
 const MEMORY_KIB_MAX: u32 = 65_536;
 const PASSES_MAX: u32 = 16;
 const LANES_MAX: u32 = 8;
@@ -72,8 +72,8 @@ impl Expected {
         Ok(Expected { params, salt, output })
     }
 
-    /// A hash of no known password. It is random, not computed: that would allocate 19 MiB and free them, and the allocator
-    /// would keep as much of what others free later.
+    /// A hash of no known password. It is random, because computing one would allocate and free 19 MiB, and the allocator would
+    /// then keep that much of what is freed later.
     pub fn of_nothing() -> Result<Expected, String> {
         let (mut salt, mut output) = ([0; 16], [0; 32]);
         getrandom::fill(&mut salt).map_err(|e| e.to_string())?;

@@ -1,5 +1,5 @@
-//! What callers have proved: passwords, for a short time, and from where, for a day. Only a right password writes here, so
-//! strangers cannot wash anything away.
+//! What callers have proved: passwords, for a short time, and the clients they came from, for a day. Only a right password
+//! writes here, so strangers cannot displace an entry.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,9 @@ use super::ticket::Ticket;
 
 /// Proofs kept at most; those that are used least go first.
 const PROOFS_MAX: usize = 10_000;
-/// Pairs of user name and client kept at most, likewise.
+/// Pairs of user name and client kept at most; those that are used least go first.
 const KNOWN_MAX: usize = 16_384;
-/// How long it counts that a user name proved itself: from where, and by which password.
+/// How long a proof counts for the throttle and the queue: which client it came from, and which password it was.
 const KNOWN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A pair in use is written again after this long, not at each use.
 const KNOWN_RENEWAL: Duration = Duration::from_secs(60 * 60);
@@ -60,7 +60,7 @@ impl Proofs {
         Proofs { unused, longest: longest.max(unused), proofs: Cache::new(PROOFS_MAX) }
     }
 
-    /// The proof of this password, which is used by that.
+    /// The proof of this password. Counts as a use of it.
     pub fn get(&self, digest: &[u8; 32], now: Duration) -> Option<Arc<Proof>> {
         let proof = self.proofs.get(digest)?;
         let age = now.saturating_sub(proof.proved_at);
@@ -68,7 +68,7 @@ impl Proofs {
         if age >= self.longest || age.saturating_sub(used) >= self.unused {
             return None;
         }
-        // In steps, because cores that write the same place wait for each other.
+        // In steps: cores that write to one place wait for each other.
         if age.saturating_sub(used) >= self.unused / 16 {
             proof.used_ms.fetch_max(u64::try_from(age.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -91,8 +91,8 @@ impl Proofs {
     }
 }
 
-/// From which clients user names proved themselves, and when last. A change of the password does not matter: its owners stay
-/// where they are, also while some of them still send the old one.
+/// The clients from which user names proved themselves, and when last. An entry outlives a change of the password: a fleet that
+/// in part still sends the old one stays known.
 pub struct Known(Cache<(u64, IpAddr), Duration>);
 
 impl Known {

@@ -9,13 +9,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// Whose check it is, for the order of turns.
+/// The line that a check waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Line {
-    /// Of a user name that proved itself from where this check comes from, by its keyed hash. One line for all its clients, so
-    /// that a fleet that still sends an old password delays no other user.
+    /// Of a user name, by its keyed hash, that proved itself from the client of this check. One line for all its clients, so that
+    /// a fleet that still sends an old password delays no other user.
     Known(u64),
-    /// Of any other: one line for all user names of a client.
+    /// Of all other user names of a client.
     Client(IpAddr),
 }
 
@@ -38,7 +38,7 @@ pub struct Queue<T> {
     places_max: usize,
     running: usize,
     lanes: [Lane<T>; 2],
-    /// Of the check that was started last.
+    /// The lane of the check that was started last.
     last: usize,
     next_id: u64,
 }
@@ -50,7 +50,7 @@ pub struct Place {
     id: u64,
 }
 
-/// What became of a check that came in.
+/// What became of a new check.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Entered<T> {
     /// It may run at once.
@@ -70,13 +70,13 @@ impl<T> Queue<T> {
         Queue { running_max, places_max, running: 0, lanes, last: OTHER, next_id: 0 }
     }
 
-    /// Takes in a check. One that is started must be followed by [`Queue::finish`].
+    /// Adds a check. The caller runs one that is started, and then calls [`Queue::finish`].
     pub fn enter(&mut self, line: Line, item: T) -> Entered<T> {
         let waiting = self.waiting_known() + self.waiting_other();
         let mut displaced = None;
         if !self.has_place(line) {
             let lane = &mut self.lanes[line.lane()];
-            // A line as long as the longest must not take another's place: it would be the longest then.
+            // A line must not displace a check of another one if it would be the longest then.
             match lane.longest() {
                 Some((longest, length)) if length > lane.length(line) + 1 => displaced = lane.take_newest(longest),
                 _ => return Entered::Refused(item),
@@ -92,7 +92,7 @@ impl<T> Queue<T> {
         Entered::Waits { place: Place { line, id }, displaced }
     }
 
-    /// A check has ended. The next one, which is started by that.
+    /// A check has ended. Returns the next one, which is started.
     pub fn finish(&mut self) -> Option<T> {
         self.running -= 1;
         let lane = match (self.lanes[KNOWN].waiting, self.lanes[OTHER].waiting) {
@@ -342,7 +342,7 @@ mod tests {
     enum Step {
         Enter(Line),
         Finish,
-        /// One of those that wait hangs up.
+        /// The caller of a check that waits disconnects.
         Leave(usize),
     }
 

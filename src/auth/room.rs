@@ -25,7 +25,7 @@ impl Room {
         }
     }
 
-    /// Waits for a turn; `None`: there is no place, or another check displaced this one. Dropping the future gives up the place.
+    /// Waits for a turn. `None`: there is no place, or another check displaced this one. Dropping the future gives up the place.
     pub async fn turn(self: &Arc<Self>, line: Line) -> Option<Turn> {
         let (start, started) = oneshot::channel();
         let entered = self.change(|queue| queue.enter(line, start));
@@ -33,7 +33,7 @@ impl Room {
             Entered::Started(_) => Some(Turn(Some(Arc::clone(self)))),
             Entered::Refused(_) => None,
             Entered::Waits { place, displaced } => {
-                // Its receiver learns of it.
+                // Its receiver then returns `None`.
                 drop(displaced);
                 let _waiting = Waiting { room: self, place };
                 started.await.ok()
@@ -74,7 +74,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let Some(mut room) = self.0.take() else { return };
         while let Some(next) = room.change(Queue::finish) {
-            // A caller that hung up at this moment gives the turn back.
+            // A caller that disconnects at this moment gives the turn back.
             match next.send(Turn(Some(room))) {
                 Ok(()) => return,
                 Err(mut turn) => match turn.0.take() {

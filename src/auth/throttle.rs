@@ -1,24 +1,24 @@
 //! How fast wrong passwords may come, as a pure state machine: the time is an argument, counted from any moment.
 //!
-//! Each limit is a number of guesses that may be wrong; one is given back each interval.
+//! Each limit is a number of wrong guesses; one more is allowed after each interval.
 //!
 //! * One limit is for a user name from one client, whether or not it is the owner.
 //! * Another, larger, is for a user name from all clients together, so that many addresses do not multiply guesses. Clients
 //!   from which the name proved itself before are exempt: strangers cannot use up the owner's guesses.
-//! * A client that has not guessed at the name lately is not counted with those that have, but with the others like it. So
-//!   an owner at a new address competes with other new addresses only, and not with guessers at work.
+//! * Clients that have not guessed at the name lately share a limit of their own. So an owner at a new address competes with
+//!   other new addresses only, and not with clients that go on guessing.
 //!
-//! A user name that does not exist is treated like any other. What is kept is bounded; entries without effect go first, then
-//! those of the fewest wrong guesses.
+//! A user name that does not exist is treated like any other. The number of entries is bounded; those without effect go first,
+//! then those with the fewest wrong guesses.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Wrong guesses at one name from all clients that guessed before, in wrong guesses from one client.
+/// The limit of one name for all clients that guessed before, as a multiple of the limit of one client.
 const AGAIN_FACTOR: u32 = 5;
-/// Likewise from clients that had not guessed at the name before.
+/// The same for all clients that had not guessed at the name before.
 const FIRST_FACTOR: u32 = 10;
 /// How long a client counts as one that has guessed at a name.
 const GUESSED_BEFORE: Duration = Duration::from_secs(3600);
@@ -51,7 +51,7 @@ pub struct Slowed {
     pub scope: Scope,
 }
 
-/// Where a guess comes from and what it is at.
+/// A guess: which name, and from which client.
 #[derive(Debug, Clone, Copy)]
 pub struct Guess {
     /// Keyed hash of the user name.
@@ -132,7 +132,7 @@ fn guessed_before(pair: Option<&Pair>, now: Duration) -> bool {
     pair.is_some_and(|pair| now < pair.failed_at.saturating_add(GUESSED_BEFORE))
 }
 
-/// Guesses that are left, as the time when all of them are there again.
+/// Guesses that are left, as the time when all of them are available again.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
     full_at: Duration,
@@ -155,8 +155,8 @@ fn guesses(limit: Limit, factor: u32) -> u32 {
     limit.failures_max.max(1).saturating_mul(factor)
 }
 
-/// Makes a table smaller if it is full. `ends` says of an entry when its guesses are all there again, and when it has no effect
-/// any more.
+/// Makes a table smaller if it is full. `ends` returns the time when all guesses of an entry are available again, and the time
+/// from which the entry has no effect.
 fn make_room<K: Eq + Hash, V>(table: &mut HashMap<K, V>, now: Duration, ends: impl Fn(&V) -> (Duration, Duration)) {
     if table.len() < ENTRIES_MAX {
         return;
@@ -165,7 +165,7 @@ fn make_room<K: Eq + Hash, V>(table: &mut HashMap<K, V>, now: Duration, ends: im
         let (full_at, without_effect_at) = ends(entry);
         full_at.max(without_effect_at) > now
     });
-    // At least a quarter, so that this is done seldom.
+    // At least a quarter, so that this happens seldom.
     let surplus = table.len().saturating_sub(ENTRIES_MAX - ENTRIES_MAX / 4);
     if surplus == 0 {
         return;

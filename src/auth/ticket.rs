@@ -1,4 +1,4 @@
-//! Tickets: what somebody who signed in shows from then on instead of a password.
+//! Tickets: after a sign-in, callers send one instead of a password.
 //!
 //! A ticket's text is `7T:` and base64 of `{GUID};number`, both random: it says nothing about its holder. The GUID finds
 //! the ticket in the store; of the number only a hash is stored, so no ticket can be made from the database.
@@ -34,7 +34,7 @@ impl Ticket {
         Ok(Ticket { id: uuid::Builder::from_random_bytes(id).into_uuid(), number })
     }
 
-    /// What the text of a ticket says; `None`: it is none of ours.
+    /// What the text of a ticket says; `None`: it is no ticket of this service.
     pub fn parse(text: &str) -> Option<Ticket> {
         let text = text.trim();
         // Ours have 112 characters at the most.

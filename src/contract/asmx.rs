@@ -205,8 +205,8 @@ pub static AUTH_HEADER: ComplexType = ComplexType {
     fields: &[Field::new("UserName", Kind::String), Field::new("Password", Kind::String)],
 };
 
-/// The credentials in the AuthHeader block of a message. Of several blocks the first counts, whole: a user name of one
-/// and a password of another are nobody's.
+/// The credentials in the AuthHeader block of a message. Of several blocks the first counts: a user name of one is never
+/// combined with a password of another.
 pub fn identity(envelope: &Envelope, context: &CallContext) -> Result<Identity, ValueError> {
     const BLOCK: CredentialBlock =
         CredentialBlock { namespace: CONTRACT.namespace, name: AUTH_HEADER.name, may_stand_beside: false };
@@ -393,7 +393,7 @@ fn result(operation: &'static str, metrics: &Arc<Metrics>, context: &CallContext
     }
 }
 
-/// What `Message` says: the id finds the log line. Here it is AuthHeader that shows who calls.
+/// The text of `Message`: an id that finds the log line, and a sentence.
 fn told(context: &CallContext, refused: &Error) -> String {
     const NOT_SIGNED_IN: &str =
         "The user name or password in AuthHeader is not valid. Send the UserName and Password of an active credential.";

@@ -1,12 +1,12 @@
-//! What is wrong where a message has no credential that could be read: users of toolkits that put the header block in
-//! another place or namespace would otherwise look for a wrong password. All of it follows from the message alone, so it
-//! tells nothing of which users there are.
+//! What is wrong with a message that has no credential. Some toolkits put the header block in another place or namespace,
+//! and their users would otherwise look for a wrong password. The texts follow from the message alone, so they do not
+//! reveal which users exist.
 
 use crate::soap::XSI;
 use crate::soap::envelope::{Element, Envelope};
 use crate::soap::excerpt;
 
-/// A header block that shows who calls.
+/// A header block that holds the credential of the caller.
 pub struct CredentialBlock {
     pub namespace: &'static str,
     pub name: &'static str,
@@ -15,14 +15,14 @@ pub struct CredentialBlock {
 }
 
 impl CredentialBlock {
-    /// What to tell the sender of a message that has no such block where it belongs.
+    /// The text for a message without the block in its place.
     pub fn missing(&self, envelope: &Envelope) -> String {
         let CredentialBlock { namespace, name, .. } = self;
         let finding = self.finding(envelope).map_or_else(String::new, |finding| format!(": {finding}"));
         format!("{name} is missing{finding}. Send it inside soap:Header, in the namespace '{namespace}'.")
     }
 
-    /// What to tell the sender of a message whose block has no such element.
+    /// The text for a message whose block lacks an element.
     pub fn field_missing(&self, block: &Element, field: &str) -> String {
         let CredentialBlock { namespace, name, .. } = self;
         let found = block.children.iter().find(|child| child.name.eq_ignore_ascii_case(field));
@@ -40,7 +40,7 @@ impl CredentialBlock {
         format!("{name} has no {field}{finding}. Send it as an element inside {name}, in the namespace '{namespace}'.")
     }
 
-    /// Where there is something that was probably meant.
+    /// Where the message has something that was probably meant as the block.
     fn finding(&self, envelope: &Envelope) -> Option<String> {
         if let Some(found) = envelope.header_blocks.iter().find(|block| self.is_meant(block)) {
             return self.misnamed(found, self.name).map(|finding| format!("the one in soap:Header {finding}"));
@@ -68,7 +68,7 @@ impl CredentialBlock {
         element.name.eq_ignore_ascii_case(self.name)
     }
 
-    /// What is wrong with the name of an element that should have this one.
+    /// What is wrong with the name of an element that should be called `name`.
     fn misnamed(&self, element: &Element, name: &str) -> Option<String> {
         if element.name != name {
             Some(format!("is called '{}', and names are case-sensitive", excerpt(&element.name)))

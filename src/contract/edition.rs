@@ -1,10 +1,10 @@
-//! Editions of a contract: what a later one adds is marked with it where it is described, so that one description serves
-//! them all.
+//! Editions of a contract. One description serves all of them: a member or operation is marked with the edition that added
+//! it.
 
 /// From the oldest to the newest. Each has all that those before it have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Edition {
-    /// What all editions have; and the only edition of a contract that never changed.
+    /// Has what all editions have; the only edition of a contract that never changed.
     First,
     Services84,
     Services85,
@@ -20,7 +20,7 @@ impl Edition {
     pub const SERVICES: [Edition; 5] =
         [Edition::Services84, Edition::Services85, Edition::Services86, Edition::Services87, Edition::Services88];
 
-    /// Part of the addresses of its services; empty of an edition without services.
+    /// Part of the addresses of its services; empty if it has none.
     pub const fn name(self) -> &'static str {
         match self {
             Edition::First | Edition::WebApi => "",
@@ -32,7 +32,7 @@ impl Edition {
         }
     }
 
-    /// Namespace of its message elements, header blocks and types; empty of an edition without services.
+    /// Namespace of its message elements, header blocks and types; empty if it has no services.
     pub const fn namespace(self) -> &'static str {
         match self {
             Edition::First | Edition::WebApi => "",

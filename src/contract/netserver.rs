@@ -82,7 +82,7 @@ impl Endpoint {
         self.contract.operations.iter().filter(move |operation| operation.since <= self.edition)
     }
 
-    /// The operation whose request has this element in its Body; otherwise why there is none, for the caller.
+    /// The operation whose request has this element in its Body; otherwise the reason, for the caller.
     pub fn operation(self, namespace: &str, name: &str) -> Result<&'static Operation, String> {
         if namespace == self.namespace() {
             let operation = self.contract.operation(name).filter(|operation| operation.since <= self.edition);
@@ -140,9 +140,9 @@ pub struct Operation {
     pub input: &'static ComplexType,
     /// The answer's element.
     pub output: &'static ComplexType,
-    /// Whether it does anything but say that it is not supported.
+    /// `false`: every call is refused.
     pub is_supported: bool,
-    /// Whether it assigns seats or takes them away, and so may be refused by what there is.
+    /// Whether it assigns or releases seats, so that the state of pools and seats may refuse it.
     pub changes_seats: bool,
     /// The edition that added it.
     pub since: Edition,
@@ -160,7 +160,7 @@ impl Operation {
         Operation { documentation, input, output, is_supported: true, changes_seats: false, since, run }
     }
 
-    pub const fn not_supported(self) -> Operation {
+    const fn not_supported(self) -> Operation {
         Operation { is_supported: false, ..self }
     }
 
@@ -194,7 +194,7 @@ pub type Run = fn(Call) -> Pin<Box<dyn Future<Output = Result<Done, Error>> + Se
 pub struct Done {
     /// Of the operation's `output`.
     pub answer: Record,
-    /// Why the answer is no, where it is one.
+    /// The refusal that the answer carries, if it is one.
     pub refused: Option<Error>,
 }
 
@@ -218,7 +218,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// An argument that must be there. Nobody who is not signed in learns what a call needs.
+    /// A required argument. Unauthenticated callers must not learn what a call needs.
     async fn required<T>(&self, name: &'static str, value: Option<T>) -> Result<T, Error> {
         match value {
             Some(value) => Ok(value),
@@ -255,13 +255,13 @@ impl Call {
         }
     }
 
-    /// What to answer to a call that cannot be meant: that it cannot, or if so that its caller is not signed in.
+    /// The error for a call with invalid arguments: that its caller is not signed in, or else the refusal.
     async fn refuse(&self, refusal: Refusal) -> Error {
         self.service.principal(&self.context, &self.identity).await.err().unwrap_or_else(|| refusal.into())
     }
 }
 
-/// Name of the exception that tells of an error of this kind, without its namespace `SuperOffice.Exceptions`.
+/// Name of the exception for an error of this kind, without its namespace `SuperOffice.Exceptions`.
 pub const fn exception(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => "SoSessionException",
@@ -279,7 +279,7 @@ pub const fn exception(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// What the caller is told of an error. How to sign in is another matter here than on the ASMX service.
+/// The text of an error for the caller. Callers sign in for a ticket here, unlike on the ASMX service.
 pub fn explain(error: &Error) -> String {
     match error.kind {
         ErrorKind::InvalidSoapCredentials => {

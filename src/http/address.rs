@@ -40,14 +40,14 @@ impl FromStr for PathPrefix {
     }
 }
 
-/// Where a request goes, as its client spelled it, in normal form but for the case.
+/// The path of a request in normal form, except that letters keep their case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
     /// The configured prefix, if the address is below it.
     prefix: Option<Arc<str>>,
     /// Below the prefix.
     path: Arc<str>,
-    /// The same with the empty segments that were typed.
+    /// The same with the empty segments that the client sent.
     with_empty: Arc<str>,
     /// Whether dot segments were resolved.
     had_dots: bool,
@@ -56,7 +56,7 @@ pub(super) struct Address {
 impl Address {
     pub(super) fn of(uri: &Uri, prefix: Option<&PathPrefix>) -> Address {
         let typed = uri.path();
-        // `*` and what CONNECT names are no paths.
+        // `*` and the target of CONNECT are no paths.
         let mut address = if is_plain(typed) || !typed.starts_with('/') {
             let path = Arc::from(typed);
             Address { prefix: None, with_empty: Arc::clone(&path), path, had_dots: false }
@@ -89,7 +89,7 @@ impl Address {
         format!("{}{}", self.prefix(), self.path)
     }
 
-    /// How routes are matched; `None`: as the URI has it.
+    /// The URI that routes are matched against; `None`: the client's own.
     pub(super) fn routed(&self, uri: &Uri) -> Option<Uri> {
         let typed = uri.path();
         if *typed == *self.path && !typed.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -101,9 +101,9 @@ impl Address {
 
     /// The segments of the path below `/api`, decoded. A slash at the end adds none.
     ///
-    /// Among the arguments of the resource an empty segment stays: without it the path would be another resource's, and
-    /// a forgotten argument would have the call do more. For the same reason dot segments are not resolved for `DELETE`,
-    /// and lead nowhere.
+    /// Among the arguments of the resource an empty segment stays: without it the path would name another resource, and a
+    /// call with a forgotten argument would do more than was meant. For the same reason a `DELETE` with dot segments finds
+    /// nothing.
     pub(super) fn segments(&self, method: &Method) -> Vec<String> {
         if self.had_dots && *method == Method::DELETE {
             return vec![".".to_owned()];
@@ -111,7 +111,7 @@ impl Address {
         let path = self.with_empty.strip_suffix('/').unwrap_or(&self.with_empty);
         let resource = BASE.split('/').filter(|segment| !segment.is_empty()).count();
         let mut segments: Vec<String> = Vec::new();
-        // In a path a plus sign is itself.
+        // In a path a plus sign is no space.
         for segment in path.split('/').skip(1).map(|segment| percent_decode(&segment.replace('+', "%2B"))) {
             let is_argument = segments.get(resource).is_some_and(|name| name.eq_ignore_ascii_case(RESOURCE));
             if is_argument || !segment.is_empty() {
@@ -140,7 +140,7 @@ fn or_root(path: &str) -> &str {
     if path.is_empty() { "/" } else { path }
 }
 
-/// Whether there is nothing to do: as for almost every request.
+/// Whether the path is in normal form already, as that of almost every request is.
 fn is_plain(path: &str) -> bool {
     let mut previous = 0;
     path.bytes().all(|byte| {
@@ -159,7 +159,7 @@ fn normalized(typed: &str) -> Address {
     while let Some(segment) = typed.next() {
         match segment {
             "." => {}
-            // Some would take away the empty segment, others the name in front of it: then it is no address of ours.
+            // Programs differ on `/x//../`: some drop the empty segment, others `x`. Such a path is not served.
             ".." if segments.last() == Some(&"") => {
                 let path: Arc<str> = Arc::from(path);
                 return Address { prefix: None, with_empty: Arc::clone(&path), path, had_dots: true };
@@ -183,7 +183,7 @@ fn normalized(typed: &str) -> Address {
     Address { prefix: None, path: path.into(), with_empty: or_root(&with_empty).into(), had_dots }
 }
 
-/// Decodes escapes of unreserved characters, and writes the other escapes in upper case (RFC 3986 §6.2.2). What is no
+/// Decodes escapes of unreserved characters, and writes the other escapes in upper case (RFC 3986 §6.2.2). An invalid
 /// escape stays as it is.
 fn unescaped(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
@@ -208,10 +208,22 @@ fn unescaped(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::asmx::PATH as ASMX_PATH;
+    use crate::contract::netserver::Endpoint;
 
     fn address(typed: &str, prefix: &str) -> Address {
         let prefix = (!prefix.is_empty()).then(|| prefix.parse().expect("a prefix"));
         Address::of(&typed.parse().expect("a URI"), prefix.as_ref())
+    }
+
+    #[test]
+    fn a_prefix_cannot_begin_as_the_addresses_of_a_surface_do() {
+        let services = Endpoint::all().map(Endpoint::path);
+        for path in [ASMX_PATH, BASE, "/healthz", "/readyz"].map(str::to_owned).into_iter().chain(services) {
+            let first = path.split('/').nth(1).expect("a segment");
+            format!("/{first}/x").parse::<PathPrefix>().expect_err(&path);
+        }
+        assert_eq!("/SuperOffice/x".parse::<PathPrefix>(), Ok(PathPrefix("/SuperOffice/x".to_owned())));
     }
 
     #[test]

@@ -1,40 +1,38 @@
-//! The Web API: License over plain HTTP, as agent calls and as a resource. Callers that are not signed in learn nothing
-//! about the call they make. What is answered follows from the description of the operations.
+//! The Web API: License over plain HTTP, as agent calls and as a resource. Unauthenticated callers learn nothing about the
+//! call they make. Arguments and answers follow from the description of the operations.
 
+mod arguments;
 mod authorization;
 mod cors;
 mod negotiation;
-mod place;
+mod target;
 
 use std::sync::Arc;
 
-use axum::body::{Body, HttpBody as _};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use super::bodies::close;
 use super::connection::RETRY_SECONDS;
-use super::message::{ContentType, Unread, not_a_call, read_body};
+use super::message::{accept_uncompressed, not_a_call};
 use super::{Address, App};
 use crate::contract::edition::Edition;
 use crate::contract::message::Record;
 use crate::contract::netserver::dates::Dates;
-use crate::contract::netserver::web::read::{self, Syntax};
 use crate::contract::netserver::web::select::Select;
 use crate::contract::netserver::web::write::{Written, problem};
-use crate::contract::netserver::web::{
-    self, AGENT, BASE, FORM_TYPE, MEDIA_TYPES, ROUTES, Route, Segment, TEXT_TYPE, parameter,
-};
+use crate::contract::netserver::web::{self, AGENT, BASE, ROUTES, Route};
 use crate::contract::netserver::{Call, LICENSE, Operation, exception, explain, openapi, swagger};
-use crate::contract::{Field, Kind, log_outcome};
+use crate::contract::{Field, log_outcome};
 use crate::error::{Error, Kind as ErrorKind, Retry};
-use crate::seats::shortened;
 use crate::service::{CallContext, Identity};
-use crate::soap::encoding;
+use arguments::Unreadable;
 use negotiation::Format;
-use place::Place;
+use target::Target;
 
 pub use cors::CorsOrigins;
 
@@ -46,10 +44,10 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
     let origin = parts.headers.get(header::ORIGIN).cloned();
     let mut response = match app.cors_origins.preflight(&parts) {
         Some(answer) => answer,
-        None => match Exchange::new(&app, parts) {
-            Some(exchange) => {
-                let mut answer = exchange.answer(body).await;
-                exchange.name_zone(answer.headers_mut());
+        None => match WebRequest::new(&app, parts) {
+            Some(request) => {
+                let mut answer = request.answer(body).await;
+                request.name_zone(answer.headers_mut());
                 answer
             }
             None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -62,8 +60,8 @@ pub(super) async fn api(State(app): State<Arc<App>>, request: Request) -> Respon
     response
 }
 
-/// One request that is being answered.
-struct Exchange<'a> {
+/// A request that is being answered.
+struct WebRequest<'a> {
     app: &'a Arc<App>,
     parts: Parts,
     context: CallContext,
@@ -73,51 +71,53 @@ struct Exchange<'a> {
     segments: Vec<String>,
 }
 
-impl Exchange<'_> {
-    fn new(app: &Arc<App>, parts: Parts) -> Option<Exchange<'_>> {
+impl WebRequest<'_> {
+    fn new(app: &Arc<App>, parts: Parts) -> Option<WebRequest<'_>> {
         let context = app.context(&parts)?;
         let segments = parts.extensions.get::<Address>()?.segments(&parts.method);
         let format = negotiation::format(&parts.headers);
-        Some(Exchange { app, parts, context, format, segments })
+        Some(WebRequest { app, parts, context, format, segments })
     }
 
     async fn answer(&self, body: Body) -> Response {
         // Taken if it is to be read.
         let body = &mut Some(body);
-        let place = Place::of(&self.segments);
+        let target = Target::of(&self.segments);
         if self.parts.method == Method::OPTIONS
-            && let Some(allowed) = place.allowed()
+            && let Some(allowed) = target.allowed()
         {
             return (StatusCode::NO_CONTENT, [(header::ALLOW, allowed)]).into_response();
         }
-        match &place {
-            Place::Versions if self.is_get() => return json(self.versions().to_string()),
-            Place::Operations if self.is_get() => return json(self.operations().to_string()),
-            Place::OpenApi if self.is_get() => return json(openapi::render(&self.app.base(&self.parts))),
-            Place::Swagger if self.is_get() => return json(swagger::render(&self.app.base(&self.parts))),
-            Place::Versions | Place::Operations | Place::OpenApi | Place::Swagger => return self.nothing_to_do(&place),
-            Place::Agent(_) | Place::Resource(_) | Place::Nothing => {}
+        match &target {
+            Target::Versions if self.is_get() => return json(self.versions().to_string()),
+            Target::Operations if self.is_get() => return json(self.operations().to_string()),
+            Target::OpenApi if self.is_get() => return json(openapi::render(&self.app.base(&self.parts))),
+            Target::Swagger if self.is_get() => return json(swagger::render(&self.app.base(&self.parts))),
+            Target::Versions | Target::Operations | Target::OpenApi | Target::Swagger => {
+                return self.nothing_to_do(&target);
+            }
+            Target::Agent(_) | Target::Resource(_) | Target::Nothing => {}
         }
         let identity = authorization::identity(&self.parts.headers, &self.context);
         if matches!(identity, Identity::Nobody) {
             return self.unauthorized();
         }
-        if let Place::Agent(operation) = &place
+        if let Target::Agent(operation) = &target
             && self.parts.method == Method::POST
         {
             let arguments = self.object(operation, body).await;
             return self.call(operation, arguments, identity, Style::Agent).await;
         }
-        if let Place::Resource(routes) = &place
+        if let Target::Resource(routes) = &target
             && let Some(route) = routes.iter().find(|route| self.is_method(route))
         {
             let arguments = self.arguments(route, body).await;
             return self.call(route.operation(), arguments, identity, Style::Resource).await;
         }
-        match (self.known(&identity).await, &place) {
+        match (self.known(&identity).await, &target) {
             (Err(refused), _) => refused,
-            (Ok(()), Place::Agent(operation)) if self.is_get() => json(description(operation).to_string()),
-            (Ok(()), _) => self.nothing_to_do(&place),
+            (Ok(()), Target::Agent(operation)) if self.is_get() => json(description(operation).to_string()),
+            (Ok(()), _) => self.nothing_to_do(&target),
         }
     }
 
@@ -130,8 +130,8 @@ impl Exchange<'_> {
     }
 
     /// The answer where there is nothing at the address, or nothing for the method.
-    fn nothing_to_do(&self, place: &Place) -> Response {
-        let Some(allowed) = place.allowed() else {
+    fn nothing_to_do(&self, target: &Target) -> Response {
+        let Some(allowed) = target.allowed() else {
             let kind = ErrorKind::ObjectEntityMismatch;
             return self.error(StatusCode::NOT_FOUND, exception(kind), "There is nothing at this address.");
         };
@@ -143,93 +143,12 @@ impl Exchange<'_> {
         response
     }
 
-    // Arguments ------------------------------------------------------------------------------------------------------
-
-    /// The arguments of an agent call: members of the one object that is its body, or parameters of the query.
-    async fn object(&self, operation: &'static Operation, body: &mut Option<Body>) -> Result<Record, Refused> {
-        let (text, syntax) = self.text(body, false).await?;
-        let in_body = read::object(&text, syntax, operation.input, &self.app.limits.xml).map_err(Refused::Malformed)?;
-        let query = self.parts.uri.query().unwrap_or_default();
-        let in_query = read::pairs(query, operation.input).map_err(Refused::Malformed)?;
-        match in_body.differs_from(&in_query) {
-            None => Ok(in_body.completed_by(in_query)),
-            Some(name) => {
-                let text = format!("{name} is in the body and in the query, with different values. Send it once.");
-                Err(Refused::Malformed(text))
-            }
-        }
-    }
-
-    /// The arguments of a call of the resource, wherever its route has them.
-    async fn arguments(&self, route: &'static Route, body: &mut Option<Body>) -> Result<Record, Refused> {
-        let mut arguments = Record::new(route.operation().input);
-        for (segment, typed) in route.path.iter().zip(&self.segments[2..]) {
-            if let Segment::Argument(name) = segment {
-                let value = read::from_text(typed, route.kind(name), name).map_err(Refused::Malformed)?;
-                arguments = arguments.with_some(name, value);
-            }
-        }
-        for name in route.query {
-            if let Some(text) = self.query(&parameter(name)) {
-                arguments = arguments
-                    .with_some(name, read::from_text(&text, route.kind(name), name).map_err(Refused::Malformed)?);
-            }
-        }
-        if let Some(name) = route.body {
-            let (text, syntax) = self.text(body, matches!(route.kind(name), Kind::String)).await?;
-            let value = read::value(&text, syntax, route.argument(name), &self.app.limits.xml);
-            arguments = arguments.with_some(name, value.map_err(Refused::Malformed)?);
-        } else if route.method == web::Method::Delete && body.as_ref().is_some_and(|body| !body.is_end_stream()) {
-            // The body belongs to another path, which takes away less.
-            let text = format!(
-                "DELETE {} removes the owner and takes no body, but one was sent. To take modules from a user, put the \
-                 user's id behind the owner.",
-                route.template()
-            );
-            return Err(Refused::Malformed(text));
-        }
-        Ok(arguments)
-    }
-
-    /// The body, if its type and charset are accepted. `plain_text`: whether it may be one string as it is. An empty body
-    /// needs no type.
-    async fn text(&self, body: &mut Option<Body>, plain_text: bool) -> Result<(String, Syntax), Refused> {
-        let codings = self.parts.headers.get_all(header::CONTENT_ENCODING);
-        if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Refused::Coding);
-        }
-        let body = body.take().unwrap_or_default();
-        let bytes = read_body(body, &self.parts.headers, &self.app.limits).await.map_err(Refused::Unread)?;
-        if bytes.is_empty() {
-            return Ok((String::new(), Syntax::Json));
-        }
-        let typed = match self.parts.headers.contains_key(header::CONTENT_TYPE) {
-            true => ContentType::of(&self.parts.headers).unwrap_or_default(),
-            // Without a Content-Type, assume JSON: most clients send it.
-            false => ContentType { media_type: MEDIA_TYPES[0].to_owned(), ..ContentType::default() },
-        };
-        let syntax = Syntax::of_media_type(&typed.media_type).filter(|syntax| plain_text || *syntax != Syntax::Text);
-        let decoded = encoding::decode(&bytes, typed.charset.as_deref());
-        let Some(syntax) = syntax else {
-            let seems = Syntax::of_text(&decoded);
-            return Err(Refused::MediaType { sent: shortened(&typed.media_type), seems, plain_text });
-        };
-        Ok((decoded.into_owned(), syntax))
-    }
-
-    /// A parameter of the query; names compare without regard to case.
-    fn query(&self, name: &str) -> Option<String> {
-        let query = self.parts.uri.query().unwrap_or_default();
-        let found = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.into_owned())
-    }
-
     // The call -------------------------------------------------------------------------------------------------------
 
     async fn call(
         &self,
         operation: &'static Operation,
-        arguments: Result<Record, Refused>,
+        arguments: Result<Record, Unreadable>,
         identity: Identity,
         style: Style,
     ) -> Response {
@@ -284,6 +203,13 @@ impl Exchange<'_> {
         self.written(&Written { value, kind: *kind, select })
     }
 
+    /// A parameter of the query; names compare without regard to case.
+    fn query(&self, name: &str) -> Option<String> {
+        let query = self.parts.uri.query().unwrap_or_default();
+        let found = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.into_owned())
+    }
+
     /// Whether the caller is signed in; otherwise the answer that says so.
     async fn known(&self, identity: &Identity) -> Result<(), Response> {
         match self.app.service.principal(&self.context, identity).await {
@@ -316,24 +242,22 @@ impl Exchange<'_> {
         }
     }
 
-    fn refused(&self, refused: &Refused, style: Style) -> Response {
+    fn refused(&self, refused: &Unreadable, style: Style) -> Response {
         const EXCEPTION: &str = exception(ErrorKind::InvalidInputParameters);
         let text = refused.to_string();
         not_a_call(self.app, &self.context, &text);
         match refused {
-            Refused::Malformed(_) if style == Style::Agent => self.invalid(&text),
-            Refused::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
-            Refused::MediaType { .. } => self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text),
-            Refused::Coding => {
+            Unreadable::Malformed(_) if style == Style::Agent => self.invalid(&text),
+            Unreadable::Malformed(_) => self.error(StatusCode::BAD_REQUEST, EXCEPTION, &text),
+            Unreadable::MediaType { .. } => self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text),
+            Unreadable::Compressed => {
                 let mut response = self.error(StatusCode::UNSUPPORTED_MEDIA_TYPE, EXCEPTION, &text);
-                // RFC 9110 §15.5.16.
-                response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+                accept_uncompressed(&mut response);
                 response
             }
-            Refused::Unread(unread) => {
+            Unreadable::Unread(unread) => {
                 let mut response = self.error(unread.status(), EXCEPTION, &text);
-                // The rest of the body is not read.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                close(&mut response);
                 response
             }
         }
@@ -421,36 +345,6 @@ fn json(text: String) -> Response {
 enum Style {
     Agent,
     Resource,
-}
-
-/// Why no operation was called. `Display` is for the caller.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error("{0}")]
-    Malformed(String),
-    #[error("Content-Type '{sent}' is not accepted here. {}", advice(*.seems, *.plain_text))]
-    MediaType { sent: String, seems: Option<Syntax>, plain_text: bool },
-    #[error("The body is compressed (Content-Encoding). Send it as it is.")]
-    Coding,
-    #[error("{0}")]
-    Unread(Unread),
-}
-
-/// Which Content-Type to send instead.
-fn advice(seems: Option<Syntax>, plain_text: bool) -> String {
-    match seems {
-        Some(syntax) => {
-            let (name, media_type) = syntax.names();
-            format!("The body looks like {name}: send Content-Type: {media_type}.")
-        }
-        None => {
-            let text = if plain_text { format!(", {TEXT_TYPE}") } else { String::new() };
-            format!(
-                "Send Content-Type: {}, {}{text} or {FORM_TYPE}, whichever the body is.",
-                MEDIA_TYPES[0], MEDIA_TYPES[2]
-            )
-        }
-    }
 }
 
 fn status(kind: ErrorKind) -> StatusCode {

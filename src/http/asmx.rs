@@ -1,5 +1,5 @@
-//! The ASMX service: which operation a message is for, and what status and fault a message gets that cannot be served. The
-//! rules are the ones clients know from the vendor's service.
+//! The ASMX service: which operation a message is for, and the status and fault for a message that cannot be served, by
+//! the rules of the original service.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,8 +56,8 @@ pub(super) async fn call(State(app): State<Arc<App>>, request: Request) -> Respo
 }
 
 fn refuse(app: &App, context: &CallContext, refused: Refused) -> Response {
-    not_a_call(app, context, refused.reason());
-    // What .NET sends with each.
+    not_a_call(app, context, &refused.reason());
+    // As .NET sends it.
     let understood = !matches!(&refused, Refused::Fault(_, _, fault) if fault.code == FaultCode::MustUnderstand);
     refused.response(if understood { "private" } else { "private, max-age=0" })
 }
@@ -139,7 +139,7 @@ fn prepare(
     let request = envelope
         .body
         .as_ref()
-        // Dispatched by SOAPAction, the body may hold something else; then there is no request.
+        // A message dispatched by SOAPAction may have another element in its Body; then there is no request.
         .filter(|body| body.is(CONTRACT.namespace, operation.name) && !body.is_nil())
         .and_then(|body| body.children.iter().find(|c| c.is(CONTRACT.namespace, "request") && !c.is_nil()))
         .map(|request| message::read(request, operation.input, Naming::Exact(CONTRACT.namespace)))
@@ -148,8 +148,8 @@ fn prepare(
     Ok(Call { version, operation, identity, request })
 }
 
-/// Which operation a message is for. A SOAPAction header alone decides where there is one and the message is typed as
-/// SOAP 1.1; otherwise the action parameter if it is known, else the first element of the Body.
+/// Which operation a message is for. In a message typed as SOAP 1.1 a SOAPAction header decides alone. Otherwise the action
+/// parameter decides if it names an operation, or else the first element of the Body.
 fn operation(
     contract: &Contract,
     typed: Version,
@@ -195,7 +195,7 @@ fn operation(
     })
 }
 
-/// As .NET has it, also for SOAP 1.2, whose HTTP binding would have 400 for faults of the sender.
+/// Always 500, as .NET sends it, also in SOAP 1.2, whose HTTP binding has 400 for faults of the sender.
 fn fault(version: Version, fault: Fault) -> Refused {
     Refused::Fault(StatusCode::INTERNAL_SERVER_ERROR, version, fault)
 }
@@ -204,7 +204,7 @@ fn fault(version: Version, fault: Fault) -> Refused {
 fn unreadable(typed: Version, error: ReadError) -> Refused {
     const UNABLE: &str = "Server was unable to read request. --->";
     match error {
-        // .NET sends the status, and no body that would say why.
+        // .NET sends the status without a body.
         ReadError::Malformed { .. } => Refused::Http(StatusCode::BAD_REQUEST, format!("The message is {error}.")),
         ReadError::TooMuch { version, what } => {
             fault(version.unwrap_or(typed), Fault::sender(format!("{UNABLE} The message has {what}.")))
@@ -216,7 +216,7 @@ fn unreadable(typed: Version, error: ReadError) -> Refused {
                 Version::Soap11.namespace(),
                 excerpt(&name)
             );
-            // Written in the version that every client reads.
+            // In the version that every client can read.
             fault(Version::Soap11, Fault::new(FaultCode::VersionMismatch, text))
         }
         ReadError::NoBody { version } => {

@@ -1,8 +1,8 @@
 //! Bodies of requests: how much memory all of them may take together, and what becomes of one that is not read.
 //!
-//! A handler may drop a body whenever it likes. The rest is read and discarded, in bounds, so that the client can read
-//! the response: a connection that is closed on unread bytes is reset, and the reset takes the response with it. Where
-//! hyper is going to close the connection, the response says so.
+//! A handler may drop a body at any time. The rest is read and discarded, in bounds, so that the client can read the
+//! response: closing a connection with unread bytes resets it, and the client then loses the response. If hyper is going
+//! to close the connection, the response says so.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,8 +22,8 @@ use super::places::Client;
 use super::timeouts::Exchange;
 use crate::metrics::Metrics;
 
-/// So much of each body is not counted: about what its connection takes anyway. Almost every call fits, and is served
-/// also while large bodies are refused.
+/// A body up to this length is not counted: its connection takes about as much anyway. Almost every call is that short,
+/// and is served also while large bodies are refused.
 const UNCOUNTED_BYTES: usize = 8 * 1024;
 
 /// How long a response waits for the rest of a short body, so that the connection can be used again.
@@ -42,13 +42,13 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(limits: &Limits, metrics: Arc<Metrics>) -> Arc<Budget> {
-        // There is room for two bodies of the greatest length always, and so for one of one client.
+        // Room for two bodies of the greatest length, and so for one of each client.
         let least = limits.body_bytes_max.checked_next_power_of_two().unwrap_or(usize::MAX / 2).saturating_mul(2);
         Arc::new(Budget { bytes_max: limits.bodies_bytes_max.max(least), taken: AtomicUsize::new(0), metrics })
     }
 }
 
-/// Takes as many bytes of a counter as fit below a bound, all or none.
+/// Adds bytes to a counter, unless it would exceed its bound.
 fn take(counter: &AtomicUsize, bytes: usize, bytes_max: usize) -> bool {
     let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= bytes_max);
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -60,14 +60,14 @@ pub(super) struct Intake {
     /// `None`: limits per client do not apply.
     client: Option<Arc<Client>>,
     body_bytes_max: usize,
-    /// What the body under way has taken of the budget.
+    /// Bytes of the budget that the current body has taken.
     counted: AtomicUsize,
     returned: Mutex<Returned>,
 }
 
-/// The way back of a body that a handler dropped.
+/// Where a handler that drops a body leaves the rest.
 enum Returned {
-    /// It is too late: the body is dropped.
+    /// No request is waiting for it.
     Closed,
     Open(Option<Left>),
 }
@@ -76,7 +76,7 @@ enum Returned {
 struct Left {
     /// `None`: it was read to its end, or until it broke off.
     unread: Option<Incoming>,
-    /// A client that waits for `100 Continue` was sent that.
+    /// The handler began to read: hyper has sent `100 Continue` to a client that waits for it.
     is_asked_for: bool,
     is_broken: bool,
     has_no_room: bool,
@@ -103,8 +103,8 @@ impl Intake {
         Body::new(RequestBody { intake: Arc::clone(self), left: Some(left), bytes: 0, length })
     }
 
-    /// Counts the body's buffer, which grows by doubling; `false`: there is no room for it. All of a body whose length is
-    /// known is counted at once: one that was let in is not turned away in the middle.
+    /// Counts the body's buffer, which grows by doubling; `false`: there is no room for it. A body whose length is known is
+    /// counted whole at once, so that it is not refused half way.
     fn count(&self, bytes: usize, length: usize) -> bool {
         let counted = self.counted.load(Ordering::Relaxed);
         if bytes <= UNCOUNTED_BYTES.max(counted) {
@@ -125,7 +125,7 @@ impl Intake {
         true
     }
 
-    /// Gives back what the body took. Its bytes, and what was made of them, are gone.
+    /// Gives back what the body took. The response is ready, so its bytes have been dropped.
     pub(super) fn clear(&self) {
         *self.returned() = Returned::Closed;
         let counted = self.counted.swap(0, Ordering::Relaxed);
@@ -135,7 +135,7 @@ impl Intake {
         }
     }
 
-    /// Deals with what the handler left of the body.
+    /// Reads and discards what the handler left of the body, and marks the response if the connection is closed.
     pub(super) async fn settle(&self, mut response: Response, request: &Framing, exchange: &Exchange) -> Response {
         let returned = std::mem::replace(&mut *self.returned(), Returned::Closed);
         let Returned::Open(Some(left)) = returned else { return response };
@@ -173,7 +173,7 @@ impl Intake {
     }
 }
 
-/// Whether that was all of the body.
+/// Reads and drops a body; whether it came to its end in bounds.
 async fn discard(body: &mut Incoming, bytes_max: u64) -> bool {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
@@ -186,7 +186,7 @@ async fn discard(body: &mut Incoming, bytes_max: u64) -> bool {
     true
 }
 
-/// What of a request's head decides whether its connection can stay open.
+/// The parts of a request's head that decide whether its connection can stay open.
 pub(super) struct Framing {
     version: Version,
     expects_continue: bool,
@@ -204,7 +204,7 @@ impl Framing {
         }
     }
 
-    /// Makes what a response says of the connection true.
+    /// Makes the Connection header of a response to HTTP/1.0 true.
     pub(super) fn apply(&self, response: &mut Response) {
         if self.version >= Version::HTTP_11 {
             return;
@@ -229,7 +229,8 @@ fn says_close(headers: &HeaderMap) -> bool {
     tokens(headers).any(|token| token.eq_ignore_ascii_case("close"))
 }
 
-fn close(response: &mut Response) {
+/// Makes the response the last one of its connection.
+pub(super) fn close(response: &mut Response) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
@@ -244,9 +245,9 @@ fn no_room() -> Response {
 struct RequestBody {
     intake: Arc<Intake>,
     left: Option<Left>,
-    /// So many came.
+    /// Bytes received.
     bytes: usize,
-    /// So many are to come; 0: that is not known.
+    /// Bytes announced; 0: unknown.
     length: usize,
 }
 
@@ -298,7 +299,7 @@ impl Drop for RequestBody {
     }
 }
 
-/// The body of a response; its exchange is over when hyper has taken all of it.
+/// The body of a response. Its exchange ends when hyper has taken all of it.
 pub(super) struct ResponseBody {
     body: Body,
     _exchange: Exchange,

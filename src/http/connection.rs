@@ -23,7 +23,7 @@ use super::bodies::{Budget, Intake, ResponseBody};
 use super::places::{Full, Place, Places};
 use super::timeouts::{Notes, Timed, Times, drive};
 use super::{Limits, Routes, dispatch};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SparseLog};
 
 /// Completes when the service is to stop accepting.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -73,8 +73,7 @@ pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, metric
     }
 }
 
-/// Has small writes sent at once, and the kernel probe a peer that says nothing, so that one that vanished gives its place
-/// back after two minutes at the latest.
+/// Turns off Nagle's algorithm, and turns on TCP keepalive: a peer that vanished gives its place back within two minutes.
 fn set_options(stream: &TcpStream) -> io::Result<()> {
     const PROBES: u32 = 4;
     let keep_alive = TcpKeepalive::new()
@@ -94,7 +93,7 @@ struct Connections {
     limits: Limits,
 }
 
-/// What a request needs to know of its connection.
+/// A connection, as its requests see it.
 pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     /// Address and port that the client reached.
@@ -124,14 +123,14 @@ impl Connections {
         });
         let head_bytes_max = self.limits.head_bytes_max;
         let connection = http1::Builder::new()
-            // It would run between requests too, and is set again for each: `timeouts` has the limits instead.
+            // hyper's timer would run between requests too, and be set again for each: `timeouts` has the limits instead.
             .header_read_timeout(None)
-            // A half-closed connection is treated as closed, and a call that still waits is dropped: clients that gave up
-            // and call again are many, clients that want the response nonetheless few.
+            // A half-closed connection is treated as closed, and a call that still waits is dropped: most such clients have
+            // given up and call again.
             .half_close(false)
             .max_header_size(head_bytes_max)
-            // The read buffer grows with the bodies that come and stays that large while the connection rests. hyper
-            // takes no less than 8 KiB.
+            // The read buffer grows with large bodies and stays that large while the connection rests. hyper accepts no
+            // less than 8 KiB.
             .max_buf_size(head_bytes_max.max(8192))
             .serve_connection(io, service);
         let connection = self.graceful.watch(connection);
@@ -150,24 +149,21 @@ impl Connections {
     }
 }
 
-/// When clients may come again that find the service too busy.
+/// The value of `Retry-After` where the service is too busy.
 pub(super) const RETRY_SECONDS: u64 = 5;
 
-/// Connections that are refused at one time, and waited for until they have read that. More are closed at once.
+/// Refused connections that may wait at one time until the client has read the refusal. More are closed at once.
 const REFUSED_MAX: usize = 64;
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The least time between two lines of the log that say the same.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Turns away what cannot be served, and keeps the log short about it.
+/// Refuses connections, and bounds what the log says about it.
 struct Door {
     metrics: Arc<Metrics>,
     waiting: Arc<Semaphore>,
-    service_full: Throttle,
-    client_full: Throttle,
-    cannot_accept: Throttle,
-    /// After how many failures in a row the next attempt follows how late.
+    service_full: SparseLog,
+    client_full: SparseLog,
+    cannot_accept: SparseLog,
+    /// Failures in a row: the pause grows with them.
     failures: u32,
 }
 
@@ -176,9 +172,9 @@ impl Door {
         Door {
             metrics,
             waiting: Arc::new(Semaphore::new(REFUSED_MAX)),
-            service_full: Throttle::default(),
-            client_full: Throttle::default(),
-            cannot_accept: Throttle::default(),
+            service_full: SparseLog::default(),
+            client_full: SparseLog::default(),
+            cannot_accept: SparseLog::default(),
             failures: 0,
         }
     }
@@ -193,12 +189,12 @@ impl Door {
         const FIRST_PAUSE: Duration = Duration::from_millis(10);
         const PAUSE_MAX: Duration = Duration::from_secs(1);
         if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied | TimedOut) {
-            // The client was gone before its turn, or a firewall took it away.
+            // The client closed it before it was accepted, or a firewall dropped it.
             tracing::debug!(%error, "a connection ended before it was accepted");
             return Duration::ZERO;
         }
         self.metrics.accepts_failed.inc();
-        if let Some(before) = self.cannot_accept.count() {
+        if let Some(before) = self.cannot_accept.count(Instant::now().into_std()) {
             tracing::error!(
                 %error,
                 before,
@@ -211,17 +207,17 @@ impl Door {
         pause.min(PAUSE_MAX)
     }
 
-    /// Tells a client that there is no place for it.
+    /// Sends 503 to a client that has no place.
     fn refuse(&mut self, stream: TcpStream, peer: SocketAddr, full: Full) {
         self.metrics.count_refused_connection(full.reason());
         match full {
             Full::Service => {
-                if let Some(before) = self.service_full.count() {
+                if let Some(before) = self.service_full.count(Instant::now().into_std()) {
                     tracing::warn!(before, "all connections_max connections are taken: more are refused");
                 }
             }
             Full::Client => {
-                if let Some(before) = self.client_full.count() {
+                if let Some(before) = self.client_full.count(Instant::now().into_std()) {
                     let client = peer.ip();
                     tracing::warn!(
                         %client,
@@ -232,7 +228,7 @@ impl Door {
                 }
             }
         }
-        // A new socket takes it at once; tokio would first wait for the event that says so.
+        // A new socket has room for it; tokio would first wait for an event.
         let head = format!(
             "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         );
@@ -240,16 +236,16 @@ impl Door {
             && let Ok(turn) = Arc::clone(&self.waiting).try_acquire_owned()
         {
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(REFUSED_TIMEOUT, see_off(stream)).await;
+                let _ = tokio::time::timeout(REFUSED_TIMEOUT, drain(stream)).await;
                 drop(turn);
             });
         }
     }
 }
 
-/// Reads what a client sends that reads of its refusal only afterwards: closed on unread bytes, the connection would be
-/// reset, and some systems drop the response then.
-async fn see_off(mut stream: TcpStream) -> io::Result<()> {
+/// Reads what the client has sent before it reads the refusal: closing a connection with unread bytes resets it, and some
+/// systems then drop the response.
+async fn drain(mut stream: TcpStream) -> io::Result<()> {
     const BYTES_MAX: usize = 64 * 1024;
     stream.shutdown().await?;
     let mut buffer = [0; 1024];
@@ -261,27 +257,6 @@ async fn see_off(mut stream: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Lets an event into the log once in a while.
-#[derive(Default)]
-struct Throttle {
-    logged: Option<Instant>,
-    /// Events since then.
-    unlogged: u64,
-}
-
-impl Throttle {
-    /// Counts an event; with how many were not logged before it, if this one is to be logged.
-    fn count(&mut self) -> Option<u64> {
-        let now = Instant::now();
-        if self.logged.is_some_and(|logged| now < logged + LOG_INTERVAL) {
-            self.unlogged += 1;
-            return None;
-        }
-        self.logged = Some(now);
-        Some(std::mem::take(&mut self.unlogged))
-    }
 }
 
 /// Runs a future; `None` if it panicked.

@@ -1,4 +1,4 @@
-//! What a proxy in front says about the client: believed only if the proxy is trusted.
+//! What a proxy in front says about the client. Only trusted proxies count.
 
 use std::net::IpAddr;
 use std::str::FromStr;

@@ -1,6 +1,7 @@
-//! What every surface that takes messages shares: reading a body in bounds, the type it says it has, what of it may go
-//! into the log, SOAP answers, and the form of a refusal ([`Refused`]).
+//! What the surfaces share that take messages: a body read in bounds, its Content-Type, what of it may go into the log,
+//! SOAP responses, and the form of a refusal ([`Refused`]).
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use axum::body::Body;
@@ -8,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 
+use super::bodies::close;
 use super::{App, Limits};
 use crate::service::CallContext;
 use crate::soap::envelope::{Element, Envelope};
@@ -25,15 +27,15 @@ pub(super) struct ContentType {
 }
 
 impl ContentType {
-    /// Read as leniently as .NET reads it, for scripts write charsets with single quotes, with two pairs of quotes, with
-    /// one quote, or not at all. Where the header is there twice, or a parameter, the first counts. `None`: no header.
+    /// Read as leniently as .NET reads it: scripts write the charset in single quotes, in two pairs of quotes, with one
+    /// quote, or leave it empty. Of a repeated header or parameter the first counts. `None`: there is no header.
     pub(super) fn of(headers: &HeaderMap) -> Option<ContentType> {
         let value = String::from_utf8_lossy(headers.get(header::CONTENT_TYPE)?.as_bytes());
         let (media_type, mut rest) = value.split_once(';').unwrap_or((&value, ""));
         // Proxies join two headers into one with a comma (RFC 9110 §5.2).
         let media_type = media_type.split(',').next().unwrap_or_default().trim().to_ascii_lowercase();
         let mut found = ContentType { media_type, ..ContentType::default() };
-        // Each may be looked through to the end of the header.
+        // Reading one may take a pass over the rest of the header.
         const PARAMETERS_MAX: usize = 16;
         for _ in 0..PARAMETERS_MAX {
             let (name, value, after) = parameter(rest);
@@ -53,7 +55,7 @@ impl ContentType {
     }
 }
 
-/// The first of these parameters: its name, its value without the quotes around it, and what follows it.
+/// Splits the first parameter off: its name, its value without quotes, and what follows.
 fn parameter(rest: &str) -> (&str, &str, &str) {
     let end = rest.find([';', '=']).unwrap_or(rest.len());
     let (name, rest) = rest.split_at(end);
@@ -73,12 +75,12 @@ fn parameter(rest: &str) -> (&str, &str, &str) {
     (name.trim(), value.trim().trim_matches('"').trim(), after)
 }
 
-/// Of two headers in one.
+/// The first of two headers that a proxy has joined.
 fn first_of(value: &str) -> &str {
     value.split(',').next().unwrap_or_default().trim()
 }
 
-/// Why a body was not read.
+/// Why a body was not read to its end. The connection is closed then.
 #[derive(Debug)]
 pub(super) enum Unread {
     TooLong { bytes_max: usize },
@@ -118,7 +120,7 @@ pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limi
     read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }))
 }
 
-/// Into one buffer as it comes: what is kept of a body is then its bytes, however small the chunks it came in.
+/// Collects the body in one buffer, so that it takes no more memory than its bytes, however small its chunks are.
 async fn read_to_end(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await.transpose().map_err(|e| Unread::BrokeOff(e.to_string()))? {
@@ -131,7 +133,7 @@ async fn read_to_end(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Unrea
     Ok(bytes)
 }
 
-/// Refuses a message with a header block we are told to understand and do not, or cannot tell whether we must.
+/// Refuses a message with a mandatory header block that we do not know, or with one that may be mandatory.
 pub(super) fn understand(envelope: &Envelope, known: impl Fn(&Element) -> bool) -> Result<(), Fault> {
     let mut unknown = None;
     for block in &envelope.header_blocks {
@@ -168,16 +170,18 @@ pub(super) fn respond(
         .into_response()
 }
 
-/// Why a message is not served, before any operation has seen it. On every SOAP address the same rule holds, so that the
-/// reason reaches the client's developer through every toolkit:
+/// Why a message is not served, before an operation is called. The same rule holds at every SOAP address, so that every
+/// toolkit shows the reason to its user:
 ///
 /// * What was read as a SOAP message and has something wrong gets a fault in its version. Toolkits for SOAP 1.1 look for
 ///   it only under 500 (SOAP 1.1 §6.2, WS-I Basic Profile 1.1 R1126).
-/// * Everything else is a matter of HTTP: 4xx, whose name toolkits show, and a sentence in plain text, never an envelope.
+/// * Everything else gets a 4xx status, whose name toolkits show, and a sentence in plain text, never an envelope. The
+///   NetServer addresses make one exception: XML that is not well-formed gets a fault there.
 pub(super) enum Refused {
     Http(StatusCode, String),
     /// See [`is_compressed`].
     Compressed,
+    Unread(Unread),
     Fault(StatusCode, Version, Fault),
 }
 
@@ -202,11 +206,12 @@ impl Refused {
     }
 
     /// For the log.
-    pub(super) fn reason(&self) -> &str {
+    pub(super) fn reason(&self) -> Cow<'_, str> {
         match self {
-            Refused::Http(_, text) => text,
-            Refused::Compressed => COMPRESSED,
-            Refused::Fault(_, _, fault) => &fault.text,
+            Refused::Http(_, text) => text.into(),
+            Refused::Compressed => COMPRESSED.into(),
+            Refused::Unread(unread) => unread.to_string().into(),
+            Refused::Fault(_, _, fault) => (&*fault.text).into(),
         }
     }
 
@@ -214,17 +219,26 @@ impl Refused {
         match self {
             Refused::Fault(status, version, fault) => respond(status, version, cache_control, fault.render(version)),
             Refused::Http(status, text) => plain(status, &text, cache_control),
+            Refused::Unread(unread) => {
+                let mut response = plain(unread.status(), &unread.to_string(), cache_control);
+                close(&mut response);
+                response
+            }
             Refused::Compressed => {
                 let mut response = plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, COMPRESSED, cache_control);
-                // Says which codings are supported (RFC 9110 §15.5.16).
-                response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+                accept_uncompressed(&mut response);
                 response
             }
         }
     }
 }
 
-const COMPRESSED: &str = "The body is compressed: send it as it is, without Content-Encoding.";
+pub(super) const COMPRESSED: &str = "The body is compressed. Send it as it is, without Content-Encoding.";
+
+/// Says which content codings are accepted (RFC 9110 §15.5.16): none.
+pub(super) fn accept_uncompressed(response: &mut Response) {
+    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
 
 fn plain(status: StatusCode, text: &str, cache_control: &'static str) -> Response {
     let headers = [
@@ -232,22 +246,17 @@ fn plain(status: StatusCode, text: &str, cache_control: &'static str) -> Respons
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, cache_control),
     ];
-    let mut response = (status, headers, format!("{text}\n")).into_response();
-    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
-        // The rest of the body is not read.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+    (status, headers, format!("{text}\n")).into_response()
 }
 
 impl From<Unread> for Refused {
     fn from(unread: Unread) -> Refused {
-        Refused::Http(unread.status(), unread.to_string())
+        Refused::Unread(unread)
     }
 }
 
-/// Whether the body is compressed or encrypted, which is not supported. Other words in this header are ignored, as the
-/// original ignores all of it: clients name their charset there.
+/// Whether the body is compressed or encrypted, which is not supported. Other words in Content-Encoding are ignored, because
+/// some clients name their charset there, and the original service ignores the header.
 pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
     // IANA's registry of content codings.
     const CODINGS: [&str; 12] = [
@@ -269,13 +278,13 @@ pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
     codings.any(|coding| CODINGS.iter().any(|known| known.eq_ignore_ascii_case(coding)))
 }
 
-/// Counts and logs what did not become a call of any operation.
+/// Counts and logs a request that did not become a call of an operation.
 pub(super) fn not_a_call(app: &App, context: &CallContext, reason: &str) {
     app.service.metrics.count_call("none", "Fault");
     tracing::info!(error_id = %context.id, reason = %ForLog(reason), "not a call we can serve");
 }
 
-/// What a client wrote, for the log: on one line, so that it cannot pass for another entry, and not without end.
+/// What a client wrote, for the log: short, and on one line, so that it cannot look like another entry.
 struct ForLog<'a>(&'a str);
 
 impl fmt::Display for ForLog<'_> {
@@ -342,7 +351,7 @@ mod tests {
             (&["text/xml; charset=\"\"UTF-8\"\"; a=b"], Some("UTF-8")),
             (&["text/xml; charset=\"utf-8"], Some("utf-8")),
             (&["text/xml; charset=utf-8\""], Some("utf-8")),
-            // What is inside single quotes is for `encoding` to tell.
+            // `encoding` deals with single quotes.
             (&["text/xml; charset='utf-8'"], Some("'utf-8'")),
             (&["text/xml; charset="], Some("")),
             (&["text/xml; charset=; a=b"], Some("")),

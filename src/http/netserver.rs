@@ -1,6 +1,6 @@
-//! The NetServer services over SOAP, answered as WCF answers: the element in the Body says which operation a message is
-//! for, whatever its SOAPAction says; header blocks may stand where the vendor's samples have them; and what an operation
-//! refuses is no fault but an `ExceptionInfo` in the header of an ordinary answer.
+//! The NetServer services over SOAP, answered as WCF answers. The element in the Body decides which operation a message is
+//! for; SOAPAction is ignored. Header blocks may also stand beside Header, as in the vendor's samples. The refusal of an
+//! operation is no fault, but an `ExceptionInfo` in the header of an ordinary answer.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) async fn page(endpoint: Endpoint, State(app): State<Arc<App>>, reques
     }
 }
 
-/// The first parameter of the query that is one of ours, in lower case.
+/// The first parameter of the query that is known here, in lower case.
 fn asked(uri: &Uri) -> String {
     let names = uri.query().unwrap_or_default().split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     let mut names = names.map(str::to_ascii_lowercase);
@@ -75,7 +75,7 @@ pub(super) async fn call(endpoint: Endpoint, State(app): State<Arc<App>>, reques
             respond(StatusCode::OK, version, CACHED, answer(version, endpoint, operation, dates, outcome, &context))
         }
         Err(refused) => {
-            not_a_call(&app, &context, refused.reason());
+            not_a_call(&app, &context, &refused.reason());
             refused.response(CACHED)
         }
     }
@@ -133,15 +133,14 @@ fn prepare(
     Ok((version, operation, call))
 }
 
-/// Header blocks that may be marked as mandatory. Of those of WS-Addressing, which toolkits add by themselves, none asks
-/// for anything else than what is done anyway.
+/// Header blocks that may be marked as mandatory. Toolkits add those of WS-Addressing by themselves; the service does what
+/// they ask for anyway.
 fn is_known(block: &Element) -> bool {
     const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
     &*block.namespace == ADDRESSING || is_block(&block.namespace, &block.name)
 }
 
-/// A block of the edition, or of another one: they are the same in all. Where both places have it, the one that SOAP has
-/// for it counts.
+/// A block of the edition, or else of another one: they are the same in all. One inside Header counts before one beside it.
 fn header_block<'e>(envelope: &'e Envelope, endpoint: Endpoint, name: &str) -> Option<&'e Element> {
     let blocks = || envelope.header_blocks.iter().chain(&envelope.beside);
     let of_edition = blocks().find(|block| block.is(endpoint.namespace(), name));
@@ -149,7 +148,7 @@ fn header_block<'e>(envelope: &'e Envelope, endpoint: Endpoint, name: &str) -> O
     of_edition.or_else(of_another).filter(|block| !block.is_nil())
 }
 
-/// Says what is missing. That a ticket has ended, or never was, is not told from here.
+/// Says what is missing in the message. Whether a ticket is valid is for the service to say.
 fn no_ticket(envelope: &Envelope, endpoint: Endpoint) -> Identity {
     let expected = CredentialBlock { namespace: endpoint.namespace(), name: CREDENTIALS.name, may_stand_beside: true };
     let reason = match header_block(envelope, endpoint, expected.name) {
@@ -209,8 +208,7 @@ fn exception_info(error: &Error, context: &CallContext) -> Record {
         .with("Source", Value::String("Seatkeeper".to_owned()))
 }
 
-/// What stands in the message is wrong. SOAP 1.1 §6.2 has one status for faults; SOAP 1.2 part 2 §7.5.2.2 tells the
-/// sender's.
+/// A fault of the sender. SOAP 1.1 §6.2 has one status for all faults; SOAP 1.2 part 2 §7.5.2.2 has 400 for these.
 fn sender(version: Version, text: impl Into<String>) -> Refused {
     let status = match version {
         Version::Soap11 => StatusCode::INTERNAL_SERVER_ERROR,
@@ -219,8 +217,8 @@ fn sender(version: Version, text: impl Into<String>) -> Refused {
     Refused::Fault(status, version, Fault::sender(text))
 }
 
-/// `typed`: the version whose media type the message has. What is not XML gets a fault here too: no service that clients
-/// know has taught them otherwise.
+/// `typed`: the version whose media type the message has. Unlike at the ASMX address, XML that is not well-formed gets a
+/// fault too: clients know no other response of NetServer.
 fn unreadable(typed: Version, error: &ReadError) -> Refused {
     let text = format!("The message could not be read: {error}.");
     match error {

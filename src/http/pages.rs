@@ -78,8 +78,7 @@ fn host_of(base: &str) -> &str {
     base.split_once("://").map_or(base, |(_, host)| host)
 }
 
-/// The first parameter of the query that is one of ours: its name in lower case, its value decoded. Parameters of
-/// somebody else's may stand in front.
+/// The first parameter of the query that is known here: its name in lower case, its value decoded.
 fn query(uri: &Uri) -> (String, String) {
     let pairs = uri.query().unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let mut pairs = pairs.map(|(name, value)| (name.to_ascii_lowercase(), value));
@@ -87,11 +86,11 @@ fn query(uri: &Uri) -> (String, String) {
     found.map(|(name, value)| (name, readable(value))).unwrap_or_default()
 }
 
-/// Whether a browser on this machine asks, as far as can be told: a proxy on this machine may pass on anything.
+/// Whether the request seems to come from a browser on this machine. A proxy on this machine may pass on anything.
 fn is_local(app: &App, parts: &Parts) -> bool {
     let peer = parts.extensions.get::<CallContext>().map(|context| context.peer);
     app.test_form
-        // With these the operator says that there is a proxy.
+        // public_url and trusted_proxies mean that there is a proxy.
         && app.public_url.is_none()
         && peer.is_some_and(|peer| peer.is_loopback() && !app.limits.trusted_proxies.contains(peer))
         && !is_forwarded(&parts.headers)
@@ -100,7 +99,7 @@ fn is_local(app: &App, parts: &Parts) -> bool {
         && parts.version >= HttpVersion::HTTP_11
 }
 
-/// `localhost` or a loopback address, with or without a port. A name that only resolves to one may be a stranger's.
+/// `localhost` or a loopback address, with or without a port. Any other name that resolves to one may be an attacker's.
 fn is_loopback_host(host: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
     let name = authority.host();
@@ -109,15 +108,15 @@ fn is_loopback_host(host: &HeaderValue) -> bool {
         || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// Whether the form was sent from a page of ours. Every browser names the page's origin with a POST, so another site's
-/// page cannot press the button, and a proxy that hides itself shows by the name that it is reached at.
+/// Whether the form was sent from a page of this service. Every browser sends the page's origin with a POST, so a page of
+/// another site cannot send the form. Behind a proxy that adds no header, the origin is not the one of this service.
 fn is_own_button(headers: &HeaderMap, origin: &str) -> bool {
     let is = |name: HeaderName, value: &str| headers.get(name).is_some_and(|own| own == value);
     let sec_fetch_site = HeaderName::from_static("sec-fetch-site");
     is(header::ORIGIN, origin) && (!headers.contains_key(&sec_fetch_site) || is(sec_fetch_site, "same-origin"))
 }
 
-/// An operation by path instead of by message, as .NET has it where GET and POST of forms are turned on: they are off.
+/// An operation by path instead of by message. .NET serves that where GET and POST of forms are turned on; here they are off.
 pub(super) async fn below_asmx(Extension(address): Extension<Address>) -> Response {
     let path = address.path();
     let (service, rest) = path.split_at_checked(asmx::PATH.len()).unwrap_or((path, ""));

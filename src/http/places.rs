@@ -14,7 +14,7 @@ use crate::net::client_key;
 pub(super) struct Places {
     connections_max: usize,
     per_client_max: usize,
-    /// Proxies carry many clients, so the limits per client are not for them.
+    /// Proxies carry many clients, so the limits per client do not apply to them.
     proxies: TrustedProxies,
     taken: Mutex<Taken>,
     freed: Notify,
@@ -26,10 +26,10 @@ struct Taken {
     clients: HashMap<IpAddr, (usize, Arc<Client>)>,
 }
 
-/// What one client has taken, besides connections.
+/// What one client takes, besides connections.
 #[derive(Default)]
 pub(super) struct Client {
-    /// Of the memory for bodies.
+    /// Bytes of the memory for bodies.
     pub(super) body_bytes: AtomicUsize,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Full {
 }
 
 impl Full {
-    /// As the metric has it.
+    /// The label of the metric.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Full::Service => "service",

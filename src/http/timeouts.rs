@@ -1,8 +1,8 @@
 //! How long a connection may rest, the head of a request may take, and a client may take none of a response.
 //!
-//! hyper reads from a socket when it sees fit, and not at all between a response and the client's next byte, so no limit
-//! may depend on a read being tried. The socket, the requests and the responses therefore only leave [`Notes`]; after
-//! each poll of the connection [`drive`] has the [`Clock`] look at them and sleeps until the next limit.
+//! hyper decides when to read from a socket, and does not read between a response and the client's next byte. So no limit
+//! may depend on an attempt to read. The socket, the requests and the responses only leave [`Notes`]; after each poll of
+//! the connection, [`drive`] has the [`Clock`] look at them and sleeps until the next limit.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -20,17 +20,17 @@ use super::Limits;
 /// What happened on one connection: written by its socket and its exchanges, read by its task.
 #[derive(Default)]
 pub(super) struct Notes {
-    /// Exchanges that are not over, [`Exchange`]s: at most one, and the rest of a body that is discarded.
+    /// [`Exchange`]s that have not ended: at most one, and the rest of a body that is being discarded.
     open: AtomicU32,
     /// Counts requests.
     turns: AtomicU32,
-    /// Bytes came that belong to a head.
+    /// Bytes of a head have come.
     head: AtomicBool,
     /// Counts writes that the socket took.
     writes: AtomicU32,
     /// The socket did not take the last write.
     blocked: AtomicBool,
-    /// The head under way is too late: the next read says so to the client and fails.
+    /// The current head is too late: the next read sends 408 to the client and fails.
     late: AtomicBool,
     /// The task is being polled, and will look at the notes before it waits.
     polled: AtomicBool,
@@ -68,7 +68,7 @@ impl Notes {
     }
 }
 
-/// A request under way. Lives until its response is on its way whole, and as long as the rest of its body is discarded.
+/// A request that is being served. Lives until hyper has taken all of its response and the rest of its body is discarded.
 pub(super) struct Exchange(Arc<Notes>);
 
 impl Clone for Exchange {
@@ -81,8 +81,8 @@ impl Clone for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
-        // Dropped outside of the connection's task, it must wake it. Sequential consistency: either the task sees the
-        // count when it looks, or it has ended its poll and we see that here.
+        // Dropped outside of the connection's task, it must wake that task. Sequential consistency: either the task sees
+        // the count when it looks, or it has ended its poll and we see that here.
         if !self.0.polled.load(Ordering::SeqCst)
             && let Some(waker) = &*self.0.waker.lock().unwrap_or_else(PoisonError::into_inner)
         {
@@ -126,17 +126,17 @@ enum Phase {
     Serving,
 }
 
-/// What to do next.
+/// What the connection's task does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// Look again then at the latest; `None`: when something happens.
+    /// Look again at this time at the latest; `None`: when something happens.
     Wait(Option<Instant>),
-    /// It rested for too long, or takes no response.
+    /// The client rested for too long, or takes none of a response.
     Close,
     HeadLate,
 }
 
-/// Tells from what is seen, and when, which limits are reached.
+/// Decides which limits are reached, from copies of the notes and their times.
 #[derive(Debug)]
 struct Clock {
     times: Times,
@@ -158,9 +158,9 @@ impl Clock {
         self.phase = match self.phase {
             _ if seen.open => Phase::Serving,
             Phase::Head { since } if seen.head && same_turn && !seen.blocked => Phase::Head { since },
-            // hyper does not look at it before all of the last response is gone.
+            // hyper looks at a new head only when the last response is sent.
             _ if seen.head => Phase::Head { since: now },
-            // What is left of a response may still be on its way.
+            // The rest of a response may still be on its way.
             Phase::Resting { since } if same_turn && !wrote => Phase::Resting { since },
             _ => Phase::Resting { since: now },
         };
@@ -249,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
         let this = self.get_mut();
         if this.notes.late.load(Ordering::Relaxed) {
             const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-            // As far as it goes: the client gets no second chance anyway.
+            // If the socket does not take it, the connection is closed all the same.
             let _ = Pin::new(&mut this.socket).poll_write(cx, TIMEOUT);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of the request took too long")));
         }
@@ -284,7 +284,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Of a socket there is nothing to flush: its writes are what is timed.
+        // A socket has nothing to flush; its writes are timed.
         Pin::new(&mut self.get_mut().socket).poll_flush(cx)
     }
 

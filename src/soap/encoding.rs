@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, X_USER_DEFINED};
 
-/// Decodes a body. What says which encoding it is in, first to last: a byte order mark, the `<` of an XML document in
-/// UTF-16, the charset of the Content-Type, the XML declaration (RFC 7303 §3); otherwise it is UTF-8.
+/// Decodes a body. The encoding is, first to last, that of a byte order mark, of the `<` of an XML document in UTF-16, of
+/// the charset of the Content-Type, of the XML declaration (RFC 7303 §3); otherwise UTF-8.
 ///
-/// A name that is not known, or that the bytes contradict, counts as absent, as .NET has it: the message is then read as
-/// well as it can be. Bytes that are invalid in the encoding become U+FFFD. In markup that makes the message malformed;
+/// An unknown name, or one that the bytes contradict, counts as absent, as in .NET. Bytes that are invalid in the encoding become U+FFFD. In markup that makes the message malformed;
 /// a value with U+FFFD in it is for the rules to refuse.
 ///
 /// A NUL at the end, which C programs send with their strings, is left out with the white space around it.
@@ -19,16 +18,16 @@ pub fn decode<'b>(body: &'b [u8], charset: Option<&str>) -> Cow<'b, str> {
     without_terminator(encoding.decode(body).0)
 }
 
-/// The encoding of this name in the WHATWG standard, quotes and white space around it passed over.
+/// The encoding of this name in the WHATWG standard; quotes and white space around the name are ignored.
 ///
-/// Not among them are those which the standard only names in order not to decode them; `x-user-defined`, whose
-/// characters mean something to one sender only; and UTF-7, which can hide markup from whoever reads the bytes.
+/// Three kinds are unknown: those that the standard lists in order not to decode them; `x-user-defined`, whose characters
+/// have a meaning for one sender only; and UTF-7, which can hide markup from filters that look at the bytes.
 fn known(label: &[u8]) -> Option<&'static Encoding> {
     let quote = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'');
     let start = label.iter().position(|byte| !quote(byte))?;
     let end = label.iter().rposition(|byte| !quote(byte))?;
     let label = &label[start..=end];
-    // The standard takes ASCII for Windows-1252. Here a byte above 127 must not become somebody else's letter.
+    // In the standard ASCII means Windows-1252. Here a byte above 127 must not become a letter of another name.
     if [&b"us-ascii"[..], b"ascii", b"ansi_x3.4-1968"].iter().any(|ascii| ascii.eq_ignore_ascii_case(label)) {
         return Some(UTF_8);
     }

@@ -3,7 +3,7 @@
 use super::Version;
 use super::xml::Writer;
 
-/// Who is at fault, by the names of SOAP 1.1 §4.4.1 and SOAP 1.2 part 1 §5.4.6.
+/// The code of a fault, by the names of SOAP 1.1 §4.4.1 and SOAP 1.2 part 1 §5.4.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultCode {
     /// `Client`, `Sender`: the message will not succeed as it is.

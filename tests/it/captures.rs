@@ -540,7 +540,7 @@ fn values() {
                 SOAP11,
                 &["<Result>2</Result>", "; LicenseProviderEntityId is missing."],
             ),
-            // Captured as a seat of the first type, by default. We never take a seat nobody asked for.
+            // Captured as a seat of the first type, by default. Here no seat is taken that the caller did not ask for.
             case(
                 "C44 no type",
                 soap11(),
@@ -757,7 +757,7 @@ fn methods_and_paths() {
         let back = "../".repeat(shown.matches('/').count());
         assert!(answer.body.contains(&format!("href=\"{back}LicenseManagementService.asmx\"")), "{}", answer.body);
     }
-    // .NET answers 405. A client that asks what GET would bring is told.
+    // .NET answers 405. Here HEAD has the headers of GET.
     let head = |target: &str| {
         let mut stream = server.connect().0;
         write!(stream, "HEAD {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");

@@ -88,10 +88,6 @@ fn prefixed(envelope: &str, service: &str, username: &str) -> String {
     )
 }
 
-fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(u32::from(c)).expect("Latin 1")).collect()
-}
-
 fn utf16le(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }

@@ -525,7 +525,7 @@ fn an_unknown_user_and_a_wrong_password_look_alike() {
 }
 
 #[test]
-fn guesses_at_one_user_are_slowed_and_whoever_is_signed_in_is_not() {
+fn guesses_at_one_user_are_slowed_and_signed_in_callers_are_not() {
     let server = strict(256);
     assert_eq!(sign_in(&server, "agent", PASSWORD).code(), "Success");
     for user in ["agent", "reader", "nobody"] {
@@ -546,7 +546,7 @@ fn guesses_at_one_user_are_slowed_and_whoever_is_signed_in_is_not() {
 }
 
 #[test]
-fn a_flood_of_sign_ins_does_not_keep_out_who_is_signed_in() {
+fn a_flood_of_sign_ins_does_not_keep_out_signed_in_callers() {
     let server = strict(4);
     assert_eq!(sign_in(&server, "agent", PASSWORD).code(), "Success");
     let (codes, slowest) = std::thread::scope(|scope| {
@@ -569,7 +569,7 @@ fn a_flood_of_sign_ins_does_not_keep_out_who_is_signed_in() {
         (answers, slowest)
     });
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
-    // What does not fit into the queue is told so at once.
+    // Sign-ins that do not fit into the queue are refused at once.
     let (refused, wrong): (Vec<Answer>, Vec<Answer>) =
         codes.into_iter().partition(|answer| answer.code() == "UnexpectedError");
     assert!(wrong.iter().all(|answer| answer.code() == "InvalidSoapCredentials"));

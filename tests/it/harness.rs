@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -23,6 +23,19 @@ use crate::validator;
 pub const PASSWORD: &str = "S3cret!pass";
 /// Its hash, made once: a hash costs 25 ms and more in a debug build.
 pub static PASSWORD_HASH: LazyLock<String> = LazyLock::new(|| auth::hash_password(PASSWORD).expect("hash"));
+
+/// Much longer than anything takes here, also on a loaded machine.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// Waits until something is so; fails after [`LONG`].
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LONG, "not in {LONG:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// Where the service is.
 pub const PATH: &str = asmx::PATH;
@@ -156,6 +169,13 @@ impl Server {
     /// The first column of the first row.
     pub fn query<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
         connection(&self.database()).query_row(query, [], |row| row.get(0)).expect("query")
+    }
+
+    /// The value of a counter or gauge, with its labels as `/metrics` has them; 0: it was never counted.
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics.render();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
     }
 
     /// Sends bytes on a connection of their own, and reads until the service closes it or the answer is complete.
@@ -539,4 +559,22 @@ pub fn post_to(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
             .into_bytes();
     request.extend_from_slice(body);
     request
+}
+
+/// A body in chunks of this size, without the last chunk, which is [`LAST_CHUNK`].
+pub fn chunks(body: &[u8], size: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for chunk in body.chunks(size) {
+        out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        out.extend_from_slice(chunk);
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Text in ISO 8859-1.
+pub fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).expect("a character of ISO 8859-1")).collect()
 }

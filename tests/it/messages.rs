@@ -304,7 +304,7 @@ fn every_message_of_the_web_api_is_a_sentence() {
             "Content-Encoding: br\r\n",
             "{}".to_owned(),
             415,
-            "The body is compressed (Content-Encoding). Send it as it is.",
+            "The body is compressed. Send it as it is, without Content-Encoding.",
         ),
         (&validate, JSON, r#"{"LicenseInfo":5}"#.to_owned(), 400, "LicenseInfo is not an object."),
         (&validate, JSON, license(r#","ExtraFlags":"x""#), 400, "ExtraFlags is not an integer of 32 bits."),

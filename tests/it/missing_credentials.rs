@@ -1,5 +1,5 @@
-//! What a caller is told whose message has no credential that could be read: where it is, or that it is not there. Users
-//! of several toolkits would look for a wrong password otherwise. None of it depends on which users there are.
+//! The responses to messages without a credential in its place: they say where it is, or that it is missing. Users of
+//! several toolkits would otherwise look for a wrong password. No response depends on which users exist.
 
 use crate::harness::*;
 
@@ -92,7 +92,7 @@ fn what_is_wrong_with_auth_header() {
             call("<AuthHeader xmlns=\"sosonlinebackup.com\" UserName=\"agent\" Password=\"x\"/>", ""),
             without("UserName", ": it is an attribute there"),
         ),
-        // The first block counts, whole, and of a repeated field the first: two halves are nobody's credential.
+        // The first block counts, and of a repeated field the first: two halves make no credential.
         (
             "two halves",
             call(&(good.replace(&password, "") + &good.replace(user_name, "")), ""),
@@ -121,7 +121,7 @@ fn what_is_wrong_with_auth_header() {
             assert_eq!((answer.status, &*answer.code()), (200, "InvalidSoapCredentials"), "{name}: {answer:?}");
             assert_eq!(answer.message(), format!("Err-{id}; {told}"), "{name}");
         }
-        // Nothing depends on who is known.
+        // No response depends on which users exist.
         if told != WRONG {
             let answer = server.post11(&message.replace("agent", "nobody").replace(PASSWORD, "x"));
             assert!(answer.message().ends_with(&told), "{name}: {answer:?}");

@@ -10,10 +10,10 @@ use crate::program::seatkeeper;
 use crate::surfaces::{Caller, Form, SURFACES, Surface};
 use crate::web::{Api, assert_error, basic, parsed};
 
-/// What a client sends that writes ISO 8859-1 and calls it UTF-8. Every character must be one of that charset.
-fn latin1(request: &[u8]) -> Vec<u8> {
+/// The request of a client that writes ISO 8859-1 and labels it as UTF-8. Every character must be one of that charset.
+fn mislabelled(request: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(request).expect("UTF-8");
-    let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("ISO 8859-1")).collect();
+    let bytes = latin1(text);
     // Each character has become one byte, and Content-Length counts those.
     let (length, now) = (content_length(text), bytes.len() - text.find("\r\n\r\n").expect("a head") - 4);
     let head = format!("Content-Length: {length}\r\n");
@@ -94,7 +94,7 @@ fn bytes_that_are_not_of_the_charset_are_no_user_name() {
     let server = Server::start();
     for (operation, user, fields, code, says) in UNDECODED {
         let as_utf8 = call11(operation, user, fields);
-        for request in [latin1(&as_utf8), latin1(&to_soap12_call(&as_utf8))] {
+        for request in [mislabelled(&as_utf8), mislabelled(&to_soap12_call(&as_utf8))] {
             let answer = server.send(&request);
             let codes: Vec<&str> = answer.body.split("<Code>").skip(1).filter_map(|c| c.split('<').next()).collect();
             assert!(!codes.is_empty() && codes.iter().all(|found| found == code), "{operation} {fields}: {answer:?}");
@@ -108,7 +108,7 @@ fn bytes_that_are_not_of_the_charset_are_no_user_name() {
     assert_eq!(server.assign("Müller", 42, "SqlBackup").code(), "Success");
     assert_eq!(server.assign("Möller", 42, "SqlBackup").code(), "Success");
     // ISO 8859-1 that is called by its name is read as what it is.
-    let named = latin1(&call11("GetAssignedLicenseDetails", "reader", MUELLER));
+    let named = mislabelled(&call11("GetAssignedLicenseDetails", "reader", MUELLER));
     let named = replaced(&named, b"charset=utf-8", b"charset=iso-8859-1");
     assert_eq!(server.send(&named).code(), "Success");
     let held: String = server.query("SELECT group_concat(username, ' ') FROM (SELECT * FROM account ORDER BY id)");
@@ -151,12 +151,12 @@ fn bytes_that_are_not_of_the_charset_are_no_credential() {
     let call = call11("GetLicensePools", "jürgen", "<EntityId>42</EntityId>");
     assert_eq!(server.send(&call).code(), "Success");
     let (refused, wrong) =
-        (server.send(&latin1(&call)), server.call("GetLicensePools", "nobody", "<EntityId>42</EntityId>"));
+        (server.send(&mislabelled(&call)), server.call("GetLicensePools", "nobody", "<EntityId>42</EntityId>"));
     assert_eq!(refused.code(), "InvalidSoapCredentials");
     assert_eq!(refused.message()[40..], wrong.message()[40..]);
 
     assert!(server.authenticate("jürgen", PASSWORD).element("Ticket").is_some());
-    for request in [latin1(&authenticate("jürgen", PASSWORD)), authenticate("j\u{FFFD}rgen", PASSWORD)] {
+    for request in [mislabelled(&authenticate("jürgen", PASSWORD)), authenticate("j\u{FFFD}rgen", PASSWORD)] {
         let refused = server.send(&request);
         assert_eq!((refused.exception(), refused.element("AuthenticationSucceeded").as_deref()), (None, Some("false")));
     }
@@ -197,13 +197,13 @@ fn field_of(arguments: &str) -> &str {
 }
 
 /// The same character in an address or a form is one percent-encoded byte.
-fn latin1_of(surface: Surface, request: &[u8]) -> Vec<u8> {
+fn mislabelled_on(surface: Surface, request: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(request).expect("UTF-8");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let target = head.lines().next().expect("a line");
     let plain = target.replace("%C3%96", "%D6").replace("%C3%84", "%C4").replace("%C3%B6%C3%9F", "%F6%DF");
     let request = format!("{}\r\n\r\n{body}", head.replacen(target, &plain, 1));
-    if body.is_empty() { request.into_bytes() } else { latin1(&surface.said_to_be_utf8(request)) }
+    if body.is_empty() { request.into_bytes() } else { mislabelled(&surface.said_to_be_utf8(request)) }
 }
 
 impl Surface {
@@ -230,7 +230,7 @@ fn bytes_that_are_not_of_the_charset_are_no_argument_of_license_tools() {
             for (ticket, expected) in [(&admin, "SoInvalidArgumentException"), (&nobody, "SoSessionException")] {
                 let caller = Caller { ticket, zone: None };
                 let Some(request) = surface.request(caller, operation, arguments) else { continue };
-                let outcome = surface.read(operation, &server.send(&latin1_of(surface, &request)));
+                let outcome = surface.read(operation, &server.send(&mislabelled_on(surface, &request)));
                 let (exception, text) = outcome.expect_err(operation);
                 assert_eq!(exception, expected, "{surface:?} {operation}: {text}");
                 if ticket == &admin {

@@ -235,7 +235,7 @@ fn a_bad_file_says_what_is_wrong() {
         (modules(64), "ModuleLicenses differs"),
         (modules(65), "has 65 modules, and 64 are accepted"),
         ("<License/>".to_owned(), "its root element is 'License', and LicenseInfo or ExtendedLicenseInfo is expected"),
-        (format!("<{}/>", "x".repeat(1_000)), &format!("'{}'", "x".repeat(64))),
+        (format!("<{}/>", "x".repeat(1_000)), &format!("'{}…'", "x".repeat(200))),
         ("<ExtendedLicenseInfo/>".to_owned(), "New of its ExtendedLicenseInfo is missing"),
         (
             "<ExtendedLicenseInfo><Current><OwnerName>CONTOSO</OwnerName></Current></ExtendedLicenseInfo>".to_owned(),
@@ -284,7 +284,7 @@ fn a_bad_file_says_what_is_wrong() {
     }
 }
 
-/// An owner of others is as unknown as one that there is not; and who has no right to activate learns that first.
+/// An owner of another company is as unknown as one that does not exist. Without the right to activate, that is the answer.
 #[test]
 fn a_file_of_another_owner_tells_nothing_of_it() {
     let tools = Tools::start();

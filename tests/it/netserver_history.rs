@@ -1,4 +1,4 @@
-//! The history of a module as text: what became of its pools and seats, for those who may know the owner.
+//! The history of a module as text: what became of its pools and seats, for callers that may see the owner.
 
 use crate::netserver_activation::{granted, presented};
 use crate::netserver_license::offer_seats;
@@ -67,7 +67,7 @@ fn every_change_of_a_module_is_in_its_history() {
             "pool 2 created with 5 seats by hand.",
         ]
     );
-    // Whose seats they were, and whose calls, is for those who may know all of them.
+    // The text names neither users nor callers: the reader may not be allowed to see all of them.
     for name in ["anna", "SqlBackup-", "admin", "agent", "Contoso", "cli", "sql'"] {
         assert!(!text.contains(name), "{name}: {text}");
     }

@@ -48,7 +48,7 @@ fn tickets(server: &Server) -> i64 {
 // Signing in ---------------------------------------------------------------------------------------------------------
 
 #[test]
-fn who_signs_in_is_told_who_they_are() {
+fn a_sign_in_answers_with_the_principal() {
     let server = Server::with_owners();
     server.sql("INSERT INTO account (id, username, entity_id) VALUES (110, 'Contoso', 42); UPDATE license_pool SET seats_total = 0 WHERE id = 3");
     let answer = server.authenticate("CONTOSO", PASSWORD);
@@ -90,7 +90,7 @@ fn who_signs_in_is_told_who_they_are() {
 }
 
 #[test]
-fn who_is_not_signed_in_learns_nothing() {
+fn unauthenticated_callers_learn_nothing() {
     let server = Server::with_owners();
     let refused = server.authenticate("agent", WRONG);
     let body = read(&refused).body.expect("a Body");
@@ -166,7 +166,7 @@ fn a_ticket_signs_in_and_stays_the_same() {
 }
 
 #[test]
-fn who_signs_in_again_gets_the_same_ticket() {
+fn a_second_sign_in_gets_the_same_ticket() {
     let server = Server::with_owners();
     let ticket = server.netserver_sign_in("agent");
     for user in ["agent", "AGENT", "Agent", "agent"] {

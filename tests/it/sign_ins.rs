@@ -26,17 +26,11 @@ fn is_signed_in(answer: &Answer) -> bool {
     matches!(answer.code().as_str(), "Success" | "AlreadyExists")
 }
 
-fn count(server: &Server, metric: &str) -> u64 {
-    let metrics = server.metrics.render();
-    let line = metrics.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
-    line.map_or(0, |value| value.parse().expect("a number"))
-}
-
 fn sign_ins(server: &Server, outcome: &str) -> u64 {
-    count(server, &format!("seatkeeper_sign_ins_total{{outcome=\"{outcome}\"}}"))
+    server.metric(&format!("seatkeeper_sign_ins_total{{outcome=\"{outcome}\"}}"))
 }
 
-/// Guesses at ever-new user names, on connections that are kept, until it is told to stop.
+/// Guesses at ever-new user names, on one connection, until `stop` is set.
 fn flood(server: SocketAddr, stop: &AtomicBool, thread: usize, address: &str) {
     let mut client = Client::to(server);
     for n in 0.. {
@@ -51,7 +45,7 @@ fn flood(server: SocketAddr, stop: &AtomicBool, thread: usize, address: &str) {
     }
 }
 
-/// What a user must not wait for longer, on two cores.
+/// A user must not wait longer, on two cores.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[test]
@@ -93,7 +87,7 @@ fn a_flood_of_strangers_keeps_no_known_user_out() {
         assert!(signed_in && took < WAIT_MAX, "{user} at {address} waited {took:?}: {message}");
     }
     for lane in ["known", "other"] {
-        assert_eq!(count(&server, &format!("seatkeeper_sign_ins_waiting{{lane=\"{lane}\"}}")), 0, "{lane}");
+        assert_eq!(server.metric(&format!("seatkeeper_sign_ins_waiting{{lane=\"{lane}\"}}")), 0, "{lane}");
     }
 }
 
@@ -171,7 +165,7 @@ fn a_slowed_sign_in_is_a_kind_of_its_own() {
     );
     assert_eq!((api.status, api.header("retry-after")), (429, Some("600")));
     let slowed =
-        |code: &str| count(&server, &format!("seatkeeper_calls_total{{operation=\"AssignLicense\",code=\"{code}\"}}"));
+        |code: &str| server.metric(&format!("seatkeeper_calls_total{{operation=\"AssignLicense\",code=\"{code}\"}}"));
     assert_eq!((slowed("Throttled"), slowed("UnexpectedError")), (1, 0));
 }
 
@@ -239,7 +233,7 @@ fn an_answer_costs_no_less_because_there_is_no_such_user() {
         "UPDATE credential SET password_hash = '{dear}';
          UPDATE credential SET password_hash = '$argon2id$v=19$m=19456,t=1,p=1$c2FsdHNhbHQ' WHERE user_name = 'reader';"
     ));
-    let work = || count(&server, "seatkeeper_sign_in_work_kib_total");
+    let work = || server.metric("seatkeeper_sign_in_work_kib_total");
     let cost = |answer: &dyn Fn()| {
         let before = work();
         answer();

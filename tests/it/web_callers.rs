@@ -17,7 +17,7 @@ use crate::web::*;
 const CHALLENGE: &str = "Basic realm=\"SuperOffice\", charset=\"UTF-8\"";
 
 #[test]
-fn who_is_not_signed_in_learns_nothing_else() {
+fn unauthenticated_callers_learn_nothing_else() {
     // Ten wrong passwords would slow the next one down.
     let auth = auth::Options { failures_max: u32::MAX, ..auth::Options::default() };
     let api = Api(Server::with(Options { seed: sample_data() + SEED, auth, ..Options::default() }));
@@ -136,7 +136,7 @@ fn passwords_beyond_ascii() {
 
 /// As over SOAP; HTTP has statuses for it.
 #[test]
-fn who_must_wait_is_told_how_long() {
+fn a_slowed_sign_in_says_how_long_to_wait() {
     let auth =
         auth::Options { failures_max: 2, failure_interval: Duration::from_secs(600), ..auth::Options::default() };
     let seed = sample_data() + SEED;

@@ -424,7 +424,7 @@ fn bodies_made_to_be_expensive() {
 
 /// Of people who send no credentials the service holds nothing, however much they send.
 #[test]
-fn bodies_of_nobody_are_not_held() {
+fn bodies_of_unauthenticated_callers_are_not_held() {
     let program = Program::with(&owners_data(), "info");
     let ask = |headers: &str, length: usize| {
         let mut client = program.connect();
@@ -455,7 +455,7 @@ fn told(answer: &Answer) -> (u16, Vec<String>, String) {
 
 /// Whoever somebody says they are, if they are not, all they ask for is answered the same.
 #[test]
-fn nobody_learns_who_there_is_or_what() {
+fn unauthenticated_callers_learn_neither_users_nor_owners() {
     let auth = auth::Options { failures_max: u32::MAX, ..auth::Options::default() };
     let api = Api(Server::with(Options { seed: owners_data(), auth, ..Options::default() }));
     let expired = api.0.ticket_until("admin", "2020-01-01T00:00:00Z".parse().expect("a time"));

@@ -50,7 +50,7 @@ pub struct Dates {
 }
 
 impl Dates {
-    /// For a caller who names no zone.
+    /// For a caller that names no zone.
     pub fn base() -> Dates {
         Dates::default()
     }
@@ -205,7 +205,7 @@ macro_rules! zones {
     (@id) => { 0 };
 }
 
-/// What date-times are in when nobody says otherwise.
+/// The zone of date-times unless the caller names another.
 const BASE: &Zone = &ZONES[0];
 
 /// The numbers are the few that SuperOffice has published. The codes are what it builds them from, countries and their

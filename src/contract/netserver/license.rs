@@ -16,7 +16,8 @@ use crate::contract::message::{Record, Value};
 use crate::contract::{ComplexType, Field, Kind};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::license::{Owner, Presented, PresentedDates, Status, Terms};
-use crate::seats::{LicenseType, Refusal, shortened};
+use crate::seats::{LicenseType, Refusal};
+use crate::soap::excerpt;
 use crate::store::{Activation, ModulesRequest, Owners, OwnersRequest};
 
 pub static LICENSE: Contract =
@@ -365,10 +366,10 @@ fn presented(call: &Call, mut license: Record) -> Result<Presented, String> {
         let name = module.take_string("ModuleName").unwrap_or_default();
         let of_any = LicenseType::of_module(&name).map(said_of_any_module);
         if let Some(what) = of_any.and_then(|of_any| module.differs_from(&of_any)) {
-            return Err(differs(&format!("{what} of module {}", shortened(&name))));
+            return Err(differs(&format!("{what} of module {}", excerpt(&name))));
         }
         if module.take_string("OwnerName").is_some_and(|of_module| Some(of_module) != owner_name) {
-            return Err(differs(&format!("OwnerName of module {}", shortened(&name))));
+            return Err(differs(&format!("OwnerName of module {}", excerpt(&name))));
         }
         modules.push((name, module.take_int("NumberOfLicenses").unwrap_or(0)));
     }

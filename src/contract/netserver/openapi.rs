@@ -49,7 +49,7 @@ pub(super) fn document() -> Json {
             "title": "Seatkeeper Web API",
             "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The licenses of module owners: what is in force, what the issuer grants, who holds a seat. \
+            "description": "The licenses of module owners: what is in force, what the issuer grants, which seats are taken. \
                 The operations of License.svc as agent calls, and most of them as a resource. Paths and the names of \
                 members in requests are accepted in any case.",
         },
@@ -120,8 +120,8 @@ fn paths(schemas: &mut Schemas) -> Map<String, Json> {
     paths
 }
 
-/// OpenAPI takes templates for identical whose names alone differ, even where one argument is an int and the other is
-/// not. The service takes paths with a slash at the end too, so the later one has it.
+/// To OpenAPI, templates that differ in names only are identical, even if one argument is an int and the other is not. The
+/// service also accepts paths with a slash at the end, so the later one gets it.
 fn unlike(template: String, places: &[(&Route, String)]) -> String {
     let is_taken = places.iter().any(|(_, path)| shape(path) == shape(&template));
     if is_taken { template + "/" } else { template }
@@ -274,7 +274,7 @@ fn argument(operation: &Operation, name: &str, kind: Kind) -> Json {
         Kind::Int => {
             let minimum = match name {
                 _ if OPTIONAL.contains(&name) => i32::MIN,
-                // 0 is the caller, who is only looked at.
+                // 0 means the caller, where the operation only reads.
                 "AssociateId" if !operation.changes_seats => 0,
                 _ => 1,
             };
@@ -406,7 +406,7 @@ fn shared(what: &str, name: &str) -> Json {
 
 // Schemas -----------------------------------------------------------------------------------------------------------
 
-/// Whether a carrier is sent by the service or by its caller, who may leave anything out.
+/// Whether the service sends a carrier or the caller does. A caller may leave members out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum View {
     Answer,

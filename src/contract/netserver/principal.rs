@@ -157,7 +157,7 @@ fn granted(call: &Call, owner: &Owner) -> Vec<Record> {
     LicenseType::ALL.into_iter().filter(|t| owner.current.seats[t.index()] > 0).map(module).collect()
 }
 
-/// Anybody may ask, so the license it holds is an empty one.
+/// Needs no sign-in, so its license is empty.
 async fn get_system_info(call: Call) -> Result<Done, Error> {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let info = Record::new(&SO_SYSTEM_INFO_CARRIER)

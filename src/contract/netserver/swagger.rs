@@ -1,9 +1,8 @@
-//! The document of the Web API as Swagger 2.0, for connectors and gateways that take nothing newer: the OpenAPI document,
-//! said again in the words of 2.0.
+//! The document of the Web API as Swagger 2.0, for connectors and gateways that accept nothing newer: converted from the
+//! OpenAPI document.
 //!
-//! What 2.0 has no words for is said around it or left out: that a value can be null (readers that know `x-nullable` have
-//! it; for the others no member that can be null is required), that a body can be a form too, and that a token is a
-//! bearer's.
+//! Three things cannot be expressed in 2.0. A value that can be null is marked with `x-nullable`, and no such member is
+//! required. The form as another type of body is left out. A bearer token is described as a header.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -58,7 +57,7 @@ fn document() -> Json {
     })
 }
 
-/// Names of the schemas that stand somewhere as "this or null".
+/// Names of the schemas that some place allows to be null.
 fn find_nullable<'d>(value: &'d Json, found: &mut BTreeSet<&'d str>) {
     match value {
         Json::Object(members) => {
@@ -71,25 +70,25 @@ fn find_nullable<'d>(value: &'d Json, found: &mut BTreeSet<&'d str>) {
     }
 }
 
-/// Nothing can stand beside a reference, so the schema itself says that it can be null.
+/// A reference has no other members beside it, so the schema itself says that it can be null.
 fn definitions(schemas: &Json, nullable: &BTreeSet<&str>) -> Json {
-    let said = schemas.as_object().into_iter().flatten().map(|(name, value)| {
+    let converted = schemas.as_object().into_iter().flatten().map(|(name, value)| {
         let mut definition = definition(value);
         if nullable.contains(name.as_str()) {
             definition["x-nullable"] = json!(true);
         }
         (name.clone(), definition)
     });
-    said.collect::<Map<_, _>>().into()
+    converted.collect::<Map<_, _>>().into()
 }
 
-/// An object with each of its values said again.
-fn each(object: &Json, again: impl Fn(&Json) -> Json) -> Json {
+/// An object with each of its values converted.
+fn each(object: &Json, convert: impl Fn(&Json) -> Json) -> Json {
     let members = object.as_object().into_iter().flatten();
-    members.map(|(name, value)| (name.clone(), again(value))).collect::<Map<_, _>>().into()
+    members.map(|(name, value)| (name.clone(), convert(value))).collect::<Map<_, _>>().into()
 }
 
-/// 2.0 has no bearer tokens; what is sent is a header all the same.
+/// 2.0 has no bearer tokens: they are described as a header.
 fn security(scheme: &Json) -> Json {
     let mut scheme = scheme.clone();
     if scheme["type"] == "http" {

@@ -254,7 +254,7 @@ pub static USER_TYPE: Enumeration = Enumeration {
 
 // Signing in --------------------------------------------------------------------------------------------------------
 
-/// Who signed in.
+/// The signed-in caller.
 pub static SO_PRINCIPAL_CARRIER: ComplexType = ComplexType {
     name: "SoPrincipalCarrier",
     fields: &[
@@ -290,7 +290,7 @@ pub static SO_PRINCIPAL_CARRIER: ComplexType = ComplexType {
 static ARRAY_OF_GRANTED_MODULE_LICENSE: Array =
     Array { name: "ArrayOfGrantedModuleLicense", item: &GRANTED_MODULE_LICENSE };
 
-/// A module that whoever signed in may use.
+/// A module that the signed-in caller may use.
 pub static GRANTED_MODULE_LICENSE: ComplexType = ComplexType {
     name: "GrantedModuleLicense",
     fields: &[
@@ -320,7 +320,7 @@ static PROVIDED_CREDENTIAL: ComplexType = ComplexType {
     fields: &[string("Type"), string("SearchName"), string("DisplayName"), int("CredentialId")],
 };
 
-/// What stands behind the address, for whoever asks.
+/// Version and name of the service; needs no sign-in.
 pub static SO_SYSTEM_INFO_CARRIER: ComplexType = ComplexType {
     name: "SoSystemInfoCarrier",
     fields: &[

@@ -8,7 +8,7 @@ use crate::auth::Password;
 use crate::service::{CallContext, Identity};
 
 /// From the one Authorization header: Basic with a user name and a password (RFC 7617, as UTF-8), or SoTicket or Bearer
-/// with a ticket. There are no browser sessions here, so an X-XSRF-TOKEN alone shows nothing.
+/// with a ticket. There are no browser sessions here, so an X-XSRF-TOKEN is ignored.
 pub(super) fn identity(headers: &HeaderMap, context: &CallContext) -> Identity {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Identity::Nobody };

@@ -105,7 +105,7 @@ impl Origin {
 }
 
 impl CorsOrigins {
-    /// The answer to a browser that asks whether a page may call. It needs no sign-in.
+    /// The answer to a preflight request. It needs no sign-in.
     pub(super) fn preflight(&self, parts: &Parts) -> Option<Response> {
         let asks = parts.method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         if !asks || self.0.is_empty() {
@@ -117,7 +117,7 @@ impl CorsOrigins {
             let headers = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-            // No header that a page may send does any harm here.
+            // Pages may send any header: none does harm here.
             if let Some(asked) = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
             }
@@ -125,7 +125,7 @@ impl CorsOrigins {
         Some(response)
     }
 
-    /// Tells the browser that a page may read the answer. An origin that is not listed is never repeated.
+    /// Lets a page read the answer. An origin that is not listed is never repeated.
     pub(super) fn mark(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
         if self.0.is_empty() {
             return;
@@ -138,7 +138,7 @@ impl CorsOrigins {
         }
     }
 
-    /// A page without an origin sends the word null, which only `*` takes.
+    /// Whether pages of this origin may call. A page without an origin sends `null`, which only `*` allows.
     fn has(&self, origin: Option<&HeaderValue>) -> bool {
         let Some(typed) = origin.and_then(|origin| origin.to_str().ok()) else { return false };
         let origin = Origin::parse(typed);

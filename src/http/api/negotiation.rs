@@ -26,7 +26,7 @@ impl Default for Format {
     }
 }
 
-/// The media type that the client prefers among those there are.
+/// The media type of [`MEDIA_TYPES`] that the client prefers.
 pub(super) fn format(headers: &HeaderMap) -> Format {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<Range> = values.flat_map(|value| value.split(',')).filter_map(Range::parse).collect();

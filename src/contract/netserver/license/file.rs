@@ -1,8 +1,8 @@
 //! License files, for the operations that read one.
 //!
-//! The vendor has published no format. So a file is what the carriers are: XML whose root is `LicenseInfo`, or an
-//! `ExtendedLicenseInfo` whose `New` counts, in any namespace, as text or as base64 of it. A file is a claim and grants
-//! nothing: it is held to what the issuer offers, as a license that a caller hands back.
+//! The vendor has published no format. So a file has the form of the carriers: XML with the root `LicenseInfo`, or
+//! `ExtendedLicenseInfo`, of which `New` counts, in any namespace, as text or as base64 of it. A file grants nothing by
+//! itself: it is compared with the issuer's offer, as a license that a caller hands back.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -17,9 +17,9 @@ use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::{int, string};
 use crate::error::Error;
 use crate::license::{Owner, Presented};
-use crate::seats::{self, LicenseType, Refusal, Role, is_undecoded, shortened};
-use crate::soap::encoding;
+use crate::seats::{self, LicenseType, Refusal, Role, is_undecoded};
 use crate::soap::envelope::{self, Element, position};
+use crate::soap::{encoding, excerpt};
 use crate::store::{Activation, Owners};
 
 /// Modules of one file at most. An owner has three here; more of them cost a long answer and are refused anyway.
@@ -102,7 +102,7 @@ impl File {
         })
     }
 
-    /// Whom the license is for, if the caller may know that owner.
+    /// The owner that the license is for, if the caller may see it.
     async fn owner(&self, call: &Call) -> Result<Option<Owner>, Error> {
         Ok(owners(call, Owners::Named(self.owner_name.clone()), None).await?.pop())
     }
@@ -199,7 +199,7 @@ fn license_of(root: &Element) -> Result<&Element, String> {
         return Ok(root);
     }
     if !is(root, "ExtendedLicenseInfo") {
-        let name = shortened(&root.name);
+        let name = excerpt(&root.name);
         return Err(format!("its root element is '{name}', and LicenseInfo or ExtendedLicenseInfo is expected"));
     }
     let new = root.children.iter().find(|child| is(child, "New") && !child.is_nil());

@@ -1,5 +1,5 @@
 //! The history of a module, as a text for people: entries by day, the newest first. Seats are counted, and neither the
-//! users who held them nor the callers are named: the reader may know only some of them.
+//! users of the seats nor the callers are named: the reader may see only some of them.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub(super) async fn get_module_license_history(mut call: Call) -> Result<Option<
         return Err(call.refuse(Refusal::field(missing, FieldFault::Unnamed)).await);
     };
     let Some(license_type) = LicenseType::of_module(&module_name) else {
-        // Whoever asks must be signed in to learn that there is no such module.
+        // Unauthenticated callers must not learn that there is no such module.
         return call.service.principal(&call.context, &call.identity).await.map(|_| None);
     };
     let request = HistoryRequest { owner_name, license_type };
@@ -48,11 +48,11 @@ fn text(call: &Call, history: &ModuleHistory, license_type: LicenseType) -> Stri
         let _ = write!(text, "\n{}", of_pool(call, pool));
     }
     let _ = write!(text, "\n\nThe newest entry comes first. Times are in time zone {}.", call.dates.zone().code);
-    let (entries, not_told) = entries(call.dates, &history.events);
+    let (entries, omitted) = entries(call.dates, &history.events);
     for entry in entries {
         let _ = write!(text, "\n{entry}");
     }
-    let left_out = history.left_out + i64::try_from(not_told).unwrap_or(i64::MAX);
+    let left_out = history.left_out + i64::try_from(omitted).unwrap_or(i64::MAX);
     if left_out > 0 || !history.is_complete {
         let more = if history.is_complete { "" } else { " or more" };
         let _ = write!(text, "\nLeft out: {}{more}.", counted(left_out, "earlier event"));

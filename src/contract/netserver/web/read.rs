@@ -7,8 +7,8 @@ use super::{FORM_TYPE, MEDIA_TYPES, TEXT_TYPE, is_xml};
 use crate::contract::edition::Edition;
 use crate::contract::message::{self, Naming, Record, Value};
 use crate::contract::{ComplexType, Enumeration, Field, Kind};
-use crate::seats::shortened;
 use crate::soap::envelope::{self, Element, Limits};
+use crate::soap::excerpt;
 
 /// What a body is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn from_pairs(text: &str, field: &Field, names: &[&str]) -> Result<Option<Value>
             ));
         }
         let index = Index::of(suffix).ok_or_else(|| {
-            let suffix = shortened(suffix);
+            let suffix = excerpt(suffix);
             format!("'{suffix}' behind {} is not an index. Write [0], [1] and so on, or [].", field.name)
         })?;
         found.push((index, value.into_owned()));

@@ -12,7 +12,7 @@ use crate::soap::xml::Writer;
 #[derive(Clone, Copy)]
 pub struct Written<'a> {
     pub value: Option<&'a Value>,
-    /// Of the value, also where there is none.
+    /// The kind of the value, also of null.
     pub kind: Kind,
     /// How much of it.
     pub select: &'a Select,
