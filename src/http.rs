@@ -294,7 +294,8 @@ fn is_host(value: &HeaderValue) -> bool {
     }
     Authority::try_from(typed).is_ok_and(|authority| {
         let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
-        port.is_empty() || authority.port_u16().is_some()
+        // The digits behind the colon may be missing (RFC 3986 §3.2.3).
+        matches!(port, "" | ":") || authority.port_u16().is_some()
     })
 }
 

@@ -390,12 +390,7 @@ fn only_strings(list: &Element, naming: Naming<'_>) -> Result<(), ValueError> {
         None if list.text.trim().is_empty() => return Ok(()),
         None => (format!("Element '{name}' takes a list, and holds '{}'.", excerpt(&list.text)), list.end),
     };
-    let send = match naming {
-        Naming::Local => "Send each item as an element 'string'.".to_owned(),
-        Naming::Exact(_) | Naming::Near(_) => {
-            format!("Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.")
-        }
-    };
+    let send = format!("Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.");
     Err(ValueError { reason: format!("{found} {send}"), at })
 }
 

@@ -369,6 +369,19 @@ fn requests_that_are_not_understood_say_close() {
     }
 }
 
+/// RFC 3986 §3.2.3: a port is any number of digits, none too.
+#[test]
+fn a_host_with_an_empty_port_is_valid() {
+    let server = Server::start();
+    for host in ["a:", "127.0.0.1:", "[::1]:"] {
+        assert_eq!(
+            server.send(format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).status,
+            200,
+            "{host}"
+        );
+    }
+}
+
 /// Where it is the service and not its HTTP library that refuses, the response says what is wrong.
 #[test]
 fn a_request_that_may_be_misread_is_told_why() {
