@@ -140,6 +140,13 @@ impl Config {
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == Some(0)) {
             return Err(ConfigError(format!("{name} must be 1 or more")));
         }
+        // Room for as many is made when the service starts.
+        const CALLS_MAX: usize = 1_000_000;
+        for (name, value) in [("queue_calls_max", o.queue_calls_max), ("group_calls_max", o.group_calls_max)] {
+            if value.is_some_and(|value| value > CALLS_MAX) {
+                return Err(ConfigError(format!("{name} must be {CALLS_MAX} or less")));
+            }
+        }
         // With 0 no call could be made. A time without end is no time that can be added to a clock.
         const YEAR_S: u64 = 365 * 24 * 3600;
         for (name, value, least, most) in [
@@ -319,6 +326,8 @@ mod tests {
             ("queue_calls_max = 0", "queue_calls_max must be 1 or more"),
             ("wrong_passwords_max = 0", "wrong_passwords_max must be 1 or more"),
             ("sign_ins_waiting_max = 0", "sign_ins_waiting_max must be 1 or more"),
+            ("queue_calls_max = 9223372036854775807", "queue_calls_max must be 1000000 or less"),
+            ("group_calls_max = 4294967295", "group_calls_max must be 1000000 or less"),
             ("idle_timeout_s = 0", "idle_timeout_s must be from 1 to 31536000"),
             ("idle_timeout_s = 9223372036854775807", "idle_timeout_s must be from 1 to 31536000"),
             ("head_timeout_s = 0", "head_timeout_s must be from 1 to 31536000"),
