@@ -140,6 +140,30 @@ impl Config {
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == Some(0)) {
             return Err(ConfigError(format!("{name} must be 1 or more")));
         }
+        // Room for as many is made when the service starts.
+        const CALLS_MAX: usize = 1_000_000;
+        for (name, value) in [("queue_calls_max", o.queue_calls_max), ("group_calls_max", o.group_calls_max)] {
+            if value.is_some_and(|value| value > CALLS_MAX) {
+                return Err(ConfigError(format!("{name} must be {CALLS_MAX} or less")));
+            }
+        }
+        // With 0 no call could be made. A time without end is no time that can be added to a clock.
+        const YEAR_S: u64 = 365 * 24 * 3600;
+        for (name, value, least, most) in [
+            ("head_timeout_s", o.head_timeout_s, 1, YEAR_S),
+            ("body_timeout_s", o.body_timeout_s, 1, YEAR_S),
+            ("idle_timeout_s", o.idle_timeout_s, 1, YEAR_S),
+            ("write_timeout_s", o.write_timeout_s, 1, YEAR_S),
+            ("shutdown_timeout_s", o.shutdown_timeout_s, 0, YEAR_S),
+            ("remember_sign_ins_s", o.remember_sign_ins_s, 0, YEAR_S),
+            ("remember_sign_ins_max_s", o.remember_sign_ins_max_s, 0, YEAR_S),
+            ("wrong_password_interval_s", o.wrong_password_interval_s, 0, YEAR_S),
+            ("busy_timeout_ms", o.busy_timeout_ms, 0, 24 * 3600 * 1000),
+        ] {
+            if value.is_some_and(|value| !(least..=most).contains(&value)) {
+                return Err(ConfigError(format!("{name} must be from {least} to {most}")));
+            }
+        }
         for (name, value) in [
             ("wrong_passwords_max", o.wrong_passwords_max.map(u64::from)),
             ("sign_ins_waiting_max", o.sign_ins_waiting_max.map(|n| n as u64)),
@@ -302,6 +326,13 @@ mod tests {
             ("queue_calls_max = 0", "queue_calls_max must be 1 or more"),
             ("wrong_passwords_max = 0", "wrong_passwords_max must be 1 or more"),
             ("sign_ins_waiting_max = 0", "sign_ins_waiting_max must be 1 or more"),
+            ("queue_calls_max = 9223372036854775807", "queue_calls_max must be 1000000 or less"),
+            ("group_calls_max = 4294967295", "group_calls_max must be 1000000 or less"),
+            ("idle_timeout_s = 0", "idle_timeout_s must be from 1 to 31536000"),
+            ("idle_timeout_s = 9223372036854775807", "idle_timeout_s must be from 1 to 31536000"),
+            ("head_timeout_s = 0", "head_timeout_s must be from 1 to 31536000"),
+            ("remember_sign_ins_s = 31536001", "remember_sign_ins_s must be from 0 to 31536000"),
+            ("busy_timeout_ms = 9223372036854775807", "busy_timeout_ms must be from 0 to 86400000"),
             ("public_url = \"licenses.example.com\"", "public_url"),
             ("public_url = \"https://a.example/path\"", "public_url"),
             ("cors_origins = \"tools.example.com\"", "cors_origins: 'tools.example.com' is not an origin"),

@@ -220,9 +220,9 @@ async fn dispatch(
     // Gives back the memory of the body, also if this future is dropped.
     let intake = Cleared(&connection.intake);
     let answer = match refused {
-        Some(status) => {
+        Some((status, why)) => {
             drop(body);
-            Some(Ok((status, [(header::CONNECTION, "close")]).into_response()))
+            Some(Ok((status, [(header::CONNECTION, "close")], format!("{why}\n")).into_response()))
         }
         None => connection::catch_panic(routes.router.clone().oneshot(Request::from_parts(parts, body))).await,
     };
@@ -256,21 +256,31 @@ fn absolute_host(uri: &Uri) -> Option<HeaderValue> {
     uri.scheme().and(uri.authority()).and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
 }
 
-/// The status for a request that a proxy in front may read in another way than the service: without a host, with several
-/// or with an invalid one (RFC 9112 §3.2), or in a transfer coding that is not supported (§6.1). hyper refuses the other
-/// ambiguous requests.
-fn ambiguous(parts: &Parts) -> Option<StatusCode> {
+/// The status and the reason for a request that a proxy in front may read in another way than the service: without a host,
+/// with several or with an invalid one (RFC 9112 §3.2), or in a transfer coding that is not supported (§6.1). hyper refuses
+/// the other ambiguous requests.
+fn ambiguous(parts: &Parts) -> Option<(StatusCode, &'static str)> {
     let values = |name| parts.headers.get_all(name).iter();
     let mut hosts = values(header::HOST);
-    let (host, more) = (hosts.next(), hosts.next().is_some());
-    let is_valid = host.map_or(parts.version < Version::HTTP_11, is_host);
-    if more || !is_valid || absolute_host(&parts.uri).is_some_and(|host| !is_host(&host)) {
-        return Some(StatusCode::BAD_REQUEST);
+    let reason = match (hosts.next(), hosts.next()) {
+        (None, _) if parts.version >= Version::HTTP_11 => Some("The request has no Host header. Send one."),
+        (Some(_), Some(_)) => Some("The request has several Host headers. Send one."),
+        (Some(host), None) if !is_host(host) => {
+            Some("The Host header is not a name or an address, with or without a port.")
+        }
+        _ if absolute_host(&parts.uri).is_some_and(|host| !is_host(&host)) => {
+            Some("The host in the request's target is not a name or an address, with or without a port.")
+        }
+        _ => None,
+    };
+    if let Some(reason) = reason {
+        return Some((StatusCode::BAD_REQUEST, reason));
     }
     let mut codings = values(header::TRANSFER_ENCODING);
     let (first, more) = (codings.next(), codings.next().is_some());
     let is_ours = first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    (more || !is_ours).then_some(StatusCode::NOT_IMPLEMENTED)
+    const CODING: &str = "The Transfer-Encoding is not supported. Send chunked alone, or a Content-Length.";
+    (more || !is_ours).then_some((StatusCode::NOT_IMPLEMENTED, CODING))
 }
 
 /// A name or address, with or without a port; or empty (RFC 9110 §7.2).
@@ -283,7 +293,8 @@ fn is_host(value: &HeaderValue) -> bool {
     }
     Authority::try_from(typed).is_ok_and(|authority| {
         let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
-        port.is_empty() || authority.port_u16().is_some()
+        // The digits behind the colon may be missing (RFC 3986 §3.2.3).
+        matches!(port, "" | ":") || authority.port_u16().is_some()
     })
 }
 

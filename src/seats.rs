@@ -262,7 +262,7 @@ pub const ASSIGNMENTS_MAX: usize = 1000;
 pub fn assign_all(caller: Option<Role>, items: usize) -> Result<(), Refusal> {
     check_role(caller, Role::Agent)?;
     match items {
-        0 => Err(Refusal::field("Items", FieldFault::Missing)),
+        0 => Err(Refusal::field("Items", FieldFault::NoItems)),
         1..=ASSIGNMENTS_MAX => Ok(()),
         found => Err(Refusal::TooMany { field: "Items", found, max: ASSIGNMENTS_MAX }),
     }

@@ -8,6 +8,8 @@ use super::{Held, LicenseType, NAME_CHARS_MAX, Role, SeatId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldFault {
     Missing,
+    /// Of a list that is missing, or in which no item was found.
+    NoItems,
     Empty,
     TooLong,
     /// It holds U+FFFD; see [`super::is_undecoded`].
@@ -122,6 +124,10 @@ fn field_text(field: &str, fault: FieldFault) -> String {
         FieldFault::Missing => {
             format!("{field} is missing. Send it inside the request element, in the service's namespace.")
         }
+        FieldFault::NoItems => format!(
+            "{field} is missing or has no items. Send it inside the request element, and its items under the name that the \
+             WSDL gives them, all in the service's namespace."
+        ),
         FieldFault::Empty => format!("{field} is empty. Send a value."),
         FieldFault::TooLong => format!("{field} is longer than {NAME_CHARS_MAX} characters. Send a shorter one."),
         FieldFault::Undecoded => {

@@ -345,6 +345,38 @@ fn requests_that_are_not_understood_say_close() {
     }
 }
 
+/// RFC 3986 §3.2.3: a port is any number of digits, none too.
+#[test]
+fn a_host_with_an_empty_port_is_valid() {
+    let server = Server::start();
+    for host in ["a:", "127.0.0.1:", "[::1]:"] {
+        assert_eq!(
+            server.send(format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).status,
+            200,
+            "{host}"
+        );
+    }
+}
+
+/// Where it is the service and not its HTTP library that refuses, the response says what is wrong.
+#[test]
+fn a_request_that_may_be_misread_is_told_why() {
+    let server = Server::start();
+    for (request, status, reason) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400, "no Host header"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "several Host headers"),
+        ("GET / HTTP/1.1\r\nHost: a@b\r\n\r\n", 400, "The Host header is not a name"),
+        ("GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n", 400, "The Host header is not a name"),
+        ("GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "The host in the request's target"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "Transfer-Encoding"),
+    ] {
+        let answer = server.connect().send(request.as_bytes());
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{request}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"), "{request}");
+        assert!(answer.body.contains(reason), "{request}: {answer:?}");
+    }
+}
+
 /// HTTP/1.0 has no chunks: a response whose length is not known ends with the connection, and says so.
 #[test]
 fn a_streamed_response_to_http_1_0_does_not_promise_to_stay_open() {

@@ -214,6 +214,9 @@ fn a_bad_file_says_what_is_wrong() {
         ("{\"OwnerName\":\"CONTOSO\"}".to_owned(), "it looks like JSON, and must be XML"),
         ("x".repeat(200_001), "neither XML nor base64 of XML"),
         ("x".repeat(200_000), "not text in UTF-8"),
+        // Words that are base64 by chance.
+        ("junk".to_owned(), "it is no XML"),
+        ("License data".to_owned(), "neither XML nor base64 of XML"),
         (BASE64.encode("hello"), "not well-formed XML"),
         // An unknown encoding counts as absent, as in messages.
         (BASE64.encode(b"<?xml version='1.0' encoding='klingon'?><LicenseInfo/>"), "names no owner"),
@@ -403,4 +406,18 @@ fn a_file_can_be_posted_as_it_is() {
         assert_eq!(answer.status, status, "{typed} {body}: {answer:?}");
     }
     assert_eq!(api.bare("POST /api/v1/License", &headers("text/plain"), &license).status, 401);
+    // A bad file says so alike, whichever of its types it came with.
+    for body in ["<LicenseInfo/>", "<LicenseInfo> </LicenseInfo>", "<x/>", "<License><Owner/></License>"] {
+        let reasons = ["text/plain", "application/xml", "text/xml"].map(|typed| {
+            let answer = api.ask("POST /api/v1/License", &headers(typed), body);
+            assert_eq!(answer.status, 200, "{typed} {body}: {answer:?}");
+            let found = parsed(&answer);
+            assert_eq!(found["CanBeActivated"], false, "{typed} {body}: {answer:?}");
+            found["Reason"].clone()
+        });
+        assert!(reasons.iter().all(|reason| *reason == reasons[0]), "{body}: {reasons:?}");
+    }
+    for empty in ["<string/>", "<string> </string>"] {
+        assert_eq!(api.ask("POST /api/v1/License", &headers("text/xml"), empty).status, 400, "{empty}");
+    }
 }

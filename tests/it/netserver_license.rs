@@ -420,6 +420,8 @@ fn an_argument_in_a_neighbouring_namespace_is_read_where_only_one_can_be_meant()
         (list("<b:string>SQLBACKUP</b:string><string>EXCHANGEBACKUP</string>"), 1, ""),
         (list("<string xmlns=\"\">SQLBACKUP</string><string>EXCHANGEBACKUP</string>"), 0, ARRAYS),
         (list("<item>SQLBACKUP</item>"), 0, ARRAYS),
+        (list("<b:String>SQLBACKUP</b:String>"), 0, "'String' was not expected inside 'ModuleLicenseNames'"),
+        (list("SQLBACKUP"), 0, "'ModuleLicenseNames' takes a list, and holds 'SQLBACKUP'"),
         (
             list("<string xsi:nil=\"true\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" />"),
             0,

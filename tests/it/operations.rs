@@ -266,6 +266,11 @@ fn many_licenses_are_assigned_with_a_result_for_each() {
 
     assert_eq!(code(&server.call("AssignLicenses", "reader", &fields(false))), "AccessDenied");
     assert_eq!(code(&server.call("AssignLicenses", "agent", "<Items /><DryRun>0</DryRun>")), "InvalidInputParameters");
+    // Items under another name, or in another namespace, are none.
+    for items in ["<Items />", "<Items><Item /></Items>", "<Items xmlns=\"\"><AssignLicensesItem /></Items>", ""] {
+        let message = server.call("AssignLicenses", "agent", items).message();
+        assert!(message.contains("Items is missing or has no items. Send it inside the request element"), "{message}");
+    }
     let many = format!("<Items>{}</Items>", "<AssignLicensesItem />".repeat(1001));
     let answer = server.call("AssignLicenses", "agent", &many);
     assert_eq!(code(&answer), "InvalidInputParameters");

@@ -101,7 +101,7 @@ pub fn read_value(element: &Element, kind: Kind, naming: Naming<'_>) -> Result<O
         Kind::Strings => {
             let items = items(element, "string", naming.of(SERIALIZATION_ARRAYS))?;
             if items.is_empty() && !matches!(naming, Naming::Exact(_)) {
-                only_strings(element)?;
+                only_strings(element, naming)?;
             }
             Ok(Some(Value::Strings(items.into_iter().map(|item| item.text.clone()).collect())))
         }
@@ -150,19 +150,20 @@ fn items<'e>(list: &'e Element, name: &str, naming: Naming<'_>) -> Result<Vec<&'
     Ok(items)
 }
 
-/// Refuses a list that has items, but under another name.
-fn only_strings(list: &Element) -> Result<(), ValueError> {
-    match list.children.iter().find(|child| !child.name.eq_ignore_ascii_case("string")) {
-        None => Ok(()),
-        Some(other) => Err(ValueError {
-            reason: format!(
-                "Element '{}' was not expected inside '{}'. Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.",
-                excerpt(&other.name),
-                excerpt(&list.name)
-            ),
-            at: other.end,
-        }),
-    }
+/// Refuses a list that has items, but under another name, or as its text.
+fn only_strings(list: &Element, naming: Naming<'_>) -> Result<(), ValueError> {
+    let is_string = |child: &Element| match naming {
+        Naming::Local => child.name.eq_ignore_ascii_case("string"),
+        Naming::Exact(_) | Naming::Near(_) => child.name == "string",
+    };
+    let name = excerpt(&list.name);
+    let (found, at) = match list.children.iter().find(|child| !is_string(child)) {
+        Some(other) => (format!("Element '{}' was not expected inside '{name}'.", excerpt(&other.name)), other.end),
+        None if list.text.trim().is_empty() => return Ok(()),
+        None => (format!("Element '{name}' takes a list, and holds '{}'.", excerpt(&list.text)), list.end),
+    };
+    let send = format!("Send each item as an element 'string' of namespace '{SERIALIZATION_ARRAYS}'.");
+    Err(ValueError { reason: format!("{found} {send}"), at })
 }
 
 /// The children of this name that were meant for `namespace`, although none is in it: all are in one other namespace. If they

@@ -175,7 +175,11 @@ fn text_of(content: &str) -> Result<String, String> {
     let bytes = BASE64.decode(digits).map_err(|_| "it is neither XML nor base64 of XML")?;
     let text = encoding::decode(&bytes, None);
     if is_undecoded(&text) {
-        return Err("its bytes are not text in UTF-8, nor in the encoding that its XML declaration names".to_owned());
+        // Many a word is base64 by chance.
+        return Err(
+            "it is no XML, and as base64 it is not text in UTF-8, nor in the encoding that its XML declaration names"
+                .to_owned(),
+        );
     }
     Ok(text.into_owned())
 }

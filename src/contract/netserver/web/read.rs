@@ -80,7 +80,8 @@ pub fn value(text: &str, syntax: Syntax, field: &Field, limits: &Limits) -> Resu
         Syntax::Json => from_json(&json(text, limits)?, field.kind, "The body"),
         Syntax::Xml => {
             let root = document(text, limits)?;
-            if matches!(field.kind, Kind::String) && !root.children.is_empty() {
+            let is_text = root.name.eq_ignore_ascii_case("string") || !root.text.trim().is_empty();
+            if matches!(field.kind, Kind::String) && !(is_text && root.children.is_empty()) {
                 // A document sent as it is, not as the text of an element.
                 return Ok(Some(Value::String(text.to_owned())));
             }
