@@ -116,17 +116,23 @@ pub(super) async fn read_body(mut body: Body, headers: &HeaderMap, limits: &Limi
     if length.is_some_and(|length| length > limits.body_bytes_max as u64) {
         return Err(Unread::TooLong { bytes_max: limits.body_bytes_max });
     }
-    let read = tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, limits.body_bytes_max)).await;
+    let length = length.map_or(0, |length| length as usize);
+    let read = tokio::time::timeout(limits.body_timeout, read_to_end(&mut body, length, limits.body_bytes_max)).await;
     read.unwrap_or(Err(Unread::Late { seconds: limits.body_timeout.as_secs() }))
 }
 
-/// Collects the body in one buffer, so that it takes no more memory than its bytes, however small its chunks are.
-async fn read_to_end(body: &mut Body, bytes_max: usize) -> Result<Vec<u8>, Unread> {
+/// Collects the body in one buffer, so that it takes no more memory than its bytes, however small its chunks are. `length`: as
+/// announced, or 0. A buffer that grows step by step leaves gaps in memory, which floods of large bodies add up.
+async fn read_to_end(body: &mut Body, length: usize, bytes_max: usize) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await.transpose().map_err(|e| Unread::BrokeOff(e.to_string()))? {
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > bytes_max {
             return Err(Unread::TooLong { bytes_max });
+        }
+        // Nothing is set aside for a body that is only announced: the budget counts it once more than a little has come.
+        if bytes.len() + data.len() > bytes.capacity() && bytes.len() + data.len() > 8 * 1024 {
+            bytes.reserve_exact(length.saturating_sub(bytes.len()));
         }
         bytes.extend_from_slice(&data);
     }

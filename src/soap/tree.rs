@@ -69,7 +69,7 @@ impl Tree<'_> {
             }
             Event::CData(piece) => self.content("CDATA", &piece.xml10_content()),
             Event::GeneralRef(reference) => {
-                let c = reference.resolve_char_ref().map_err(malformed)?;
+                let c = reference.resolve_char_ref().map_err(|e| malformed(e.to_string().replace('`', "'")))?;
                 let resolved: Cow<'_, str> = match c {
                     Some(c) if is_xml_char(c) => c.to_string().into(),
                     Some(c) => return Err(forbidden_reference(c)),

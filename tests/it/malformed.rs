@@ -691,3 +691,20 @@ fn expat_agrees_about_thousands_of_damaged_messages() {
     let [malformed, _, well_formed] = read;
     assert!(malformed > CASES / 4 && well_formed > CASES / 20, "{read:?}: the damage is too much, or too little");
 }
+
+/// The parser quotes with backticks, and people read the reasons.
+#[test]
+fn reasons_have_no_marks_of_the_parser() {
+    let server = Server::start();
+    for document in
+        ["<a>&#xD800;</a>", "<a>&#x110000;</a>", "<a>&#x;</a>", "<a b='&#xD800;'/>", "<a>&b;</a>", "<a></b>", "<a b/>"]
+    {
+        let request = format!(
+            "POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Type: text/xml\r\nContent-Length: {}\r\n\r\n{document}",
+            document.len()
+        );
+        let answer = server.send(request.as_bytes());
+        assert_eq!(answer.status, 400, "{document}: {answer:?}");
+        assert!(!answer.body.contains('`') && answer.body.contains("line 1, column"), "{document}: {answer:?}");
+    }
+}

@@ -417,7 +417,7 @@ fn an_argument_in_a_neighbouring_namespace_is_read_where_only_one_can_be_meant()
     for (arguments, held, says) in [
         (list("<string>SQLBACKUP</string>"), 1, ""),
         (list("<string xmlns=\"\">SQLBACKUP</string><string xmlns=\"\">EXCHANGEBACKUP</string>"), 2, ""),
-        (list("<b:string>SQLBACKUP</b:string><string>EXCHANGEBACKUP</string>"), 1, ""),
+        (list("<b:string>SQLBACKUP</b:string><string>EXCHANGEBACKUP</string>"), 0, "Send all of them in namespace"),
         (list("<string xmlns=\"\">SQLBACKUP</string><string>EXCHANGEBACKUP</string>"), 0, ARRAYS),
         (list("<item>SQLBACKUP</item>"), 0, ARRAYS),
         (list("<b:String>SQLBACKUP</b:String>"), 0, "'String' was not expected inside 'ModuleLicenseNames'"),

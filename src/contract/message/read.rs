@@ -141,10 +141,20 @@ fn expected(element: &Element, kind: Kind) -> String {
 /// The items of a list that are not null.
 fn items<'e>(list: &'e Element, name: &str, naming: Naming<'_>) -> Result<Vec<&'e Element>, ValueError> {
     let mut items: Vec<&Element> = list.children.iter().filter(|child| naming.fits(child, name)).collect();
-    if let Naming::Near(namespace) = naming
-        && items.is_empty()
-    {
-        items = neighbours(list, name, namespace)?;
+    if let Naming::Near(namespace) = naming {
+        let others = neighbours(list, name, namespace)?;
+        match (items.first(), others.first()) {
+            (None, _) => items = others,
+            (Some(_), None) => {}
+            // A list is acted on whole: none of its items may be ignored.
+            (Some(_), Some(other)) => {
+                let reason = format!(
+                    "Some elements '{name}' inside '{}' are in another namespace. Send all of them in namespace '{namespace}'.",
+                    excerpt(&list.name)
+                );
+                return Err(ValueError { reason, at: other.end });
+            }
+        }
     }
     items.retain(|item| !item.is_nil());
     Ok(items)
