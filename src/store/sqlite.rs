@@ -241,6 +241,11 @@ impl Administration for SqliteStore {
     }
 }
 
+/// Runs a statement without parameters that is used again and again, such as COMMIT.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
 /// What an SQLite error means to a caller.
 fn store_error(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {

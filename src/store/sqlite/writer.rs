@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{checkpoint, store_error};
+use super::{checkpoint, execute, store_error};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Options, Reply, StoreError};
 
@@ -252,10 +252,6 @@ fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Re
         execute(connection, "RELEASE call").map_err(store_error)?;
     }
     Ok(outcomes)
-}
-
-fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 #[cfg(test)]
