@@ -19,7 +19,9 @@ struct Open {
 impl Writer {
     /// A document without white space between elements, as messages are sent.
     pub fn compact() -> Writer {
-        Writer { out: DECLARATION.to_owned(), open: Vec::new(), indent: false }
+        let mut out = String::with_capacity(MESSAGE_BYTES);
+        out.push_str(DECLARATION);
+        Writer { out, open: Vec::with_capacity(MESSAGE_DEPTH), indent: false }
     }
 
     /// A document for readers: one element a line, two spaces a level.
@@ -115,10 +117,22 @@ impl Writer {
     }
 }
 
+/// Room for nearly every message, so that it does not grow while it is written.
+const MESSAGE_BYTES: usize = 1024;
+const MESSAGE_DEPTH: usize = 8;
+
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>";
 
 /// Escapes `value`. A character that XML 1.0 cannot carry, not even as a reference, becomes U+FFFD.
 fn escape(out: &mut String, value: &str, in_attribute: bool) {
+    // Nearly every value needs no escaping. EF is the first byte of U+FFFE and U+FFFF, which XML cannot carry. Without an
+    // early exit the compiler looks at many bytes at a time.
+    let is_special =
+        |byte: u8| (byte < b' ') | (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == 0xEF);
+    if !value.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        out.push_str(value);
+        return;
+    }
     for c in value.chars() {
         match c {
             '&' => out.push_str("&amp;"),

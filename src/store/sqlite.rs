@@ -1,8 +1,8 @@
 //! The store on one SQLite file, with group commit.
 //!
-//! One writer thread owns the one connection that writes. It takes whatever calls are queued, runs each inside its own
-//! savepoint of one transaction, commits once, and only then answers all of them: the cost of making a change durable
-//! is shared by every call that came in while the previous commit ran. Readers are separate read-only connections.
+//! One writer thread owns the one connection that writes. It takes whatever calls are queued, runs them in one
+//! transaction, commits once, and only then answers all of them: the cost of making a change durable is shared by every
+//! call that came in while the previous commit ran. If one of them fails, it is undone alone. Readers are separate read-only connections.
 //! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
 
 mod activate;
@@ -114,7 +114,7 @@ impl SqliteStore {
     /// Runs a change when it is its turn.
     fn write<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
+        change: impl Fn(&Connection) -> Result<T, Stop> + Send + 'static,
     ) -> Reply<'_, Result<T, Refusal>> {
         self.writer.run(move |connection| settle(change(connection)))
     }
@@ -239,6 +239,11 @@ impl Administration for SqliteStore {
         self.checkpoints.close();
         self.writer.close();
     }
+}
+
+/// Runs a statement without parameters that is used again and again, such as COMMIT.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 /// What an SQLite error means to a caller.

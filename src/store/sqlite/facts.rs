@@ -233,7 +233,7 @@ pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Strin
 
 /// A time as the store writes it, in whole seconds. No comparison suffers: all that is stored begins and ends with them.
 pub(super) fn to_text(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    format!("{at:.0}")
 }
 
 /// A text column whose CHECK constraint holds it to what `T` can read.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{open, store_error};
+use super::{execute, open, store_error};
 use crate::store::{OpenError, StoreError};
 
 /// Made on demand and kept for the next read.
@@ -64,9 +64,9 @@ impl Readers {
             None => open::reader(&self.path, self.busy_timeout).map_err(|e| StoreError::Failed(e.to_string()))?,
         };
         // One transaction, so that all of its reads are of one moment. What failed is not used again.
-        connection.execute_batch("BEGIN").map_err(store_error)?;
+        execute(&connection, "BEGIN").map_err(store_error)?;
         let value = query(&connection)?;
-        connection.execute_batch("COMMIT").map_err(store_error)?;
+        execute(&connection, "COMMIT").map_err(store_error)?;
         if let Some(idle) = idle().as_mut().filter(|idle| idle.len() < self.idle_max) {
             idle.push(connection);
         }

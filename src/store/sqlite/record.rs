@@ -4,6 +4,7 @@
 //! stands, for the changes that calls make, what the triggers do for the same rows. A test makes random calls both ways and
 //! compares every row. Constraints and foreign keys hold in both. Rare changes leave it to the triggers: [`by_triggers`].
 
+use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
@@ -15,11 +16,14 @@ use crate::store::Call;
 pub(super) struct By {
     request_id: String,
     actor: String,
+    at: String,
 }
 
 impl By {
     pub(super) fn new(call: &Call, caller: &Caller) -> By {
-        By { request_id: call.id.to_string(), actor: caller.name.clone() }
+        // As the column's default, which takes longer.
+        let at = format!("{:.3}", Timestamp::now());
+        By { request_id: call.id.to_string(), actor: caller.name.clone(), at }
     }
 }
 
@@ -31,7 +35,8 @@ pub(super) fn take(connection: &Connection, by: &By, seat: SeatId, account_id: i
 }
 
 pub(super) const TAKE: &str = "
-    UPDATE seat INDEXED BY seat_free SET account_id = ?3 WHERE pool_id = ?1 AND seat_no = ?2 AND account_id IS NULL";
+    UPDATE seat SET account_id = ?3
+     WHERE rowid = (SELECT rowid FROM seat INDEXED BY seat_free WHERE pool_id = ?1 AND seat_no = ?2 AND account_id IS NULL)";
 
 const COUNT_TAKEN: &str = "
     UPDATE license_pool
@@ -53,14 +58,16 @@ const COUNT_RELEASED: &str =
     "UPDATE license_pool SET seats_in_use = seats_in_use - 1, event_id = ?2, events = events + 1 WHERE id = ?1";
 
 fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
-    change_one(connection, RECORD, params![action, by.actor, by.request_id, seat.pool_id, seat.seat_no, account_id])
+    let values = params![by.at, action, by.actor, by.request_id, seat.pool_id, seat.seat_no, account_id];
+    change_one(connection, RECORD, values)
 }
 
 pub(super) const RECORD: &str = "
-    INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, account_id, username, previous_id, pool_events)
-    SELECT ?1, ?2, ?3, license_pool.id, ?5, account.id, username, event_id, events + 1
+    INSERT INTO audit_event
+           (at, action, actor, request_id, pool_id, seat_no, account_id, username, previous_id, pool_events)
+    SELECT ?1, ?2, ?3, ?4, license_pool.id, ?6, account.id, username, event_id, events + 1
       FROM license_pool CROSS JOIN account
-     WHERE license_pool.id = ?4 AND account.id = ?6";
+     WHERE license_pool.id = ?5 AND account.id = ?7";
 
 /// Enrolls a user name under an entity; its account's id.
 pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id: i32) -> rusqlite::Result<i64> {
@@ -68,13 +75,13 @@ pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id
         .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
         .execute(params![username, entity_id])?;
     let id = connection.last_insert_rowid();
-    change_one(connection, RECORD_ENROLLED, params![by.actor, by.request_id, entity_id, id, username])?;
+    change_one(connection, RECORD_ENROLLED, params![by.at, by.actor, by.request_id, entity_id, id, username])?;
     Ok(id)
 }
 
 const RECORD_ENROLLED: &str = "
-    INSERT INTO audit_event (action, actor, request_id, entity_id, account_id, username, new_values)
-    VALUES ('account-create', ?1, ?2, ?3, ?4, ?5, json_object('username', ?5, 'entity_id', ?3, 'active', 1))";
+    INSERT INTO audit_event (at, action, actor, request_id, entity_id, account_id, username, new_values)
+    VALUES (?1, 'account-create', ?2, ?3, ?4, ?5, ?6, json_object('username', ?6, 'entity_id', ?4, 'active', 1))";
 
 fn change_one(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
     match connection.prepare_cached(sql)?.execute(values)? {
@@ -107,7 +114,6 @@ pub(super) fn set_triggers(connection: &Connection, on: bool) -> rusqlite::Resul
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::super::schema::SCHEMA;

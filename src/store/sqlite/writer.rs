@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{checkpoint, store_error};
+use super::{checkpoint, execute, store_error};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Options, Reply, StoreError};
 
@@ -53,18 +53,19 @@ impl Writer {
         })
     }
 
-    /// Runs `work` and answers when it is durable. If the caller goes away before its turn, it is not run at all.
+    /// Runs `work` and answers when it is durable. If the caller goes away before its turn, it is not run at all. If another
+    /// call of its group fails, all that it did is undone and it is run again.
     ///
     /// A call that is alone is run where it is, which saves two changes of thread; as soon as there are more they meet
     /// in the queue and share commits.
     pub(super) fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<'_, T> {
         Box::pin(async move {
             let _counted = Counted(&self.calls);
             let (reply, mut answer) = oneshot::channel();
-            let job = Box::new(Pending { work: Some(work), value: None, reply });
+            let job = Box::new(Pending { work, value: None, reply });
             let alone = self.calls.fetch_add(1, Ordering::Relaxed) == 0;
             let job = if alone { self.run_here(job)? } else { Some(job as Box<dyn Job>) };
             match job {
@@ -143,27 +144,25 @@ impl Drop for Counted<'_> {
 /// One call waiting for the writer.
 trait Job: Send {
     fn is_cancelled(&self) -> bool;
-    /// Does the work and keeps the value until the commit.
+    /// Does the work and keeps the value until the commit. May be repeated, once what it did is undone.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
     /// Tells the caller: the value it made, if all went well.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
 struct Pending<F, T> {
-    work: Option<F>,
+    work: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, F: FnOnce(&Connection) -> Result<T, StoreError> + Send> Job for Pending<F, T> {
+impl<T: Send, F: Fn(&Connection) -> Result<T, StoreError> + Send> Job for Pending<F, T> {
     fn is_cancelled(&self) -> bool {
         self.reply.is_closed()
     }
 
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        if let Some(work) = self.work.take() {
-            self.value = Some(work(connection)?);
-        }
+        self.value = Some((self.work)(connection)?);
         Ok(())
     }
 
@@ -230,18 +229,30 @@ fn fail(connection: &Connection, group: &mut Vec<Box<dyn Job>>, failure: &StoreE
     group.drain(..).for_each(|job| job.answer(Err(failure.clone())));
 }
 
-/// Runs each call in its own savepoint, so that an error of one call undoes that call only; a call that is alone needs
-/// none. An error of the transaction itself ends the group.
+/// Runs the calls one after the other. An error of one call undoes that call only; an error of the transaction itself ends the
+/// group.
+///
+/// Such errors are rare, and a savepoint for each call costs a copy of every page that the call changes. So the calls run
+/// without at first, and if one fails, all of them are undone and run again, each in a savepoint.
 fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    if let [job] = group {
-        return job.run(connection).map(|()| vec![Ok(())]);
+    match group.iter_mut().try_for_each(|job| job.run(connection)) {
+        Ok(()) => return Ok(vec![Ok(()); group.len()]),
+        // A full disk and the like roll the transaction back themselves.
+        Err(error) if group.len() == 1 || connection.is_autocommit() => return Err(error),
+        Err(_) => {}
     }
+    execute(connection, "ROLLBACK").and_then(|()| execute(connection, BEGIN)).map_err(store_error)?;
+    run_each(connection, group)
+}
+
+/// Runs each call in its own savepoint.
+fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     let mut outcomes = Vec::with_capacity(group.len());
     for job in group {
         execute(connection, "SAVEPOINT call").map_err(store_error)?;
         match job.run(connection) {
             Ok(()) => outcomes.push(Ok(())),
-            // A full disk and the like roll the whole transaction back, the earlier calls of the group with it.
+            // The whole transaction was rolled back, the earlier calls of the group with it.
             Err(error) if connection.is_autocommit() => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "a call failed in the store; it was undone");
@@ -252,10 +263,6 @@ fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Re
         execute(connection, "RELEASE call").map_err(store_error)?;
     }
     Ok(outcomes)
-}
-
-fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 #[cfg(test)]
@@ -270,7 +277,7 @@ mod tests {
         Writer::start(connection, Arc::default(), options, Arc::new(Metrics::new())).expect("start")
     }
 
-    fn insert(x: i64) -> impl FnOnce(&Connection) -> Result<usize, StoreError> + Send + 'static {
+    fn insert(x: i64) -> impl Fn(&Connection) -> Result<usize, StoreError> + Send + 'static {
         move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]).map_err(store_error)
     }
 
@@ -361,7 +368,7 @@ mod tests {
         let writer = writer(&Options::default());
         let held = writer.connection.lock().expect("lock");
         let (reply, answer) = oneshot::channel();
-        let job = Pending { work: Some(insert(7)), value: None, reply };
+        let job = Pending { work: insert(7), value: None, reply };
         writer.enqueue(Box::new(job)).expect("queued");
         drop(held);
         writer.close();
