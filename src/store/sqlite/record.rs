@@ -53,14 +53,24 @@ const COUNT_RELEASED: &str =
     "UPDATE license_pool SET seats_in_use = seats_in_use - 1, event_id = ?2, events = events + 1 WHERE id = ?1";
 
 fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
-    change_one(connection, RECORD, params![action, by.actor, by.request_id, seat.pool_id, seat.seat_no, account_id])
+    write_event(connection, RECORD, params![action, by.actor, by.request_id, seat.pool_id, seat.seat_no, account_id])
+}
+
+/// SQL by hand may have left notes in `change`. To the triggers a note that differs from its row is a change under way, so no
+/// row changes here while there are notes. That costs no statement of its own: the one that writes the event writes none then.
+fn write_event(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
+    if connection.prepare_cached(sql)?.execute(values)? == 1 {
+        return Ok(());
+    }
+    connection.execute("DELETE FROM change", [])?;
+    change_one(connection, sql, values)
 }
 
 pub(super) const RECORD: &str = "
     INSERT INTO audit_event (action, actor, request_id, pool_id, seat_no, account_id, username, previous_id, pool_events)
     SELECT ?1, ?2, ?3, license_pool.id, ?5, account.id, username, event_id, events + 1
       FROM license_pool CROSS JOIN account
-     WHERE license_pool.id = ?4 AND account.id = ?6";
+     WHERE license_pool.id = ?4 AND account.id = ?6 AND NOT EXISTS (SELECT 1 FROM change)";
 
 /// Enrolls a user name under an entity; its account's id.
 pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id: i32) -> rusqlite::Result<i64> {
@@ -68,13 +78,14 @@ pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id
         .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
         .execute(params![username, entity_id])?;
     let id = connection.last_insert_rowid();
-    change_one(connection, RECORD_ENROLLED, params![by.actor, by.request_id, entity_id, id, username])?;
+    write_event(connection, RECORD_ENROLLED, params![by.actor, by.request_id, entity_id, id, username])?;
     Ok(id)
 }
 
 const RECORD_ENROLLED: &str = "
     INSERT INTO audit_event (action, actor, request_id, entity_id, account_id, username, new_values)
-    VALUES ('account-create', ?1, ?2, ?3, ?4, ?5, json_object('username', ?5, 'entity_id', ?3, 'active', 1))";
+    SELECT 'account-create', ?1, ?2, ?3, ?4, ?5, json_object('username', ?5, 'entity_id', ?3, 'active', 1)
+     WHERE NOT EXISTS (SELECT 1 FROM change)";
 
 fn change_one(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
     match connection.prepare_cached(sql)?.execute(values)? {
@@ -90,14 +101,37 @@ pub(super) fn by_triggers<T>(
     by: &By,
     change: impl FnOnce() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    connection
-        .execute("INSERT INTO call (id, request_id, actor) VALUES (1, ?1, ?2)", params![by.request_id, by.actor])?;
-    set_triggers(connection, true)?;
-    let changed = change();
-    set_triggers(connection, false)?;
-    let changed = changed?;
+    // REPLACE: a row that is there is of no call that is under way, because a call's row is never committed.
+    connection.execute(
+        "INSERT OR REPLACE INTO call (id, request_id, actor) VALUES (1, ?1, ?2)",
+        params![by.request_id, by.actor],
+    )?;
+    let triggers = TriggersOn::new(connection)?;
+    let changed = change()?;
+    triggers.end()?;
     connection.execute("DELETE FROM call", [])?;
     Ok(changed)
+}
+
+/// The triggers are on as long as this lives: also an error or a panic switches them off again.
+struct TriggersOn<'c>(&'c Connection);
+
+impl TriggersOn<'_> {
+    fn new(connection: &Connection) -> rusqlite::Result<TriggersOn<'_>> {
+        set_triggers(connection, true).map(|()| TriggersOn(connection))
+    }
+
+    fn end(self) -> rusqlite::Result<()> {
+        set_triggers(self.0, false)
+    }
+}
+
+impl Drop for TriggersOn<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = set_triggers(self.0, false) {
+            tracing::error!(%error, "the triggers of the writer's connection stay on");
+        }
+    }
 }
 
 /// Switches the triggers of a connection on or off.
@@ -252,6 +286,64 @@ mod tests {
             rows.extend(statement.query_map([], line).expect("rows").map(|row| row.expect("a row")));
         }
         rows
+    }
+
+    fn triggers_are_on(connection: &Connection) -> bool {
+        connection.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER).expect("the setting")
+    }
+
+    fn cli() -> By {
+        By { request_id: "r".to_owned(), actor: "cli".to_owned() }
+    }
+
+    #[test]
+    fn the_triggers_are_off_again_after_an_error_and_after_a_panic() {
+        let connection = made();
+        set_triggers(&connection, false).expect("off");
+        let undone = |change: fn(&Connection) -> rusqlite::Result<usize>| {
+            connection.execute_batch("SAVEPOINT call").expect("savepoint");
+            let change = std::panic::AssertUnwindSafe(|| by_triggers(&connection, &cli(), || change(&connection)));
+            let failed = !matches!(std::panic::catch_unwind(change), Ok(Ok(_)));
+            connection.execute_batch("ROLLBACK TO call; RELEASE call").expect("undo");
+            assert!(failed && !triggers_are_on(&connection));
+        };
+        undone(|connection| connection.execute("UPDATE license_pool SET seats_total = -1", []));
+        undone(|_| panic!("as the test wants it"));
+        // A row that no call can have left does not stop later ones.
+        connection.execute("INSERT INTO call (id, actor) VALUES (1, 'left behind')", []).expect("a row");
+        let changed =
+            by_triggers(&connection, &cli(), || connection.execute("UPDATE entity SET note = 'x' WHERE id = 1", []));
+        assert_eq!((changed.expect("changed"), triggers_are_on(&connection)), (1, false));
+        let newest = "SELECT actor FROM audit_event ORDER BY id DESC LIMIT 1";
+        assert_eq!(connection.query_row(newest, [], |row| row.get::<_, String>(0)).expect("an event"), "cli");
+    }
+
+    /// A note that SQL by hand left must not look like a change under way once a call has changed its row.
+    #[test]
+    fn calls_leave_no_note_that_differs_from_its_row() {
+        let connection = made();
+        let by_hand = "INSERT OR IGNORE INTO account (username, entity_id) VALUES ('', 42);
+                       INSERT INTO row_change (subject, key, part) VALUES ('seat', 1, 1), ('seat', 3, 1), ('account', 1, '');";
+        let calls = [
+            Step::Assign { user: 5, entity_id: 43, license_type: LicenseType::SqlBackup },
+            Step::Assign { user: 0, entity_id: 42, license_type: LicenseType::SqlBackup },
+            Step::Release { user: 0, license_type: LicenseType::SqlBackup },
+        ];
+        for (number, step) in (0_u128..).zip(&calls) {
+            connection.execute_batch(by_hand).expect("notes");
+            set_triggers(&connection, false).expect("off");
+            let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
+            call(&connection, &Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine }, step);
+            set_triggers(&connection, true).expect("on");
+            connection
+                .execute("INSERT INTO audit_event (action, actor) VALUES ('assign', 'forged')", [])
+                .expect_err("no change is under way");
+            connection.execute("UPDATE license_pool SET seats_in_use = 0, event_id = 1", []).expect_err("nor here");
+        }
+        let events =
+            "SELECT group_concat(action) FROM (SELECT action FROM audit_event WHERE actor = 'cli' ORDER BY id)";
+        let events = connection.query_row(events, [], |row| row.get::<_, String>(0)).expect("events");
+        assert_eq!(events, "account-create,assign,assign,release");
     }
 
     proptest! {
