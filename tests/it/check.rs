@@ -48,7 +48,17 @@ const BREACHES: &[Breach] = &[
     Breach {
         without: &["license_pool_update"],
         sql: "UPDATE license_pool SET seats_in_use = 2, seats_in_use_max = 3 WHERE id = 1",
-        told: &["a pool counts its seats in use: pool 1: 1 in use, seats_in_use is 2"],
+        told: &[
+            "a pool counts its seats in use: pool 1: 1 in use, seats_in_use is 2",
+            "a pool knows the most of its seats that were in use at once: pool 1: 1 by its history, seats_in_use_max is 3",
+        ],
+    },
+    Breach {
+        without: &["license_pool_update"],
+        sql: "UPDATE license_pool SET seats_in_use_max = 1 WHERE id = 2",
+        told: &[
+            "a pool knows the most of its seats that were in use at once: pool 2: 0 by its history, seats_in_use_max is 1",
+        ],
     },
     Breach {
         without: &["license_pool_update"],
