@@ -144,16 +144,18 @@ mod tests {
     use jiff::Timestamp;
     use proptest::prelude::*;
 
+    use super::super::check::INVARIANTS;
     use super::super::schema::SCHEMA;
-    use super::super::seats;
     use super::super::stop::settle;
+    use super::super::{activate, modules, seats};
     use super::*;
     use crate::seats::{AssignRequest, Holding, LicenseType, Transfer};
-    use crate::store::Actor;
+    use crate::store::{Activation, Actor, ModulesRequest};
 
     /// Entities 1 > 42 and 1 > 43; pools of both types for both, one of them expired; users 0 and 1 are known.
     const SEED: &str = "
-        INSERT INTO entity (id, parent_id, name) VALUES (1, NULL, 'a'), (42, 1, 'b'), (43, 1, 'c');
+        INSERT INTO entity (id, parent_id, name, owner_name, serial_nr) VALUES
+            (1, NULL, 'a', NULL, NULL), (42, 1, 'b', 'B', NULL), (43, 1, 'c', 'C', '7');
         INSERT INTO account (username, entity_id) VALUES ('User0', 42), ('user1', 43);
         INSERT INTO license_pool (entity_id, license_type, seats_total, expires_at) VALUES
             (42, 'SqlBackup', 2, NULL), (42, 'ExchangeBackup', 1, '2030-01-01T00:00:00Z'), (43, 'SqlBackup', 3, NULL),
@@ -179,9 +181,18 @@ mod tests {
             to: u8,
             license_type: LicenseType,
         },
+        /// Modules of an owner assigned to an associate, or taken away.
+        Modules {
+            assign: bool,
+            request: ModulesRequest,
+        },
         /// The second pool of 43, in which seats are given up, expires or does not.
         Expire {
             expired: bool,
+        },
+        /// 43 is offered so many seats of SqlBackup, and the offer is activated if it can be.
+        Activate {
+            seats: i64,
         },
     }
 
@@ -197,7 +208,13 @@ mod tests {
             2 => (user(), license_type()).prop_map(|(user, license_type)| Step::Release { user, license_type }),
             2 => (user(), user(), license_type())
                 .prop_map(|(from, to, license_type)| Step::Transfer { from, to, license_type }),
+            2 => (any::<bool>(), 1..5, any::<bool>(), proptest::collection::vec(license_type(), 1..3)).prop_map(
+                |(assign, associate_id, of_b, license_types)| {
+                    let owner_name = if of_b { "B" } else { "C" }.to_owned();
+                    Step::Modules { assign, request: ModulesRequest { associate_id, owner_name, license_types } }
+                }),
             1 => any::<bool>().prop_map(|expired| Step::Expire { expired }),
+            1 => (0..6_i64).prop_map(|seats| Step::Activate { seats }),
         ]
     }
 
@@ -236,7 +253,20 @@ mod tests {
                 let transfer = Transfer { from, to, license_type: Some(*license_type) };
                 settle(seats::transfer(connection, call, &transfer, true)).map(drop)
             }
+            Step::Modules { assign: true, request } => settle(modules::assign(connection, call, request)).map(drop),
+            Step::Modules { assign: false, request } => settle(modules::release(connection, call, request)).map(drop),
             Step::Expire { .. } => Ok(()),
+            Step::Activate { seats } => {
+                set_triggers(connection, true).expect("on");
+                let offer = format!(
+                    "DELETE FROM license_offer; INSERT INTO license_offer (entity_id) VALUES (43);
+                     INSERT INTO license_offer_module VALUES (43, 'SqlBackup', {seats});"
+                );
+                connection.execute_batch(&offer).expect("an offer");
+                set_triggers(connection, false).expect("off");
+                let all = Activation::Serial { company_name: "c".to_owned(), serial_nr: "7".to_owned() };
+                settle(activate::activate(connection, call, &all, false)).map(drop)
+            }
         };
         done.expect("the database works");
     }
@@ -347,7 +377,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
         /// The writer's way and the triggers' way lead to the same rows, events included.
         #[test]
@@ -365,6 +395,13 @@ mod tests {
                     }
                     continue;
                 }
+                // By triggers in both.
+                if let Step::Activate { .. } = step {
+                    call(&calls, &of_call, step);
+                    call(&by_hand, &of_call, step);
+                    prop_assert_eq!(rows(&calls), rows(&by_hand), "{:?}", step);
+                    continue;
+                }
                 let before: i64 = calls.query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0)).expect("events");
                 call(&calls, &of_call, step);
                 let events = "SELECT action, pool_id, seat_no, account_id, username, entity_id FROM audit_event
@@ -380,6 +417,11 @@ mod tests {
                 let cli = Caller { name: "cli".to_owned(), role: crate::seats::Role::Admin, entity_id: None };
                 follow(&by_hand, &By::new(&of_call, &cli), &events);
                 prop_assert_eq!(rows(&calls), rows(&by_hand), "{:?}", step);
+                prop_assert!(!triggers_are_on(&calls));
+            }
+            for (invariant, query) in INVARIANTS {
+                let broken = calls.prepare(query).and_then(|mut query| query.exists([])).expect("an answer");
+                prop_assert!(!broken, "{}", invariant);
             }
         }
     }
