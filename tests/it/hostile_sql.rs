@@ -181,6 +181,22 @@ fn the_stock_shell_with_foreign_keys_off_refuses_every_hostile_statement() {
     refuses(attempts.iter().filter(|a| !a.only_ours).map(|a| (a.sql, a.expect)), sqlite3);
 }
 
+/// With them on, the rows that OR REPLACE deletes fire the triggers, and a trigger may fire itself.
+#[test]
+fn the_stock_shell_with_recursive_triggers_refuses_every_hostile_statement() {
+    let attempts = attempts();
+    refuses(attempts.iter().filter(|a| !a.only_ours).map(|a| (a.sql, a.expect)), recursive);
+}
+
+#[test]
+fn the_stock_shell_with_recursive_triggers_makes_every_correction() {
+    allows_corrections(recursive);
+}
+
+fn recursive(database: &Path, sql: &str) -> Done {
+    sqlite3(database, &format!("PRAGMA recursive_triggers = ON;\n{sql}"))
+}
+
 /// The shell of the distribution, without anybody's settings for it.
 fn sqlite3(database: &Path, sql: &str) -> Done {
     let path = std::env::var_os("PATH").unwrap_or_default();
