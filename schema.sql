@@ -263,16 +263,18 @@ CREATE TABLE call (
 
 -- Kept by the database: what a row was before the statement that is changing it. See its triggers.
 CREATE TABLE change (
-    -- the table, and the row of it: one number, or a number and its second part
+    -- the table, and the row of it: its number; of a seat or an offer's module also the number or type, else an empty text
     subject TEXT NOT NULL,
-    key     ANY NOT NULL,
+    key     INTEGER NOT NULL,
     part    ANY NOT NULL,
     -- as in the view row_change; null: there was no such row
     before  TEXT,
     -- of a pool: event_id and events, as they were
     event_id INTEGER,
     events  INTEGER,
-    PRIMARY KEY (subject, key, part)
+    PRIMARY KEY (subject, key, part),
+    CONSTRAINT "a row has one note in change" CHECK (
+        CASE subject WHEN 'seat' THEN typeof(part) = 'integer' WHEN 'license_offer_module' THEN typeof(part) = 'text' ELSE part = '' END)
 ) STRICT, WITHOUT ROWID;
 
 -- Never has a row: its constraints refuse the INSERT of a row that exists already. They are constraints, because INSERT OR IGNORE
@@ -325,10 +327,11 @@ END;
 -- change: a state that exists only inside the statement ----------------------------------------------------------
 --
 -- Before a row changes, a trigger notes in `change` what it is; after it changed, a trigger deletes the note, and that writes
--- the event. Only between the two does a note differ from its row: a note always says what is so when it is written, and no row
--- changes without its triggers. So "a note differs from its row" means "inside a statement that changes this row", and that is
--- when events may be written, seats come and go, and counters move. A note that agrees with its row means nothing; a statement
--- that OR IGNORE passed over may leave one.
+-- the event. Only between the two does a note differ from its row: a note always says what is so when it is written, a row has
+-- one note only, and every change of the row begins with a new one. So "a note differs from its row" means "inside a statement
+-- that changes this row", and that is when events may be written, seats come and go, and counters move. A note that agrees with
+-- its row means nothing; a statement that OR IGNORE passed over may leave one. Seats that are made have had no note, those that are
+-- removed lose theirs, and the service, which works with these triggers off, deletes all notes before its change ends.
 
 -- The notes, and what their rows are now. Every column whose changes leave events stands here.
 CREATE VIEW row_change (subject, key, part, before, after) AS
@@ -374,6 +377,8 @@ END;
 
 -- Whatever the INSERT says, the note says what is so.
 CREATE TRIGGER change_inserted AFTER INSERT ON change BEGIN
+    SELECT RAISE(ABORT, 'there is no such seat whose change could be noted')
+     WHERE NEW.subject = 'seat' AND NOT EXISTS (SELECT 1 FROM seat WHERE pool_id = NEW.key AND seat_no = NEW.part);
     UPDATE change
        SET before = (SELECT after FROM row_change WHERE subject = NEW.subject AND key = NEW.key AND part = NEW.part),
            (event_id, events) = (SELECT event_id, events FROM license_pool WHERE NEW.subject = 'license_pool' AND id = NEW.key)
@@ -702,6 +707,7 @@ CREATE TRIGGER seat_delete BEFORE DELETE ON seat BEGIN
                         WHERE subject = 'license_pool' AND key = OLD.pool_id
                           AND json_extract(before, '$.seats_total') IS NOT (SELECT seats_total FROM license_pool WHERE id = OLD.pool_id));
     SELECT RAISE(ABORT, 'a taken seat cannot be removed: release it first') WHERE OLD.account_id IS NOT NULL;
+    DELETE FROM change WHERE subject = 'seat' AND key = OLD.pool_id AND part = OLD.seat_no;
 END;
 
 CREATE TRIGGER seat_update BEFORE UPDATE ON seat BEGIN

@@ -257,8 +257,56 @@ DELETE FROM seat WHERE pool_id = 1 AND account_id IS NULL;
 
 -- notes that are none
 -- expect: nothing
-INSERT INTO change (subject, key, part, before) VALUES ('license_pool', 'x', '', NULL), ('seat', 1, 'y', '{}'), ('ticket', 1, 1, 'z');
+INSERT INTO change (subject, key, part, before) VALUES ('license_pool', 99, '', NULL), ('seat', 1, 2, '{}'), ('ticket', 1, '', 'z');
 DELETE FROM change;
+
+-- a second note of a row, which the row's next change does not take away: a text for the number
+-- expect: audit events are written by the database itself
+BEGIN;
+INSERT INTO row_change (subject, key, part) VALUES ('account', '1', '');
+UPDATE account SET note = 'x' WHERE id = 1;
+INSERT INTO audit_event (action, actor) VALUES ('assign', 'agent');
+ROLLBACK;
+
+-- a second part where there is none
+-- expect: a row has one note in change
+INSERT INTO row_change (subject, key, part) VALUES ('license_pool', 1, 'again');
+
+-- a text for the number of the seat
+-- expect: a row has one note in change
+INSERT OR REPLACE INTO change (subject, key, part) VALUES ('seat', 1, '5');
+
+-- a key that is no number
+-- expect: cannot store TEXT value in INTEGER column change.key
+INSERT INTO change (subject, key, part) VALUES ('license_pool', 'x', '');
+
+-- the note of a seat that then goes with its pool's last free seats
+-- expect: audit events are written by the database itself
+BEGIN;
+INSERT INTO row_change (subject, key, part) VALUES ('seat', 1, 5);
+UPDATE license_pool SET seats_total = 4 WHERE id = 1;
+INSERT INTO audit_event (action, actor) VALUES ('assign', 'agent');
+ROLLBACK;
+
+-- the same, and then the counters
+-- expect: of a license pool are kept by the database
+BEGIN;
+INSERT INTO row_change (subject, key, part) VALUES ('seat', 1, 5);
+UPDATE license_pool SET seats_total = 4 WHERE id = 1;
+UPDATE license_pool SET seats_in_use = 0 WHERE id = 1;
+ROLLBACK;
+
+-- or with the whole pool
+-- expect: audit events are written by the database itself
+BEGIN;
+INSERT INTO row_change (subject, key, part) VALUES ('seat', 3, 1);
+DELETE FROM license_pool WHERE id = 3;
+INSERT INTO audit_event (action, actor) VALUES ('assign', 'agent');
+ROLLBACK;
+
+-- the note of a seat that is yet to come
+-- expect: there is no such seat
+INSERT INTO row_change (subject, key, part) VALUES ('seat', 1, 6);
 
 -- beyond the bound
 -- expect: license_pool.seats_total must be between 0 and 10000000

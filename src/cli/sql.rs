@@ -9,6 +9,7 @@ use rusqlite::types::ValueRef;
 
 use super::{DatabaseArgs, Failure};
 use crate::auth;
+use crate::seats::UserName;
 use crate::store::sqlite::tokens::{starts_with, tokens, words};
 use crate::store::sqlite::{self, AdminConnection, Author};
 
@@ -32,12 +33,15 @@ pub(super) struct SqlArgs {
 pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
     let database = &args.database.database;
     let script = match &args.file {
-        Some(file) => Some(std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?),
+        Some(file) => {
+            let name = file.display().to_string();
+            Some(decoded(std::fs::read(file).map_err(|e| format!("{name}: {e}"))?, &name)?)
+        }
         None if std::io::stdin().is_terminal() => None,
         None => {
-            let mut script = String::new();
-            std::io::stdin().read_to_string(&mut script)?;
-            Some(script)
+            let mut script = Vec::new();
+            std::io::stdin().read_to_end(&mut script)?;
+            Some(decoded(script, "standard input")?)
         }
     };
     if let Some(script) = script.as_deref().filter(|script| !database.exists() && is_dump(script)) {
@@ -58,14 +62,26 @@ fn is_dump(script: &str) -> bool {
     statements(script).take(100).any(|statement| starts_with(statement, &["CREATE", "TABLE", "entity"]))
 }
 
+/// SQL is UTF-8. The line says where to look: what an old file holds in another encoding is in its dump too.
+fn decoded(script: Vec<u8>, source: &str) -> Result<String, Failure> {
+    String::from_utf8(script).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        format!("{source}, line {line}: this is not UTF-8; write the text in UTF-8. Nothing was run.").into()
+    })
+}
+
+/// A name by the rules for user names, and not one that means a change without a name.
 fn author(name: String, reason: Option<String>) -> Result<Author, Failure> {
-    if name.trim().is_empty()
-        || name.chars().any(char::is_control)
-        || ["sql", "cli"].contains(&name.to_lowercase().as_str())
-    {
-        return Err("--as must be a name other than sql and cli, without control characters".into());
+    let name = UserName::from(name);
+    match name.checked() {
+        Ok(name) if !["sql", "cli"].iter().any(|taken| name.eq_ignore_ascii_case(taken)) => {
+            Ok(Author { name: name.to_owned(), reason })
+        }
+        _ => {
+            Err("--as must be a name of 1 to 128 characters other than sql and cli, without control characters".into())
+        }
     }
-    Ok(Author { name, reason })
 }
 
 struct Shell {

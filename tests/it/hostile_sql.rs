@@ -181,6 +181,22 @@ fn the_stock_shell_with_foreign_keys_off_refuses_every_hostile_statement() {
     refuses(attempts.iter().filter(|a| !a.only_ours).map(|a| (a.sql, a.expect)), sqlite3);
 }
 
+/// With them on, the rows that OR REPLACE deletes fire the triggers, and a trigger may fire itself.
+#[test]
+fn the_stock_shell_with_recursive_triggers_refuses_every_hostile_statement() {
+    let attempts = attempts();
+    refuses(attempts.iter().filter(|a| !a.only_ours).map(|a| (a.sql, a.expect)), recursive);
+}
+
+#[test]
+fn the_stock_shell_with_recursive_triggers_makes_every_correction() {
+    allows_corrections(recursive);
+}
+
+fn recursive(database: &Path, sql: &str) -> Done {
+    sqlite3(database, &format!("PRAGMA recursive_triggers = ON;\n{sql}"))
+}
+
 /// The shell of the distribution, without anybody's settings for it.
 fn sqlite3(database: &Path, sql: &str) -> Done {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -447,10 +463,26 @@ fn a_change_by_a_call_is_told_from_a_correction() {
     );
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert_eq!(texts(&database, "SELECT actor FROM call"), [""; 0]);
-    for name in ["sql", "CLI", " ", "a\nb"] {
+    let long = "a".repeat(129);
+    for name in ["sql", "CLI", "sql ", "\u{a0}cli", " ", "a\nb", &long] {
         assert_ne!(seatkeeper("sql", &database, &["--as", name], "SELECT 1").code, Some(0), "{name:?}");
     }
     still_works(&database);
+}
+
+#[test]
+fn a_script_that_is_not_utf_8_says_where() {
+    let directory = TempDir::new();
+    let (database, script) = (seeded(&directory, "seats.db"), directory.join("script.sql"));
+    std::fs::write(&script, b"DELETE FROM ticket;\n\nUPDATE account SET username = 'M\xfcller' WHERE id = 1;")
+        .expect("script");
+    let done = seatkeeper("sql", &database, &[script.to_str().expect("a path")], "");
+    assert!(
+        done.stderr.ends_with("script.sql, line 3: this is not UTF-8; write the text in UTF-8. Nothing was run.\n"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(texts(&database, "SELECT user_name FROM ticket").len(), 2);
 }
 
 /// What .dump writes, read again: by the stock shell, which the service then opens, and by our own.

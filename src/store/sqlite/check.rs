@@ -28,6 +28,19 @@ pub const INVARIANTS: &[(&str, &str)] = &[
           WHERE n <> seats_in_use",
     ),
     (
+        "a pool knows the most of its seats that were in use at once",
+        "SELECT 'pool ' || id || ': ' || most || ' by its history, seats_in_use_max is ' || seats_in_use_max
+           FROM license_pool
+           JOIN (SELECT pool_id, max(in_use) AS most
+                   FROM (SELECT pool_id, sum((action = 'assign') - (action = 'release')) OVER (PARTITION BY pool_id ORDER BY id) AS in_use
+                           FROM audit_event AS e
+                          WHERE id >= (SELECT newest FROM (SELECT pool_id, max(id) AS newest FROM audit_event
+                                                            WHERE action = 'pool-create' GROUP BY pool_id) AS created
+                                        WHERE created.pool_id = e.pool_id))
+                  GROUP BY pool_id) ON pool_id = id
+          WHERE most <> seats_in_use_max",
+    ),
+    (
         "a seat belongs to a pool of its type",
         "SELECT 'seat ' || seat_no || ' of pool ' || pool_id FROM seat LEFT JOIN license_pool ON license_pool.id = pool_id
           WHERE license_pool.license_type IS NOT seat.license_type",

@@ -11,7 +11,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::open::{admin, connect, sqlite, use_wal};
+use super::open::{admin, clear_leftovers, connect, sqlite, use_wal};
 use super::record::set_triggers;
 use super::schema::{self, objects};
 use crate::store::{HashPassword, OpenError};
@@ -53,6 +53,10 @@ impl Deref for AdminConnection {
 /// Opens a database for SQL by hand. `create`: makes it if there is none.
 pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) -> Result<AdminConnection, OpenError> {
     let mut connection = admin(path, BUSY_TIMEOUT, create)?;
+    set_triggers(&connection, false)
+        .and_then(|()| clear_leftovers(&connection))
+        .and_then(|()| set_triggers(&connection, true))
+        .map_err(|e| sqlite(path, e))?;
     connection.busy_handler(Some(try_again_soon)).map_err(|e| sqlite(path, e))?;
     AdminConnection::new(connection, hash_password).map_err(|e| sqlite(path, e))
 }

@@ -21,7 +21,18 @@ pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     }
     // What they do for changes by hand, `record` does for calls.
     set_triggers(&connection, false).map_err(|e| sqlite(path, e))?;
+    clear_leftovers(&connection).map_err(|e| sqlite(path, e))?;
     Ok(connection)
+}
+
+/// Deletes rows that mean something only inside the call or statement that wrote them: of a call that is named in a copy or a dump,
+/// and notes of changes that did not take place. The triggers are off.
+pub(super) fn clear_leftovers(connection: &Connection) -> rusqlite::Result<()> {
+    let found = "SELECT EXISTS (SELECT 1 FROM call) OR EXISTS (SELECT 1 FROM change)";
+    match connection.query_row(found, [], |row| row.get(0))? {
+        true => connection.execute_batch("DELETE FROM call; DELETE FROM change"),
+        false => Ok(()),
+    }
 }
 
 /// A connection that makes checkpoints and nothing else.

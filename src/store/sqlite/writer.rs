@@ -1,5 +1,6 @@
 //! The writer thread: group commit.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -235,7 +236,7 @@ fn fail(connection: &Connection, group: &mut Vec<Box<dyn Job>>, failure: &StoreE
 /// Such errors are rare, and a savepoint for each call costs a copy of every page that the call changes. So the calls run
 /// without at first, and if one fails, all of them are undone and run again, each in a savepoint.
 fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    match group.iter_mut().try_for_each(|job| job.run(connection)) {
+    match group.iter_mut().try_for_each(|job| run_caught(job.as_mut(), connection)) {
         Ok(()) => return Ok(vec![Ok(()); group.len()]),
         // A full disk and the like roll the transaction back themselves.
         Err(error) if group.len() == 1 || connection.is_autocommit() => return Err(error),
@@ -250,7 +251,7 @@ fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<R
     let mut outcomes = Vec::with_capacity(group.len());
     for job in group {
         execute(connection, "SAVEPOINT call").map_err(store_error)?;
-        match job.run(connection) {
+        match run_caught(job.as_mut(), connection) {
             Ok(()) => outcomes.push(Ok(())),
             // The whole transaction was rolled back, the earlier calls of the group with it.
             Err(error) if connection.is_autocommit() => return Err(error),
@@ -263,6 +264,12 @@ fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<R
         execute(connection, "RELEASE call").map_err(store_error)?;
     }
     Ok(outcomes)
+}
+
+/// A call that panics fails as one that met an error: its caller gets an answer, its changes are undone, and the writer goes on.
+fn run_caught(job: &mut dyn Job, connection: &Connection) -> Result<(), StoreError> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| job.run(connection)))
+        .unwrap_or_else(|_| Err(StoreError::Failed("a call panicked".to_owned())))
 }
 
 #[cfg(test)]
@@ -315,6 +322,33 @@ mod tests {
         }
         assert!(matches!(answers[..], [Ok(1), Err(StoreError::Failed(_)), Ok(1)]), "{answers:?}");
         assert_eq!(values(&writer), [1, 2]);
+        writer.close();
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_undone_and_the_writer_goes_on() {
+        let writer = writer(&Options::default());
+        let panics = |x: i64| {
+            move |connection: &Connection| -> Result<usize, StoreError> {
+                connection.execute("INSERT INTO t VALUES (?1)", [x]).map_err(store_error)?;
+                panic!("as the test wants it")
+            }
+        };
+        // Alone on the caller's thread, then in a group on the writer's.
+        let answer = writer.run(panics(10)).await;
+        assert!(matches!(answer, Err(StoreError::Failed(_))), "{answer:?}");
+        let held = writer.connection.lock().expect("not poisoned");
+        let mut calls: Vec<Reply<'_, usize>> =
+            vec![writer.run(insert(1)), writer.run(panics(11)), writer.run(insert(2))];
+        queue(&mut calls);
+        drop(held);
+        let mut answers = Vec::new();
+        for call in calls {
+            answers.push(call.await);
+        }
+        assert!(matches!(answers[..], [Ok(1), Err(StoreError::Failed(_)), Ok(1)]), "{answers:?}");
+        assert!(matches!(writer.run(insert(3)).await, Ok(1)));
+        assert_eq!(values(&writer), [1, 2, 3]);
         writer.close();
     }
 
