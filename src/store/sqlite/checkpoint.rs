@@ -17,8 +17,9 @@ use rusqlite::wal::CheckpointMode;
 use super::open;
 use crate::store::OpenError;
 
-/// Frames (pages of 4 KiB) in the WAL from which on it is folded back: 16 MiB.
-const INTERVAL_FRAMES: usize = 4_000;
+/// Frames (pages of 4 KiB) in the WAL from which on it is folded back: 64 MiB. Commits wait while a checkpoint syncs the file, so
+/// few large ones are better than many small ones, and a page that changed often is written back once.
+const INTERVAL_FRAMES: usize = 16_000;
 /// Frames that are left to the writer: a millisecond or two.
 const REST_FRAMES: usize = 200;
 /// Passes over the WAL at most before the writer does the rest, however much it is.
