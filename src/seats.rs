@@ -13,7 +13,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 pub use name::{NAME_CHARS_MAX, UserName, is_undecoded, normal_name};
-pub use refusal::{FieldFault, Refusal, counted, shortened};
+pub use refusal::{FieldFault, Refusal, counted};
 
 /// The products a seat can be for. The names are the vendor's, case-sensitive, and stand in the WSDL in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -186,7 +186,7 @@ pub struct Pool {
     pub starts_at: Option<Timestamp>,
     /// Excluded.
     pub expires_at: Option<Timestamp>,
-    /// A seat of this pool that nobody holds.
+    /// A free seat of this pool.
     pub free_seat_no: Option<i64>,
 }
 
@@ -255,7 +255,7 @@ fn no_open_pool(provider_entity_id: i32, license_type: LicenseType, pools: &[Poo
     }
 }
 
-/// Assignments in one call at most: all of them share one transaction, in which nobody else can write.
+/// Assignments in one call at most: all of them share one transaction, during which no other call can write.
 pub const ASSIGNMENTS_MAX: usize = 1000;
 
 /// Decides whether a call may assign this many licenses, before any of them is looked at.
@@ -287,7 +287,7 @@ pub struct HoldingFacts {
 /// Finds the seat that a user holds, and the account of the user, for a caller of at least this role: to look at it ([`Role::Reader`]) or to release
 /// it ([`Role::Admin`]). A seat whose pool has expired is still held.
 ///
-/// A user that is unknown, belongs to others, or holds none, gets one answer, so that nobody learns who others' users are.
+/// A user that is unknown, belongs to others or holds none gets the same answer, so that callers do not learn of others' users.
 pub fn find(holding: &Holding, facts: &HoldingFacts, role: Role) -> Result<(SeatId, i64), Refusal> {
     check_role(facts.caller, role)?;
     let username = check_name("Username", holding.username.as_ref())?;
@@ -383,7 +383,7 @@ fn check_provider(provider: Option<Entity>, provider_entity_id: i32) -> Result<(
     match provider {
         Some(provider) if provider.is_usable() => Ok(()),
         Some(provider) if provider.in_subtree => Err(Refusal::ProviderInactive { provider_entity_id }),
-        // One answer for both, so that nobody learns which entities others have.
+        // One answer for both, so that callers do not learn which entities others have.
         _ => Err(Refusal::EntityUnknown { field: "LicenseProviderEntityId", entity_id: provider_entity_id }),
     }
 }

@@ -23,7 +23,7 @@ use crate::store::{
 /// One call as it came in. Clock and randomness are read once, at the edge, and handed down.
 #[derive(Debug, Clone)]
 pub struct CallContext {
-    /// Finds the call in the log, in the audit, and in what the caller is told.
+    /// Identifies the call in the log, in the history and in messages to the caller.
     pub id: Uuid,
     pub now: Timestamp,
     pub instant: Instant,
@@ -63,7 +63,7 @@ fn proof(ticket: &Ticket) -> TicketProof {
     TicketProof { id: ticket.id, secret_hash: ticket.secret_hash() }
 }
 
-/// Somebody who signed in.
+/// A caller that signed in.
 pub struct SignIn {
     pub principal: Principal,
     /// The text of their ticket.
@@ -228,7 +228,7 @@ impl Service {
         self.as_caller(context, identity, |call| self.store.principal(call)).await
     }
 
-    /// Signs somebody in for a ticket; `None`: they are not who they claim to be. A ticket as user name and an empty
+    /// Signs a caller in for a ticket; `None`: the credentials are not valid. A ticket as user name and an empty
     /// password will do too.
     pub async fn sign_in(
         &self,

@@ -183,7 +183,7 @@ pub struct NewTicket {
     pub expires_at: Timestamp,
 }
 
-/// What shows that somebody holds a ticket.
+/// The proof that a caller holds a ticket.
 #[derive(Clone)]
 pub struct TicketProof {
     pub id: Uuid,
@@ -326,7 +326,7 @@ pub struct HoldersRequest {
     pub child_accounts_only: bool,
 }
 
-/// Somebody who holds a seat.
+/// A user that holds a seat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     pub username: String,
@@ -357,7 +357,7 @@ pub enum Actor {
     Credential(Credential),
     /// Whoever signed in and got this ticket, if it is still valid.
     Ticket(TicketProof),
-    /// Somebody at the command line, who can open the database anyway.
+    /// A user of the command line, who can open the database anyway.
     CommandLine,
 }
 

@@ -95,7 +95,7 @@ A fresh database with sample data is served. Stop with Ctrl-C.
   operations   {url}
   database     {database}
 
-Paste this into another terminal: it takes a seat. Paste it again and you are told why not.
+Paste this into another terminal: it takes a seat. Paste it again and the response says why it does not.
 
 curl -s {url} \\
   -H 'Content-Type: text/xml; charset=utf-8' -H 'SOAPAction: \"{action}\"' --data-binary @- <<'EOF'

@@ -22,7 +22,7 @@ pub(super) fn serve(config: Config) -> Result<(), Failure> {
     serve_and(config, |_| ())
 }
 
-/// Serves; once calls are accepted, `started` is told the address.
+/// Serves; calls `started` with the address once calls are accepted.
 pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
     start_log(config.log_format, config.log_level);
     let mut limits = config.limits;

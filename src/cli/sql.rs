@@ -115,7 +115,7 @@ impl Shell {
         Ok(())
     }
 
-    /// Statement by statement; each that fails is told, and the exit code says so in the end.
+    /// Statement by statement: prints each one that fails and goes on; the exit code says at the end that some failed.
     fn run_each(&self, script: &str) -> Result<(), Failure> {
         let mut failures = 0;
         for (number, statement) in (1..).zip(statements(script)) {

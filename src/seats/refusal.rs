@@ -110,7 +110,7 @@ impl Refusal {
 }
 
 /// Enough of what a caller sent to be recognised, on one line.
-pub fn shortened(text: &str) -> String {
+fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::seats::{Account, Entity, Held, LicenseType, Pool, Role, SeatId, UserName};
 use crate::store::{Actor, Call, Credential, TicketProof};
 
-/// What the audit calls somebody at the command line.
+/// The actor of changes made at the command line, in the history.
 const COMMAND_LINE: &str = "cli";
 
 pub(super) struct Caller {

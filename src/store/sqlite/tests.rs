@@ -115,7 +115,7 @@ fn what_license_tools_ask_is_searched_by_key() {
     }
 }
 
-/// SQLite prepares a statement anew at each use if its plan may depend on the values bound, as with a LIMIT. That took
+/// SQLite prepares a statement again at each use if its plan may depend on the values bound, as with a LIMIT. That took
 /// half the time of a read.
 #[test]
 fn a_plan_serves_all_values() {

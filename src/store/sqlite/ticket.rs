@@ -65,7 +65,7 @@ pub(super) fn renew(connection: &Connection, id: Uuid, now: Timestamp, expires_a
 pub(super) const RENEW: &str =
     "UPDATE ticket SET expires_at = ?3 WHERE id = ?1 AND expires_at > ?2 AND expires_at < ?3";
 
-/// The caller and the entity of its credential; somebody at the command line has neither credential nor ticket.
+/// The caller and the entity of its credential; the command line has neither credential nor ticket.
 fn signed_in(connection: &Connection, call: &Call) -> Result<(Caller, i64), Stop> {
     let caller = caller(connection, call)?.ok_or(Refusal::CallerUnknown)?;
     let entity_id = caller.entity_id.ok_or(Refusal::CallerUnknown)?;
