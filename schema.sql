@@ -31,7 +31,7 @@
 --     while the service runs use `seatkeeper sql`: SQLite before 3.51.3 has a bug with concurrent writers in WAL mode.
 
 PRAGMA application_id = 1397048145; -- 0x53454151; tells file(1) and Seatkeeper itself whose file this is
-PRAGMA user_version = 3;            -- the schema's version: an older file is migrated at start, a newer one is refused
+PRAGMA user_version = 4;            -- the schema's version: an older file is migrated at start, a newer one is refused
 
 -- A distributor, partner or company. The tree of entities decides who may see and assign what: a credential's
 -- rights reach its own entity and everything below it.
@@ -247,7 +247,10 @@ CREATE TABLE audit_event (
     -- how many there were with this one. license_pool.event_id is the newest: so a history is read without an index, of
     -- which each assignment would write a page.
     previous_id  INTEGER,
-    pool_events  INTEGER
+    pool_events  INTEGER,
+    -- SHA-256 over the hash of the event before it and the values of this one: docs/history.md. Null: not yet chained. The service
+    -- chains what was changed by hand before its own next change.
+    hash         BLOB CONSTRAINT "audit_event.hash must have 32 bytes" CHECK (length(hash) = 32)
 ) STRICT;
 
 -- The pools an entity has had of a type, also those that are gone.

@@ -12,12 +12,13 @@ use crate::store::OpenError;
 /// The tables, as an administrator reads them.
 pub const SCHEMA: &str = include_str!("../../../schema.sql");
 /// The version `schema.sql` makes.
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 /// `MIGRATIONS[n - 1]` leads from version n to n + 1. When the schema changes, `schema.sql` as it was is added here with
 /// the step to the next version; a test compares what the steps make with what `schema.sql` makes.
 const MIGRATIONS: &[Migration<'_>] = &[
     Migration { from: include_str!("migrations/schema_1.sql"), step: include_str!("migrations/2.sql") },
     Migration { from: include_str!("migrations/schema_2.sql"), step: include_str!("migrations/3.sql") },
+    Migration { from: include_str!("migrations/schema_3.sql"), step: include_str!("migrations/4.sql") },
 ];
 
 struct Migration<'s> {
