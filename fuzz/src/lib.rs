@@ -1,0 +1,3 @@
+//! What is fuzzed. `fuzz/README.md` says how.
+
+pub mod targets;
