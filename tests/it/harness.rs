@@ -321,6 +321,13 @@ pub fn sql(database: &Path, script: &str) -> rusqlite::Result<()> {
     connection(database).execute_batch(script)
 }
 
+/// The first column of every row.
+pub fn texts(database: &Path, query: &str) -> Vec<String> {
+    let connection = Connection::open(database).expect("open");
+    let mut statement = connection.prepare(query).expect("query");
+    statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("texts")
+}
+
 /// Runs a script without triggers in its way, for rows that another program or an earlier version has written.
 pub fn unguarded(database: &Path, script: &str) {
     let connection = Connection::open(database).expect("open");

@@ -539,12 +539,6 @@ fn events(database: &Path) -> Vec<String> {
 }
 
 /// The first column.
-fn texts(database: &Path, query: &str) -> Vec<String> {
-    let connection = Connection::open(database).expect("open");
-    let mut statement = connection.prepare(query).expect("query");
-    statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("texts")
-}
-
 #[test]
 fn our_own_shell_makes_every_correction() {
     allows_corrections(|database, sql| seatkeeper("sql", database, &[], sql));

@@ -42,6 +42,7 @@ mod pasted;
 mod program;
 mod refusals;
 mod sign_ins;
+mod simulation;
 mod store;
 mod store_activate;
 mod store_can_assign;

@@ -166,12 +166,6 @@ fn version_2(directory: &TempDir) -> PathBuf {
 }
 
 /// The first column of each row.
-fn texts(database: &Path, query: &str) -> Vec<String> {
-    let connection = Connection::open(database).expect("open");
-    let mut statement = connection.prepare(query).expect("query");
-    statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("texts")
-}
-
 #[test]
 fn a_migrated_history_says_whose_the_pools_are_that_are_still_there() {
     let directory = TempDir::new();

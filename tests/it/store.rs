@@ -173,6 +173,18 @@ fn the_seat_in_an_expired_pool_is_given_up_for_the_new_one() {
 }
 
 #[test]
+fn a_pool_that_has_expired_is_told_also_if_another_is_still_to_begin() {
+    let server = Server::start();
+    let pool = "INSERT INTO license_pool (entity_id, license_type, seats_total, starts_at) VALUES (43, 'ExchangeBackup', 1, '2099-01-01T00:00:00Z')";
+    server.sql(pool);
+    assert_eq!(server.assign("eve", 43, "ExchangeBackup").code(), "LicenseExpired");
+    server.sql("DELETE FROM license_pool WHERE id = 2");
+    let answer = server.assign("eve", 43, "ExchangeBackup");
+    assert_eq!(answer.code(), "NoLicensePool");
+    assert!(answer.message().contains("2099-01-01"), "{answer:?}");
+}
+
+#[test]
 fn unknown_users_are_refused_where_they_are_not_enrolled() {
     let server = Server::with(Options {
         store: store::Options { enroll: false, ..store::Options::default() },
