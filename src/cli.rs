@@ -14,18 +14,31 @@ use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
 use crate::auth;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, ConfigError, Overrides};
 use crate::error::{Error, Kind};
 use crate::metrics::Metrics;
 use crate::seats::{Holding, LicenseType};
 use crate::store::{self, Actor, Call};
 
-/// What a subcommand ends with when it does not succeed: shown as `error: …`, exit code 1.
+/// What a subcommand ends with when it does not succeed: shown as `error: …`, with an [`exit_code`].
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Exit codes besides 0: the command ran, and what it found or was asked to do is not in order.
+const BROKEN: u8 = 1;
+/// Arguments or settings that cannot be used. clap exits with the same.
+const USAGE: u8 = 2;
+/// The command could not do its work: no database, or one that cannot be opened; a file that cannot be read; a port that is taken.
+const CANNOT_RUN: u8 = 3;
 
 /// License seats over SOAP: AssignLicense for backup agents.
 #[derive(Parser)]
-#[command(name = "seatkeeper", version, max_term_width = 110)]
+#[command(
+    name = "seatkeeper",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 done; 1 something is broken or was refused; 2 arguments or settings that cannot be used; 3 the command \
+                  could not run, for want of its database for example."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,7 +46,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the service. Makes the database if there is none.
+    /// Run the service.
     #[command(
         after_help = "Example:\n  seatkeeper serve --database /var/lib/seatkeeper/seats.db --listen 127.0.0.1:8086"
     )]
@@ -43,7 +56,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run SQL against the database: seed it, correct it, read it. Offers the SQL function hash_password('...').
     #[command(
-        after_help = "Examples:\n  seatkeeper sql --database seats.db seed.sql\n  echo \"SELECT * FROM license_pool;\" | seatkeeper sql --database seats.db"
+        after_help = "Examples:\n  seatkeeper sql --create --database seats.db seed.sql\n  echo \"SELECT * FROM license_pool;\" | seatkeeper sql --database seats.db"
     )]
     Sql(sql::SqlArgs),
     /// Make an argon2id hash for the table credential. Reads the password from standard input, or asks for it.
@@ -64,6 +77,9 @@ struct ServeArgs {
     /// Settings file (TOML); deploy/seatkeeper.toml is an example.
     #[arg(long, env = "SEATKEEPER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Make the database if there is none. Leave it out of a unit file: a database that was lost would be replaced by an empty one.
+    #[arg(long)]
+    create: bool,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -89,9 +105,12 @@ struct ReleaseArgs {
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let is_service = matches!(command, Command::Serve(_) | Command::Demo(_));
+    let done = match command {
         Command::Serve(args) => {
-            Config::load(args.config.as_deref(), args.overrides).map_err(Failure::from).and_then(serve::serve)
+            let ServeArgs { config, create, overrides } = *args;
+            Config::load(config.as_deref(), overrides).map_err(Failure::from).and_then(|c| serve::serve(c, create))
         }
         Command::Demo(args) => demo::demo(args),
         Command::Sql(args) => sql::sql(&args),
@@ -103,8 +122,19 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            exit_code(&error, is_service).into()
         }
+    }
+}
+
+/// A service that ends with an error could not run, whatever the reason.
+fn exit_code(error: &Failure, is_service: bool) -> u8 {
+    if error.is::<ConfigError>() {
+        USAGE
+    } else if is_service || error.is::<store::OpenError>() || error.is::<std::io::Error>() {
+        CANNOT_RUN
+    } else {
+        BROKEN
     }
 }
 
@@ -138,9 +168,6 @@ fn check(args: &DatabaseArgs) -> Result<(), Failure> {
 }
 
 fn release(args: ReleaseArgs) -> Result<(), Failure> {
-    if !args.database.database.exists() {
-        return Err(store::OpenError::Missing(args.database.database).into());
-    }
     let store = store::open(&args.database.database, &store::Options::default(), Arc::new(Metrics::new()))?;
     let call = Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::CommandLine };
     let holding = Holding { username: Some(args.username.as_str().into()), license_type: Some(args.license_type) };

@@ -49,7 +49,7 @@ pub struct Setting {
 }
 
 settings! {
-    database: PathBuf = "seatkeeper.db", "SEATKEEPER_DATABASE", "SQLite file; made if there is none";
+    database: PathBuf = "seatkeeper.db", "SEATKEEPER_DATABASE", "SQLite file; made only with --create";
     listen: SocketAddr = "127.0.0.1:8086", "SEATKEEPER_LISTEN", "Address and port to serve on";
     metrics_listen: SocketAddr = "-", "SEATKEEPER_METRICS_LISTEN", "Address and port for /metrics, apart from the service; none: no metrics are served";
     public_url: String = "-", "SEATKEEPER_PUBLIC_URL", "Scheme, host and port that clients use, such as https://licenses.example.com; none: what they send as Host";

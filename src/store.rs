@@ -28,12 +28,21 @@ use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, T
 /// The answer of a store, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Opens the store at a place: the path of an SQLite file, which is made if there is none and brought to the newest version if
-/// it is older. The one place that knows which kinds of stores there are.
+/// Makes the store at a place, the path of an SQLite file, if there is none: no file, or an empty one. Whether it was made.
 ///
 /// # Errors
 ///
-/// A file that is not ours, that is newer than this program, or whose schema was changed.
+/// As [`open`], and a file that cannot be made.
+pub fn create(database: &Path) -> Result<bool, OpenError> {
+    sqlite::create(database)
+}
+
+/// Opens the store at a place: the path of an SQLite file, which is brought to the newest version if it is older. The one place
+/// that knows which kinds of stores there are.
+///
+/// # Errors
+///
+/// A file that is not there, is empty, is not ours, or is newer than this program; one whose schema was changed.
 pub fn open(database: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
     Ok(Arc::new(sqlite::SqliteStore::open(database, options, metrics)?))
 }
@@ -393,8 +402,16 @@ pub enum StoreError {
 /// Why a store was not opened. The text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{}: there is no such database", .0.display())]
+    #[error("{}: there is no such database; `serve` and `sql` make one with --create", .0.display())]
     Missing(PathBuf),
+    #[error("{}: the file is empty; `serve` and `sql` make a database of it with --create", .0.display())]
+    Empty(PathBuf),
+    #[error(
+        "{}: there is no such database, but the log of one: {}. It holds changes that were not yet in the database file. \
+         Bring that file back beside it, or move the log away before a new database is made.",
+        .path.display(), .log.display()
+    )]
+    LogAlone { path: PathBuf, log: PathBuf },
     #[error("{}: this is not a Seatkeeper database, and it is not empty. Name another file.", .0.display())]
     Foreign(PathBuf),
     #[error(

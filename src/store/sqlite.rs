@@ -52,6 +52,14 @@ use readers::Readers;
 use stop::{Stop, settle};
 use writer::Writer;
 
+/// See [`super::create`].
+pub fn create(path: &Path) -> Result<bool, OpenError> {
+    if open::absent(path)?.is_none() {
+        return Ok(false);
+    }
+    open::admin(path, hand_written::BUSY_TIMEOUT, true).map(|_| true)
+}
+
 /// See the module.
 pub struct SqliteStore {
     writer: Writer,

@@ -303,12 +303,14 @@ fn a_good_database_is_ok_and_one_that_is_not_there_is_not_made() {
 
     let nowhere = directory.join("nowhere.db");
     let check = seatkeeper("check", &nowhere, &[], "");
-    assert_eq!(check.code, Some(1));
-    assert_eq!(check.stderr, format!("error: {}: there is no such database\n", nowhere.display()));
+    assert_eq!(check.code, Some(3));
+    assert_eq!(
+        check.stderr,
+        format!("error: {}: there is no such database; `serve` and `sql` make one with --create\n", nowhere.display())
+    );
     assert!(!nowhere.exists());
 }
 
-/// `serve` ends with this one line, and leaves the file as it was.
 /// A copy or a dump may hold the row of a call, and notes of changes that did not take place. They mean nothing there.
 #[test]
 fn leftovers_of_calls_are_cleared_when_the_file_is_opened_to_write() {
@@ -331,11 +333,12 @@ fn leftovers_of_calls_are_cleared_when_the_file_is_opened_to_write() {
     assert_eq!(check(), ok);
 }
 
+/// `serve` ends with this one line, and leaves the file as it was.
 fn serve_refuses(database: &Path, because: &str) {
     let before = std::fs::read(database).expect("read");
     let refused = Serving::try_start(database).err().expect("it does not serve this");
     assert_eq!(refused.stderr, format!("error: {}: {because}\n", database.display()));
-    assert_eq!(refused.code, Some(1));
+    assert_eq!(refused.code, Some(3));
     assert!(before == std::fs::read(database).expect("read"), "the file was changed");
 }
 
