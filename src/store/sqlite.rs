@@ -10,6 +10,7 @@ mod assignee;
 mod check;
 mod checkpoint;
 mod facts;
+mod guard;
 mod hand_written;
 mod history;
 mod look;
@@ -32,6 +33,7 @@ pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, 
 pub use schema::{SCHEMA, SCHEMA_VERSION};
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -40,7 +42,7 @@ use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::{
-    Activation, Administration, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, Licenses,
+    Activation, Administration, Call, Credential, Details, Fault, HistoryRequest, Holder, HoldersRequest, Licenses,
     ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal, Reply,
     Seats, StoreError, Tickets,
 };
@@ -48,6 +50,7 @@ use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
 use checkpoint::Checkpointer;
+use guard::Health;
 use readers::Readers;
 use stop::{Stop, settle};
 use writer::Writer;
@@ -67,6 +70,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
+    health: Arc<Health>,
     enroll: bool,
 }
 
@@ -83,16 +87,18 @@ impl SqliteStore {
     /// See [`super::open`].
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let mut connection = open::writer(path, options.busy_timeout)?;
+        let health = Arc::new(Health::default());
         let reads_max = reads_max();
-        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max)?);
+        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&health))?);
         let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
-        let writer = Writer::start(connection, checkpoints.state(), options, metrics)?;
+        let writer = Writer::start(connection, checkpoints.state(), options, metrics, Arc::clone(&health))?;
         Ok(SqliteStore {
             writer,
             checkpoints,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
+            health,
             enroll: options.enroll,
         })
     }
@@ -232,11 +238,16 @@ impl Tickets for SqliteStore {
 
 impl Administration for SqliteStore {
     fn ready(&self) -> Reply<'_, ()> {
-        if self.writer.is_closed() {
-            return Box::pin(std::future::ready(Err(StoreError::Closed)));
+        let closed = if self.writer.is_closed() { Err(StoreError::Closed) } else { Ok(()) };
+        if let Err(error) = self.health.check().and(closed) {
+            return Box::pin(std::future::ready(Err(error)));
         }
         let read = self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM call", [], |_| Ok(()))?));
         Box::pin(async move { read.await.map(drop) })
+    }
+
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>> {
+        Box::pin(self.health.stopped())
     }
 
     fn close(&self) {
