@@ -1,7 +1,9 @@
 //! The command line: each subcommand is a few lines over the library.
 
+mod check;
 mod demo;
 mod descriptors;
+mod migrate;
 mod serve;
 mod sql;
 
@@ -62,9 +64,12 @@ enum Command {
     /// Make an argon2id hash for the table credential. Reads the password from standard input, or asks for it.
     #[command(after_help = "Example:\n  printf %s \"$PASSWORD\" | seatkeeper hash-password")]
     HashPassword,
-    /// Verify every invariant of the database, and the schema itself. Exit code 1 if one is broken.
+    /// Verify every invariant of the database, and the schema itself; changes nothing. Exit code 1 if one is broken.
     #[command(after_help = "Example:\n  seatkeeper check --database seats.db")]
     Check(DatabaseArgs),
+    /// Bring a database of an older version to this program's, and keep a copy of it as it was beside it.
+    #[command(after_help = "Example:\n  seatkeeper migrate --database seats.db --dry-run")]
+    Migrate(migrate::MigrateArgs),
     /// Give back the seat that a user holds.
     #[command(
         after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
@@ -115,7 +120,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::demo(args),
         Command::Sql(args) => sql::sql(&args),
         Command::HashPassword => hash_password(),
-        Command::Check(args) => check(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Migrate(args) => migrate::migrate(&args),
         Command::Release(args) => release(args),
     };
     match done {
@@ -153,18 +159,6 @@ fn hash_password() -> Result<(), Failure> {
     };
     writeln!(std::io::stdout(), "{}", auth::hash_password(&password)?)?;
     Ok(())
-}
-
-fn check(args: &DatabaseArgs) -> Result<(), Failure> {
-    let violations = store::check(&args.database, auth::check_hash)?;
-    let mut out = std::io::stdout().lock();
-    for violation in &violations {
-        writeln!(out, "broken: {}: {}", violation.invariant, violation.row)?;
-    }
-    match violations.len() {
-        0 => Ok(writeln!(out, "ok: every invariant holds")?),
-        n => Err(format!("{}: {n} rows break an invariant", args.database.display()).into()),
-    }
 }
 
 fn release(args: ReleaseArgs) -> Result<(), Failure> {

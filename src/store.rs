@@ -12,6 +12,8 @@
 
 pub mod sqlite;
 
+pub use sqlite::SCHEMA_VERSION;
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -38,12 +40,12 @@ pub fn create(database: &Path) -> Result<bool, OpenError> {
     sqlite::create(database)
 }
 
-/// Opens the store at a place: the path of an SQLite file, which is brought to the newest version if it is older. The one place
-/// that knows which kinds of stores there are.
+/// Opens the store at a place, the path of an SQLite file. The one place that knows which kinds of stores there are.
 ///
 /// # Errors
 ///
-/// A file that is not there, is empty, is not ours, or is newer than this program; one whose schema was changed.
+/// A file that is not there, is empty, is not ours, is newer than this program, or is older and was not migrated ([`migrate`]); one
+/// whose schema was changed.
 pub fn open(database: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
     Ok(Arc::new(sqlite::SqliteStore::open(database, options, metrics)?))
 }
@@ -63,11 +65,97 @@ pub struct Violation {
     pub row: String,
 }
 
-/// All that is wrong with a database; empty if nothing is. Reads every row, changes none.
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.row)
+    }
+}
+
+/// Says why a password hash could not be verified. The store knows no cryptography.
+pub type CheckHash = fn(&str) -> Result<(), String>;
+
+/// What [`examine`] found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Of the schema. Of an older one than this program's the invariants of the rows are not known.
+    pub version: i32,
+    /// Empty: nothing is wrong.
+    pub violations: Vec<Violation>,
+}
+
+/// Verifies a database. Reads every row; changes nothing, neither in the file nor beside it, and needs no right to write.
 ///
-/// `check_hash` says why a password hash could not be verified.
-pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
+/// # Errors
+///
+/// A file that is not there, is empty, is not ours, or is newer than this program; one that another program keeps changing.
+pub fn examine(database: &Path, check_hash: CheckHash) -> Result<Checked, OpenError> {
     sqlite::check(database, check_hash)
+}
+
+/// All that is wrong with a database; empty if nothing is. As [`examine`].
+pub fn check(database: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    examine(database, check_hash).map(|checked| checked.violations)
+}
+
+/// A migration that was done.
+#[derive(Debug)]
+pub struct Migrated {
+    pub from: i32,
+    pub to: i32,
+    /// The database as it was.
+    pub copy: PathBuf,
+    pub took: Duration,
+}
+
+/// A migration that was tried on a copy.
+#[derive(Debug)]
+pub struct TriedMigration {
+    pub from: i32,
+    pub to: i32,
+    /// Without the copy.
+    pub took: Duration,
+    /// Of the migrated copy.
+    pub violations: Vec<Violation>,
+}
+
+/// Brings a database of an older version to the newest one, all or nothing, and keeps a verified copy of it as it was beside it.
+/// `None`: it is of the newest version.
+///
+/// # Errors
+///
+/// As [`open`], and a disk without room for the copy.
+pub fn migrate(database: &Path) -> Result<Option<Migrated>, OpenError> {
+    sqlite::migrate(database)
+}
+
+/// Migrates a copy, which is made beside the database and removed again, and examines it. `None`: it is of the newest version.
+///
+/// # Errors
+///
+/// As [`migrate`].
+pub fn try_migration(database: &Path, check_hash: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
+    sqlite::try_migration(database, check_hash)
+}
+
+/// Verifies a database before it is served. What is wrong and no reason not to serve it.
+///
+/// # Errors
+///
+/// As [`examine`], and [`OpenError::Damaged`].
+pub fn verify(database: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    sqlite::verify(database, check_hash)
+}
+
+/// How a store says that it is damaged: the first rows, and what to do.
+fn broken(violations: &[Violation]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = violations.iter().take(SHOWN).map(Violation::to_string).collect();
+    let more = if violations.len() > SHOWN { "; …" } else { "" };
+    format!(
+        "the database is damaged: {}{more}. Run 'seatkeeper check' for all of it; restore a backup, or repair the rows with \
+         'seatkeeper sql' while no service runs.",
+        shown.join("; ")
+    )
 }
 
 /// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.
@@ -79,13 +167,21 @@ pub struct Options {
     pub group_calls_max: usize,
     /// How long to wait for another program that holds the database.
     pub busy_timeout: Duration,
+    /// From the end of one verification to the beginning of the next; zero: there is none.
+    pub verify_interval: Duration,
     /// Whether an assignment may enroll a user name that is not known.
     pub enroll: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { queue_calls_max: 4096, group_calls_max: 256, busy_timeout: Duration::from_secs(5), enroll: true }
+        Options {
+            queue_calls_max: 4096,
+            group_calls_max: 256,
+            busy_timeout: Duration::from_secs(5),
+            verify_interval: Duration::from_secs(3600),
+            enroll: true,
+        }
     }
 }
 
@@ -423,9 +519,9 @@ pub enum Fault {
     /// The disk did not confirm a change. Only a new start can find out what it has.
     #[error("the disk failed to save a change")]
     Sync,
-    /// A verification found rows that break a promise, or pages that cannot be read.
-    #[error("a verification found damage in the database")]
-    Damaged,
+    /// A verification found rows that break this invariant, or pages that cannot be read.
+    #[error("a verification found damage in the database: {0}")]
+    Damaged(&'static str),
 }
 
 /// Why a store was not opened. The text says what to do about it.
@@ -448,10 +544,21 @@ pub enum OpenError {
         .path.display()
     )]
     Newer { path: PathBuf, found: i32, known: i32 },
+    #[error(
+        "{}: its schema has version {found}, this program works with version {known}. Run 'seatkeeper migrate', which keeps a \
+         copy of the file as it is; the service does the same when it starts.",
+        .path.display()
+    )]
+    Older { path: PathBuf, found: i32, known: i32 },
+    #[error("{}: {}", .path.display(), broken(.violations))]
+    Damaged { path: PathBuf, violations: Vec<Violation> },
     #[error("{}: the schema was changed: {what}. Run 'seatkeeper check' for all of it; restore a backup or undo the change.", .path.display())]
     Tampered { path: PathBuf, what: String },
     #[error("{}: {reason}", .path.display())]
     Failed { path: PathBuf, reason: String },
+    /// SQLite finds pages that cannot be.
+    #[error("{}: the file is damaged: {reason}. Restore a backup.", .path.display())]
+    Unreadable { path: PathBuf, reason: String },
     #[error("{0}")]
     Setting(String),
     #[error(transparent)]

@@ -4,11 +4,11 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{info, warn};
 use tracing::level_filters::LevelFilter;
 
 use super::{Failure, descriptors};
-use crate::auth::Authenticator;
+use crate::auth::{self, Authenticator};
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::http::{self, App, Limits, metrics_router, router};
 use crate::metrics::Metrics;
@@ -40,6 +40,17 @@ pub(super) fn serve_and(
     if create && store::create(&config.database)? {
         info!(database = %config.database.display(), "there was no database; an empty one was made");
     }
+    if let Some(done) = store::migrate(&config.database)? {
+        let store::Migrated { from, to, copy, took } = done;
+        let (took_ms, copy) = (took.as_millis(), copy.display());
+        info!(from, to, took_ms, %copy, "the database was migrated; a copy of it as it was is kept");
+    }
+    let begun = std::time::Instant::now();
+    for violation in store::verify(&config.database, auth::check_hash)? {
+        warn!(invariant = violation.invariant, row = violation.row, "a row breaks an invariant that the service can do without");
+    }
+    metrics.verified(begun.elapsed());
+    info!(took_ms = begun.elapsed().as_millis(), "the database was verified");
     let store = store::open(&config.database, &config.store, Arc::clone(&metrics))?;
     let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
     let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));

@@ -13,7 +13,9 @@ mod facts;
 mod guard;
 mod hand_written;
 mod history;
+mod inspect;
 mod look;
+mod migrate;
 mod modules;
 mod open;
 mod owner;
@@ -26,10 +28,12 @@ mod stop;
 mod tests;
 mod ticket;
 pub mod tokens;
+mod verifier;
 mod writer;
 
-pub use check::{INVARIANTS, check};
+pub use check::{INVARIANTS, check, verify};
 pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
+pub use migrate::{migrate, try_migration};
 pub use schema::{SCHEMA, SCHEMA_VERSION};
 
 use std::path::Path;
@@ -53,11 +57,16 @@ use checkpoint::Checkpointer;
 use guard::Health;
 use readers::Readers;
 use stop::{Stop, settle};
+use verifier::Verifier;
 use writer::Writer;
 
 /// See [`super::create`].
 pub fn create(path: &Path) -> Result<bool, OpenError> {
-    if open::absent(path)?.is_none() {
+    let is_absent = open::absent(path)?.is_some() || {
+        let connection = open::connect(path, hand_written::BUSY_TIMEOUT, false)?;
+        schema::contents(&connection, path)? == schema::Contents::Nothing
+    };
+    if !is_absent {
         return Ok(false);
     }
     open::admin(path, hand_written::BUSY_TIMEOUT, true).map(|_| true)
@@ -67,6 +76,7 @@ pub fn create(path: &Path) -> Result<bool, OpenError> {
 pub struct SqliteStore {
     writer: Writer,
     checkpoints: Checkpointer,
+    verifier: Verifier,
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
@@ -91,10 +101,12 @@ impl SqliteStore {
         let reads_max = reads_max();
         let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&health))?);
         let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
+        let verifier = Verifier::start(path, options, Arc::clone(&health), Arc::clone(&metrics))?;
         let writer = Writer::start(connection, checkpoints.state(), options, metrics, Arc::clone(&health))?;
         Ok(SqliteStore {
             writer,
             checkpoints,
+            verifier,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
@@ -255,6 +267,7 @@ impl Administration for SqliteStore {
         self.long_reads.close();
         // The writer's connection goes last: only one that may write can fold the WAL back into the file.
         self.readers.close();
+        self.verifier.close();
         self.checkpoints.close();
         self.writer.close();
     }

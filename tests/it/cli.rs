@@ -165,7 +165,7 @@ fn the_exit_code_says_what_kind_of_failure_it_is() {
 
 #[test]
 fn every_command_shows_an_example() {
-    for command in ["serve", "demo", "sql", "hash-password", "check", "release"] {
+    for command in ["serve", "demo", "sql", "hash-password", "check", "migrate", "release"] {
         assert!(ok(&[command, "--help"], "").contains("Example"), "{command}");
     }
 }

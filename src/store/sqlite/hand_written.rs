@@ -80,7 +80,7 @@ pub fn restore_dump(path: &Path, dump: &str) -> Result<(), OpenError> {
     }
     let restored = connect(path, BUSY_TIMEOUT, true).and_then(|connection| {
         connection.execute_batch(dump).map_err(|e| sqlite(path, e))?;
-        schema::prepare(&connection, path)?;
+        schema::bring_up(&connection, path, |_| Ok(()))?;
         use_wal(&connection, path)
     });
     if restored.is_err() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::record::set_triggers;
 use super::schema::{self, SCHEMA, differences};
@@ -52,7 +52,7 @@ pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 /// A connection that writes, with the triggers on. `create`: makes a database if there is none, also of an empty file.
 pub(super) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
     let connection = connect(path, busy_timeout, create)?;
-    schema::prepare(&connection, path)?;
+    schema::prepare(&connection, path, create)?;
     use_wal(&connection, path)?;
     Ok(connection)
 }
@@ -114,7 +114,7 @@ pub(super) fn use_wal(connection: &Connection, path: &Path) -> Result<(), OpenEr
 }
 
 /// The file holds password hashes: only its owner reads it. The WAL files inherit this.
-fn create_private_file(path: &Path) -> std::io::Result<()> {
+pub(super) fn create_private_file(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -123,7 +123,7 @@ fn create_private_file(path: &Path) -> std::io::Result<()> {
 }
 
 /// The settings every connection has, read back because SQLite ignores a PRAGMA it does not know.
-fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache_kib: i64) -> Result<(), OpenError> {
+pub(super) fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache_kib: i64) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -147,5 +147,9 @@ fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache
 }
 
 pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
-    OpenError::Failed { path: path.to_owned(), reason: source.to_string() }
+    let (path, reason) = (path.to_owned(), source.to_string());
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Unreadable { path, reason },
+        _ => OpenError::Failed { path, reason },
+    }
 }
