@@ -1,5 +1,5 @@
--- Seatkeeper's database on SQLite. This file makes an empty one; `seatkeeper serve` and `seatkeeper sql`
--- run it by themselves on a new file. Everything an administrator seeds or corrects is an ordinary row here.
+-- Seatkeeper's database on SQLite. This file makes an empty one; `seatkeeper serve --create` and
+-- `seatkeeper sql --create` run it on a new file. Everything an administrator seeds or corrects is an ordinary row here.
 --
 -- Reading guide
 --   * Columns without a remark "kept by the database" are yours to write. Everything has a default except what only you can know.

@@ -1,7 +1,9 @@
 //! The command line: each subcommand is a few lines over the library.
 
+mod check;
 mod demo;
 mod descriptors;
+mod migrate;
 mod serve;
 mod sql;
 
@@ -14,18 +16,31 @@ use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
 use crate::auth;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, ConfigError, Overrides};
 use crate::error::{Error, Kind};
 use crate::metrics::Metrics;
 use crate::seats::{Holding, LicenseType};
 use crate::store::{self, Actor, Call};
 
-/// What a subcommand ends with when it does not succeed: shown as `error: …`, exit code 1.
+/// What a subcommand ends with when it does not succeed: shown as `error: …`, with an [`exit_code`].
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Exit codes besides 0: the command ran, and what it found or was asked to do is not in order.
+const BROKEN: u8 = 1;
+/// Arguments or settings that cannot be used. clap exits with the same.
+const USAGE: u8 = 2;
+/// The command could not do its work: no database, or one that cannot be opened; a file that cannot be read; a port that is taken.
+const CANNOT_RUN: u8 = 3;
 
 /// License seats over SOAP: AssignLicense for backup agents.
 #[derive(Parser)]
-#[command(name = "seatkeeper", version, max_term_width = 110)]
+#[command(
+    name = "seatkeeper",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 done; 1 something is broken or was refused; 2 arguments or settings that cannot be used; 3 the command \
+                  could not run, for want of its database for example."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,7 +48,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the service. Makes the database if there is none.
+    /// Run the service.
     #[command(
         after_help = "Example:\n  seatkeeper serve --database /var/lib/seatkeeper/seats.db --listen 127.0.0.1:8086"
     )]
@@ -43,15 +58,18 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run SQL against the database: seed it, correct it, read it. Offers the SQL function hash_password('...').
     #[command(
-        after_help = "Examples:\n  seatkeeper sql --database seats.db seed.sql\n  echo \"SELECT * FROM license_pool;\" | seatkeeper sql --database seats.db"
+        after_help = "Examples:\n  seatkeeper sql --create --database seats.db seed.sql\n  echo \"SELECT * FROM license_pool;\" | seatkeeper sql --database seats.db"
     )]
     Sql(sql::SqlArgs),
     /// Make an argon2id hash for the table credential. Reads the password from standard input, or asks for it.
     #[command(after_help = "Example:\n  printf %s \"$PASSWORD\" | seatkeeper hash-password")]
     HashPassword,
-    /// Verify every invariant of the database, and the schema itself. Exit code 1 if one is broken.
+    /// Verify every invariant of the database, and the schema itself; changes nothing. Exit code 1 if one is broken.
     #[command(after_help = "Example:\n  seatkeeper check --database seats.db")]
     Check(DatabaseArgs),
+    /// Bring a database of an older version to this program's, and keep a copy of it as it was beside it.
+    #[command(after_help = "Example:\n  seatkeeper migrate --database seats.db --dry-run")]
+    Migrate(migrate::MigrateArgs),
     /// Give back the seat that a user holds.
     #[command(
         after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
@@ -64,6 +82,9 @@ struct ServeArgs {
     /// Settings file (TOML); deploy/seatkeeper.toml is an example.
     #[arg(long, env = "SEATKEEPER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Make the database if there is none. Leave it out of a unit file: a database that was lost would be replaced by an empty one.
+    #[arg(long)]
+    create: bool,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -89,22 +110,37 @@ struct ReleaseArgs {
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let is_service = matches!(command, Command::Serve(_) | Command::Demo(_));
+    let done = match command {
         Command::Serve(args) => {
-            Config::load(args.config.as_deref(), args.overrides).map_err(Failure::from).and_then(serve::serve)
+            let ServeArgs { config, create, overrides } = *args;
+            Config::load(config.as_deref(), overrides).map_err(Failure::from).and_then(|c| serve::serve(c, create))
         }
         Command::Demo(args) => demo::demo(args),
         Command::Sql(args) => sql::sql(&args),
         Command::HashPassword => hash_password(),
-        Command::Check(args) => check(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Migrate(args) => migrate::migrate(&args),
         Command::Release(args) => release(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            exit_code(&error, is_service).into()
         }
+    }
+}
+
+/// A service that ends with an error could not run, whatever the reason.
+fn exit_code(error: &Failure, is_service: bool) -> u8 {
+    if error.is::<ConfigError>() {
+        USAGE
+    } else if is_service || error.is::<store::OpenError>() || error.is::<std::io::Error>() {
+        CANNOT_RUN
+    } else {
+        BROKEN
     }
 }
 
@@ -125,22 +161,7 @@ fn hash_password() -> Result<(), Failure> {
     Ok(())
 }
 
-fn check(args: &DatabaseArgs) -> Result<(), Failure> {
-    let violations = store::check(&args.database, auth::check_hash)?;
-    let mut out = std::io::stdout().lock();
-    for violation in &violations {
-        writeln!(out, "broken: {}: {}", violation.invariant, violation.row)?;
-    }
-    match violations.len() {
-        0 => Ok(writeln!(out, "ok: every invariant holds")?),
-        n => Err(format!("{}: {n} rows break an invariant", args.database.display()).into()),
-    }
-}
-
 fn release(args: ReleaseArgs) -> Result<(), Failure> {
-    if !args.database.database.exists() {
-        return Err(store::OpenError::Missing(args.database.database).into());
-    }
     let store = store::open(&args.database.database, &store::Options::default(), Arc::new(Metrics::new()))?;
     let call = Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::CommandLine };
     let holding = Holding { username: Some(args.username.as_str().into()), license_type: Some(args.license_type) };

@@ -49,7 +49,7 @@ pub struct Setting {
 }
 
 settings! {
-    database: PathBuf = "seatkeeper.db", "SEATKEEPER_DATABASE", "SQLite file; made if there is none";
+    database: PathBuf = "seatkeeper.db", "SEATKEEPER_DATABASE", "SQLite file; made only with --create";
     listen: SocketAddr = "127.0.0.1:8086", "SEATKEEPER_LISTEN", "Address and port to serve on";
     metrics_listen: SocketAddr = "-", "SEATKEEPER_METRICS_LISTEN", "Address and port for /metrics, apart from the service; none: no metrics are served";
     public_url: String = "-", "SEATKEEPER_PUBLIC_URL", "Scheme, host and port that clients use, such as https://licenses.example.com; none: what they send as Host";
@@ -68,6 +68,7 @@ settings! {
     queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";
     group_calls_max: usize = "256", "SEATKEEPER_GROUP_CALLS_MAX", "Calls that share one commit at most";
     busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database";
+    verify_interval_s: u64 = "3600", "SEATKEEPER_VERIFY_INTERVAL_S", "Seconds from one verification of the whole database to the next while it is served; 0: only at the start";
     connections_max: usize = "4096", "SEATKEEPER_CONNECTIONS_MAX", "Open connections; one more is answered 503";
     connections_per_client_max: usize = "1024", "SEATKEEPER_CONNECTIONS_PER_CLIENT_MAX", "Open connections of one address (IPv6: one /64), trusted proxies excepted; one more is answered 503; 0: no limit";
     head_bytes_max: usize = "16384", "SEATKEEPER_HEAD_BYTES_MAX", "Bytes of a request's head";
@@ -159,6 +160,7 @@ impl Config {
             ("remember_sign_ins_max_s", o.remember_sign_ins_max_s, 0, YEAR_S),
             ("wrong_password_interval_s", o.wrong_password_interval_s, 0, YEAR_S),
             ("busy_timeout_ms", o.busy_timeout_ms, 0, 24 * 3600 * 1000),
+            ("verify_interval_s", o.verify_interval_s, 0, YEAR_S),
         ] {
             if value.is_some_and(|value| !(least..=most).contains(&value)) {
                 return Err(ConfigError(format!("{name} must be from {least} to {most}")));
@@ -200,6 +202,7 @@ impl Config {
                 queue_calls_max: number("queue_calls_max", o.queue_calls_max)?,
                 group_calls_max: number("group_calls_max", o.group_calls_max)?,
                 busy_timeout: Duration::from_millis(o.busy_timeout_ms.ok_or_else(|| set("busy_timeout_ms"))?),
+                verify_interval: seconds("verify_interval_s", o.verify_interval_s)?,
                 enroll: o.enroll.ok_or_else(|| set("enroll"))?,
             },
             limits: http::Limits {

@@ -2,7 +2,8 @@
 //! often the log repeats a line ([`SparseLog`]).
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -54,6 +55,10 @@ pub struct Metrics {
     pub queue_refused: Counter,
     /// Groups that failed as a whole: nothing of them was changed.
     pub groups_failed: Counter,
+    /// When the last verification of the database ended that found nothing, in seconds since 1970.
+    pub verified_at_seconds: Gauge<f64, AtomicU64>,
+    /// How long it took.
+    pub verification_seconds: Gauge<f64, AtomicU64>,
     /// Open connections.
     pub connections: Gauge,
     /// Connections refused for want of a place: of the `service`, or of the `client`.
@@ -76,6 +81,8 @@ impl Metrics {
             commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 14)),
             queue_refused: Counter::default(),
             groups_failed: Counter::default(),
+            verified_at_seconds: Gauge::default(),
+            verification_seconds: Gauge::default(),
             connections: Gauge::default(),
             connections_refused: Family::default(),
             accepts_failed: Counter::default(),
@@ -95,6 +102,18 @@ impl Metrics {
         );
         r.register("store_queue_refused", "Calls refused because the queue was full", metrics.queue_refused.clone());
         r.register("store_groups_failed", "Groups of calls that failed as a whole", metrics.groups_failed.clone());
+        r.register_with_unit(
+            "store_verified_timestamp",
+            "When the last verification of the database ended that found nothing wrong",
+            Unit::Seconds,
+            metrics.verified_at_seconds.clone(),
+        );
+        r.register_with_unit(
+            "store_verification",
+            "How long the last verification took that found nothing wrong",
+            Unit::Seconds,
+            metrics.verification_seconds.clone(),
+        );
         r.register("connections", "Open connections", metrics.connections.clone());
         r.register(
             "connections_refused",
@@ -104,6 +123,13 @@ impl Metrics {
         r.register("accepts_failed", "Attempts to accept a connection that failed", metrics.accepts_failed.clone());
         r.register("bodies_refused", "Requests refused for want of memory for bodies", metrics.bodies_refused.clone());
         metrics
+    }
+
+    /// A verification of the database has ended now, took so long, and found nothing wrong.
+    pub fn verified(&self, took: Duration) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.verified_at_seconds.set(now.as_secs_f64());
+        self.verification_seconds.set(took.as_secs_f64());
     }
 
     pub fn count_call(&self, operation: &'static str, code: &'static str) {

@@ -3,13 +3,16 @@
 //! * One method is one transaction: it begins, reads the facts, asks the rules, writes what they decided, commits.
 //! * An answer leaves only after its commit is durable.
 //! * A call that was cut off happened whole or not at all, and repeating it is safe.
-//! * On an error nothing was changed.
+//! * On an error nothing was changed, except on [`StoreError::Unknown`].
+//! * A store that can no longer keep these promises stops taking calls and says why ([`Fault`]).
 //! * Every change leaves an event that says who made it, in the same transaction.
 //!
 //! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
 //! [`crate::license`].
 
 pub mod sqlite;
+
+pub use sqlite::SCHEMA_VERSION;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -28,12 +31,21 @@ use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, T
 /// The answer of a store, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Opens the store at a place: the path of an SQLite file, which is made if there is none and brought to the newest version if
-/// it is older. The one place that knows which kinds of stores there are.
+/// Makes the store at a place, the path of an SQLite file, if there is none: no file, or an empty one. Whether it was made.
 ///
 /// # Errors
 ///
-/// A file that is not ours, that is newer than this program, or whose schema was changed.
+/// As [`open`], and a file that cannot be made.
+pub fn create(database: &Path) -> Result<bool, OpenError> {
+    sqlite::create(database)
+}
+
+/// Opens the store at a place, the path of an SQLite file. The one place that knows which kinds of stores there are.
+///
+/// # Errors
+///
+/// A file that is not there, is empty, is not ours, is newer than this program, or is older and was not migrated ([`migrate`]); one
+/// whose schema was changed.
 pub fn open(database: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
     Ok(Arc::new(sqlite::SqliteStore::open(database, options, metrics)?))
 }
@@ -53,11 +65,97 @@ pub struct Violation {
     pub row: String,
 }
 
-/// All that is wrong with a database; empty if nothing is. Reads every row, changes none.
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.row)
+    }
+}
+
+/// Says why a password hash could not be verified. The store knows no cryptography.
+pub type CheckHash = fn(&str) -> Result<(), String>;
+
+/// What [`examine`] found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Of the schema. Of an older one than this program's the invariants of the rows are not known.
+    pub version: i32,
+    /// Empty: nothing is wrong.
+    pub violations: Vec<Violation>,
+}
+
+/// Verifies a database. Reads every row; changes nothing, neither in the file nor beside it, and needs no right to write.
 ///
-/// `check_hash` says why a password hash could not be verified.
-pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
+/// # Errors
+///
+/// A file that is not there, is empty, is not ours, or is newer than this program; one that another program keeps changing.
+pub fn examine(database: &Path, check_hash: CheckHash) -> Result<Checked, OpenError> {
     sqlite::check(database, check_hash)
+}
+
+/// All that is wrong with a database; empty if nothing is. As [`examine`].
+pub fn check(database: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    examine(database, check_hash).map(|checked| checked.violations)
+}
+
+/// A migration that was done.
+#[derive(Debug)]
+pub struct Migrated {
+    pub from: i32,
+    pub to: i32,
+    /// The database as it was.
+    pub copy: PathBuf,
+    pub took: Duration,
+}
+
+/// A migration that was tried on a copy.
+#[derive(Debug)]
+pub struct TriedMigration {
+    pub from: i32,
+    pub to: i32,
+    /// Without the copy.
+    pub took: Duration,
+    /// Of the migrated copy.
+    pub violations: Vec<Violation>,
+}
+
+/// Brings a database of an older version to the newest one, all or nothing, and keeps a verified copy of it as it was beside it.
+/// `None`: it is of the newest version.
+///
+/// # Errors
+///
+/// As [`open`], and a disk without room for the copy.
+pub fn migrate(database: &Path) -> Result<Option<Migrated>, OpenError> {
+    sqlite::migrate(database)
+}
+
+/// Migrates a copy, which is made beside the database and removed again, and examines it. `None`: it is of the newest version.
+///
+/// # Errors
+///
+/// As [`migrate`].
+pub fn try_migration(database: &Path, check_hash: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
+    sqlite::try_migration(database, check_hash)
+}
+
+/// Verifies a database before it is served. What is wrong and no reason not to serve it.
+///
+/// # Errors
+///
+/// As [`examine`], and [`OpenError::Damaged`].
+pub fn verify(database: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    sqlite::verify(database, check_hash)
+}
+
+/// How a store says that it is damaged: the first rows, and what to do.
+fn broken(violations: &[Violation]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = violations.iter().take(SHOWN).map(Violation::to_string).collect();
+    let more = if violations.len() > SHOWN { "; …" } else { "" };
+    format!(
+        "the database is damaged: {}{more}. Run 'seatkeeper check' for all of it; restore a backup, or repair the rows with \
+         'seatkeeper sql' while no service runs.",
+        shown.join("; ")
+    )
 }
 
 /// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.
@@ -69,13 +167,21 @@ pub struct Options {
     pub group_calls_max: usize,
     /// How long to wait for another program that holds the database.
     pub busy_timeout: Duration,
+    /// From the end of one verification to the beginning of the next; zero: there is none.
+    pub verify_interval: Duration,
     /// Whether an assignment may enroll a user name that is not known.
     pub enroll: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { queue_calls_max: 4096, group_calls_max: 256, busy_timeout: Duration::from_secs(5), enroll: true }
+        Options {
+            queue_calls_max: 4096,
+            group_calls_max: 256,
+            busy_timeout: Duration::from_secs(5),
+            verify_interval: Duration::from_secs(3600),
+            enroll: true,
+        }
     }
 }
 
@@ -165,8 +271,11 @@ pub trait Tickets: Send + Sync {
 
 /// The store itself.
 pub trait Administration: Send + Sync {
-    /// Whether calls can be served right now.
+    /// Whether calls can be served right now; else why not.
     fn ready(&self) -> Reply<'_, ()>;
+
+    /// Waits until the store has stopped taking calls for good, and says why.
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>>;
 
     /// Waits until every call that was accepted is answered, and closes the database; calls after that are refused. Blocks the
     /// thread.
@@ -383,18 +492,51 @@ pub enum StoreError {
     /// The store is shutting down, or its thread died.
     #[error("the store is closed")]
     Closed,
+    /// The store takes no calls until it is opened again.
+    #[error("the store has stopped: {0}")]
+    Stopped(Fault),
     #[error("{0}")]
     Failed(String),
-    /// The commit itself failed. The change is not there now, but may come back with recovery; repeating the call is safe.
-    #[error("commit failed: {0}")]
-    CommitFailed(String),
+    /// The commit itself failed, and whether the change is in the file is unknown: it may be there after the next start,
+    /// or not. Repeating the call is safe.
+    #[error("it is unknown whether the change was saved: {0}")]
+    Unknown(String),
+}
+
+/// Why a store stopped taking calls for good. `Display` is short and free of paths: strangers may read it. The log has the
+/// details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The file was deleted, replaced or overwritten.
+    #[error("the database file was deleted, replaced or overwritten")]
+    File,
+    /// The same of its write-ahead log, or of the index of that.
+    #[error("the write-ahead log of the database was deleted, replaced or overwritten")]
+    Log,
+    /// The schema is no longer the one of this program.
+    #[error("the schema of the database was changed")]
+    Schema,
+    /// The disk did not confirm a change. Only a new start can find out what it has.
+    #[error("the disk failed to save a change")]
+    Sync,
+    /// A verification found rows that break this invariant, or pages that cannot be read.
+    #[error("a verification found damage in the database: {0}")]
+    Damaged(&'static str),
 }
 
 /// Why a store was not opened. The text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{}: there is no such database", .0.display())]
+    #[error("{}: there is no such database; `serve` and `sql` make one with --create", .0.display())]
     Missing(PathBuf),
+    #[error("{}: the file is empty; `serve` and `sql` make a database of it with --create", .0.display())]
+    Empty(PathBuf),
+    #[error(
+        "{}: there is no such database, but the log of one: {}. It holds changes that were not yet in the database file. \
+         Bring that file back beside it, or move the log away before a new database is made.",
+        .path.display(), .log.display()
+    )]
+    LogAlone { path: PathBuf, log: PathBuf },
     #[error("{}: this is not a Seatkeeper database, and it is not empty. Name another file.", .0.display())]
     Foreign(PathBuf),
     #[error(
@@ -402,10 +544,21 @@ pub enum OpenError {
         .path.display()
     )]
     Newer { path: PathBuf, found: i32, known: i32 },
+    #[error(
+        "{}: its schema has version {found}, this program works with version {known}. Run 'seatkeeper migrate', which keeps a \
+         copy of the file as it is; the service does the same when it starts.",
+        .path.display()
+    )]
+    Older { path: PathBuf, found: i32, known: i32 },
+    #[error("{}: {}", .path.display(), broken(.violations))]
+    Damaged { path: PathBuf, violations: Vec<Violation> },
     #[error("{}: the schema was changed: {what}. Run 'seatkeeper check' for all of it; restore a backup or undo the change.", .path.display())]
     Tampered { path: PathBuf, what: String },
     #[error("{}: {reason}", .path.display())]
     Failed { path: PathBuf, reason: String },
+    /// SQLite finds pages that cannot be.
+    #[error("{}: the file is damaged: {reason}. Restore a backup.", .path.display())]
+    Unreadable { path: PathBuf, reason: String },
     #[error("{0}")]
     Setting(String),
     #[error(transparent)]

@@ -43,7 +43,7 @@ pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
     };
     seed(&database)?;
     let overrides = Overrides { database: Some(database.clone()), listen: Some(args.listen), ..Overrides::default() };
-    serve::serve_and(Config::load(None, overrides)?, |address| {
+    serve::serve_and(Config::load(None, overrides)?, false, |address| {
         // A closed pipe must not end the demo.
         let _ = write!(std::io::stdout(), "{}", guide(address, &database));
     })

@@ -4,11 +4,11 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{info, warn};
 use tracing::level_filters::LevelFilter;
 
 use super::{Failure, descriptors};
-use crate::auth::Authenticator;
+use crate::auth::{self, Authenticator};
 use crate::config::{Config, LogFormat, LogLevel};
 use crate::http::{self, App, Limits, metrics_router, router};
 use crate::metrics::Metrics;
@@ -18,12 +18,17 @@ use crate::store;
 /// Connections of the metrics' listener.
 const METRICS_CONNECTIONS_MAX: usize = 32;
 
-pub(super) fn serve(config: Config) -> Result<(), Failure> {
-    serve_and(config, |_| ())
+/// `create`: makes the database if there is none.
+pub(super) fn serve(config: Config, create: bool) -> Result<(), Failure> {
+    serve_and(config, create, |_| ())
 }
 
 /// Serves; calls `started` with the address once calls are accepted.
-pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAddr)) -> Result<(), Failure> {
+pub(super) fn serve_and(
+    config: Config,
+    create: bool,
+    started: impl FnOnce(std::net::SocketAddr),
+) -> Result<(), Failure> {
     start_log(config.log_format, config.log_level);
     let mut limits = config.limits;
     limits.connections_max = descriptors::fit(limits.connections_max);
@@ -32,6 +37,20 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let metrics = Arc::new(Metrics::new());
+    if create && store::create(&config.database)? {
+        info!(database = %config.database.display(), "there was no database; an empty one was made");
+    }
+    if let Some(done) = store::migrate(&config.database)? {
+        let store::Migrated { from, to, copy, took } = done;
+        let (took_ms, copy) = (took.as_millis(), copy.display());
+        info!(from, to, took_ms, %copy, "the database was migrated; a copy of it as it was is kept");
+    }
+    let begun = std::time::Instant::now();
+    for violation in store::verify(&config.database, auth::check_hash)? {
+        warn!(invariant = violation.invariant, row = violation.row, "a row breaks an invariant that the service can do without");
+    }
+    metrics.verified(begun.elapsed());
+    info!(took_ms = begun.elapsed().as_millis(), "the database was verified");
     let store = store::open(&config.database, &config.store, Arc::clone(&metrics))?;
     let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
     let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));

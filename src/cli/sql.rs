@@ -1,7 +1,7 @@
 //! `seatkeeper sql`: the shell to seed, correct and read the database with.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rusqlite::Statement;
@@ -17,6 +17,9 @@ use crate::store::sqlite::{self, AdminConnection, Author};
 pub(super) struct SqlArgs {
     #[command(flatten)]
     database: DatabaseArgs,
+    /// Make the database if there is none.
+    #[arg(long)]
+    create: bool,
     /// File with SQL; without it standard input is read.
     file: Option<PathBuf>,
     /// Go on after a statement that failed. Without it everything is undone at the first error.
@@ -35,7 +38,10 @@ pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
     let script = match &args.file {
         Some(file) => {
             let name = file.display().to_string();
-            Some(decoded(std::fs::read(file).map_err(|e| format!("{name}: {e}"))?, &name)?)
+            Some(decoded(
+                std::fs::read(file).map_err(|e| std::io::Error::new(e.kind(), format!("{name}: {e}")))?,
+                &name,
+            )?)
         }
         None if std::io::stdin().is_terminal() => None,
         None => {
@@ -44,10 +50,10 @@ pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
             Some(decoded(script, "standard input")?)
         }
     };
-    if let Some(script) = script.as_deref().filter(|script| !database.exists() && is_dump(script)) {
+    if let Some(script) = script.as_deref().filter(|script| args.create && is_absent(database) && is_dump(script)) {
         return Ok(sqlite::restore_dump(database, script)?);
     }
-    let connection = sqlite::admin_connection(database, true, auth::hash_password)?;
+    let connection = sqlite::admin_connection(database, args.create, auth::hash_password)?;
     let author = args.author.clone().map(|name| author(name, args.reason.clone())).transpose()?;
     let shell = Shell { connection, author, aligned: std::io::stdout().is_terminal() };
     match script {
@@ -55,6 +61,11 @@ pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
         Some(script) if args.keep_going => shell.run_each(&script),
         Some(script) => shell.run_whole(&script),
     }
+}
+
+/// Whether there is no database yet: no file, or an empty one.
+fn is_absent(database: &Path) -> bool {
+    std::fs::metadata(database).map_or(true, |file| file.len() == 0)
 }
 
 /// Whether a script makes our tables itself, as what `.dump` writes does.

@@ -10,9 +10,12 @@ mod assignee;
 mod check;
 mod checkpoint;
 mod facts;
+mod guard;
 mod hand_written;
 mod history;
+mod inspect;
 mod look;
+mod migrate;
 mod modules;
 mod open;
 mod owner;
@@ -25,13 +28,16 @@ mod stop;
 mod tests;
 mod ticket;
 pub mod tokens;
+mod verifier;
 mod writer;
 
-pub use check::{INVARIANTS, check};
+pub use check::{INVARIANTS, check, verify};
 pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
+pub use migrate::{migrate, try_migration};
 pub use schema::{SCHEMA, SCHEMA_VERSION};
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -40,7 +46,7 @@ use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::{
-    Activation, Administration, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, Licenses,
+    Activation, Administration, Call, Credential, Details, Fault, HistoryRequest, Holder, HoldersRequest, Licenses,
     ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal, Reply,
     Seats, StoreError, Tickets,
 };
@@ -48,17 +54,33 @@ use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
 use checkpoint::Checkpointer;
+use guard::Health;
 use readers::Readers;
 use stop::{Stop, settle};
+use verifier::Verifier;
 use writer::Writer;
+
+/// See [`super::create`].
+pub fn create(path: &Path) -> Result<bool, OpenError> {
+    let is_absent = open::absent(path)?.is_some() || {
+        let connection = open::connect(path, hand_written::BUSY_TIMEOUT, false)?;
+        schema::contents(&connection, path)? == schema::Contents::Nothing
+    };
+    if !is_absent {
+        return Ok(false);
+    }
+    open::admin(path, hand_written::BUSY_TIMEOUT, true).map(|_| true)
+}
 
 /// See the module.
 pub struct SqliteStore {
     writer: Writer,
     checkpoints: Checkpointer,
+    verifier: Verifier,
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
+    health: Arc<Health>,
     enroll: bool,
 }
 
@@ -75,16 +97,20 @@ impl SqliteStore {
     /// See [`super::open`].
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let mut connection = open::writer(path, options.busy_timeout)?;
+        let health = Arc::new(Health::default());
         let reads_max = reads_max();
-        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max)?);
+        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&health))?);
         let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
-        let writer = Writer::start(connection, checkpoints.state(), options, metrics)?;
+        let verifier = Verifier::start(path, options, Arc::clone(&health), Arc::clone(&metrics))?;
+        let writer = Writer::start(connection, checkpoints.state(), options, metrics, Arc::clone(&health))?;
         Ok(SqliteStore {
             writer,
             checkpoints,
+            verifier,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
+            health,
             enroll: options.enroll,
         })
     }
@@ -224,11 +250,16 @@ impl Tickets for SqliteStore {
 
 impl Administration for SqliteStore {
     fn ready(&self) -> Reply<'_, ()> {
-        if self.writer.is_closed() {
-            return Box::pin(std::future::ready(Err(StoreError::Closed)));
+        let closed = if self.writer.is_closed() { Err(StoreError::Closed) } else { Ok(()) };
+        if let Err(error) = self.health.check().and(closed) {
+            return Box::pin(std::future::ready(Err(error)));
         }
         let read = self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM call", [], |_| Ok(()))?));
         Box::pin(async move { read.await.map(drop) })
+    }
+
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>> {
+        Box::pin(self.health.stopped())
     }
 
     fn close(&self) {
@@ -236,6 +267,7 @@ impl Administration for SqliteStore {
         self.long_reads.close();
         // The writer's connection goes last: only one that may write can fold the WAL back into the file.
         self.readers.close();
+        self.verifier.close();
         self.checkpoints.close();
         self.writer.close();
     }

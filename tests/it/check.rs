@@ -179,6 +179,37 @@ const BREACHES: &[Breach] = &[
         ],
     },
     Breach {
+        without: &["audit_event_update"],
+        sql: "UPDATE audit_event SET at = '2026-13-01T00:00:00Z' WHERE id = 1;
+              UPDATE audit_event SET action = CAST(x'6173FF' AS TEXT) WHERE id = 2;
+              UPDATE audit_event SET new_values = '{\"name\":' WHERE id = 3;
+              UPDATE audit_event SET new_values = '[1]' WHERE id = 4;
+              UPDATE audit_event SET license_type = 'SqlBackpu' WHERE action = 'pool-create' AND pool_id = 2",
+        told: &[
+            "an event says what happened and when: event 1",
+            "an event says what happened and when: event 2",
+            "an event says what happened and when: event 3",
+            "an event says what happened and when: event 4",
+            "an event says what happened and when: event 11",
+            "the pool-create event of a pool names its owner and type: pool 2 of entity 42, SqlBackup: the audit says entity 42, SqlBackpu",
+        ],
+    },
+    Breach {
+        without: &["entity_update", "ticket_update"],
+        sql: "PRAGMA ignore_check_constraints = ON;
+              INSERT INTO ticket (id, secret_hash, user_name, expires_at) VALUES
+                  ('6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01', zeroblob(32), 'agent', '2099-01-01T00:00:00Z');
+              UPDATE ticket SET user_name = CAST(x'6167656EF4' AS TEXT), expires_at = '2099-01-01T00:00:00\u{dc}';
+              UPDATE entity SET owner_name = CAST(x'414243FF' AS TEXT) WHERE id = 43",
+        told: &[
+            "a ticket belongs to an active credential: ticket 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 of agen\u{fffd}",
+            "names of owners and of users with tickets are valid UTF-8: ticket 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01: user_name is x'6167656EF4'",
+            "names of owners and of users with tickets are valid UTF-8: entity 43: owner_name is x'414243FF'",
+            "every value is one that its column may have: entity, row 43: entity.owner_name must be A-Z and 0-9 only",
+            "every value is one that its column may have: ticket, row 1: ticket.expires_at must be UTC like 2027-01-31T00:00:00Z",
+        ],
+    },
+    Breach {
         without: &["audit_event_delete"],
         sql: "DELETE FROM audit_event WHERE action = 'pool-create' AND pool_id = 1",
         told: &[
@@ -237,7 +268,7 @@ const BREACHES: &[Breach] = &[
     Breach {
         without: &[],
         sql: "PRAGMA ignore_check_constraints = ON; UPDATE entity SET active = 7 WHERE id = 43",
-        told: &["the file is sound (PRAGMA integrity_check): CHECK constraint failed in entity"],
+        told: &["every value is one that its column may have: entity, row 43: entity.active must be 0 or 1"],
     },
     Breach {
         without: &[],
@@ -303,12 +334,14 @@ fn a_good_database_is_ok_and_one_that_is_not_there_is_not_made() {
 
     let nowhere = directory.join("nowhere.db");
     let check = seatkeeper("check", &nowhere, &[], "");
-    assert_eq!(check.code, Some(1));
-    assert_eq!(check.stderr, format!("error: {}: there is no such database\n", nowhere.display()));
+    assert_eq!(check.code, Some(3));
+    assert_eq!(
+        check.stderr,
+        format!("error: {}: there is no such database; `serve` and `sql` make one with --create\n", nowhere.display())
+    );
     assert!(!nowhere.exists());
 }
 
-/// `serve` ends with this one line, and leaves the file as it was.
 /// A copy or a dump may hold the row of a call, and notes of changes that did not take place. They mean nothing there.
 #[test]
 fn leftovers_of_calls_are_cleared_when_the_file_is_opened_to_write() {
@@ -331,11 +364,12 @@ fn leftovers_of_calls_are_cleared_when_the_file_is_opened_to_write() {
     assert_eq!(check(), ok);
 }
 
+/// `serve` ends with this one line, and leaves the file as it was.
 fn serve_refuses(database: &Path, because: &str) {
     let before = std::fs::read(database).expect("read");
     let refused = Serving::try_start(database).err().expect("it does not serve this");
     assert_eq!(refused.stderr, format!("error: {}: {because}\n", database.display()));
-    assert_eq!(refused.code, Some(1));
+    assert_eq!(refused.code, Some(3));
     assert!(before == std::fs::read(database).expect("read"), "the file was changed");
 }
 

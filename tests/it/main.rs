@@ -9,6 +9,7 @@ mod cli;
 mod clients;
 mod conformance;
 mod connections;
+mod create;
 mod credentials;
 mod disclosure;
 mod documents;

@@ -1,4 +1,4 @@
-//! A database of an earlier version, as they are in the field, comes to the newest by being opened.
+//! A database of an earlier version, as they are in the field, comes to the newest when it is served, or by `seatkeeper migrate`.
 
 use std::path::{Path, PathBuf};
 
@@ -60,6 +60,11 @@ fn rows(database: &Path, queries: &[String]) -> Vec<String> {
     queries.iter().flat_map(|query| of_one(query).expect(query)).collect()
 }
 
+fn migrate(database: &Path) {
+    let done = seatkeeper("migrate", database, &[], "");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{}", done.stdout);
+}
+
 fn version(database: &Path) -> i32 {
     let connection = Connection::open(database).expect("open");
     connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version")
@@ -119,6 +124,7 @@ fn what_is_new_works_in_a_file_of_version_1() {
                   INSERT INTO license_offer_module VALUES (42, 'SqlBackup', 10);
                   UPDATE entity SET name = 'Fabrikam Hosting', owner_name = owner_name WHERE id = 43;
                   UPDATE license_pool SET product_key = 'NEW' WHERE id = 1;";
+    migrate(&database);
     let done = seatkeeper("sql", &database, &[], script);
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "a name that is reserved now may stay");
     let newest = "SELECT action || ' ' || coalesce(old_values, '') || coalesce(new_values, '') FROM audit_event ORDER BY id DESC LIMIT 2";
@@ -170,6 +176,7 @@ fn version_2(directory: &TempDir) -> PathBuf {
 fn a_migrated_history_says_whose_the_pools_are_that_are_still_there() {
     let directory = TempDir::new();
     let database = version_2(&directory);
+    migrate(&database);
     assert_eq!(seatkeeper("sql", &database, &[], "DELETE FROM license_pool WHERE id = 2").code, Some(0));
     let query =
         "SELECT action || ' of pool ' || pool_id || ': ' || coalesce(entity_id || ' ' || license_type, 'not known')
@@ -191,6 +198,7 @@ fn a_migrated_history_says_whose_the_pools_are_that_are_still_there() {
 fn names_with_blanks_become_names_without_where_that_is_no_other_users() {
     let directory = TempDir::new();
     let database = version_2(&directory);
+    migrate(&database);
     let check = seatkeeper("check", &database, &[], "");
     let broken = [
         "names have no blank at either end: account 2: username is 'BACKUP01 '; calls read that name as 'BACKUP01'",

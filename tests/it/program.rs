@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// What a program left behind when it ended.
@@ -44,40 +44,59 @@ fn program(subcommand: &str, database: &Path) -> Command {
 pub struct Serving {
     process: Child,
     pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
 }
 
 impl Serving {
     /// Returns when it accepts calls.
     pub fn start(database: &Path) -> Serving {
-        Serving::try_start(database).unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
+        Serving::start_with(database, &[])
+    }
+
+    /// With these arguments besides.
+    pub fn start_with(database: &Path, arguments: &[&str]) -> Serving {
+        Serving::try_start_with(database, arguments)
+            .unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
+    }
+
+    /// What it has written into its log so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("lock").clone()
     }
 
     /// Returns when it accepts calls, or has ended without.
     pub fn try_start(database: &Path) -> Result<Serving, Done> {
+        Serving::try_start_with(database, &[])
+    }
+
+    /// With these arguments besides.
+    pub fn try_start_with(database: &Path, arguments: &[&str]) -> Result<Serving, Done> {
         let mut command = program("serve", database);
-        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).args(arguments);
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();
         let (told, address) = mpsc::channel();
+        let log = Arc::new(Mutex::new(String::new()));
+        let written = Arc::clone(&log);
         // Reads to the end, so that the service never waits for a reader of its log.
-        let log = std::thread::spawn(move || {
-            let mut log = String::new();
+        let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if !line.contains("\"level\":\"INFO\"") {
                     eprintln!("{line}");
                 }
-                log += &format!("{line}\n");
+                *written.lock().expect("lock") += &format!("{line}\n");
                 address_in(&line).map(|address| told.send(address));
             }
-            log
         });
         if let Ok(address) = address.recv_timeout(START_TIMEOUT) {
-            return Ok(Serving { process, address });
+            return Ok(Serving { process, address, log });
         }
         // It has ended already, or it hangs.
         let _ = process.kill();
         let code = process.wait().expect("it ended").code();
-        Err(Done { code, stdout: String::new(), stderr: log.join().expect("the reader of the log") })
+        reader.join().expect("the reader of the log");
+        let stderr = log.lock().expect("lock").clone();
+        Err(Done { code, stdout: String::new(), stderr })
     }
 
     /// Ends it with SIGKILL, as the kernel does when memory runs out.

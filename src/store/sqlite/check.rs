@@ -1,182 +1,172 @@
-//! `seatkeeper check`: every invariant of the database, asked as a query that must return nothing.
+//! What is verified of a file, and how: the schema, the pages, and every invariant of the rows.
+//!
+//! `seatkeeper check` and the start of the service go through all of it, on connections that change nothing; see
+//! [`super::inspect`]. What the service does while it runs is in [`super::verifier`].
+
+mod constraints;
+mod invariants;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, ErrorCode, Row};
+
+pub use invariants::INVARIANTS;
+pub(super) use invariants::add_functions;
+use invariants::{CLEARED, TOLERATED};
 
 use super::hand_written::BUSY_TIMEOUT;
-use super::open::{admin, sqlite};
-use super::schema::{SCHEMA, differences};
-use crate::store::{OpenError, Violation};
+use super::inspect::{Look, has_hot_journal, look};
+use super::open::{connect, sqlite};
+use super::schema::{self, Contents, SCHEMA_VERSION, differences};
+use crate::store::{CheckHash, Checked, OpenError, Violation};
 
 /// Rows named for one invariant at most: enough to see what happened.
 const ROWS_MAX: usize = 20;
+/// Connections that verify at a time; each keeps a core busy.
+const CONNECTIONS_MAX: usize = 4;
 
-/// Each query returns one line of text per row that breaks the invariant of that name.
-pub const INVARIANTS: &[(&str, &str)] = &[
-    (
-        "a pool has as many seats as its seats_total",
-        "SELECT 'pool ' || id || ' has ' || n || ' seats, seats_total is ' || seats_total
-           FROM (SELECT id, seats_total, (SELECT count(*) FROM seat WHERE pool_id = license_pool.id) AS n FROM license_pool)
-          WHERE n <> seats_total",
-    ),
-    (
-        "a pool counts its seats in use",
-        "SELECT 'pool ' || id || ': ' || n || ' in use, seats_in_use is ' || seats_in_use
-           FROM (SELECT id, seats_in_use, (SELECT count(*) FROM seat WHERE pool_id = license_pool.id AND account_id IS NOT NULL) AS n
-                   FROM license_pool)
-          WHERE n <> seats_in_use",
-    ),
-    (
-        "a pool knows the most of its seats that were in use at once",
-        "SELECT 'pool ' || id || ': ' || most || ' by its history, seats_in_use_max is ' || seats_in_use_max
-           FROM license_pool
-           JOIN (SELECT pool_id, max(in_use) AS most
-                   FROM (SELECT pool_id, sum((action = 'assign') - (action = 'release')) OVER (PARTITION BY pool_id ORDER BY id) AS in_use
-                           FROM audit_event AS e
-                          WHERE id >= (SELECT newest FROM (SELECT pool_id, max(id) AS newest FROM audit_event
-                                                            WHERE action = 'pool-create' GROUP BY pool_id) AS created
-                                        WHERE created.pool_id = e.pool_id))
-                  GROUP BY pool_id) ON pool_id = id
-          WHERE most <> seats_in_use_max",
-    ),
-    (
-        "a seat belongs to a pool of its type",
-        "SELECT 'seat ' || seat_no || ' of pool ' || pool_id FROM seat LEFT JOIN license_pool ON license_pool.id = pool_id
-          WHERE license_pool.license_type IS NOT seat.license_type",
-    ),
-    (
-        "a taken seat is held by an account that exists",
-        "SELECT 'seat ' || seat_no || ' of pool ' || pool_id || ': account ' || account_id FROM seat
-          WHERE account_id IS NOT NULL AND account_id NOT IN (SELECT id FROM account)",
-    ),
-    (
-        "an account holds one seat of a type at most",
-        "SELECT 'account ' || account_id || ': ' || count(*) || ' of ' || license_type FROM seat
-          WHERE account_id IS NOT NULL GROUP BY account_id, license_type HAVING count(*) > 1",
-    ),
-    (
-        "pools, accounts, credentials and offers belong to entities that exist",
-        "SELECT 'pool ' || id FROM license_pool WHERE entity_id NOT IN (SELECT id FROM entity)
-          UNION ALL SELECT 'account ' || id FROM account WHERE entity_id NOT IN (SELECT id FROM entity)
-          UNION ALL SELECT 'credential ' || user_name FROM credential WHERE entity_id NOT IN (SELECT id FROM entity)
-          UNION ALL SELECT 'offer for entity ' || entity_id FROM license_offer WHERE entity_id NOT IN (SELECT id FROM entity)",
-    ),
-    (
-        "seats are offered as part of an offer",
-        "SELECT license_type || ' for entity ' || entity_id FROM license_offer_module
-          WHERE entity_id NOT IN (SELECT entity_id FROM license_offer)",
-    ),
-    (
-        "a ticket belongs to an active credential",
-        "SELECT 'ticket ' || id || ' of ' || user_name FROM ticket
-          WHERE user_name NOT IN (SELECT user_name FROM credential WHERE active = 1)",
-    ),
-    (
-        "every entity is below a root, in no circle",
-        "SELECT 'entity ' || id FROM entity WHERE id NOT IN (
-            WITH RECURSIVE below (id) AS (
-                SELECT id FROM entity WHERE parent_id IS NULL
-                UNION SELECT entity.id FROM entity JOIN below ON entity.parent_id = below.id)
-            SELECT id FROM below)",
-    ),
-    (
-        "the newest event of a seat says who holds it",
-        "SELECT 'seat ' || seat.seat_no || ' of pool ' || seat.pool_id || ': held by ' || coalesce(seat.account_id, 'no account')
-                || ', the audit says ' || coalesce(said, 'no account')
-           FROM seat
-           LEFT JOIN (SELECT pool_id, seat_no, CASE action WHEN 'assign' THEN account_id END AS said, max(id)
-                        FROM audit_event WHERE action IN ('assign', 'release') GROUP BY pool_id, seat_no) AS newest
-             ON newest.pool_id = seat.pool_id AND newest.seat_no = seat.seat_no
-          WHERE said IS NOT seat.account_id",
-    ),
-    (
-        "the history of a pool leads from its newest event to its creation",
-        "SELECT 'pool ' || license_pool.id || ': ' || license_pool.events || ' events, the newest is number '
-                || coalesce(license_pool.event_id, 'none')
-           FROM license_pool LEFT JOIN audit_event AS e ON e.id = license_pool.event_id
-          WHERE e.pool_id IS NOT license_pool.id OR e.pool_events IS NOT license_pool.events
-          UNION ALL
-         SELECT 'event ' || e.id || ' of pool ' || e.pool_id
-           FROM audit_event AS e LEFT JOIN audit_event AS previous ON previous.id = e.previous_id
-          WHERE e.pool_id IS NOT NULL
-            AND CASE e.action WHEN 'pool-create' THEN e.previous_id IS NOT NULL OR e.pool_events IS NOT 1
-                              ELSE previous.pool_id IS NOT e.pool_id OR previous.pool_events IS NOT e.pool_events - 1 END",
-    ),
-    (
-        "the pool-create event of a pool names its owner and type",
-        "SELECT 'pool ' || id || ' of entity ' || entity_id || ', ' || license_type
-                || ': the audit says ' || coalesce('entity ' || said_id || ', ' || said_type, 'nothing')
-           FROM license_pool
-           LEFT JOIN (SELECT pool_id, entity_id AS said_id, license_type AS said_type, max(audit_event.id)
-                        FROM audit_event WHERE action = 'pool-create' GROUP BY pool_id) AS created ON pool_id = license_pool.id
-          WHERE said_id IS NOT entity_id OR said_type IS NOT license_type",
-    ),
-    (
-        "names have no blank at either end",
-        "SELECT place || ' is ''' || name || '''; calls read that name as ''' || trim(name, characters) || ''''
-           FROM (SELECT 'account ' || id || ': username' AS place, username AS name FROM account
-                 UNION ALL SELECT 'credential of entity ' || entity_id || ': user_name', user_name FROM credential), blank
-          WHERE name <> trim(name, characters)",
-    ),
-    (
-        "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF",
-        "SELECT place || ' is x''' || hex(text) || ''''
-           FROM (SELECT 'entity ' || id || ': name' AS place, name AS text FROM entity
-                 UNION ALL SELECT 'entity ' || id || ': owner_description', owner_description FROM entity
-                 UNION ALL SELECT 'entity ' || id || ': serial_nr', serial_nr FROM entity
-                 UNION ALL SELECT 'entity ' || id || ': shop_url', shop_url FROM entity
-                 UNION ALL SELECT 'entity ' || id || ': customer_nr', customer_nr FROM entity
-                 UNION ALL SELECT 'entity ' || id || ': note', note FROM entity
-                 UNION ALL SELECT 'credential of entity ' || entity_id || ': note', note FROM credential
-                 UNION ALL SELECT 'account ' || id || ': note', note FROM account
-                 UNION ALL SELECT 'pool ' || id || ': note', note FROM license_pool
-                 UNION ALL SELECT 'credential of entity ' || entity_id || ': user_name', user_name FROM credential
-                 UNION ALL SELECT 'credential of entity ' || entity_id || ': password_hash', password_hash FROM credential
-                 UNION ALL SELECT 'account ' || id || ': username', username FROM account
-                 UNION ALL SELECT 'pool ' || id || ': product_key', product_key FROM license_pool
-                 UNION ALL SELECT 'seat ' || seat_no || ' of pool ' || pool_id || ': product_key', product_key FROM seat
-                 UNION ALL SELECT 'offer for entity ' || entity_id || ': company_name', company_name FROM license_offer
-                 UNION ALL SELECT 'offer for entity ' || entity_id || ': serial_nr', serial_nr FROM license_offer) AS stored
-          WHERE (text GLOB '*[^ -~]*' OR instr(text, char(0)))
-            AND (instr(text, char(0)) OR instr(text, char(65533)) OR instr(text, char(65534)) OR instr(text, char(65535))
-                 OR EXISTS (WITH RECURSIVE part (text) AS (
-                                SELECT stored.text
-                                UNION ALL SELECT substr(text, 1, length(text) / 2) FROM part WHERE length(text) > 1 AND text GLOB '*[^ -~]*'
-                                UNION ALL SELECT substr(text, length(text) / 2 + 1) FROM part WHERE length(text) > 1 AND text GLOB '*[^ -~]*')
-                            SELECT 1 FROM part WHERE length(text) = 1 AND char(unicode(text)) <> text))",
-    ),
-    ("no row is left in the middle of a change", "SELECT subject || ' ' || key FROM row_change WHERE before IS NOT after"),
-    ("no call is left under way", "SELECT 'call of ' || actor FROM call"),
-];
+const FILE: &str = "the file is sound (PRAGMA integrity_check)";
+const SCHEMA_IS_OURS: &str = "the schema is the one this program made";
+const HASHES: &str = "credentials have a password hash that can be verified";
 
-/// See [`crate::store::check`].
-pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
-    let connection = admin(database, BUSY_TIMEOUT, false)?;
-    violations(&connection, check_hash).map_err(|e| sqlite(database, e))
+/// One thing that is verified.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    /// The pages and indexes, and the types of values.
+    File,
+    /// The tables, indexes, views and triggers, which this schema makes.
+    Schema(&'static str),
+    /// What this schema's CHECK constraints say.
+    Constraints(&'static str),
+    /// A query that must return nothing.
+    Invariant(&'static str, &'static str),
+    /// References between tables, of a version whose invariants are not known.
+    References,
+    Hashes(CheckHash),
 }
 
-fn violations(connection: &Connection, check_hash: fn(&str) -> Result<(), String>) -> rusqlite::Result<Vec<Violation>> {
-    let mut found = Vec::new();
-    let mut add = |invariant, rows: Vec<String>| {
-        found.extend(rows.into_iter().map(|row| Violation { invariant, row }));
-    };
-    add("the schema is the one this program made", differences(connection, SCHEMA)?);
-    add(
-        "the file is sound (PRAGMA integrity_check)",
-        texts(connection, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")?,
-    );
-    for (invariant, query) in INVARIANTS {
-        add(invariant, texts(connection, query)?);
+/// See [`crate::store::check`].
+pub fn check(path: &Path, check_hash: CheckHash) -> Result<Checked, OpenError> {
+    look(path, |look| {
+        let contents = look.connection().and_then(|connection| schema::contents(&connection, path));
+        let version = match contents {
+            Ok(Contents::Nothing) => return Err(OpenError::Empty(path.to_owned())),
+            Ok(Contents::Ours { version, .. }) => version,
+            // What SQLite cannot read is damaged; what it reads and is not ours is no database to be checked.
+            Err(OpenError::Unreadable { reason, .. }) => {
+                let violations = vec![Violation { invariant: FILE, row: reason }];
+                return Ok(Checked { version: SCHEMA_VERSION, violations });
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Checked { version, violations: run(look, path, &steps(version, check_hash))? })
+    })
+}
+
+/// The largest first, so that they do not run alone in the end.
+fn steps(version: i32, check_hash: CheckHash) -> Vec<Step> {
+    let schema = schema::of_version(version).unwrap_or(schema::SCHEMA);
+    if version < SCHEMA_VERSION {
+        return vec![Step::File, Step::Schema(schema), Step::Constraints(schema), Step::References];
     }
-    add("credentials have a password hash that can be verified", unusable_hashes(connection, check_hash)?);
+    let invariants = INVARIANTS.iter().map(|(name, query)| Step::Invariant(name, query));
+    let first = [Step::File, Step::Constraints(schema), Step::Schema(schema)];
+    first.into_iter().chain(invariants).chain([Step::Hashes(check_hash)]).collect()
+}
+
+/// Takes the steps on several connections; what was found, in the order of the steps.
+fn run(look: &Look<'_>, path: &Path, steps: &[Step]) -> Result<Vec<Violation>, OpenError> {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(CONNECTIONS_MAX));
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || -> Result<(), OpenError> {
+        let connection = look.connection()?;
+        add_functions(&connection).map_err(|e| sqlite(path, e))?;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(step) = steps.get(number) else { return Ok(()) };
+            let violations = step.violations(&connection).map_err(|e| sqlite(path, e))?;
+            found.lock().unwrap_or_else(PoisonError::into_inner).push((number, violations));
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })?;
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|(number, _)| *number);
+    Ok(found.into_iter().flat_map(|(_, violations)| violations).collect())
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Step::File => FILE,
+            Step::Schema(_) => SCHEMA_IS_OURS,
+            Step::Constraints(_) => "every value is one that its column may have",
+            Step::Invariant(name, _) => name,
+            Step::References => "rows that others refer to exist (PRAGMA foreign_key_check)",
+            Step::Hashes(_) => HASHES,
+        }
+    }
+
+    /// # Errors
+    ///
+    /// What says nothing about the file: another program holds it, or memory is short. Any other error is a violation.
+    fn violations(self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
+        let rows = match self {
+            Step::File => texts(connection, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
+            Step::Schema(schema) => differences(connection, schema),
+            Step::Constraints(schema) => broken_constraints(connection, schema),
+            Step::Invariant(_, query) => texts(connection, query),
+            Step::References => {
+                texts(connection, "SELECT \"table\" || ', row ' || coalesce(rowid, 'without a number') FROM pragma_foreign_key_check")
+            }
+            Step::Hashes(check_hash) => unusable_hashes(connection, check_hash),
+        };
+        violations(self.name(), rows)
+    }
+}
+
+/// What a query found of an invariant, or that it cannot be read.
+fn violations(invariant: &'static str, rows: rusqlite::Result<Vec<String>>) -> rusqlite::Result<Vec<Violation>> {
+    match rows {
+        Ok(rows) => Ok(rows.into_iter().map(|row| Violation { invariant, row }).collect()),
+        Err(error) if is_damage(&error) => {
+            Ok(vec![Violation { invariant, row: format!("it cannot be verified: {error}") }])
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error of a query says that the file is damaged.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::OutOfMemory
+                | ErrorCode::CannotOpen
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::ReadOnly
+        )
+    )
+}
+
+fn broken_constraints(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for query in constraints::queries(schema)? {
+        found.append(&mut texts(connection, &query)?);
+    }
     Ok(found)
 }
 
-fn unusable_hashes(
-    connection: &Connection,
-    check_hash: fn(&str) -> Result<(), String>,
-) -> rusqlite::Result<Vec<String>> {
+fn unusable_hashes(connection: &Connection, check_hash: CheckHash) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("SELECT user_name, password_hash FROM credential")?;
     let rows = statement.query_map([], |row| Ok((text(row, 0)?, text(row, 1)?)))?;
     let mut found = Vec::new();
@@ -196,4 +186,59 @@ fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> 
 /// A text that need not be valid: a check that stops at the first bad name would find nothing else.
 fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned())
+}
+
+/// See [`crate::store::verify`].
+pub fn verify(path: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    if has_hot_journal(path) {
+        // Reading is enough to have the write undone.
+        let connection = connect(path, BUSY_TIMEOUT, false)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(|e| sqlite(path, e))?;
+    }
+    let violations = check(path, check_hash)?.violations;
+    let (tolerated, broken): (Vec<_>, Vec<_>) =
+        violations.into_iter().filter(|v| !CLEARED.contains(&v.invariant)).partition(|v| TOLERATED.contains(&v.invariant));
+    match broken.first() {
+        None => Ok(tolerated),
+        Some(first) if broken.iter().all(|violation| violation.invariant == SCHEMA_IS_OURS) => {
+            Err(OpenError::Tampered { path: path.to_owned(), what: first.row.clone() })
+        }
+        Some(_) => Err(OpenError::Damaged { path: path.to_owned(), violations: broken }),
+    }
+}
+
+/// What is verified while calls go on, each in a snapshot of its own: no longer than one table or one invariant takes. What the
+/// service tolerates is left out.
+pub(super) fn while_serving(connection: &Connection) -> rusqlite::Result<Vec<Bounded>> {
+    add_functions(connection)?;
+    let tables = texts(connection, "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0")?;
+    let tables = ["sqlite_schema".to_owned()].into_iter().chain(tables).map(Bounded::Table);
+    let invariants = steps(SCHEMA_VERSION, |_| Ok(())).into_iter();
+    let invariants = invariants.filter(|step| match step {
+        Step::File | Step::Hashes(_) => false,
+        step => !TOLERATED.contains(&step.name()) && !CLEARED.contains(&step.name()),
+    });
+    Ok(tables.chain(invariants.map(Bounded::Step)).collect())
+}
+
+/// See [`while_serving`].
+pub(super) enum Bounded {
+    Table(String),
+    Step(Step),
+}
+
+impl Bounded {
+    /// As [`Step::violations`].
+    pub(super) fn violations(&self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
+        match self {
+            Bounded::Table(name) => violations(FILE, sound(connection, name)),
+            Bounded::Step(step) => step.violations(connection),
+        }
+    }
+}
+
+/// What is wrong with the pages of one table and its indexes.
+fn sound(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let query = "SELECT integrity_check FROM pragma_integrity_check(?1) WHERE integrity_check <> 'ok'";
+    connection.prepare(query)?.query_map([table], |row| text(row, 0))?.take(ROWS_MAX).collect()
 }

@@ -11,7 +11,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::open::{admin, clear_leftovers, connect, sqlite, use_wal};
+use super::open::{absent, admin, clear_leftovers, connect, sqlite, use_wal};
 use super::record::set_triggers;
 use super::schema::{self, objects};
 use crate::store::{HashPassword, OpenError};
@@ -50,7 +50,7 @@ impl Deref for AdminConnection {
     }
 }
 
-/// Opens a database for SQL by hand. `create`: makes it if there is none.
+/// Opens a database for SQL by hand. `create`: makes it if there is none, also of an empty file.
 pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) -> Result<AdminConnection, OpenError> {
     let mut connection = admin(path, BUSY_TIMEOUT, create)?;
     set_triggers(&connection, false)
@@ -70,9 +70,9 @@ pub fn run_sql(path: &Path, script: &str, hash_password: HashPassword) -> Result
 ///
 /// # Errors
 ///
-/// A file that is there already, SQL that fails, and a schema that is not ours; then no file is left.
+/// A file that is there already and not empty, SQL that fails, and a schema that is not ours; then no file is left.
 pub fn restore_dump(path: &Path, dump: &str) -> Result<(), OpenError> {
-    if path.exists() {
+    if absent(path)?.is_none() {
         return Err(OpenError::Setting(format!(
             "{}: exists already; a dump is restored to a new file",
             path.display()
@@ -80,7 +80,7 @@ pub fn restore_dump(path: &Path, dump: &str) -> Result<(), OpenError> {
     }
     let restored = connect(path, BUSY_TIMEOUT, true).and_then(|connection| {
         connection.execute_batch(dump).map_err(|e| sqlite(path, e))?;
-        schema::prepare(&connection, path)?;
+        schema::bring_up(&connection, path, |_| Ok(()))?;
         use_wal(&connection, path)
     });
     if restored.is_err() {

@@ -1,10 +1,10 @@
 //! Opening a database file: make it, migrate it, refuse it; the settings every connection has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::record::set_triggers;
 use super::schema::{self, SCHEMA, differences};
@@ -13,9 +13,9 @@ use crate::store::OpenError;
 /// The first SQLite whose WAL is safe with concurrent writers.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
-/// The one connection that writes. Makes or migrates the database.
+/// The one connection that writes.
 pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
-    let connection = admin(path, busy_timeout, true)?;
+    let connection = admin(path, busy_timeout, false)?;
     if let Some(what) = differences(&connection, SCHEMA).map_err(|e| sqlite(path, e))?.into_iter().next() {
         return Err(OpenError::Tampered { path: path.to_owned(), what });
     }
@@ -49,15 +49,15 @@ pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     Ok(connection)
 }
 
-/// A connection that writes, with the triggers on. `create`: makes the file if there is none.
+/// A connection that writes, with the triggers on. `create`: makes a database if there is none, also of an empty file.
 pub(super) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
     let connection = connect(path, busy_timeout, create)?;
-    schema::prepare(&connection, path)?;
+    schema::prepare(&connection, path, create)?;
     use_wal(&connection, path)?;
     Ok(connection)
 }
 
-/// A connection to whatever the file holds.
+/// A connection to whatever the file holds. `create`: makes the file if there is none; without it an empty file is refused.
 pub(super) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(OpenError::Setting(format!(
@@ -65,9 +65,14 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
             rusqlite::version()
         )));
     }
-    if !path.exists() {
+    if let Some(absent) = absent(path)? {
         if !create {
-            return Err(OpenError::Missing(path.to_owned()));
+            return Err(absent);
+        }
+        // SQLite would delete it without a word, and it may hold all that is left of a database.
+        let log = beside(path, "-wal");
+        if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            return Err(OpenError::LogAlone { path: path.to_owned(), log });
         }
         create_private_file(path)?;
     }
@@ -75,6 +80,23 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
     let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
     configure(&connection, path, busy_timeout, 4096)?;
     Ok(connection)
+}
+
+/// Why a file is no database that could be opened: it is not there, or it is empty.
+pub(super) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() && file.len() == 0 => Ok(Some(OpenError::Empty(path.to_owned()))),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Some(OpenError::Missing(path.to_owned()))),
+        Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    }
+}
+
+/// The path of a file that stands beside the database: its name with something behind it, such as `-wal`.
+pub(super) fn beside(path: &Path, behind: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(behind);
+    name.into()
 }
 
 /// After the schema is there: the first change of a WAL file should not be the switch to WAL itself.
@@ -92,7 +114,7 @@ pub(super) fn use_wal(connection: &Connection, path: &Path) -> Result<(), OpenEr
 }
 
 /// The file holds password hashes: only its owner reads it. The WAL files inherit this.
-fn create_private_file(path: &Path) -> std::io::Result<()> {
+pub(super) fn create_private_file(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -101,7 +123,7 @@ fn create_private_file(path: &Path) -> std::io::Result<()> {
 }
 
 /// The settings every connection has, read back because SQLite ignores a PRAGMA it does not know.
-fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache_kib: i64) -> Result<(), OpenError> {
+pub(super) fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache_kib: i64) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -125,5 +147,9 @@ fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache
 }
 
 pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
-    OpenError::Failed { path: path.to_owned(), reason: source.to_string() }
+    let (path, reason) = (path.to_owned(), source.to_string());
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Unreadable { path, reason },
+        _ => OpenError::Failed { path, reason },
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::guard::Health;
 use super::{execute, open, store_error};
 use crate::store::{OpenError, StoreError};
 
@@ -18,6 +19,7 @@ pub(super) struct Readers {
     idle: Mutex<Option<Vec<Connection>>>,
     /// Connections kept while there is nothing to read.
     idle_max: usize,
+    health: Arc<Health>,
 }
 
 impl Readers {
@@ -26,9 +28,14 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    pub(super) fn new(path: &Path, busy_timeout: Duration, idle_max: usize) -> Result<Readers, OpenError> {
+    pub(super) fn new(
+        path: &Path,
+        busy_timeout: Duration,
+        idle_max: usize,
+        health: Arc<Health>,
+    ) -> Result<Readers, OpenError> {
         let first = open::reader(path, busy_timeout)?;
-        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(Some(vec![first])), idle_max })
+        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(Some(vec![first])), idle_max, health })
     }
 
     /// Runs a read in a transaction on a connection of its own, on the calling thread: for reads that take microseconds, of which
@@ -57,6 +64,7 @@ impl Readers {
     }
 
     fn with<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.health.check()?;
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = idle().as_mut().ok_or(StoreError::Closed)?.pop();
         let connection = match pooled {

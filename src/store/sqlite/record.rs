@@ -425,6 +425,7 @@ mod tests {
                 prop_assert_eq!(rows(&calls), rows(&by_hand), "{:?}", step);
                 prop_assert!(!triggers_are_on(&calls));
             }
+            crate::store::sqlite::check::add_functions(&calls).expect("functions");
             for (invariant, query) in INVARIANTS {
                 let broken = calls.prepare(query).and_then(|mut query| query.exists([])).expect("an answer");
                 prop_assert!(!broken, "{}", invariant);

@@ -37,22 +37,100 @@ const TABLES_MARK: &str = "\n-- TABLES\n";
 /// "SEAQ": `PRAGMA application_id` of our files.
 const APPLICATION_ID: i32 = 1_397_048_145;
 
-/// Makes the schema in an empty file, or brings an older file to the newest version.
-pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    migrate(connection, path, SCHEMA, MIGRATIONS)
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// No table, no row.
+    Nothing,
+    /// Our tables. `is_marked`: the file says so and says their version, as all do but those that were made from a dump.
+    Ours { version: i32, is_marked: bool },
+}
+
+/// What the file holds. Changes nothing.
+///
+/// # Errors
+///
+/// Of the tables only those of a file that is not marked are looked at: the file of another program, one of a newer program, and a
+/// file that is not marked and whose schema no version of ours has had.
+pub(super) fn contents(connection: &Connection, path: &Path) -> Result<Contents, OpenError> {
+    contents_by(connection, path, SCHEMA, MIGRATIONS)
+}
+
+fn contents_by(
+    connection: &Connection,
+    path: &Path,
+    schema: &str,
+    migrations: &[Migration<'_>],
+) -> Result<Contents, OpenError> {
+    let failed = |e| sqlite(path, e);
+    let newest = newest(migrations);
+    let found = version(connection).map_err(failed)?;
+    let is_ours = is_ours(connection).map_err(failed)?;
+    if found > newest {
+        Err(OpenError::Newer { path: path.to_owned(), found, known: newest })
+    } else if found == 0 && is_empty(connection).map_err(failed)? {
+        Ok(Contents::Nothing)
+    } else if found >= 1 && is_ours {
+        Ok(Contents::Ours { version: found, is_marked: true })
+    } else if found == 0 && !is_ours && has_our_tables(connection).map_err(failed)? {
+        // What .dump wrote and a shell read again has everything but these two numbers.
+        let steps = version_by_objects(connection, path, schema, migrations)?;
+        Ok(Contents::Ours { version: 1 + i32::try_from(steps).unwrap_or(0), is_marked: false })
+    } else {
+        Err(OpenError::Foreign(path.to_owned()))
+    }
+}
+
+/// The schema of a version, to the letter; `None`: there was no such version.
+pub(super) fn of_version(version: i32) -> Option<&'static str> {
+    let index = usize::try_from(version).ok()?.checked_sub(1)?;
+    if version == SCHEMA_VERSION { Some(SCHEMA) } else { MIGRATIONS.get(index).map(|migration| migration.from) }
+}
+
+/// Makes sure that the file has the newest schema. `create`: makes the schema in a file without tables.
+///
+/// # Errors
+///
+/// As [`contents`]; a file of an older version, which [`bring_up`] changes; one without tables, unless `create`.
+pub(super) fn prepare(connection: &Connection, path: &Path, create: bool) -> Result<(), OpenError> {
+    match contents(connection, path)? {
+        Contents::Ours { version: SCHEMA_VERSION, is_marked: true } => Ok(()),
+        Contents::Ours { version: found, .. } if found < SCHEMA_VERSION => {
+            Err(OpenError::Older { path: path.to_owned(), found, known: SCHEMA_VERSION })
+        }
+        Contents::Nothing if !create => Err(OpenError::Empty(path.to_owned())),
+        Contents::Nothing | Contents::Ours { .. } => bring_up(connection, path, |_| Ok(())),
+    }
+}
+
+/// Makes the schema in a file without tables, or brings an older file to the newest version. `before`: what is to be done when
+/// an older version was found and no other program can write any more; its error ends it, and the file is as it was.
+pub(super) fn bring_up(
+    connection: &Connection,
+    path: &Path,
+    before: impl FnOnce(i32) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    migrate(connection, path, SCHEMA, MIGRATIONS, before)
+}
+
+/// The version that these steps lead to.
+fn newest(migrations: &[Migration<'_>]) -> i32 {
+    i32::try_from(migrations.len()).unwrap_or(i32::MAX - 1) + 1
 }
 
 /// Brings the file to the newest version in one transaction, so that a crash leaves the old version or the new one.
-fn migrate(connection: &Connection, path: &Path, schema: &str, migrations: &[Migration<'_>]) -> Result<(), OpenError> {
-    let newest = i32::try_from(migrations.len()).unwrap_or(i32::MAX - 1) + 1;
+fn migrate(
+    connection: &Connection,
+    path: &Path,
+    schema: &str,
+    migrations: &[Migration<'_>],
+    before: impl FnOnce(i32) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
-    if version(connection).map_err(failed)? == newest && is_ours(connection).map_err(failed)? {
-        return Ok(());
-    }
     // Steps rename tables that others may refer to by their names. It cannot be switched inside the transaction.
     connection.pragma_update(None, "foreign_keys", false).map_err(failed)?;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-    let result = migrate_in_transaction(connection, path, schema, migrations, newest);
+    let result = migrate_in_transaction(connection, path, schema, migrations, before);
     connection.execute_batch(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).map_err(failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     result
@@ -63,29 +141,22 @@ fn migrate_in_transaction(
     path: &Path,
     schema: &str,
     migrations: &[Migration<'_>],
-    newest: i32,
+    before: impl FnOnce(i32) -> Result<(), OpenError>,
 ) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
-    // Again, now that no other program can be at it.
-    let found = version(connection).map_err(failed)?;
-    let is_ours = is_ours(connection).map_err(failed)?;
-    if found > newest {
-        Err(OpenError::Newer { path: path.to_owned(), found, known: newest })
-    } else if found == 0 && is_empty(connection).map_err(failed)? {
-        connection.execute_batch(schema).map_err(failed)
-    } else if found >= 1 && is_ours {
-        step_up(connection, path, schema, &migrations[(found - 1) as usize..])
-            .and_then(|()| connection.pragma_update(None, "user_version", newest).map_err(failed))
-    } else if found == 0 && !is_ours && has_our_tables(connection).map_err(failed)? {
-        // What .dump wrote and a shell read again has everything but these two numbers.
-        let found = version_by_objects(connection, path, schema, migrations)?;
-        step_up(connection, path, schema, &migrations[found..])?;
-        connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .and_then(|()| connection.pragma_update(None, "user_version", newest))
-            .map_err(failed)
-    } else {
-        Err(OpenError::Foreign(path.to_owned()))
+    let newest = newest(migrations);
+    match contents_by(connection, path, schema, migrations)? {
+        Contents::Nothing => connection.execute_batch(schema).map_err(failed),
+        Contents::Ours { version: found, is_marked } => {
+            if found < newest {
+                before(found)?;
+            }
+            step_up(connection, path, schema, &migrations[(found - 1) as usize..])?;
+            if !is_marked {
+                connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+            }
+            connection.pragma_update(None, "user_version", newest).map_err(failed)
+        }
     }
 }
 
@@ -111,7 +182,7 @@ fn version_by_objects(
 /// changed is refused as it stands: its rows may break promises, and new guards would hide that.
 fn step_up(connection: &Connection, path: &Path, schema: &str, migrations: &[Migration<'_>]) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
-    // None: another program has migrated the file meanwhile.
+    // None: only the marks are missing, or another program has migrated the file meanwhile.
     let Some(first) = migrations.first() else { return Ok(()) };
     let differences = differences(connection, first.from).map_err(failed)?;
     if let Some(what) = differences.into_iter().next() {
@@ -267,10 +338,10 @@ mod tests {
     fn an_older_file_is_migrated_and_a_new_one_is_made_the_same() {
         let path = Path::new("memory");
         let new = Connection::open_in_memory().expect("open");
-        migrate(&new, path, V3, STEPS).expect("make version 3");
+        migrate(&new, path, V3, STEPS, |_| Ok(())).expect("make version 3");
         for schema in [V1, V2] {
             let old = made(schema);
-            migrate(&old, path, V3, STEPS).expect("migrate");
+            migrate(&old, path, V3, STEPS, |_| Ok(())).expect("migrate");
             assert_eq!((version(&old), version(&new)), (3, 3));
             assert_eq!(objects(&old).expect("old"), objects(&new).expect("new"));
         }
@@ -284,7 +355,7 @@ mod tests {
             Migration { from: V1, step: "CREATE TABLE b (x INTEGER)" },
             Migration { from: V2, step: "CREATE TABLE a (x INTEGER)" },
         ];
-        migrate(&old, path, V3, broken).expect_err("the second step fails");
+        migrate(&old, path, V3, broken, |_| Ok(())).expect_err("the second step fails");
         assert_eq!(version(&old), 1);
         assert_eq!(objects(&old).expect("objects"), objects(&made(V1)).expect("version 1"));
         assert!(old.is_autocommit());
@@ -300,7 +371,7 @@ mod tests {
              CREATE TRIGGER on_theirs AFTER INSERT ON theirs BEGIN SELECT 1; END;",
         )
         .expect("theirs");
-        migrate(&old, path, V3, STEPS).expect("migrate");
+        migrate(&old, path, V3, STEPS, |_| Ok(())).expect("migrate");
         let found = objects(&old).expect("objects");
         for name in ["theirs", "of_ours", "on_theirs", "v", "new"] {
             assert!(found.contains_key(name), "{name}");
@@ -312,7 +383,7 @@ mod tests {
             let old = made(V1);
             old.execute_batch(change).expect("change");
             let before = objects(&old).expect("objects");
-            let refused = migrate(&old, path, V3, STEPS).expect_err(change);
+            let refused = migrate(&old, path, V3, STEPS, |_| Ok(())).expect_err(change);
             assert!(matches!(&refused, OpenError::Tampered { what, .. } if what == reason), "{refused}");
             assert_eq!((version(&old), objects(&old).expect("objects")), (1, before), "{change}");
         }
@@ -322,9 +393,9 @@ mod tests {
     fn a_newer_file_and_a_foreign_one_are_refused() {
         let path = Path::new("memory");
         let newer = made(V3);
-        assert!(matches!(migrate(&newer, path, V1, &[]), Err(OpenError::Newer { found: 3, known: 1, .. })));
+        assert!(matches!(migrate(&newer, path, V1, &[], |_| Ok(())), Err(OpenError::Newer { found: 3, known: 1, .. })));
         let foreign = made("CREATE TABLE somebody_elses (x)");
-        assert!(matches!(migrate(&foreign, path, SCHEMA, MIGRATIONS), Err(OpenError::Foreign(_))));
+        assert!(matches!(migrate(&foreign, path, SCHEMA, MIGRATIONS, |_| Ok(())), Err(OpenError::Foreign(_))));
         assert!(foreign.is_autocommit());
     }
 
@@ -354,7 +425,7 @@ mod tests {
         for (number, migration) in (1..).zip(MIGRATIONS) {
             let old = made(migration.from);
             assert_eq!(version(&old), number);
-            migrate(&old, Path::new("memory"), SCHEMA, MIGRATIONS).expect("migrate");
+            migrate(&old, Path::new("memory"), SCHEMA, MIGRATIONS, |_| Ok(())).expect("migrate");
             assert_eq!((version(&old), objects(&old).expect("old")), (SCHEMA_VERSION, new.clone()), "version {number}");
         }
     }

@@ -120,6 +120,7 @@ fn what_license_tools_ask_is_searched_by_key() {
 #[test]
 fn a_plan_serves_all_values() {
     let path = std::env::temp_dir().join(format!("seatkeeper-plans-{}.db", uuid::Uuid::new_v4()));
+    super::create(&path).expect("made");
     let connection = open::writer(&path, Duration::ZERO).expect("a database");
     for sql in OF_LICENSE_TOOLS.into_iter().chain([facts::OPEN_POOLS, facts::HELD]) {
         let mut statement = connection.prepare(sql).expect("a statement");

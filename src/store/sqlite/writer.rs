@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::guard::Health;
 use super::{checkpoint, execute, store_error};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Options, Reply, StoreError};
@@ -25,6 +26,7 @@ pub(super) struct Writer {
     busy_timeout: Duration,
     checkpoints: Arc<checkpoint::State>,
     metrics: Arc<Metrics>,
+    health: Arc<Health>,
 }
 
 impl Writer {
@@ -34,6 +36,7 @@ impl Writer {
         checkpoints: Arc<checkpoint::State>,
         options: &Options,
         metrics: Arc<Metrics>,
+        health: Arc<Health>,
     ) -> Result<Writer, OpenError> {
         let (sender, receiver) = mpsc::channel(options.queue_calls_max);
         let group_calls_max = options.group_calls_max;
@@ -51,6 +54,7 @@ impl Writer {
             busy_timeout: options.busy_timeout,
             checkpoints,
             metrics,
+            health,
         })
     }
 
@@ -84,6 +88,7 @@ impl Writer {
     /// It blocks an async thread for as long as a commit takes, a few hundred microseconds. Waiting for other programs
     /// is left to the writer thread.
     fn run_here(&self, job: Box<dyn Job>) -> Result<Option<Box<dyn Job>>, StoreError> {
+        self.health.check()?;
         if self.is_closed() {
             return Err(StoreError::Closed);
         }
@@ -208,7 +213,7 @@ fn write_group(connection: &Connection, group: &mut Vec<Box<dyn Job>>, metrics: 
     let begun = Instant::now();
     metrics.group_calls.observe(group.len() as f64);
     let committed = run_all(connection, group).and_then(|outcomes| {
-        execute(connection, "COMMIT").map_err(|e| StoreError::CommitFailed(e.to_string()))?;
+        execute(connection, "COMMIT").map_err(|e| StoreError::Unknown(e.to_string()))?;
         Ok(outcomes)
     });
     metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
@@ -281,7 +286,7 @@ mod tests {
     fn writer(options: &Options) -> Writer {
         let connection = Connection::open_in_memory().expect("open");
         connection.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").expect("table");
-        Writer::start(connection, Arc::default(), options, Arc::new(Metrics::new())).expect("start")
+        Writer::start(connection, Arc::default(), options, Arc::new(Metrics::new()), Arc::default()).expect("start")
     }
 
     fn insert(x: i64) -> impl Fn(&Connection) -> Result<usize, StoreError> + Send + 'static {

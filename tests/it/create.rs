@@ -1,0 +1,117 @@
+//! A database is made only where the command line asks for it: a mistyped name or a lost file must not become an empty one.
+
+use std::path::Path;
+
+use crate::harness::*;
+use crate::program::{Serving, seatkeeper};
+
+const SEED: &str = "INSERT INTO entity (id, name) VALUES (1, 'Northwind');";
+
+/// Every command that names a database, with arguments that would otherwise do.
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("serve", &["--listen", "127.0.0.1:0"]),
+    ("sql", &[]),
+    ("check", &[]),
+    ("release", &["--username", "x", "--license-type", "SqlBackup"]),
+];
+
+fn files(directory: &TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(directory.join(".")).expect("read");
+    entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn no_command_makes_a_database_unless_asked_to() {
+    let directory = TempDir::new();
+    let database = directory.join("seats.db");
+    for (command, arguments) in COMMANDS {
+        let refused = seatkeeper(command, &database, arguments, SEED);
+        let because = "there is no such database; `serve` and `sql` make one with --create";
+        assert_eq!(refused.stderr, format!("error: {}: {because}\n", database.display()), "{command}");
+        assert_eq!(refused.code, Some(3), "{command}");
+        assert_eq!(files(&directory), [""; 0], "{command}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_no_database_and_becomes_one_only_when_asked_to() {
+    let directory = TempDir::new();
+    let database = directory.join("seats.db");
+    std::fs::write(&database, "").expect("write");
+    for (command, arguments) in COMMANDS {
+        let refused = seatkeeper(command, &database, arguments, SEED);
+        let because = "the file is empty; `serve` and `sql` make a database of it with --create";
+        assert_eq!(refused.stderr, format!("error: {}: {because}\n", database.display()), "{command}");
+        assert_eq!((refused.code, files(&directory)), (Some(3), vec!["seats.db".to_owned()]), "{command}");
+        assert_eq!(std::fs::metadata(&database).expect("still there").len(), 0, "{command}");
+    }
+    assert_eq!(seatkeeper("sql", &database, &["--create"], SEED).stderr, "");
+    assert_eq!(seatkeeper("check", &database, &[], "").code, Some(0));
+    // With --create a database that is there stays as it is.
+    let kept = seatkeeper("sql", &database, &["--create"], "SELECT name FROM entity");
+    assert_eq!(kept.stdout, "Northwind\n");
+}
+
+#[test]
+fn serve_makes_a_database_when_asked_to_and_says_so() {
+    let directory = TempDir::new();
+    for (name, exists) in [("new.db", false), ("empty.db", true)] {
+        let database = directory.join(name);
+        if exists {
+            std::fs::write(&database, "").expect("write");
+        }
+        let made = Serving::start_with(&database, &["--create"]);
+        assert!(made.log().contains("there was no database; an empty one was made"), "{}", made.log());
+        made.kill();
+        assert_eq!(seatkeeper("check", &database, &[], "").code, Some(0));
+        let again = Serving::start_with(&database, &["--create"]);
+        assert!(!again.log().contains("one was made"), "{}", again.log());
+    }
+    assert_eq!(mode(&directory.join("new.db")), 0o600);
+}
+
+fn mode(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).expect("metadata").permissions()) & 0o777
+}
+
+/// What stands in the log alone is not thrown away by a database that is made in the place of the lost one.
+#[test]
+fn no_database_is_made_beside_the_log_of_another() {
+    let directory = TempDir::new();
+    let database = directory.join("seats.db");
+    sql(&database, &sample_data()).expect("seed");
+    let service = Serving::start(&database);
+    let envelope = assign_envelope("agent", PASSWORD, "backup01", 42, "SqlBackup");
+    assert_eq!(Client::to(service.address).send(&post11(&envelope)).code(), "Success");
+    service.kill();
+    let log = directory.join("seats.db-wal");
+    let before = std::fs::read(&log).expect("a log");
+    assert!(!before.is_empty());
+    std::fs::rename(&database, directory.join("moved.db")).expect("move");
+    for empty in [false, true] {
+        if empty {
+            std::fs::write(&database, "").expect("write");
+        }
+        for (command, arguments) in &COMMANDS[..2] {
+            let refused = seatkeeper(command, &database, &[*arguments, &["--create"]].concat(), SEED);
+            assert!(refused.stderr.contains("but the log of one: "), "{}", refused.stderr);
+            assert_eq!(refused.code, Some(3));
+            assert!(std::fs::read(&log).expect("the log") == before);
+        }
+    }
+}
+
+/// A dump makes a database as any other script does.
+#[test]
+fn a_dump_is_restored_only_with_create() {
+    let directory = TempDir::new();
+    let database = directory.join("seats.db");
+    let dump = include_str!("../../schema.sql");
+    let refused = seatkeeper("sql", &database, &[], dump);
+    assert!(refused.stderr.contains("there is no such database"), "{}", refused.stderr);
+    assert_eq!((refused.code, files(&directory).len()), (Some(3), 0));
+    std::fs::write(&database, "").expect("write");
+    let made = seatkeeper("sql", &database, &["--create"], dump);
+    assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""));
+    assert_eq!(seatkeeper("check", &database, &[], "").code, Some(0));
+}
