@@ -88,6 +88,10 @@ impl Licenses {
         self.connection().query_row(query, [], |row| row.get(0)).expect(query)
     }
 
+    pub fn database(&self) -> std::path::PathBuf {
+        self.directory.join("seats.db")
+    }
+
     pub fn connection(&self) -> sqlite::AdminConnection {
         connection(&self.directory.join("seats.db"))
     }

@@ -54,9 +54,8 @@ fn run_once<T: Outcome>(
             return row.replay(name, original);
         }
         if !has_expired && name.source.is_deliberate() {
-            return Err(
-                Refusal::NameReused { header: name.source.header(), operation: row.operation, at: row.at }.into()
-            );
+            let at = row.at.parse().map_or(row.at, |at: Timestamp| format!("{at:.0}"));
+            return Err(Refusal::NameReused { header: name.source.header(), operation: row.operation, at }.into());
         }
         connection.prepare_cached("DELETE FROM named_call WHERE id = ?1")?.execute([row.id])?;
     }
