@@ -14,6 +14,8 @@ pub enum Kind {
     /// More sign-ins than passwords can be checked. Callers read `UnexpectedError`, likewise.
     Overloaded,
     InvalidInputParameters,
+    /// A name of a call that was used for another request. Callers read `InvalidInputParameters`.
+    NameReused,
     InvalidSoapCredentials,
     /// There is no credential to check. Callers read `InvalidSoapCredentials`; the message says what is missing.
     CredentialMissing,
@@ -33,7 +35,7 @@ impl Kind {
     pub const fn result(self) -> i32 {
         match self {
             Self::UnexpectedError | Self::Throttled | Self::Overloaded => 1,
-            Self::InvalidInputParameters => 2,
+            Self::InvalidInputParameters | Self::NameReused => 2,
             Self::InvalidSoapCredentials | Self::CredentialMissing => 3,
             Self::AlreadyExists => 52,
             Self::ObjectEntityMismatch => 53,
@@ -51,7 +53,7 @@ impl Kind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::UnexpectedError | Self::Throttled | Self::Overloaded => "UnexpectedError",
-            Self::InvalidInputParameters => "InvalidInputParameters",
+            Self::InvalidInputParameters | Self::NameReused => "InvalidInputParameters",
             Self::InvalidSoapCredentials | Self::CredentialMissing => "InvalidSoapCredentials",
             Self::AlreadyExists => "AlreadyExists",
             Self::ObjectEntityMismatch => "ObjectEntityMismatch",
@@ -65,11 +67,28 @@ impl Kind {
         }
     }
 
+    /// The kind of a refusal with this `code` that is kept for a retry.
+    pub fn of_refusal(code: &str) -> Option<Kind> {
+        const KEPT: [Kind; 9] = [
+            Kind::InvalidInputParameters,
+            Kind::AlreadyExists,
+            Kind::ObjectEntityMismatch,
+            Kind::NoLicensePool,
+            Kind::LicenseExpired,
+            Kind::NoFreeSeat,
+            Kind::NotAssigned,
+            Kind::LicenseNotAccepted,
+            Kind::NotSupported,
+        ];
+        KEPT.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// The name in the log and the metrics: `code`, except where operators must tell apart what callers need not.
     pub const fn outcome(self) -> &'static str {
         match self {
             Self::Throttled => "Throttled",
             Self::Overloaded => "Overloaded",
+            Self::NameReused => "NameReused",
             _ => self.code(),
         }
     }
@@ -83,7 +102,11 @@ impl From<&Refusal> for Kind {
             Refusal::Field { .. }
             | Refusal::TooMany { .. }
             | Refusal::ModuleUnknown { .. }
-            | Refusal::TooManyOwners { .. } => Kind::InvalidInputParameters,
+            | Refusal::TooManyOwners { .. }
+            | Refusal::NameInvalid { .. } => Kind::InvalidInputParameters,
+            Refusal::NameReused { .. } => Kind::NameReused,
+            Refusal::NameUnreadable { .. } => Kind::UnexpectedError,
+            Refusal::Kept { code, .. } => Kind::of_refusal(code).unwrap_or(Kind::UnexpectedError),
             Refusal::EntityUnknown { .. }
             | Refusal::ProviderInactive { .. }
             | Refusal::AccountUnavailable { .. }

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub verified_at_seconds: Gauge<f64, AtomicU64>,
     /// How long it took.
     pub verification_seconds: Gauge<f64, AtomicU64>,
+    /// Retries of named calls that got the answer of the first try.
+    pub replays: Counter,
     /// Open connections.
     pub connections: Gauge,
     /// Connections refused for want of a place: of the `service`, or of the `client`.
@@ -83,6 +85,7 @@ impl Metrics {
             groups_failed: Counter::default(),
             verified_at_seconds: Gauge::default(),
             verification_seconds: Gauge::default(),
+            replays: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Family::default(),
             accepts_failed: Counter::default(),
@@ -114,6 +117,7 @@ impl Metrics {
             Unit::Seconds,
             metrics.verification_seconds.clone(),
         );
+        r.register("replays", "Retries of named calls answered as the first try", metrics.replays.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
         r.register(
             "connections_refused",
