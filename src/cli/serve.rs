@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tracing::{info, warn};
 use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
 
 use super::{Failure, descriptors};
 use crate::auth::{self, Authenticator};
@@ -47,7 +47,11 @@ pub(super) fn serve_and(
     }
     let begun = std::time::Instant::now();
     for violation in store::verify(&config.database, auth::check_hash)? {
-        warn!(invariant = violation.invariant, row = violation.row, "a row breaks an invariant that the service can do without");
+        warn!(
+            invariant = violation.invariant,
+            row = violation.row,
+            "a row breaks an invariant that the service can do without"
+        );
     }
     metrics.verified(begun.elapsed());
     info!(took_ms = begun.elapsed().as_millis(), "the database was verified");

@@ -48,9 +48,9 @@ use uuid::Uuid;
 
 use super::named::Outcome;
 use super::{
-    Activation, Added, Administration, Call, Credential, Details, Fault, FiledLicense, HistoryRequest, Holder, HoldersRequest,
-    Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal,
-    Reply, Seats, StoreError, Tickets,
+    Activation, Added, Administration, Call, Credential, Details, Fault, FiledLicense, HistoryRequest, Holder,
+    HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest,
+    PoolUse, Principal, Reply, Seats, StoreError, Tickets,
 };
 use crate::license::Owner;
 use crate::metrics::Metrics;

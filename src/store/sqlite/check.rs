@@ -119,13 +119,16 @@ impl Step {
     /// What says nothing about the file: another program holds it, or memory is short. Any other error is a violation.
     fn violations(self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
         let rows = match self {
-            Step::File => texts(connection, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
+            Step::File => {
+                texts(connection, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")
+            }
             Step::Schema(schema) => differences(connection, schema),
             Step::Constraints(schema) => broken_constraints(connection, schema),
             Step::Invariant(_, query) => texts(connection, query),
-            Step::References => {
-                texts(connection, "SELECT \"table\" || ', row ' || coalesce(rowid, 'without a number') FROM pragma_foreign_key_check")
-            }
+            Step::References => texts(
+                connection,
+                "SELECT \"table\" || ', row ' || coalesce(rowid, 'without a number') FROM pragma_foreign_key_check",
+            ),
             Step::Hashes(check_hash) => unusable_hashes(connection, check_hash),
         };
         violations(self.name(), rows)
@@ -196,8 +199,10 @@ pub fn verify(path: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, Open
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(|e| sqlite(path, e))?;
     }
     let violations = check(path, check_hash)?.violations;
-    let (tolerated, broken): (Vec<_>, Vec<_>) =
-        violations.into_iter().filter(|v| !CLEARED.contains(&v.invariant)).partition(|v| TOLERATED.contains(&v.invariant));
+    let (tolerated, broken): (Vec<_>, Vec<_>) = violations
+        .into_iter()
+        .filter(|v| !CLEARED.contains(&v.invariant))
+        .partition(|v| TOLERATED.contains(&v.invariant));
     match broken.first() {
         None => Ok(tolerated),
         Some(first) if broken.iter().all(|violation| violation.invariant == SCHEMA_IS_OURS) => {
