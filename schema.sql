@@ -825,7 +825,7 @@ END;
 
 CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event BEGIN
     SELECT RAISE(ABORT, 'audit events are written by the database itself')
-     WHERE NOT EXISTS (SELECT 1 FROM row_change WHERE before IS NOT after);
+     WHERE NOT EXISTS (SELECT 1 FROM row_change WHERE before IS NOT after) OR NEW.hash IS NOT NULL;
 END;
 
 CREATE TRIGGER audit_event_inserted AFTER INSERT ON audit_event BEGIN

@@ -7,6 +7,7 @@
 
 mod activate;
 mod assignee;
+mod chain;
 mod check;
 mod checkpoint;
 mod facts;
