@@ -5,6 +5,7 @@
 //! bytes. The order is that of the ids, which rise and may have gaps.
 
 mod head;
+pub mod sign;
 mod verifier;
 
 pub use head::{Head, HeadError};

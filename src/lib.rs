@@ -29,7 +29,7 @@
 //! | `http`, then `config`, `cli`, `main` | everything above |
 //!
 //! A test reads the `use` lines and holds this table. axum appears only in `http`, quick-xml only in `soap`, rusqlite
-//! only in `store::sqlite` and the command line's SQL shell.
+//! only in `store::sqlite` and the command line's SQL shell, ed25519-dalek only in `audit::sign`.
 #![forbid(unsafe_code)]
 
 pub mod audit;
