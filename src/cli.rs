@@ -1,5 +1,6 @@
 //! The command line: each subcommand is a few lines over the library.
 
+mod audit;
 mod demo;
 mod descriptors;
 mod serve;
@@ -22,6 +23,11 @@ use crate::store::{self, Actor, Call};
 
 /// What a subcommand ends with when it does not succeed: shown as `error: …`, exit code 1.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a command could not do its work, as opposed to work that found something wrong: exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct CannotRun(String);
 
 /// License seats over SOAP: AssignLicense for backup agents.
 #[derive(Parser)]
@@ -57,6 +63,9 @@ enum Command {
         after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
     )]
     Release(ReleaseArgs),
+    /// Read the history: who changed what, when and why. Verify it, sign its head, move old events to an archive.
+    #[command(after_help = "Example:\n  seatkeeper audit show --database seats.db --since 7d --user backup01")]
+    Audit(audit::AuditArgs),
 }
 
 #[derive(Args)]
@@ -98,12 +107,13 @@ pub fn run() -> ExitCode {
         Command::HashPassword => hash_password(),
         Command::Check(args) => check(&args),
         Command::Release(args) => release(args),
+        Command::Audit(args) => audit::audit(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            if error.is::<CannotRun>() { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
 //! [`crate::license`].
 
+pub mod audit;
 pub mod sqlite;
 
 use std::future::Future;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::audit::Link;
 use crate::license::{Owner, Presented};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, Transfer};
@@ -167,6 +169,9 @@ pub trait Tickets: Send + Sync {
 pub trait Administration: Send + Sync {
     /// Whether calls can be served right now.
     fn ready(&self) -> Reply<'_, ()>;
+
+    /// The newest event that is chained; `None`: there is none.
+    fn head(&self) -> Reply<'_, Option<Link>>;
 
     /// Waits until every call that was accepted is answered, and closes the database; calls after that are refused. Blocks the
     /// thread.

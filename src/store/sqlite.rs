@@ -6,13 +6,16 @@
 //! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
 
 mod activate;
+mod archive;
 mod assignee;
 mod chain;
 mod check;
 mod checkpoint;
+mod events;
 mod facts;
 mod hand_written;
 mod history;
+mod holders;
 mod look;
 mod modules;
 mod open;
@@ -21,6 +24,7 @@ mod readers;
 mod record;
 mod schema;
 mod seats;
+mod sources;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -28,9 +32,13 @@ mod ticket;
 pub mod tokens;
 mod writer;
 
+pub use archive::archive;
 pub use check::{INVARIANTS, check};
+pub use events::events;
 pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
+pub use holders::holders_at;
 pub use schema::{SCHEMA, SCHEMA_VERSION};
+pub use sources::newest;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +53,7 @@ use super::{
     ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal, Reply,
     Seats, StoreError, Tickets,
 };
+use crate::audit::Link;
 use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
@@ -230,6 +239,12 @@ impl Administration for SqliteStore {
         }
         let read = self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM call", [], |_| Ok(()))?));
         Box::pin(async move { read.await.map(drop) })
+    }
+
+    fn head(&self) -> Reply<'_, Option<Link>> {
+        let read = self.read(|connection| Ok(sources::head(connection)?));
+        // The rules have no say in this.
+        Box::pin(async move { Ok(read.await?.unwrap_or(None)) })
     }
 
     fn close(&self) {
