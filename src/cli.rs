@@ -3,6 +3,7 @@
 mod audit;
 mod demo;
 mod descriptors;
+mod heads;
 mod serve;
 mod sql;
 

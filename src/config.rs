@@ -68,6 +68,9 @@ settings! {
     queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";
     group_calls_max: usize = "256", "SEATKEEPER_GROUP_CALLS_MAX", "Calls that share one commit at most";
     busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database";
+    audit_key: PathBuf = "-", "SEATKEEPER_AUDIT_KEY", "File with the key that heads of the history are signed with, as seatkeeper audit key makes it; none: they are not signed";
+    audit_heads: PathBuf = "-", "SEATKEEPER_AUDIT_HEADS", "File that signed heads are appended to, a line of JSON each; none: they are only in the log";
+    audit_head_interval_s: u64 = "3600", "SEATKEEPER_AUDIT_HEAD_INTERVAL_S", "Seconds between two signed heads of the history";
     connections_max: usize = "4096", "SEATKEEPER_CONNECTIONS_MAX", "Open connections; one more is answered 503";
     connections_per_client_max: usize = "1024", "SEATKEEPER_CONNECTIONS_PER_CLIENT_MAX", "Open connections of one address (IPv6: one /64), trusted proxies excepted; one more is answered 503; 0: no limit";
     head_bytes_max: usize = "16384", "SEATKEEPER_HEAD_BYTES_MAX", "Bytes of a request's head";
@@ -115,6 +118,17 @@ pub struct Config {
     pub auth: auth::Options,
     pub store: store::Options,
     pub limits: http::Limits,
+    /// `None`: heads of the history are not signed.
+    pub heads: Option<Heads>,
+}
+
+/// How heads of the history are signed.
+#[derive(Debug, Clone)]
+pub struct Heads {
+    pub key: PathBuf,
+    /// Where they are appended; `None`: they are only in the log.
+    pub file: Option<PathBuf>,
+    pub interval: Duration,
 }
 
 /// A setting that cannot be used; says which and why.
@@ -159,6 +173,7 @@ impl Config {
             ("remember_sign_ins_max_s", o.remember_sign_ins_max_s, 0, YEAR_S),
             ("wrong_password_interval_s", o.wrong_password_interval_s, 0, YEAR_S),
             ("busy_timeout_ms", o.busy_timeout_ms, 0, 24 * 3600 * 1000),
+            ("audit_head_interval_s", o.audit_head_interval_s, 1, YEAR_S),
         ] {
             if value.is_some_and(|value| !(least..=most).contains(&value)) {
                 return Err(ConfigError(format!("{name} must be from {least} to {most}")));
@@ -183,6 +198,9 @@ impl Config {
                     "public_url '{url}' must be scheme, host and port only, such as https://licenses.example.com"
                 )));
             }
+        }
+        if o.audit_heads.is_some() && o.audit_key.is_none() {
+            return Err(ConfigError("audit_heads is where signed heads go: set audit_key too".to_owned()));
         }
         let set = |name: &str| ConfigError(format!("{name} is not set"));
         let seconds = |name: &str, value: Option<u64>| value.map(Duration::from_secs).ok_or_else(|| set(name));
@@ -224,6 +242,13 @@ impl Config {
                     namespaces_max: number("xml_namespaces_max", o.xml_namespaces_max)?,
                     ..soap::envelope::Limits::default()
                 },
+            },
+            heads: match o.audit_key {
+                Some(key) => {
+                    let interval = seconds("audit_head_interval_s", o.audit_head_interval_s)?;
+                    Some(Heads { key, file: o.audit_heads, interval })
+                }
+                None => None,
             },
             database: o.database.ok_or_else(|| set("database"))?,
             listen: o.listen.ok_or_else(|| set("listen"))?,
@@ -332,6 +357,8 @@ mod tests {
             ("idle_timeout_s = 9223372036854775807", "idle_timeout_s must be from 1 to 31536000"),
             ("head_timeout_s = 0", "head_timeout_s must be from 1 to 31536000"),
             ("remember_sign_ins_s = 31536001", "remember_sign_ins_s must be from 0 to 31536000"),
+            ("audit_heads = \"heads.jsonl\"", "audit_heads is where signed heads go: set audit_key too"),
+            ("audit_head_interval_s = 0", "audit_head_interval_s must be from 1 to 31536000"),
             ("busy_timeout_ms = 9223372036854775807", "busy_timeout_ms must be from 0 to 86400000"),
             ("public_url = \"licenses.example.com\"", "public_url"),
             ("public_url = \"https://a.example/path\"", "public_url"),

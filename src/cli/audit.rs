@@ -7,6 +7,8 @@ mod moment;
 mod show;
 mod table;
 
+pub(super) use head::read_key;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};

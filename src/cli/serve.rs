@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 use tracing::level_filters::LevelFilter;
 
+use super::heads::Signer;
 use super::{Failure, descriptors};
 use crate::auth::Authenticator;
 use crate::config::{Config, LogFormat, LogLevel};
@@ -32,6 +33,7 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let metrics = Arc::new(Metrics::new());
+    let signer = config.heads.map(Signer::new).transpose()?;
     let store = store::open(&config.database, &config.store, Arc::clone(&metrics))?;
     let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
     let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));
@@ -62,6 +64,7 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
             }
             None => None,
         };
+        let heads = signer.map(|signer| tokio::spawn(signer.run(Arc::clone(&store), until_stopped())));
         let signals = Signals::listen()?;
         info!(%address, database = %config.database.display(), version = env!("CARGO_PKG_VERSION"), "serving");
         started(address);
@@ -72,6 +75,9 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
         server.await?;
         if let Some(server) = metrics_server {
             server.await?;
+        }
+        if let Some(heads) = heads {
+            heads.await?.sign(&*store).await;
         }
         Ok::<(), Failure>(())
     })?;

@@ -143,7 +143,7 @@ mod tests {
         ];
         assert_eq!(
             written(Format::Table, &rows),
-            "id  name                                           note\n\
+            "id  name                                            note\n\
              1   plain\n\
              22  a \"b\", c\\u{d}\\u{a}\\u{1b}[31mred\\u{9b}\\u{202e}ä  {\"x\":1}\n"
         );
