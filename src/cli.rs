@@ -1,5 +1,6 @@
 //! The command line: each subcommand is a few lines over the library.
 
+mod audit;
 mod demo;
 mod descriptors;
 mod serve;
@@ -57,6 +58,8 @@ enum Command {
         after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
     )]
     Release(ReleaseArgs),
+    /// Verify the history.
+    Audit(audit::AuditArgs),
 }
 
 #[derive(Args)]
@@ -98,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::HashPassword => hash_password(),
         Command::Check(args) => check(&args),
         Command::Release(args) => release(args),
+        Command::Audit(args) => audit::audit(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -101,7 +101,12 @@ fn create_private_file(path: &Path) -> std::io::Result<()> {
 }
 
 /// The settings every connection has, read back because SQLite ignores a PRAGMA it does not know.
-fn configure(connection: &Connection, path: &Path, busy_timeout: Duration, cache_kib: i64) -> Result<(), OpenError> {
+pub(super) fn configure(
+    connection: &Connection,
+    path: &Path,
+    busy_timeout: Duration,
+    cache_kib: i64,
+) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
