@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::audit::Link;
+use crate::audit::{self as chain, Head, Link, Verified};
 use crate::license::{Owner, Presented};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, Transfer};
@@ -60,6 +60,68 @@ pub struct Violation {
 /// `check_hash` says why a password hash could not be verified.
 pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
     sqlite::check(database, check_hash)
+}
+
+/// What became of verifying a history.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryReport {
+    /// What is wrong, in words: of the chain its first fault, then events that do not fit, then rows. Empty if nothing is.
+    pub broken: Vec<String>,
+    /// Events that were read.
+    pub events: u64,
+    /// The chain, if it is unbroken.
+    pub chain: Option<Verified>,
+    /// Rows that were held against the history.
+    pub rows: u64,
+    /// What of the history is in files that were not named. Without it the tables are not held against the history.
+    pub archived: Vec<audit::Archived>,
+    /// Heads kept elsewhere that are of events outside of what was read.
+    pub heads_before: usize,
+}
+
+impl std::fmt::Display for HistoryReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "events: {}", self.events)?;
+        if let Some(chain) = &self.chain {
+            if chain.unchained_events > 0 {
+                writeln!(f, "not yet chained: {} at the end", chain.unchained_events)?;
+            }
+            match &chain.head {
+                Some(head) => writeln!(f, "head: event {}, hash {}", head.event, chain::to_hex(&head.hash))?,
+                None => writeln!(f, "head: none")?,
+            }
+            if chain.heads > 0 {
+                writeln!(f, "heads kept elsewhere that are in the history: {}", chain.heads)?;
+            }
+        }
+        if self.heads_before > 0 {
+            writeln!(
+                f,
+                "heads kept elsewhere that are of events in other files, and were not compared: {}",
+                self.heads_before
+            )?;
+        }
+        for part in &self.archived {
+            let (first, last, until, file) = (part.first_event, part.last_event, &part.until, &part.file);
+            writeln!(f, "not read: events {first} to {last} (until {until}) were moved to {file}")?;
+        }
+        write!(f, "rows held against the history: {}", self.rows)?;
+        match (self.broken.is_empty(), self.rows) {
+            (false, _) => Ok(()),
+            (true, 0) => write!(f, "\nok: this part of the history is unbroken"),
+            (true, _) => write!(f, "\nok: the history is unbroken, and the tables are what it leads to"),
+        }
+    }
+}
+
+/// Verifies the chain of the history, and that the tables are what the history leads to. `heads`: kept elsewhere; each must be
+/// in the history. Reads every row, changes none; the file may be a copy that cannot be written.
+///
+/// # Errors
+///
+/// A file that is not ours or not of the newest version, and one that cannot be read.
+pub fn verify_history(database: &Path, heads: Vec<Head>) -> Result<HistoryReport, OpenError> {
+    sqlite::verify(database, heads)
 }
 
 /// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.

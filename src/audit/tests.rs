@@ -222,8 +222,8 @@ proptest! {
         let changed = which.index(history.len());
         let (row, hash) = &history[changed];
         let mut others: Vec<(Row, Option<Vec<u8>>)> = Vec::new();
-        for column in 0..row.0.len() {
-            match &row.0[column] {
+        for (column, value) in row.0.iter().enumerate() {
+            match value {
                 Value::Null => {
                     for value in [Value::Number(0), Value::Text(Vec::new())] {
                         let fits = matches!(value, Value::Number(_)) == IS_NUMBER[column];
@@ -246,7 +246,7 @@ proptest! {
                     others.push((row, hash.clone()));
                 }),
             }
-            if row.0[column] != Value::Null && !REQUIRED.contains(&column) {
+            if *value != Value::Null && !REQUIRED.contains(&column) {
                 let mut row = row.clone();
                 row.0[column] = Value::Null;
                 others.push((row, hash.clone()));

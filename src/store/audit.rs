@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{OpenError, sqlite};
-use crate::audit::Link;
+use super::{HistoryReport, OpenError, sqlite};
+use crate::audit::{Hash, Head, Link};
 
 /// Where a history is: the database, and archives that older events were moved to, in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +113,14 @@ pub struct Archived {
     pub previous_hash: Option<Vec<u8>>,
 }
 
+impl Archived {
+    /// What the first event follows. The id is not that of the event before it, which is not recorded, but lies between the two.
+    pub fn start(&self) -> Option<Link> {
+        let hash = Hash::try_from(self.previous_hash.as_deref()?).ok()?;
+        Some(Link { event: self.first_event.saturating_sub(1), hash })
+    }
+}
+
 /// A pool at a past moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolThen {
@@ -204,6 +212,17 @@ pub struct Newest {
 /// The end of the history of a database; `None`: no event is chained.
 pub fn newest(database: &Path) -> Result<Option<Newest>, OpenError> {
     sqlite::newest(database)
+}
+
+/// Verifies the chain of the history through all of its files, and, if they are all there, that the tables are what the history
+/// leads to. See [`super::verify_history`].
+pub fn verify(history: &History, heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
+    sqlite::verify_all(history, heads)
+}
+
+/// Verifies the chain of one archive, and that it holds what it says. `heads`: those of its events are compared.
+pub fn verify_archive(file: &Path, heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
+    sqlite::verify_archive(file, heads)
 }
 
 /// What [`archive`] did.

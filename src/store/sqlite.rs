@@ -22,6 +22,7 @@ mod open;
 mod owner;
 mod readers;
 mod record;
+mod replay;
 mod schema;
 mod seats;
 mod sources;
@@ -30,6 +31,7 @@ mod stop;
 mod tests;
 mod ticket;
 pub mod tokens;
+mod verify;
 mod writer;
 
 pub use archive::archive;
@@ -39,6 +41,7 @@ pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, 
 pub use holders::holders_at;
 pub use schema::{SCHEMA, SCHEMA_VERSION};
 pub use sources::newest;
+pub use verify::{verify, verify_all, verify_archive};
 
 use std::path::Path;
 use std::sync::Arc;
@@ -57,6 +60,7 @@ use crate::audit::Link;
 use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
+use chain::Chainer;
 use checkpoint::Checkpointer;
 use readers::Readers;
 use stop::{Stop, settle};
@@ -64,8 +68,9 @@ use writer::Writer;
 
 /// See the module.
 pub struct SqliteStore {
-    writer: Writer,
+    writer: Arc<Writer>,
     checkpoints: Checkpointer,
+    chainer: Chainer,
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
@@ -85,13 +90,16 @@ impl SqliteStore {
     /// See [`super::open`].
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let mut connection = open::writer(path, options.busy_timeout)?;
+        chain::chain_all(&connection).map_err(|e| open::sqlite(path, e))?;
         let reads_max = reads_max();
         let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max)?);
         let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
-        let writer = Writer::start(connection, checkpoints.state(), options, metrics)?;
+        let writer = Arc::new(Writer::start(connection, checkpoints.state(), options, metrics)?);
+        let chainer = Chainer::start(&writer, chain::INTERVAL)?;
         Ok(SqliteStore {
             writer,
             checkpoints,
+            chainer,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
@@ -253,6 +261,7 @@ impl Administration for SqliteStore {
         // The writer's connection goes last: only one that may write can fold the WAL back into the file.
         self.readers.close();
         self.checkpoints.close();
+        self.chainer.close();
         self.writer.close();
     }
 }

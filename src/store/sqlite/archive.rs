@@ -202,13 +202,9 @@ pub(super) fn verify_range(
 
 /// Whether an archive is in itself as it says: its events are chained, and begin and end where its row of `audit_archive` says.
 pub(super) fn verify_copy(archive: &Connection, range: &Archived) -> rusqlite::Result<Result<(), String>> {
-    let start = match range.previous_hash.as_deref().map(Hash::try_from) {
-        None => None,
-        // Events before the first have other ids; which is not known here, and nothing depends on it.
-        Some(Ok(hash)) => Some(Link { event: range.first_event.saturating_sub(1), hash }),
-        Some(Err(_)) => return Ok(Err("its previous_hash does not have 32 bytes".to_owned())),
+    let Ok(mut verifier) = Verifier::new(range.start(), Vec::new()) else {
+        return Ok(Err("it cannot be verified".to_owned()));
     };
-    let Ok(mut verifier) = Verifier::new(start, Vec::new()) else { return Ok(Err("it cannot be verified".to_owned())) };
     if let Err(reason) = verify_range(archive, i64::MIN, &mut verifier)? {
         return Ok(Err(reason));
     }

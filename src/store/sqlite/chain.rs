@@ -4,10 +4,22 @@
 //! and for rare calls, is chained before or after that by [`chain`]. The hashes that are there are a beginning of the history,
 //! and what is left to do follows from the file alone, so no rollback can mislead the writer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
+use super::store_error;
+use super::writer::Writer;
 use crate::audit::{Event, Hash, Link};
+
+/// How long a change by hand waits at most until it is chained, if no call writes meanwhile.
+pub(super) const INTERVAL: Duration = Duration::from_secs(60);
+/// Events that are chained in one transaction at most while no call waits for it: some 50 ms.
+const BATCH_MAX: usize = 5_000;
 
 /// Earlier events that are chained before a new one at most, so that many changes by hand do not make callers wait long: a few
 /// milliseconds. As long as some are left, new events wait their turn too.
@@ -121,11 +133,11 @@ pub(super) const INSERT: &str = "
                              username, old_values, new_values, previous_id, pool_events, hash)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
-fn of_text(text: Option<&[u8]>) -> ValueRef<'_> {
+pub(super) fn of_text(text: Option<&[u8]>) -> ValueRef<'_> {
     text.map_or(ValueRef::Null, ValueRef::Text)
 }
 
-fn of_number(number: Option<i64>) -> ValueRef<'static> {
+pub(super) fn of_number(number: Option<i64>) -> ValueRef<'static> {
     number.map_or(ValueRef::Null, ValueRef::Integer)
 }
 
@@ -182,4 +194,150 @@ fn first_unchained(connection: &Connection) -> rusqlite::Result<Option<i64>> {
         }
     }
     Ok(Some(high))
+}
+
+/// Chains all that is not chained, in transactions of their own. For a file that is being opened.
+pub(super) fn chain_all(connection: &Connection) -> rusqlite::Result<()> {
+    while first_unchained(connection)?.is_some() {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        let chained = chain(connection, BATCH_MAX);
+        connection.execute_batch(if chained.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        chained?;
+    }
+    Ok(())
+}
+
+/// The thread that chains what was changed by hand while no call writes, so that a head taken later covers it.
+pub(super) struct Chainer {
+    is_closed: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Chainer {
+    pub(super) fn start(writer: &Arc<Writer>, interval: Duration) -> std::io::Result<Chainer> {
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new().name("store-chain".to_owned()).spawn({
+            let (writer, is_closed) = (Arc::downgrade(writer), Arc::clone(&is_closed));
+            move || run(&writer, &is_closed, interval)
+        })?;
+        Ok(Chainer { is_closed, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Ends the thread.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("the store's thread that chains events panicked");
+            }
+        }
+    }
+}
+
+fn run(writer: &Weak<Writer>, is_closed: &AtomicBool, interval: Duration) {
+    let mut is_all = true;
+    while !is_closed.load(Ordering::Relaxed) {
+        if std::mem::replace(&mut is_all, true) {
+            std::thread::park_timeout(interval);
+            if is_closed.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+        let Some(writer) = writer.upgrade() else { return };
+        // A failure is logged where groups fail; the next call or the next turn chains instead.
+        if let Ok(all) = writer.run_blocking(|connection| chain(connection, BATCH_MAX).map_err(store_error)) {
+            is_all = all;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{SCHEMA, record, writer};
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::store::Options;
+
+    /// `events` events that triggers wrote.
+    fn made(events: i64) -> Connection {
+        let connection = Connection::open_in_memory().expect("open");
+        connection.execute_batch(SCHEMA).expect("schema");
+        connection.execute_batch("INSERT INTO entity (id, name) VALUES (1, 'a')").expect("an entity");
+        add(&connection, events - 1);
+        connection
+    }
+
+    fn add(connection: &Connection, events: i64) {
+        record::set_triggers(connection, true).expect("on");
+        for _ in 0..events {
+            connection.execute("UPDATE entity SET note = coalesce(note, 0) + 1", []).expect("a change");
+        }
+        record::set_triggers(connection, false).expect("off");
+    }
+
+    /// How many events are chained, and how many are not. The chain of those that are is unbroken.
+    fn state(connection: &Connection) -> (u64, u64) {
+        let mut verifier = crate::audit::Verifier::new(None, Vec::new()).expect("no heads");
+        let mut statement = connection.prepare("SELECT * FROM audit_event ORDER BY id").expect("events");
+        let mut rows = statement.query([]).expect("events");
+        while let Some(row) = rows.next().expect("an event") {
+            let hash = row.get_ref(16).expect("a hash").as_blob_or_null().expect("a hash");
+            verifier.check(&event(row).expect("an event"), hash).expect("unbroken");
+        }
+        let verified = verifier.finish().expect("unbroken");
+        (verified.events - verified.unchained_events, verified.unchained_events)
+    }
+
+    #[test]
+    fn events_are_chained_in_turn_a_bounded_number_at_a_time() {
+        for events in 1..=20 {
+            let connection = made(events);
+            let mut chained = 0;
+            for max in [0, 1, 3, 1, 7, 2, 9] {
+                assert_eq!(state(&connection), (chained, events as u64 - chained));
+                chained = (chained + max as u64).min(events as u64);
+                assert_eq!(chain(&connection, max).expect("chained"), chained == events as u64);
+            }
+            chain_all(&connection).expect("chained");
+            assert_eq!(state(&connection), (events as u64, 0));
+        }
+    }
+
+    /// While too many events wait, a new one waits behind them, and is chained in its turn.
+    #[test]
+    fn a_new_event_waits_behind_many_that_wait() {
+        let connection = made(2 * BEFORE_MAX as i64 + 1);
+        let append = |waiting: u64| {
+            let id = connection.query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0)).expect("events");
+            let hash = connection
+                .query_row("SELECT hash FROM audit_event WHERE id = ?1", [id], |row| row.get(0))
+                .expect("hash");
+            let event = Event { at: b"2027-01-31T00:00:00.000Z", action: b"assign", actor: b"a", ..Event::default() };
+            assert_eq!(super::append(&connection, End { id, hash }, &event).expect("appended"), id + 1);
+            assert_eq!(state(&connection), ((id + 1) as u64 - waiting, waiting));
+        };
+        append(BEFORE_MAX as u64 + 2);
+        append(3);
+        append(0);
+        append(0);
+    }
+
+    #[test]
+    fn an_idle_service_chains_what_was_changed_by_hand() {
+        let connection = made(3);
+        let options = Options::default();
+        let writer = writer::Writer::start(connection, Arc::default(), &options, Arc::new(Metrics::new()));
+        let writer = Arc::new(writer.expect("start"));
+        let chainer = Chainer::start(&writer, Duration::from_millis(1)).expect("start");
+        let is_all = || writer.run_blocking(|connection| Ok(state(connection))).expect("a state") == (3, 0);
+        let begun = std::time::Instant::now();
+        while !is_all() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "never chained");
+            std::thread::yield_now();
+        }
+        chainer.close();
+        writer.close();
+    }
 }

@@ -79,7 +79,7 @@ fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_
     forget_notes(connection, has_notes)?;
     let event = Event {
         pool_id: Some(seat.pool_id),
-        seat_no: Some(seat.seat_no.into()),
+        seat_no: Some(seat.seat_no),
         account_id: Some(account_id),
         username: Some(&username),
         previous_id,

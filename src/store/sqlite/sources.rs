@@ -4,56 +4,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::hand_written::BUSY_TIMEOUT;
-use super::open::{configure, reader, sqlite};
-use super::schema::SCHEMA_VERSION;
+use super::archive::start;
+use super::open::sqlite;
+use super::schema::{SCHEMA_VERSION, require_newest};
+use super::verify::open_to_read;
 use crate::audit::Link;
 use crate::store::OpenError;
 use crate::store::audit::{Archived, History, HistoryError, Newest};
 
 /// "SEAH": `PRAGMA application_id` of archives.
 pub(super) const ARCHIVE_APPLICATION_ID: i32 = 1_397_048_136;
-const APPLICATION_ID: i32 = 1_397_048_145;
-
-/// Opens a file to be read, whatever it holds.
-pub(super) fn look(path: &Path) -> Result<Connection, OpenError> {
-    if !path.exists() {
-        return Err(OpenError::Missing(path.to_owned()));
-    }
-    let opened = reader(path, BUSY_TIMEOUT).and_then(|connection| {
-        let version = "SELECT count(*) FROM sqlite_schema";
-        connection.query_row(version, [], |_| Ok(())).map_err(|e| sqlite(path, e))?;
-        Ok(connection)
-    });
-    let log = PathBuf::from(format!("{}-wal", path.display()));
-    let log_is_empty = std::fs::metadata(&log).map_or(true, |log| log.len() == 0);
-    match opened {
-        // In WAL mode SQLite wants to make a file beside the database, and cannot. Without a log there is nothing to agree on
-        // with others.
-        Err(OpenError::Failed { .. }) if log_is_empty => as_it_stands(path),
-        opened => opened,
-    }
-}
-
-fn as_it_stands(path: &Path) -> Result<Connection, OpenError> {
-    let absolute = std::fs::canonicalize(path)?;
-    let escaped: String = absolute
-        .to_string_lossy()
-        .chars()
-        .map(|c| match c {
-            '%' | '?' | '#' => format!("%{:02x}", u32::from(c)),
-            c => c.to_string(),
-        })
-        .collect();
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let failed = |e| sqlite(path, e);
-    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).map_err(failed)?;
-    configure(&connection, path, BUSY_TIMEOUT, 512)?;
-    connection.pragma_update(None, "query_only", true).map_err(failed)?;
-    Ok(connection)
-}
 
 /// One file of a history.
 pub(super) struct Source {
@@ -75,17 +37,34 @@ pub(super) struct Sources {
     pub all: Vec<Source>,
     /// Moved to archives that are not among those named.
     pub missing: Vec<Archived>,
+    /// All that was moved to archives, as the database says it.
+    pub known: Vec<Archived>,
+    /// Of the first archive.
+    pub range: Option<Archived>,
 }
 
 impl Sources {
+    /// Opens the files; the archives must be of this database.
     pub(super) fn open(history: &History) -> Result<Sources, HistoryError> {
+        let sources = Sources::open_unchecked(history)?;
+        for source in &sources.all[..sources.all.len() - 1] {
+            let range = archived(&source.connection).map_err(|e| source.failed(e))?;
+            let belongs = |range| belongs(&sources.database().connection, &sources.known, &source.connection, range);
+            range
+                .iter()
+                .try_for_each(belongs)
+                .map_err(|reason| HistoryError::Archive { path: source.path.clone(), reason })?;
+        }
+        Ok(sources)
+    }
+
+    /// Opens the files, also such as do not belong together.
+    pub(super) fn open_unchecked(history: &History) -> Result<Sources, HistoryError> {
         let database = open_database(&history.database)?;
         let known = archived(&database).map_err(|e| sqlite(&history.database, e))?;
         let mut archives = Vec::new();
         for path in &history.archives {
             let (connection, range) = open_archive(path)?;
-            belongs(&database, &known, &connection, &range)
-                .map_err(|reason| HistoryError::Archive { path: path.clone(), reason })?;
             archives.push((range, path.clone(), connection));
         }
         archives.sort_by_key(|(range, ..)| (range.first_event, range.last_event));
@@ -94,15 +73,49 @@ impl Sources {
                 .iter()
                 .any(|(range, ..)| range.first_event <= known.first_event && known.last_event <= range.last_event)
         };
-        let missing = known.into_iter().filter(|known| !covered(known)).collect();
+        let missing = known.iter().filter(|known| !covered(known)).cloned().collect();
+        let range = archives.first().map(|(range, ..)| range.clone());
         let mut after = i64::MIN;
         let mut all = Vec::new();
-        for (range, path, connection) in archives {
+        for (_, path, connection) in archives {
+            // What is in it, not what it says: else events of the database could be hidden behind a false number.
+            let newest: Option<i64> = connection
+                .query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0))
+                .map_err(|e| sqlite(&path, e))?;
             all.push(Source { path, connection, after });
-            after = after.max(range.last_event);
+            after = after.max(newest.unwrap_or(i64::MIN));
         }
         all.push(Source { path: history.database.clone(), connection: database, after });
-        Ok(Sources { all, missing })
+        Ok(Sources { all, missing, known, range })
+    }
+
+    /// The event before the first that is read.
+    pub(super) fn start(&self) -> rusqlite::Result<Option<Link>> {
+        match &self.range {
+            Some(range) => Ok(range.start()),
+            None => start(&self.database().connection),
+        }
+    }
+
+    /// What the archives hold other than what was moved to them, as far as the database knows it.
+    pub(super) fn other_than_moved(&self) -> rusqlite::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for known in self.known.iter().filter(|known| !self.missing.contains(known)) {
+            let (id, hash) = (known.last_event, "SELECT hash FROM audit_event WHERE id = ?1");
+            let archives = &self.all[..self.all.len() - 1];
+            let mut is_there = false;
+            for archive in archives.iter().filter(|archive| archive.after < id) {
+                let hash =
+                    archive.connection.query_row(hash, [id], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()?;
+                is_there |= hash.flatten().as_ref() == Some(&known.hash);
+            }
+            if !is_there {
+                found.push(format!(
+                    "event {id} in the archives is not the one that was moved there, or has another hash"
+                ));
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn database(&self) -> &Source {
@@ -134,23 +147,14 @@ pub fn newest(database: &Path) -> Result<Option<Newest>, OpenError> {
 
 /// A database of the version that this program knows, to be read.
 pub(super) fn open_database(path: &Path) -> Result<Connection, OpenError> {
-    let connection = look(path)?;
-    match numbers(&connection).map_err(|e| sqlite(path, e))? {
-        (APPLICATION_ID, SCHEMA_VERSION) => Ok(connection),
-        (APPLICATION_ID, found) if found > SCHEMA_VERSION => {
-            Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION })
-        }
-        (APPLICATION_ID, found) => Err(OpenError::Setting(format!(
-            "{}: its schema has version {found}, and its history can be read from version {SCHEMA_VERSION} on. Start the service on \
-             it, or on a copy, to migrate it.",
-            path.display()
-        ))),
-        (ARCHIVE_APPLICATION_ID, _) => Err(OpenError::Setting(format!(
+    let connection = open_to_read(path)?;
+    if numbers(&connection).map_err(|e| sqlite(path, e))?.0 == ARCHIVE_APPLICATION_ID {
+        return Err(OpenError::Setting(format!(
             "{}: this is an archive of events: name the database with --database and this file with --archive",
             path.display()
-        ))),
-        _ => Err(OpenError::Foreign(path.to_owned())),
+        )));
     }
+    require_newest(&connection, path).map(|()| connection)
 }
 
 fn numbers(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
@@ -160,7 +164,7 @@ fn numbers(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
 
 /// An archive, to be read, and what it says of itself.
 pub(super) fn open_archive(path: &Path) -> Result<(Connection, Archived), HistoryError> {
-    let connection = look(path)?;
+    let connection = open_to_read(path)?;
     let numbers = numbers(&connection).map_err(|e| sqlite(path, e))?;
     if numbers != (ARCHIVE_APPLICATION_ID, SCHEMA_VERSION) {
         let reason = "this is no archive of events, or of another version".to_owned();
