@@ -222,6 +222,7 @@ CREATE INDEX ticket_by_expires_at ON ticket (expires_at);
 --   credential-create, -change, -delete           username, entity_id
 --   offer-create, -change, -delete                entity_id
 --   offer-module-create, -change, -delete         entity_id, license_type
+--   archive                                       none: events that were moved to a file, which new_values names
 CREATE TABLE audit_event (
     id           INTEGER PRIMARY KEY NOT NULL,
     at           TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
@@ -255,6 +256,23 @@ CREATE TABLE audit_event (
 
 -- The pools an entity has had of a type, also those that are gone.
 CREATE INDEX audit_event_of_pool ON audit_event (entity_id, license_type) WHERE pool_id IS NOT NULL AND seat_no IS NULL;
+
+-- Kept by `seatkeeper audit archive`: events that were moved to files, oldest first. The chain goes on from the last row: the first
+-- event that is here follows its hash.
+CREATE TABLE audit_archive (
+    first_event   INTEGER PRIMARY KEY NOT NULL,
+    last_event    INTEGER NOT NULL,
+    events        INTEGER NOT NULL,
+    -- when the last of them happened
+    until         TEXT NOT NULL,
+    -- of the last of them
+    hash          BLOB NOT NULL CONSTRAINT "audit_archive.hash must have 32 bytes" CHECK (length(hash) = 32),
+    -- of the event before the first; null: the history begins with it
+    previous_hash BLOB CONSTRAINT "audit_archive.previous_hash must have 32 bytes" CHECK (length(previous_hash) = 32),
+    -- where they were moved to
+    file          TEXT NOT NULL,
+    CONSTRAINT "audit_archive.last_event cannot be before first_event" CHECK (last_event >= first_event)
+) STRICT;
 
 -- Kept by the service: who makes the changes, while a call is under way; no row: SQL by hand. `seatkeeper sql --as NAME` writes it.
 CREATE TABLE call (
@@ -863,7 +881,7 @@ END;
 
 CREATE TRIGGER audit_event_insert BEFORE INSERT ON audit_event BEGIN
     SELECT RAISE(ABORT, 'audit events are written by the database itself')
-     WHERE NOT EXISTS (SELECT 1 FROM row_change WHERE before IS NOT after);
+     WHERE NOT EXISTS (SELECT 1 FROM row_change WHERE before IS NOT after) OR NEW.hash IS NOT NULL;
 END;
 
 CREATE TRIGGER audit_event_inserted AFTER INSERT ON audit_event BEGIN
@@ -876,4 +894,18 @@ END;
 
 CREATE TRIGGER audit_event_delete BEFORE DELETE ON audit_event BEGIN
     SELECT RAISE(ABORT, 'audit events cannot be deleted');
+END;
+
+-- audit_archive ------------------------------------------------------------------------------------------------
+
+CREATE TRIGGER audit_archive_insert BEFORE INSERT ON audit_archive BEGIN
+    SELECT RAISE(ABORT, 'audit_archive is written by seatkeeper audit archive');
+END;
+
+CREATE TRIGGER audit_archive_update BEFORE UPDATE ON audit_archive BEGIN
+    SELECT RAISE(ABORT, 'audit_archive is written by seatkeeper audit archive');
+END;
+
+CREATE TRIGGER audit_archive_delete BEFORE DELETE ON audit_archive BEGIN
+    SELECT RAISE(ABORT, 'audit_archive is written by seatkeeper audit archive');
 END;

@@ -1,8 +1,10 @@
 //! The command line: each subcommand is a few lines over the library.
 
+mod audit;
 mod check;
 mod demo;
 mod descriptors;
+mod heads;
 mod migrate;
 mod serve;
 mod sql;
@@ -31,6 +33,10 @@ const BROKEN: u8 = 1;
 const USAGE: u8 = 2;
 /// The command could not do its work: no database, or one that cannot be opened; a file that cannot be read; a port that is taken.
 const CANNOT_RUN: u8 = 3;
+/// Why a command could not do its work, as opposed to work that found something wrong: exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct CannotRun(String);
 
 /// License seats over SOAP: AssignLicense for backup agents.
 #[derive(Parser)]
@@ -75,6 +81,9 @@ enum Command {
         after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
     )]
     Release(ReleaseArgs),
+    /// Read the history: who changed what, when and why. Verify it, sign its head, move old events to an archive.
+    #[command(after_help = "Example:\n  seatkeeper audit show --database seats.db --since 7d --user backup01")]
+    Audit(audit::AuditArgs),
 }
 
 #[derive(Args)]
@@ -123,6 +132,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Migrate(args) => migrate::migrate(&args),
         Command::Release(args) => release(args),
+        Command::Audit(args) => audit::audit(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -137,7 +147,7 @@ pub fn run() -> ExitCode {
 fn exit_code(error: &Failure, is_service: bool) -> u8 {
     if error.is::<ConfigError>() {
         USAGE
-    } else if is_service || error.is::<store::OpenError>() || error.is::<std::io::Error>() {
+    } else if is_service || error.is::<CannotRun>() || error.is::<store::OpenError>() || error.is::<std::io::Error>() {
         CANNOT_RUN
     } else {
         BROKEN

@@ -71,6 +71,9 @@ settings! {
     verify_interval_s: u64 = "3600", "SEATKEEPER_VERIFY_INTERVAL_S", "Seconds from one verification of the whole database to the next while it is served; 0: only at the start";
     named_calls_s: u64 = "86400", "SEATKEEPER_NAMED_CALLS_S", "Seconds the outcome of a call that its caller named (Idempotency-Key) is kept for a retry; 0: names are ignored";
     named_calls_max: usize = "1000000", "SEATKEEPER_NAMED_CALLS_MAX", "Outcomes of named calls kept, one of more than 256 bytes counts as several; the oldest go first";
+    audit_key: PathBuf = "-", "SEATKEEPER_AUDIT_KEY", "File with the key that heads of the history are signed with, as seatkeeper audit key makes it; none: they are not signed";
+    audit_heads: PathBuf = "-", "SEATKEEPER_AUDIT_HEADS", "File that signed heads are appended to, a line of JSON each; none: they are only in the log";
+    audit_head_interval_s: u64 = "3600", "SEATKEEPER_AUDIT_HEAD_INTERVAL_S", "Seconds between two signed heads of the history";
     connections_max: usize = "4096", "SEATKEEPER_CONNECTIONS_MAX", "Open connections; one more is answered 503";
     connections_per_client_max: usize = "1024", "SEATKEEPER_CONNECTIONS_PER_CLIENT_MAX", "Open connections of one address (IPv6: one /64), trusted proxies excepted; one more is answered 503; 0: no limit";
     head_bytes_max: usize = "16384", "SEATKEEPER_HEAD_BYTES_MAX", "Bytes of a request's head";
@@ -118,6 +121,17 @@ pub struct Config {
     pub auth: auth::Options,
     pub store: store::Options,
     pub limits: http::Limits,
+    /// `None`: heads of the history are not signed.
+    pub heads: Option<Heads>,
+}
+
+/// How heads of the history are signed.
+#[derive(Debug, Clone)]
+pub struct Heads {
+    pub key: PathBuf,
+    /// Where they are appended; `None`: they are only in the log.
+    pub file: Option<PathBuf>,
+    pub interval: Duration,
 }
 
 /// A setting that cannot be used; says which and why.
@@ -165,6 +179,7 @@ impl Config {
             ("wrong_password_interval_s", o.wrong_password_interval_s, 0, YEAR_S),
             ("busy_timeout_ms", o.busy_timeout_ms, 0, 24 * 3600 * 1000),
             ("verify_interval_s", o.verify_interval_s, 0, YEAR_S),
+            ("audit_head_interval_s", o.audit_head_interval_s, 1, YEAR_S),
         ] {
             if value.is_some_and(|value| !(least..=most).contains(&value)) {
                 return Err(ConfigError(format!("{name} must be from {least} to {most}")));
@@ -189,6 +204,9 @@ impl Config {
                     "public_url '{url}' must be scheme, host and port only, such as https://licenses.example.com"
                 )));
             }
+        }
+        if o.audit_heads.is_some() && o.audit_key.is_none() {
+            return Err(ConfigError("audit_heads is where signed heads go: set audit_key too".to_owned()));
         }
         let set = |name: &str| ConfigError(format!("{name} is not set"));
         let seconds = |name: &str, value: Option<u64>| value.map(Duration::from_secs).ok_or_else(|| set(name));
@@ -233,6 +251,13 @@ impl Config {
                     namespaces_max: number("xml_namespaces_max", o.xml_namespaces_max)?,
                     ..soap::envelope::Limits::default()
                 },
+            },
+            heads: match o.audit_key {
+                Some(key) => {
+                    let interval = seconds("audit_head_interval_s", o.audit_head_interval_s)?;
+                    Some(Heads { key, file: o.audit_heads, interval })
+                }
+                None => None,
             },
             database: o.database.ok_or_else(|| set("database"))?,
             listen: o.listen.ok_or_else(|| set("listen"))?,
@@ -341,6 +366,8 @@ mod tests {
             ("idle_timeout_s = 9223372036854775807", "idle_timeout_s must be from 1 to 31536000"),
             ("head_timeout_s = 0", "head_timeout_s must be from 1 to 31536000"),
             ("remember_sign_ins_s = 31536001", "remember_sign_ins_s must be from 0 to 31536000"),
+            ("audit_heads = \"heads.jsonl\"", "audit_heads is where signed heads go: set audit_key too"),
+            ("audit_head_interval_s = 0", "audit_head_interval_s must be from 1 to 31536000"),
             ("busy_timeout_ms = 9223372036854775807", "busy_timeout_ms must be from 0 to 86400000"),
             ("public_url = \"licenses.example.com\"", "public_url"),
             ("public_url = \"https://a.example/path\"", "public_url"),

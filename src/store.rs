@@ -12,6 +12,7 @@
 //! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
 //! [`crate::license`].
 
+pub mod audit;
 mod named;
 pub mod sqlite;
 
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::audit::{self as chain, Head, Link, Verified};
 use crate::license::{Owner, Presented};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, Transfer};
@@ -163,6 +165,68 @@ fn broken(violations: &[Violation]) -> String {
     )
 }
 
+/// What became of verifying a history.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryReport {
+    /// What is wrong, in words: of the chain its first fault, then events that do not fit, then rows. Empty if nothing is.
+    pub broken: Vec<String>,
+    /// Events that were read.
+    pub events: u64,
+    /// The chain, if it is unbroken.
+    pub chain: Option<Verified>,
+    /// Rows that were held against the history.
+    pub rows: u64,
+    /// What of the history is in files that were not named. Without it the tables are not held against the history.
+    pub archived: Vec<audit::Archived>,
+    /// Heads kept elsewhere that are of events outside of what was read.
+    pub heads_before: usize,
+}
+
+impl std::fmt::Display for HistoryReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "events: {}", self.events)?;
+        if let Some(chain) = &self.chain {
+            if chain.unchained_events > 0 {
+                writeln!(f, "not yet chained: {} at the end", chain.unchained_events)?;
+            }
+            match &chain.head {
+                Some(head) => writeln!(f, "head: event {}, hash {}", head.event, chain::to_hex(&head.hash))?,
+                None => writeln!(f, "head: none")?,
+            }
+            if chain.heads > 0 {
+                writeln!(f, "heads kept elsewhere that are in the history: {}", chain.heads)?;
+            }
+        }
+        if self.heads_before > 0 {
+            writeln!(
+                f,
+                "heads kept elsewhere that are of events in other files, and were not compared: {}",
+                self.heads_before
+            )?;
+        }
+        for part in &self.archived {
+            let (first, last, until, file) = (part.first_event, part.last_event, &part.until, &part.file);
+            writeln!(f, "not read: events {first} to {last} (until {until}) were moved to {file}")?;
+        }
+        write!(f, "rows held against the history: {}", self.rows)?;
+        match (self.broken.is_empty(), self.rows) {
+            (false, _) => Ok(()),
+            (true, 0) => write!(f, "\nok: this part of the history is unbroken"),
+            (true, _) => write!(f, "\nok: the history is unbroken, and the tables are what it leads to"),
+        }
+    }
+}
+
+/// Verifies the chain of the history, and that the tables are what the history leads to. `heads`: kept elsewhere; each must be
+/// in the history. Reads every row, changes none; the file may be a copy that cannot be written.
+///
+/// # Errors
+///
+/// A file that is not ours or not of the newest version, and one that cannot be read.
+pub fn verify_history(database: &Path, heads: Vec<Head>) -> Result<HistoryReport, OpenError> {
+    sqlite::verify_history(database, heads)
+}
+
 /// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -294,6 +358,9 @@ pub trait Administration: Send + Sync {
 
     /// Waits until the store has stopped taking calls for good, and says why.
     fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>>;
+
+    /// The newest event that is chained; `None`: there is none.
+    fn head(&self) -> Reply<'_, Option<Link>>;
 
     /// Waits until every call that was accepted is answered, and closes the database; calls after that are refused. Blocks the
     /// thread.

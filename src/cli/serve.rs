@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
+use super::heads::Signer;
 use super::{Failure, descriptors};
 use crate::auth::{self, Authenticator};
 use crate::config::{Config, LogFormat, LogLevel};
@@ -37,6 +38,7 @@ pub(super) fn serve_and(
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let metrics = Arc::new(Metrics::new());
+    let signer = config.heads.map(Signer::new).transpose()?;
     if create && store::create(&config.database)? {
         info!(database = %config.database.display(), "there was no database; an empty one was made");
     }
@@ -85,6 +87,7 @@ pub(super) fn serve_and(
             }
             None => None,
         };
+        let heads = signer.map(|signer| tokio::spawn(signer.run(Arc::clone(&store), until_stopped())));
         let signals = Signals::listen()?;
         info!(%address, database = %config.database.display(), version = env!("CARGO_PKG_VERSION"), "serving");
         started(address);
@@ -95,6 +98,9 @@ pub(super) fn serve_and(
         server.await?;
         if let Some(server) = metrics_server {
             server.await?;
+        }
+        if let Some(heads) = heads {
+            heads.await?.sign(&*store).await;
         }
         Ok::<(), Failure>(())
     })?;

@@ -6,13 +6,17 @@
 //! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
 
 mod activate;
+mod archive;
 mod assignee;
+mod chain;
 mod check;
 mod checkpoint;
+mod events;
 mod facts;
 mod guard;
 mod hand_written;
 mod history;
+mod holders;
 mod inspect;
 mod look;
 mod migrate;
@@ -22,20 +26,28 @@ mod open;
 mod owner;
 mod readers;
 mod record;
+mod replay;
 mod schema;
 mod seats;
+mod sources;
 mod stop;
 #[cfg(test)]
 mod tests;
 mod ticket;
 pub mod tokens;
 mod verifier;
+mod verify;
 mod writer;
 
+pub use archive::archive;
 pub use check::{INVARIANTS, check, verify};
+pub use events::events;
 pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
+pub use holders::holders_at;
 pub use migrate::{migrate, try_migration};
 pub use schema::{SCHEMA, SCHEMA_VERSION};
+pub use sources::newest;
+pub use verify::{verify as verify_history, verify_all, verify_archive};
 
 use std::path::Path;
 use std::pin::Pin;
@@ -52,9 +64,11 @@ use super::{
     HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest,
     PoolUse, Principal, Reply, Seats, StoreError, Tickets,
 };
+use crate::audit::Link;
 use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, Role, SeatId, Transfer};
+use chain::Chainer;
 use checkpoint::Checkpointer;
 use guard::Health;
 use readers::Readers;
@@ -76,9 +90,10 @@ pub fn create(path: &Path) -> Result<bool, OpenError> {
 
 /// See the module.
 pub struct SqliteStore {
-    writer: Writer,
+    writer: Arc<Writer>,
     checkpoints: Checkpointer,
     verifier: Verifier,
+    chainer: Chainer,
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
@@ -102,15 +117,19 @@ impl SqliteStore {
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let mut connection = open::writer(path, options.busy_timeout)?;
         let health = Arc::new(Health::default());
+        chain::chain_all(&connection).map_err(|e| open::sqlite(path, e))?;
         let reads_max = reads_max();
         let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&health))?);
         let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
         let verifier = Verifier::start(path, options, Arc::clone(&health), Arc::clone(&metrics))?;
         let writer = Writer::start(connection, checkpoints.state(), options, metrics, Arc::clone(&health))?;
+        let writer = Arc::new(writer);
+        let chainer = Chainer::start(&writer, chain::INTERVAL)?;
         Ok(SqliteStore {
             writer,
             checkpoints,
             verifier,
+            chainer,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
@@ -300,6 +319,12 @@ impl Administration for SqliteStore {
         Box::pin(self.health.stopped())
     }
 
+    fn head(&self) -> Reply<'_, Option<Link>> {
+        let read = self.read(|connection| Ok(sources::head(connection)?));
+        // The rules have no say in this.
+        Box::pin(async move { Ok(read.await?.unwrap_or(None)) })
+    }
+
     fn close(&self) {
         self.reads.close();
         self.long_reads.close();
@@ -307,6 +332,7 @@ impl Administration for SqliteStore {
         self.readers.close();
         self.verifier.close();
         self.checkpoints.close();
+        self.chainer.close();
         self.writer.close();
     }
 }

@@ -21,7 +21,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The service under full load gives the lock back for a fraction of a millisecond at a time, while it answers a group.
 /// SQLite's own way of waiting, up to 100 ms between two tries, hardly ever meets that moment.
-fn try_again_soon(tries: i32) -> bool {
+pub(super) fn try_again_soon(tries: i32) -> bool {
     const PAUSE: Duration = Duration::from_millis(1);
     std::thread::sleep(PAUSE);
     PAUSE * u32::try_from(tries).unwrap_or(0) < BUSY_TIMEOUT

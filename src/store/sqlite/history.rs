@@ -31,37 +31,51 @@ pub(super) fn history(
     let (newest, is_complete) = newest_events(connection, entity_id, request.license_type, &pools)?;
     let quota = EVENTS_MAX / newest.len().max(1);
     let (mut events, mut left_out) = (Vec::new(), 0);
-    for (event_id, seats) in newest {
-        left_out += read_back(connection, event_id, seats, quota, &mut events)?;
+    for pool in newest {
+        left_out += read_back(connection, pool, quota, &mut events)?;
     }
     events.sort_by_key(|event| std::cmp::Reverse(event.id));
     Ok(Some(ModuleHistory { owner, pools, events, left_out, is_complete }))
 }
 
-/// Of each pool its newest event and how many seats it has after that; and whether these are all pools.
+/// Where the history of a pool is read from, backwards.
+struct Newest {
+    event_id: i64,
+    /// Seats of the pool after that event.
+    seats: i64,
+    /// Events of the pool, with that one.
+    events: i64,
+}
+
+/// Of each pool its newest event; and whether these are all pools.
 fn newest_events(
     connection: &Connection,
     entity_id: i32,
     license_type: LicenseType,
     pools: &[PoolUse],
-) -> rusqlite::Result<(Vec<(i64, i64)>, bool)> {
+) -> rusqlite::Result<(Vec<Newest>, bool)> {
     let mut newest = Vec::new();
     for pool in pools.iter().rev().take(POOLS_MAX) {
-        let event_id: Option<i64> =
-            connection.prepare_cached(NEWEST_OF_POOL)?.query_row([pool.id], |row| row.get(0))?;
-        newest.extend(event_id.map(|id| (id, i64::from(pool.seats_total))));
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?));
+        let (event_id, events) = connection.prepare_cached(NEWEST_OF_POOL)?.query_row([pool.id], read)?;
+        let seats = i64::from(pool.seats_total);
+        newest.extend(event_id.map(|event_id| Newest { event_id, seats, events }));
     }
     let mut statement = connection.prepare_cached(DELETIONS)?;
     let limit = i64::try_from(POOLS_MAX - newest.len()).unwrap_or(0) + 1;
     let key = params![entity_id, license_type.name(), limit];
-    let deleted = statement.query_map(key, |row| Ok((row.get(0)?, 0)))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let is_complete = pools.len() <= POOLS_MAX && newest.len() + deleted.len() <= POOLS_MAX;
+    let of_deleted = |row: &rusqlite::Row<'_>| Ok(Newest { event_id: row.get(0)?, seats: 0, events: 0 });
+    let deleted = statement.query_map(key, of_deleted)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    // Pools may have been deleted before the events that were moved to archives.
+    let archived = "SELECT EXISTS (SELECT 1 FROM audit_archive)";
+    let archived: bool = connection.prepare_cached(archived)?.query_row([], |row| row.get(0))?;
+    let is_complete = !archived && pools.len() <= POOLS_MAX && newest.len() + deleted.len() <= POOLS_MAX;
     newest.extend(deleted);
     newest.truncate(POOLS_MAX);
     Ok((newest, is_complete))
 }
 
-pub(super) const NEWEST_OF_POOL: &str = "SELECT event_id FROM license_pool WHERE id = ?1";
+pub(super) const NEWEST_OF_POOL: &str = "SELECT event_id, events FROM license_pool WHERE id = ?1";
 
 /// Newest first, as the index has them.
 pub(super) const DELETIONS: &str = "
@@ -69,12 +83,10 @@ pub(super) const DELETIONS: &str = "
      WHERE entity_id = ?1 AND license_type = ?2 AND pool_id IS NOT NULL AND seat_no IS NULL AND action = 'pool-delete'
      ORDER BY id DESC LIMIT ?3";
 
-/// Reads the history of a pool backwards, `quota` events at most; how many older ones there are. `seats`: how many the pool has
-/// after the first of them.
+/// Reads the history of a pool backwards, `quota` events at most; how many older ones there are, in the database or in an archive.
 fn read_back(
     connection: &Connection,
-    event_id: i64,
-    mut seats: i64,
+    Newest { event_id, mut seats, events: mut older }: Newest,
     quota: usize,
     events: &mut Vec<PoolEvent>,
 ) -> rusqlite::Result<i64> {
@@ -83,7 +95,7 @@ fn read_back(
     let mut quota = quota;
     while let Some(id) = next {
         let mut rows = statement.query([id])?;
-        let Some(row) = rows.next()? else { break };
+        let Some(row) = rows.next()? else { return Ok(older) };
         if quota == 0 {
             return row.get::<_, Option<i64>>(6).map(|number| number.unwrap_or(0));
         }
@@ -101,6 +113,7 @@ fn read_back(
         let at = time(row, 0)?.unwrap_or_default();
         events.push(PoolEvent { id, at, pool_id: row.get(7)?, kind, by_call: row.get(2)? });
         next = row.get(5)?;
+        older = row.get::<_, Option<i64>>(6)?.unwrap_or(1) - 1;
         quota -= 1;
     }
     Ok(0)

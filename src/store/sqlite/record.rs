@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
+use super::chain::{self, End};
 use super::facts::Caller;
+use crate::audit::Event;
 use crate::seats::SeatId;
 use crate::store::Call;
 
@@ -25,13 +27,24 @@ impl By {
         let at = format!("{:.3}", Timestamp::now());
         By { request_id: call.id.to_string(), actor: caller.name.clone(), at }
     }
+
+    /// An event of this call, about nothing yet.
+    fn event<'b>(&'b self, action: &'b str) -> Event<'b> {
+        Event {
+            at: self.at.as_bytes(),
+            action: action.as_bytes(),
+            actor: self.actor.as_bytes(),
+            request_id: Some(self.request_id.as_bytes()),
+            ..Event::default()
+        }
+    }
 }
 
 /// Gives a free seat to an account. The condition makes "a free row is taken" hold by itself.
 pub(super) fn take(connection: &Connection, by: &By, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
     change_one(connection, TAKE, params![seat.pool_id, seat.seat_no, account_id])?;
-    record(connection, by, "assign", seat, account_id)?;
-    change_one(connection, COUNT_TAKEN, params![seat.pool_id, connection.last_insert_rowid()])
+    let event_id = record(connection, by, "assign", seat, account_id)?;
+    change_one(connection, COUNT_TAKEN, params![seat.pool_id, event_id])
 }
 
 pub(super) const TAKE: &str = "
@@ -47,8 +60,8 @@ const COUNT_TAKEN: &str = "
 /// Frees the seat that an account holds.
 pub(super) fn release(connection: &Connection, by: &By, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
     change_one(connection, RELEASE, params![seat.pool_id, seat.seat_no, account_id])?;
-    record(connection, by, "release", seat, account_id)?;
-    change_one(connection, COUNT_RELEASED, params![seat.pool_id, connection.last_insert_rowid()])
+    let event_id = record(connection, by, "release", seat, account_id)?;
+    change_one(connection, COUNT_RELEASED, params![seat.pool_id, event_id])
 }
 
 pub(super) const RELEASE: &str = "
@@ -57,27 +70,36 @@ pub(super) const RELEASE: &str = "
 const COUNT_RELEASED: &str =
     "UPDATE license_pool SET seats_in_use = seats_in_use - 1, event_id = ?2, events = events + 1 WHERE id = ?1";
 
-fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
-    let values = params![by.at, action, by.actor, by.request_id, seat.pool_id, seat.seat_no, account_id];
-    write_event(connection, RECORD, values)
+/// Writes the event of a seat; its id.
+fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_id: i64) -> rusqlite::Result<i64> {
+    let (previous_id, pool_events, username, end, has_notes) =
+        connection.prepare_cached(OF_SEAT)?.query_row(params![seat.pool_id, account_id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get_ref(2)?.as_bytes()?.to_vec(), End::read(row, 3)?, row.get(5)?))
+        })?;
+    forget_notes(connection, has_notes)?;
+    let event = Event {
+        pool_id: Some(seat.pool_id),
+        seat_no: Some(seat.seat_no),
+        account_id: Some(account_id),
+        username: Some(&username),
+        previous_id,
+        pool_events,
+        ..by.event(action)
+    };
+    chain::append(connection, end, &event)
 }
 
-/// SQL by hand may have left notes in `change`. To the triggers a note that differs from its row is a change under way, so no
-/// row changes here while there are notes. That costs no statement of its own: the one that writes the event writes none then.
-fn write_event(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
-    if connection.prepare_cached(sql)?.execute(values)? == 1 {
-        return Ok(());
-    }
-    connection.execute("DELETE FROM change", [])?;
-    change_one(connection, sql, values)
+/// SQL by hand may have left notes in `change`. To the triggers a note that differs from its row is a change under way, so an
+/// event is written only while there are none.
+fn forget_notes(connection: &Connection, has_notes: bool) -> rusqlite::Result<()> {
+    if has_notes { connection.execute("DELETE FROM change", []).map(drop) } else { Ok(()) }
 }
 
-pub(super) const RECORD: &str = "
-    INSERT INTO audit_event
-           (at, action, actor, request_id, pool_id, seat_no, account_id, username, previous_id, pool_events)
-    SELECT ?1, ?2, ?3, ?4, license_pool.id, ?6, account.id, username, event_id, events + 1
+pub(super) const OF_SEAT: &str = "
+    SELECT license_pool.event_id, license_pool.events + 1, account.username, newest.id, newest.hash, EXISTS (SELECT 1 FROM change)
       FROM license_pool CROSS JOIN account
-     WHERE license_pool.id = ?5 AND account.id = ?7 AND NOT EXISTS (SELECT 1 FROM change)";
+      LEFT JOIN audit_event AS newest ON newest.id = (SELECT max(id) FROM audit_event)
+     WHERE license_pool.id = ?1 AND account.id = ?2";
 
 /// Enrolls a user name under an entity; its account's id.
 pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id: i32) -> rusqlite::Result<i64> {
@@ -85,14 +107,26 @@ pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id
         .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
         .execute(params![username, entity_id])?;
     let id = connection.last_insert_rowid();
-    write_event(connection, RECORD_ENROLLED, params![by.at, by.actor, by.request_id, entity_id, id, username])?;
+    let (new_values, end, has_notes) =
+        connection.prepare_cached(OF_ENROLLED)?.query_row(params![username, entity_id], |row| {
+            Ok((row.get_ref(0)?.as_bytes()?.to_vec(), End::read(row, 1)?, row.get(3)?))
+        })?;
+    forget_notes(connection, has_notes)?;
+    let event = Event {
+        entity_id: Some(entity_id.into()),
+        account_id: Some(id),
+        username: Some(username.as_bytes()),
+        new_values: Some(&new_values),
+        ..by.event("account-create")
+    };
+    chain::append(connection, end, &event)?;
     Ok(id)
 }
 
-const RECORD_ENROLLED: &str = "
-    INSERT INTO audit_event (at, action, actor, request_id, entity_id, account_id, username, new_values)
-    SELECT ?1, 'account-create', ?2, ?3, ?4, ?5, ?6, json_object('username', ?6, 'entity_id', ?4, 'active', 1)
-     WHERE NOT EXISTS (SELECT 1 FROM change)";
+pub(super) const OF_ENROLLED: &str = "
+    SELECT json_object('username', ?1, 'entity_id', ?2, 'active', 1), newest.id, newest.hash, EXISTS (SELECT 1 FROM change)
+      FROM entity LEFT JOIN audit_event AS newest ON newest.id = (SELECT max(id) FROM audit_event)
+     WHERE entity.id = ?2";
 
 fn change_one(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
     match connection.prepare_cached(sql)?.execute(values)? {
@@ -117,6 +151,8 @@ pub(super) fn by_triggers<T>(
     let changed = change()?;
     triggers.end()?;
     connection.execute("DELETE FROM call", [])?;
+    // The events that they wrote.
+    chain::chain(connection, chain::BEFORE_MAX)?;
     Ok(changed)
 }
 
@@ -304,7 +340,7 @@ mod tests {
         .expect("the triggers allow it");
     }
 
-    /// Every row of every table, but when events happened.
+    /// Every row of every table, but when events happened, and the hashes, which follow from that too.
     fn rows(connection: &Connection) -> Vec<String> {
         let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
         let mut statement = connection.prepare(names).expect("tables");
@@ -316,7 +352,8 @@ mod tests {
             let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
             let line = |row: &rusqlite::Row<'_>| {
                 let of_column = |(at, column): (usize, &String)| Ok(format!("{column}: {:?}", row.get_ref(at)?));
-                let compared = columns.iter().enumerate().filter(|(_, column)| *column != "at");
+                let compared =
+                    columns.iter().enumerate().filter(|(_, column)| !["at", "hash"].contains(&column.as_str()));
                 Ok(format!("{name}: {}", compared.map(of_column).collect::<rusqlite::Result<Vec<_>>>()?.join(", ")))
             };
             rows.extend(statement.query_map([], line).expect("rows").map(|row| row.expect("a row")));
@@ -430,6 +467,18 @@ mod tests {
                 prop_assert!(!triggers_are_on(&calls));
             }
             crate::store::sqlite::check::add_functions(&calls).expect("functions");
+            for connection in [&calls, &by_hand] {
+                chain::chain(connection, usize::MAX).expect("chained");
+                let mut verifier = crate::audit::Verifier::new(None, Vec::new()).expect("no head");
+                let mut statement = connection.prepare("SELECT * FROM audit_event ORDER BY id").expect("events");
+                let mut rows = statement.query([]).expect("events");
+                while let Some(row) = rows.next().expect("an event") {
+                    let event = chain::event(row).expect("an event");
+                    verifier.check(&event, row.get_ref(16).expect("a hash").as_blob_or_null().expect("a hash")).expect("chained");
+                }
+                let verified = verifier.finish().expect("a chain");
+                prop_assert!(verified.events > 0 && verified.unchained_events == 0);
+            }
             for (invariant, query) in INVARIANTS {
                 let broken = calls.prepare(query).and_then(|mut query| query.exists([])).expect("an answer");
                 prop_assert!(!broken, "{}", invariant);

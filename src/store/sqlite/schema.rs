@@ -243,6 +243,23 @@ fn drop_guards(connection: &Connection, schema: &str) -> rusqlite::Result<()> {
     drops.iter().try_for_each(|drop| connection.execute_batch(drop))
 }
 
+/// Refuses a file that is not a database of the newest version; changes nothing.
+pub(super) fn require_newest(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |e| sqlite(path, e);
+    match version(connection).map_err(failed)? {
+        _ if !is_ours(connection).map_err(failed)? => Err(OpenError::Foreign(path.to_owned())),
+        SCHEMA_VERSION => Ok(()),
+        found if found > SCHEMA_VERSION => {
+            Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION })
+        }
+        found => Err(OpenError::Setting(format!(
+            "{}: its schema has version {found}, and the history is chained from version 4 on: open it with 'seatkeeper serve' or \
+             'seatkeeper sql' first, which bring it to version {SCHEMA_VERSION}",
+            path.display()
+        ))),
+    }
+}
+
 fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? == APPLICATION_ID)
 }

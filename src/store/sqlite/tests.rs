@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, StatementStatus};
 
-use super::{SCHEMA, activate, assignee, facts, history, open, owner, record, seats as of_seats, ticket};
+use super::{SCHEMA, activate, assignee, chain, facts, history, open, owner, record, seats as of_seats, ticket};
 use crate::seats;
 
 fn made() -> Connection {
@@ -50,7 +50,7 @@ fn the_free_seat_comes_from_its_index() {
     assert!(seat_held[0].contains("seat_by_holder (account_id=? AND license_type=?)"), "{seat_held:?}");
 }
 
-const OF_LICENSE_TOOLS: [&str; 25] = [
+const OF_LICENSE_TOOLS: [&str; 27] = [
     facts::TICKET,
     ticket::RENEW,
     ticket::END_EXPIRED,
@@ -72,7 +72,9 @@ const OF_LICENSE_TOOLS: [&str; 25] = [
     history::EVENT,
     record::TAKE,
     record::RELEASE,
-    record::RECORD,
+    record::OF_SEAT,
+    record::OF_ENROLLED,
+    chain::INSERT,
     of_seats::DETAILS,
     facts::ENTITY,
     facts::PARENT,

@@ -108,6 +108,16 @@ impl Writer {
         }
     }
 
+    /// Runs `work` on the writer's thread when it is its turn, and waits for it. Not for async threads.
+    pub(super) fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.enqueue(Box::new(Pending { work, value: None, reply }))?;
+        answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
+    }
+
     fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
         let queue = self.sender().ok_or(StoreError::Closed)?;
         queue.try_send(job).map_err(|e| match e {

@@ -81,18 +81,23 @@ pub const INVARIANTS: &[(&str, &str)] = &[
            LEFT JOIN (SELECT pool_id, seat_no, CASE action WHEN 'assign' THEN account_id END AS said, max(id)
                         FROM audit_event WHERE action IN ('assign', 'release') GROUP BY pool_id, seat_no) AS newest
              ON newest.pool_id = seat.pool_id AND newest.seat_no = seat.seat_no
-          WHERE said IS NOT seat.account_id",
+          WHERE said IS NOT seat.account_id
+            -- Its events may be in an archive.
+            AND (newest.seat_no IS NOT NULL OR NOT EXISTS (SELECT 1 FROM audit_archive)
+                 OR seat.pool_id IN (SELECT pool_id FROM audit_event WHERE action = 'pool-create'))",
     ),
     (
         "the history of a pool leads from its newest event to its creation",
         "SELECT 'pool ' || license_pool.id || ': ' || license_pool.events || ' events, the newest is number '
                 || coalesce(license_pool.event_id, 'none')
            FROM license_pool LEFT JOIN audit_event AS e ON e.id = license_pool.event_id
-          WHERE e.pool_id IS NOT license_pool.id OR e.pool_events IS NOT license_pool.events
+          WHERE (e.pool_id IS NOT license_pool.id OR e.pool_events IS NOT license_pool.events)
+            AND NOT (e.id IS NULL AND coalesce(license_pool.event_id <= (SELECT max(last_event) FROM audit_archive), 0))
           UNION ALL
          SELECT 'event ' || e.id || ' of pool ' || e.pool_id
            FROM audit_event AS e LEFT JOIN audit_event AS previous ON previous.id = e.previous_id
           WHERE e.pool_id IS NOT NULL
+            AND NOT (previous.id IS NULL AND coalesce(e.previous_id <= (SELECT max(last_event) FROM audit_archive), 0))
             AND CASE e.action WHEN 'pool-create' THEN e.previous_id IS NOT NULL OR e.pool_events IS NOT 1
                               ELSE previous.pool_id IS NOT e.pool_id OR previous.pool_events IS NOT e.pool_events - 1 END",
     ),
@@ -103,7 +108,12 @@ pub const INVARIANTS: &[(&str, &str)] = &[
            FROM license_pool
            LEFT JOIN (SELECT pool_id, entity_id AS said_id, license_type AS said_type, max(audit_event.id)
                         FROM audit_event WHERE action = 'pool-create' GROUP BY pool_id) AS created ON pool_id = license_pool.id
-          WHERE said_id IS NOT entity_id OR said_type IS NOT license_type",
+          WHERE (said_id IS NOT entity_id OR said_type IS NOT license_type)
+            AND (created.pool_id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM audit_archive))",
+    ),
+    (
+        "events that were moved to an archive are not here",
+        "SELECT 'event ' || id FROM audit_event WHERE id <= (SELECT max(last_event) FROM audit_archive)",
     ),
     (
         "names have no blank at either end",

@@ -1,0 +1,143 @@
+//! The history as a chain: what an event is byte by byte, how each hash follows from the one before it, and what a broken
+//! chain looks like. No I/O, no clock, no SQL. `docs/history.md` describes the same for programs of others.
+//!
+//! `hash = SHA-256(hash of the event before || canonical form of the event)`; before the first event there are 32 zero
+//! bytes. The order is that of the ids, which rise and may have gaps.
+
+mod head;
+pub mod sign;
+mod verifier;
+
+pub use head::{Head, HeadError};
+pub use verifier::{Break, Fault, Verified, Verifier};
+
+use sha2::{Digest as _, Sha256};
+
+/// The hash of an event, and of all events before it.
+pub type Hash = [u8; 32];
+
+/// The hash before the first event.
+pub const BEGINNING: Hash = [0; 32];
+
+/// What is recorded of one change: a row of `audit_event` without its hash. Text is here as it is stored, because a file may
+/// hold text that is not valid UTF-8.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Event<'e> {
+    pub id: i64,
+    pub at: &'e [u8],
+    pub action: &'e [u8],
+    pub actor: &'e [u8],
+    pub request_id: Option<&'e [u8]>,
+    pub reason: Option<&'e [u8]>,
+    pub entity_id: Option<i64>,
+    pub license_type: Option<&'e [u8]>,
+    pub pool_id: Option<i64>,
+    pub seat_no: Option<i64>,
+    pub account_id: Option<i64>,
+    pub username: Option<&'e [u8]>,
+    pub old_values: Option<&'e [u8]>,
+    pub new_values: Option<&'e [u8]>,
+    pub previous_id: Option<i64>,
+    pub pool_events: Option<i64>,
+}
+
+/// What the form begins with: that this is an event, and the form's number. A form with more columns has another number.
+const FORM: &[u8] = b"E1";
+
+impl Event<'_> {
+    /// The bytes that stand for the event in its hash: `E1`, then each column in the order of the table. Null is `-`; any other
+    /// value is its length in bytes, `:`, the value (a number in decimal), `,`. No two events have the same form.
+    pub fn canonical(&self) -> Vec<u8> {
+        let mut form = Vec::with_capacity(512);
+        form.extend_from_slice(FORM);
+        number(&mut form, Some(self.id));
+        [Some(self.at), Some(self.action), Some(self.actor), self.request_id, self.reason]
+            .into_iter()
+            .for_each(|value| text(&mut form, value));
+        number(&mut form, self.entity_id);
+        text(&mut form, self.license_type);
+        [self.pool_id, self.seat_no, self.account_id].into_iter().for_each(|value| number(&mut form, value));
+        [self.username, self.old_values, self.new_values].into_iter().for_each(|value| text(&mut form, value));
+        [self.previous_id, self.pool_events].into_iter().for_each(|value| number(&mut form, value));
+        form
+    }
+
+    /// The hash of this event where `previous` is the hash of the event before it.
+    pub fn hash(&self, previous: &Hash) -> Hash {
+        Sha256::new().chain_update(previous).chain_update(self.canonical()).finalize().into()
+    }
+}
+
+fn text(form: &mut Vec<u8>, value: Option<&[u8]>) {
+    match value {
+        None => form.push(b'-'),
+        Some(value) => {
+            decimal(form, value.len() as u64);
+            form.push(b':');
+            form.extend_from_slice(value);
+            form.push(b',');
+        }
+    }
+}
+
+fn number(form: &mut Vec<u8>, value: Option<i64>) {
+    let Some(value) = value else { return form.push(b'-') };
+    let mut digits = Vec::with_capacity(20);
+    if value < 0 {
+        digits.push(b'-');
+    }
+    decimal(&mut digits, value.unsigned_abs());
+    text(form, Some(&digits));
+}
+
+fn decimal(form: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    form.extend_from_slice(&digits[at..]);
+}
+
+/// A place in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// The id of the event.
+    pub event: i64,
+    pub hash: Hash,
+}
+
+impl Link {
+    /// The link of an event that follows `previous`; `None`: it is the first.
+    pub fn next(previous: Option<&Link>, event: &Event<'_>) -> Link {
+        Link { event: event.id, hash: event.hash(previous.map_or(&BEGINNING, |link| &link.hash)) }
+    }
+}
+
+/// A hash as 64 small hexadecimal digits.
+pub fn to_hex(hash: &[u8]) -> String {
+    hash.iter().fold(String::with_capacity(2 * hash.len()), |mut hex, byte| {
+        hex.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+        hex
+    })
+}
+
+/// A hash from 64 hexadecimal digits.
+pub fn from_hex(hex: &str) -> Option<Hash> {
+    let mut hash = [0; 32];
+    if hex.len() != 2 * hash.len() || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests;

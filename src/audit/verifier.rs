@@ -1,0 +1,158 @@
+//! Verifying a chain, one event at a time in the order of their ids: memory does not grow with the history.
+
+use super::{Event, Head, Link, to_hex};
+
+/// Takes the events of a history in turn. After the first fault it is of no more use.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    /// The newest event that is chained.
+    last: Option<Link>,
+    /// The newest event.
+    last_id: Option<i64>,
+    events: u64,
+    /// The first event that is not chained: allowed at the end only.
+    unchained: Option<i64>,
+    unchained_events: u64,
+    /// Heads kept elsewhere, those of the newest events first.
+    heads: Vec<Head>,
+    heads_found: u64,
+    /// The newest event that a head kept elsewhere agrees with.
+    agreed: Option<i64>,
+}
+
+/// The first bad event of a history.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {event}: {fault}")]
+pub struct Break {
+    pub event: i64,
+    pub fault: Fault,
+}
+
+/// What is wrong with an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("{}", hash_differs(*previous))]
+    HashDiffers { previous: Option<i64> },
+    #[error("it is not chained, but event {next} after it is")]
+    NotChained { next: i64 },
+    #[error("its hash does not have 32 bytes")]
+    NoHash,
+    #[error("it comes after event {after}, so the events are not in the order of their ids")]
+    OutOfOrder { after: i64 },
+    #[error("its {0} is not what the schema allows there")]
+    Malformed(&'static str),
+    #[error(
+        "the head kept elsewhere (of {at}) has the hash {expected} for it: the history was rewritten {}",
+        since(*agreed)
+    )]
+    Rewritten { at: String, expected: String, agreed: Option<i64> },
+    #[error("the head kept elsewhere (of {at}) names it, but it is not in the history: it was removed {}", since(*agreed))]
+    Removed { at: String, agreed: Option<i64> },
+    #[error(
+        "the head kept elsewhere (of {at}) names it, but the history ends {}: it was cut off, or an older file took its place",
+        last.map_or("before the first event".to_owned(), |id| format!("at event {id}"))
+    )]
+    CutOff { at: String, last: Option<i64> },
+}
+
+fn hash_differs(previous: Option<i64>) -> String {
+    match previous {
+        Some(id) => format!(
+            "its hash does not follow from event {id} and its own values: it was changed, or an event between the two was removed or added"
+        ),
+        None => {
+            "its hash does not follow from its own values: it was changed, or an event before it was removed or added"
+                .to_owned()
+        }
+    }
+}
+
+fn since(agreed: Option<i64>) -> String {
+    agreed.map_or("at it or before it".to_owned(), |id| format!("after event {id}"))
+}
+
+/// What a history without a fault has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    pub events: u64,
+    /// The newest chained event.
+    pub head: Option<Link>,
+    /// Events at the end that are not yet chained.
+    pub unchained_events: u64,
+    /// Heads kept elsewhere that are in this history.
+    pub heads: u64,
+}
+
+impl Verifier {
+    /// `start`: the event before the first one, where older events are kept in another file. `heads`: kept elsewhere, in any
+    /// order; those of events before `start` are not compared.
+    pub fn new(start: Option<Link>, mut heads: Vec<Head>) -> Result<Verifier, Break> {
+        heads.sort_by_key(|head| std::cmp::Reverse(head.event));
+        let mut verifier =
+            Verifier { last: start, last_id: start.map(|link| link.event), heads, ..Verifier::default() };
+        if let Some(start) = start {
+            while verifier.heads.pop_if(|head| head.event < start.event).is_some() {}
+            verifier.compare_with_heads(start.event, Some(&start.hash))?;
+        }
+        Ok(verifier)
+    }
+
+    /// The next event, and the hash that stands with it.
+    pub fn check(&mut self, event: &Event<'_>, hash: Option<&[u8]>) -> Result<(), Break> {
+        let id = event.id;
+        let broken = |event, fault| Err(Break { event, fault });
+        if let Some(after) = self.last_id.filter(|last| *last >= id) {
+            return broken(id, Fault::OutOfOrder { after });
+        }
+        match (hash, self.unchained) {
+            (None, _) => {
+                self.unchained.get_or_insert(id);
+                self.unchained_events += 1;
+            }
+            (Some(_), Some(unchained)) => return broken(unchained, Fault::NotChained { next: id }),
+            (Some(hash), None) => {
+                let link = Link::next(self.last.as_ref(), event);
+                if hash.len() != link.hash.len() {
+                    return broken(id, Fault::NoHash);
+                }
+                if hash != link.hash {
+                    return broken(id, Fault::HashDiffers { previous: self.last.map(|link| link.event) });
+                }
+                self.last = Some(link);
+            }
+        }
+        self.compare_with_heads(id, hash)?;
+        self.last_id = Some(id);
+        self.events += 1;
+        Ok(())
+    }
+
+    /// With every head up to this event.
+    fn compare_with_heads(&mut self, id: i64, hash: Option<&[u8]>) -> Result<(), Break> {
+        while let Some(Head { event, hash: expected, at, .. }) = self.heads.pop_if(|head| head.event <= id) {
+            let agreed = self.agreed;
+            if event < id {
+                return Err(Break { event, fault: Fault::Removed { at, agreed } });
+            }
+            if hash != Some(&expected) {
+                return Err(Break { event, fault: Fault::Rewritten { at, expected: to_hex(&expected), agreed } });
+            }
+            self.agreed = Some(event);
+            self.heads_found += 1;
+        }
+        Ok(())
+    }
+
+    /// After the last event.
+    pub fn finish(mut self) -> Result<Verified, Break> {
+        match self.heads.pop() {
+            Some(Head { event, at, .. }) => Err(Break { event, fault: Fault::CutOff { at, last: self.last_id } }),
+            None => Ok(Verified {
+                events: self.events,
+                head: self.last,
+                unchained_events: self.unchained_events,
+                heads: self.heads_found,
+            }),
+        }
+    }
+}

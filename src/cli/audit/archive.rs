@@ -1,0 +1,50 @@
+//! `seatkeeper audit archive`: old events, moved to a file.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::moment::moment;
+use crate::audit::to_hex;
+use crate::cli::{CannotRun, DatabaseArgs, Failure};
+use crate::store::audit;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  seatkeeper audit archive --database seats.db --before 2026-01-01 history-until-2026.db
+  seatkeeper audit verify --database seats.db --archive history-until-2026.db
+The service may run meanwhile. If the command is interrupted, repeat it with the same file.";
+
+#[derive(Args)]
+pub(super) struct ArchiveArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Move the events before this moment: 2027-01-31 (midnight in UTC), 2027-01-31T12:00:00Z, or how long ago: 365d.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    before: Timestamp,
+    /// The new file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(super) fn archive(args: &ArchiveArgs) -> Result<(), Failure> {
+    let (database, file) = (&args.database.database, args.file.display());
+    let moved = audit::archive(database, args.before, &args.file).map_err(|e| CannotRun(e.to_string()))?;
+    let mut out = std::io::stdout().lock();
+    match moved.archived {
+        None => writeln!(out, "nothing to move: no event before {:.3} is chained and is not the newest", args.before)?,
+        Some(part) => writeln!(
+            out,
+            "moved: {} events, {} to {} (until {}), to {file}{}; its last hash is {}",
+            part.events,
+            part.first_event,
+            part.last_event,
+            part.until,
+            if moved.resumed { ", which an earlier run had written" } else { "" },
+            to_hex(&part.hash)
+        )?,
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! `seatkeeper audit show`: events, or the holders of seats at a past moment.
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::moment::moment;
+use super::table::{Format, Rows};
+use super::{HistoryArgs, holders, tell_missing, unless_closed};
+use crate::audit::to_hex;
+use crate::cli::Failure;
+use crate::store::audit::{self, ACTIONS, EntitySelection, Event, Selection};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  seatkeeper audit show --database seats.db --since 7d --user backup01
+  seatkeeper audit show --database seats.db --entity 42 --below --action assign,release --format csv > seats.csv
+  seatkeeper audit show --database seats.db --request-id 6f1c0a1e-8e5d-4a53-9f0c-3a0d5a0f6c11
+  seatkeeper audit show --database seats.db --at 2026-12-31 --entity 42";
+
+#[derive(Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    history: HistoryArgs,
+    /// Who held what at this moment, instead of events. TIME is as for --since.
+    #[arg(
+        long, value_name = "TIME", value_parser = moment,
+        conflicts_with_all = ["since", "until", "actor", "request_id", "actions", "limit", "newest_first"]
+    )]
+    at: Option<Timestamp>,
+    /// Only events at this moment or later: 2027-01-31 (midnight in UTC), 2027-01-31T12:00:00Z, or how long ago: 7d, 12h, 30m.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Only events before this moment.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Only events of this entity: its own, its pools' and their seats', its accounts' and credentials', and of the seats that its
+    /// accounts hold elsewhere.
+    #[arg(long, value_name = "ID")]
+    entity: Option<i64>,
+    /// Also those of the entities below it.
+    #[arg(long, requires = "entity")]
+    below: bool,
+    /// Only events about this user: the holder of a seat, an account, a credential. An account is found under all its names.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Only changes that this credential made; 'sql' and 'cli' are changes by hand and by the command line.
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+    /// Only events of this pool id. It may have belonged to several pools in turn.
+    #[arg(long, value_name = "ID")]
+    pool: Option<i64>,
+    /// Only events of one call: the id in the log, or in the message of a refusal.
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Only these actions, such as assign,release.
+    #[arg(long = "action", value_name = "ACTION", value_delimiter = ',', value_parser = action)]
+    actions: Vec<String>,
+    /// This many events at most.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// The newest first. Without it the oldest come first.
+    #[arg(long)]
+    newest_first: bool,
+    /// How to write them.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+fn action(text: &str) -> Result<String, String> {
+    if ACTIONS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("there is no such action; there are {}", ACTIONS.join(", ")))
+}
+
+pub(super) fn show(args: &ShowArgs) -> Result<(), Failure> {
+    let history = args.history.history();
+    let entity = args.entity.map(|id| EntitySelection { id, below: args.below });
+    let user = args.user.as_deref().map(name);
+    if let Some(at) = args.at {
+        let selection = audit::MomentSelection { at, entity, pool_id: args.pool, user };
+        return holders::show(&history, &selection, args.format);
+    }
+    let selection = Selection {
+        since: args.since,
+        until: args.until,
+        entity,
+        user,
+        actor: args.actor.as_deref().map(name),
+        request_id: args.request_id.as_deref().map(|id| id.trim().trim_start_matches("Err-").to_owned()),
+        actions: args.actions.clone(),
+        pool_id: args.pool,
+        events_max: args.limit,
+        newest_first: args.newest_first,
+    };
+    let columns = if args.format == Format::Table { TABLE } else { COLUMNS };
+    let mut rows = Rows::to_stdout(args.format, columns);
+    let of = if args.format == Format::Table { for_people } else { for_programs };
+    let shown = audit::events(&history, &selection, &mut |event| rows.row(of(event)));
+    unless_closed(shown.and_then(|missing| {
+        rows.end()?;
+        tell_missing(&missing);
+        Ok(())
+    }))
+}
+
+/// Names are stored without blanks at their ends.
+fn name(text: &str) -> String {
+    text.trim().to_owned()
+}
+
+const COLUMNS: &[&str] = &[
+    "id",
+    "at",
+    "action",
+    "actor",
+    "request_id",
+    "reason",
+    "entity_id",
+    "license_type",
+    "pool_id",
+    "seat_no",
+    "account_id",
+    "username",
+    "old_values",
+    "new_values",
+    "hash",
+];
+
+fn for_programs(event: &Event) -> Vec<Value> {
+    let object = |text: &Option<String>| {
+        text.as_deref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))).unwrap_or(Value::Null)
+    };
+    vec![
+        json!(event.id),
+        json!(event.at),
+        json!(event.action),
+        json!(event.actor),
+        json!(event.request_id),
+        json!(event.reason),
+        json!(event.entity_id),
+        json!(event.license_type),
+        json!(event.pool_id),
+        json!(event.seat_no),
+        json!(event.account_id),
+        json!(event.username),
+        object(&event.old_values),
+        object(&event.new_values),
+        json!(event.hash.as_deref().map(to_hex)),
+    ]
+}
+
+const TABLE: &[&str] =
+    &["id", "at", "action", "user", "actor", "entity", "type", "pool", "seat", "change", "reason", "request_id"];
+
+fn for_people(event: &Event) -> Vec<Value> {
+    vec![
+        json!(event.id),
+        json!(event.at),
+        json!(event.action),
+        json!(event.username),
+        json!(event.actor),
+        json!(event.entity_id),
+        json!(event.license_type),
+        json!(event.pool_id),
+        json!(event.seat_no),
+        json!(change(event)),
+        json!(event.reason),
+        json!(event.request_id),
+    ]
+}
+
+/// Characters of a value that a table shows: license data can be long.
+const VALUE_CHARS_MAX: usize = 60;
+
+/// `seats_total: 3 -> 5`; of a new row `seats_total: 5`, of a deleted one `seats_total: 5 ->`.
+fn change(event: &Event) -> String {
+    let object = |text: &Option<String>| -> Map<String, Value> {
+        text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    };
+    let (old, new) = (object(&event.old_values), object(&event.new_values));
+    let is_creation = event.old_values.is_none();
+    let only_old = old.keys().filter(|name| !new.contains_key(*name));
+    let changes = new.keys().chain(only_old).map(|name| {
+        let (before, after) = (old.get(name).map_or("", |_| " "), new.get(name).map_or("", |_| " "));
+        let (old, new) = (shown(old.get(name)), shown(new.get(name)));
+        if is_creation { format!("{name}: {new}") } else { format!("{name}:{before}{old} ->{after}{new}") }
+    });
+    changes.collect::<Vec<_>>().join(", ")
+}
+
+fn shown(value: Option<&Value>) -> String {
+    let text = match value {
+        None | Some(Value::Null) => return String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    match text.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text,
+    }
+}

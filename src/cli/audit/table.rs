@@ -1,0 +1,178 @@
+//! Rows for people, as CSV, or as JSON, one by one: memory does not grow with their number.
+
+use std::io::{BufWriter, Stdout, Write};
+
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Aligned columns for people. Control characters are shown as \u{1b}.
+    Table,
+    /// RFC 4180, with a header.
+    Csv,
+    /// A JSON object per line.
+    Json,
+}
+
+/// Rows that set the widths of the columns in a table. Wider cells of later rows push their row to the right.
+const ROWS_MEASURED: usize = 200;
+
+/// Writes rows of these columns. A value is a number, a text, null, or an object, which stands as JSON text in CSV.
+pub(super) struct Rows<W: Write> {
+    format: Format,
+    columns: &'static [&'static str],
+    out: W,
+    /// In a table, rows that wait until the widths are known.
+    waiting: Vec<Vec<String>>,
+    widths: Option<Vec<usize>>,
+    is_begun: bool,
+}
+
+impl Rows<BufWriter<Stdout>> {
+    pub(super) fn to_stdout(format: Format, columns: &'static [&'static str]) -> Self {
+        Rows::new(format, columns, BufWriter::new(std::io::stdout()))
+    }
+}
+
+impl<W: Write> Rows<W> {
+    pub(super) fn new(format: Format, columns: &'static [&'static str], out: W) -> Rows<W> {
+        Rows { format, columns, out, waiting: Vec::new(), widths: None, is_begun: false }
+    }
+
+    /// A row with a value for each column. In a table, cells are made by `cells`, which may have other columns.
+    pub(super) fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
+        match self.format {
+            Format::Table => self.table_row(values.iter().map(|value| printable(&plain(value))).collect()),
+            Format::Csv => {
+                if !std::mem::replace(&mut self.is_begun, true) {
+                    write!(self.out, "{}\r\n", self.columns.join(","))?;
+                }
+                let cells: Vec<String> = values.iter().map(|value| csv_cell(&plain(value))).collect();
+                write!(self.out, "{}\r\n", cells.join(","))
+            }
+            Format::Json => {
+                let names = self.columns.iter().map(|name| (*name).to_owned());
+                let object: Map<String, Value> = names.zip(values).collect();
+                writeln!(self.out, "{}", Value::Object(object))
+            }
+        }
+    }
+
+    fn table_row(&mut self, cells: Vec<String>) -> std::io::Result<()> {
+        if self.widths.is_some() {
+            return self.write_aligned(&cells);
+        }
+        self.waiting.push(cells);
+        if self.waiting.len() == ROWS_MEASURED { self.write_waiting() } else { Ok(()) }
+    }
+
+    fn write_waiting(&mut self) -> std::io::Result<()> {
+        let header: Vec<String> = self.columns.iter().map(|name| (*name).to_owned()).collect();
+        let waiting: Vec<Vec<String>> = std::iter::once(header).chain(self.waiting.drain(..)).collect();
+        let width = |column: usize| waiting.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        self.widths = Some((0..self.columns.len()).map(width).collect());
+        waiting.iter().try_for_each(|row| self.write_aligned(row))
+    }
+
+    fn write_aligned(&mut self, cells: &[String]) -> std::io::Result<()> {
+        let widths = self.widths.as_deref().unwrap_or_default();
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            line += &format!("{cell:width$}  ");
+        }
+        writeln!(self.out, "{}", line.trim_end())
+    }
+
+    /// After the last row. Without any row there is a header alone, and of JSON nothing.
+    pub(super) fn end(mut self) -> std::io::Result<()> {
+        match self.format {
+            Format::Table if self.widths.is_none() => self.write_waiting()?,
+            Format::Csv if !self.is_begun => write!(self.out, "{}\r\n", self.columns.join(","))?,
+            _ => {}
+        }
+        self.out.flush()
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn csv_cell(text: &str) -> String {
+    if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+/// A text that a terminal shows as it is, on one line: control characters and those that turn the direction of writing are
+/// escaped.
+pub(super) fn printable(text: &str) -> String {
+    let is_dangerous = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_dangerous(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(format: Format, rows: &[Vec<Value>]) -> String {
+        let mut out = Vec::new();
+        let mut table = Rows::new(format, &["id", "name", "note"], &mut out);
+        rows.iter().for_each(|row| table.row(row.clone()).expect("written"));
+        table.end().expect("written");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_row_is_written_in_each_format() {
+        let rows = [
+            vec![json!(1), json!("plain"), Value::Null],
+            vec![json!(22), json!("a \"b\", c\r\n\u{1b}[31mred\u{9b}\u{202e}ä"), json!({"x": 1})],
+        ];
+        assert_eq!(
+            written(Format::Table, &rows),
+            "id  name                                            note\n\
+             1   plain\n\
+             22  a \"b\", c\\u{d}\\u{a}\\u{1b}[31mred\\u{9b}\\u{202e}ä  {\"x\":1}\n"
+        );
+        assert_eq!(
+            written(Format::Csv, &rows),
+            "id,name,note\r\n1,plain,\r\n22,\"a \"\"b\"\", c\r\n\u{1b}[31mred\u{9b}\u{202e}ä\",\"{\"\"x\"\":1}\"\r\n"
+        );
+        let lines = written(Format::Json, &rows);
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(lines[0], json!({"id": 1, "name": "plain", "note": null}));
+        assert_eq!(lines[1]["name"], rows[1][1]);
+    }
+
+    #[test]
+    fn without_rows_there_is_a_header() {
+        assert_eq!(written(Format::Table, &[]), "id  name  note\n");
+        assert_eq!(written(Format::Csv, &[]), "id,name,note\r\n");
+        assert_eq!(written(Format::Json, &[]), "");
+    }
+
+    #[test]
+    fn a_table_keeps_its_widths_and_forgets_its_rows() {
+        let mut out = Vec::new();
+        let mut table = Rows::new(Format::Table, &["id"], &mut out);
+        for id in 0..1000 {
+            table.row(vec![json!(id)]).expect("written");
+            assert!(table.waiting.len() < ROWS_MEASURED);
+        }
+        table.end().expect("written");
+        assert_eq!(String::from_utf8(out).expect("UTF-8").lines().count(), 1001);
+    }
+}
