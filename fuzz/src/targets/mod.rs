@@ -2,6 +2,7 @@
 //! the corpora and the findings (`tests/it/fuzz.rs`), can call it alike.
 
 mod dispatch;
+mod history;
 
 use seatkeeper::auth::Ticket;
 use seatkeeper::contract::netserver::license::LICENSE;
@@ -11,12 +12,15 @@ use seatkeeper::soap::encoding;
 use seatkeeper::soap::envelope::{self, Element, Limits, ReadError};
 
 pub use dispatch::dispatch;
+pub use history::{canonical, chain};
 
 /// A function that takes any bytes.
 pub type Target = fn(&[u8]);
 
 /// All of them, by name: each has a corpus of that name.
 pub const ALL: &[(&str, Target)] = &[
+    ("canonical", canonical),
+    ("chain", chain),
     ("dispatch", dispatch),
     ("envelope", envelope),
     ("forms", forms),
