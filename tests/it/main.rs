@@ -11,6 +11,7 @@ mod conformance;
 mod connections;
 mod create;
 mod credentials;
+mod damage;
 mod disclosure;
 mod documents;
 mod field;

@@ -119,7 +119,7 @@ impl Step {
     /// What says nothing about the file: another program holds it, or memory is short. Any other error is a violation.
     fn violations(self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
         let rows = match self {
-            Step::File => texts(connection, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"),
+            Step::File => header(connection).and_then(|header| sound(connection, None).map(|rows| [header, rows].concat())),
             Step::Schema(schema) => differences(connection, schema),
             Step::Constraints(schema) => broken_constraints(connection, schema),
             Step::Invariant(_, query) => texts(connection, query),
@@ -183,9 +183,10 @@ fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> 
     connection.prepare(query)?.query_map([], |row| text(row, 0))?.take(ROWS_MAX).collect()
 }
 
-/// A text that need not be valid: a check that stops at the first bad name would find nothing else.
+/// A text that need not be valid: a check that stops at the first bad name would find nothing else. As one line.
 fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
-    Ok(String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned())
+    let text = String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned();
+    Ok(text.replace(|c: char| c.is_control(), " "))
 }
 
 /// See [`crate::store::verify`].
@@ -231,14 +232,38 @@ impl Bounded {
     /// As [`Step::violations`].
     pub(super) fn violations(&self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
         match self {
-            Bounded::Table(name) => violations(FILE, sound(connection, name)),
+            Bounded::Table(name) => violations(FILE, sound(connection, Some(name))),
             Bounded::Step(step) => step.violations(connection),
         }
     }
 }
 
-/// What is wrong with the pages of one table and its indexes.
-fn sound(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let query = "SELECT integrity_check FROM pragma_integrity_check(?1) WHERE integrity_check <> 'ok'";
-    connection.prepare(query)?.query_map([table], |row| text(row, 0))?.take(ROWS_MAX).collect()
+/// What SQLite reads from the header without calling it damage: a file that it would not write, and texts that are not UTF-8.
+fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    use std::io::Read as _;
+    let mut header = [0; 20];
+    let path = connection.path().unwrap_or_default();
+    let is_read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    // Byte 18 is the version of the format for programs that write: 1 with a rollback journal, 2 with a log.
+    let version = header[18];
+    let encoding: String = connection.pragma_query_value(None, "encoding", |row| row.get(0))?;
+    let found = [
+        (!is_read).then(|| "its header cannot be read".to_owned()),
+        (is_read && !matches!(version, 1 | 2)).then(|| format!("its header asks for a program that writes format {version}")),
+        (encoding != "UTF-8").then(|| format!("its header says that texts are {encoding}")),
+    ];
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What is wrong with the pages of one table and its indexes, or of the whole file.
+fn sound(connection: &Connection, table: Option<&str>) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT integrity_check FROM pragma_integrity_check(?1)")?;
+    let reports = statement.query_map([table], |row| row.get::<_, String>(0))?.take(ROWS_MAX);
+    let mut found = Vec::new();
+    // One report may have several lines, and a heading.
+    for report in reports {
+        let report = report?;
+        found.extend(report.lines().filter(|line| *line != "ok" && !line.starts_with("*** ")).map(str::to_owned));
+    }
+    Ok(found)
 }
