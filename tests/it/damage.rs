@@ -12,7 +12,7 @@ use crate::program::{Serving, seatkeeper};
 use crate::web::basic;
 
 const PAGE: usize = 4096;
-const DAMAGES: u64 = 90;
+const DAMAGES: u64 = 64;
 
 /// [`owners_data`], and so many more rows that the tables have several pages: accounts that hold and held seats, texts, an offer,
 /// a ticket. Nothing has it open, and nothing is in its log.

@@ -18,7 +18,7 @@ use invariants::{CLEARED, TOLERATED};
 
 use super::hand_written::BUSY_TIMEOUT;
 use super::inspect::{Look, has_hot_journal, look};
-use super::open::{connect, sqlite};
+use super::open::{connect, one_line, sqlite};
 use super::schema::{self, Contents, SCHEMA_VERSION, differences};
 use crate::store::{CheckHash, Checked, OpenError, Violation};
 
@@ -137,7 +137,7 @@ fn violations(invariant: &'static str, rows: rusqlite::Result<Vec<String>>) -> r
     match rows {
         Ok(rows) => Ok(rows.into_iter().map(|row| Violation { invariant, row }).collect()),
         Err(error) if is_damage(&error) => {
-            Ok(vec![Violation { invariant, row: format!("it cannot be verified: {error}") }])
+            Ok(vec![Violation { invariant, row: format!("it cannot be verified: {}", one_line(&error)) }])
         }
         Err(error) => Err(error),
     }

@@ -45,6 +45,8 @@ pub fn try_migration(path: &Path, check_hash: CheckHash) -> Result<Option<TriedM
         };
         if version < SCHEMA_VERSION {
             trial.remove();
+            // To SQLite a copy is a write.
+            connection.pragma_update(None, "query_only", false).map_err(|e| sqlite(path, e))?;
             copy(&connection, path, &trial.0)?;
         }
         Ok(version)

@@ -146,8 +146,23 @@ pub(super) fn configure(connection: &Connection, path: &Path, busy_timeout: Dura
     Ok(())
 }
 
+/// The text of an error as one line that can be read: SQLite quotes the rest of a statement, however long.
+pub(super) fn one_line(error: &rusqlite::Error) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let text = match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    };
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
 pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
-    let (path, reason) = (path.to_owned(), source.to_string());
+    let (path, reason) = (path.to_owned(), one_line(&source));
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Unreadable { path, reason },
         _ => OpenError::Failed { path, reason },
