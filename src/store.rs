@@ -392,6 +392,9 @@ pub enum StoreError {
     Stopped(Fault),
     #[error("{0}")]
     Failed(String),
+    /// What stands in the file is no database, or not a sound one.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
     /// The commit itself failed, and whether the change is in the file is unknown: it may be there after the next start,
     /// or not. Repeating the call is safe.
     #[error("it is unknown whether the change was saved: {0}")]
@@ -435,6 +438,13 @@ pub enum OpenError {
     Tampered { path: PathBuf, what: String },
     #[error("{}: {reason}", .path.display())]
     Failed { path: PathBuf, reason: String },
+    #[error(
+        "{path}: the '-wal' beside it is the log of another file, as when a backup is copied over a database whose service was killed. \
+         To use this file, restore it with 'seatkeeper restore', or move {path}-wal and {path}-shm away and start again: changes that are \
+         only in them are then not in the database. To use the old database, put its file back.",
+        path = .0.display()
+    )]
+    ForeignLog(PathBuf),
     #[error("{0}")]
     Setting(String),
     #[error(transparent)]

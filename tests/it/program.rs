@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// What a program left behind when it ended.
@@ -44,6 +44,7 @@ fn program(subcommand: &str, database: &Path) -> Command {
 pub struct Serving {
     process: Child,
     pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
 }
 
 impl Serving {
@@ -54,30 +55,69 @@ impl Serving {
 
     /// Returns when it accepts calls, or has ended without.
     pub fn try_start(database: &Path) -> Result<Serving, Done> {
+        Serving::try_start_as(program("serve", database))
+    }
+
+    /// The same, with a library that is loaded before others (`LD_PRELOAD`).
+    pub fn start_with_library(database: &Path, library: &Path) -> Serving {
         let mut command = program("serve", database);
+        command.env("LD_PRELOAD", library);
+        Serving::try_start_as(command).unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
+    }
+
+    /// The same, without the right to write where only root may.
+    pub fn try_start_unprivileged(database: &Path) -> Result<Serving, Done> {
+        if !rustix::process::geteuid().is_root() {
+            return Serving::try_start(database);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_seatkeeper"), "serve"]);
+        command.env_clear().arg("--database").arg(database);
+        Serving::try_start_as(command)
+    }
+
+    fn try_start_as(mut command: Command) -> Result<Serving, Done> {
         command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();
         let (told, address) = mpsc::channel();
+        let log = Arc::new(Mutex::new(String::new()));
         // Reads to the end, so that the service never waits for a reader of its log.
-        let log = std::thread::spawn(move || {
-            let mut log = String::new();
-            for line in lines.map_while(Result::ok) {
-                if !line.contains("\"level\":\"INFO\"") {
-                    eprintln!("{line}");
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    if !line.contains("\"level\":\"INFO\"") {
+                        eprintln!("{line}");
+                    }
+                    *log.lock().expect("no panic") += &format!("{line}\n");
+                    address_in(&line).map(|address| told.send(address));
                 }
-                log += &format!("{line}\n");
-                address_in(&line).map(|address| told.send(address));
             }
-            log
         });
         if let Ok(address) = address.recv_timeout(START_TIMEOUT) {
-            return Ok(Serving { process, address });
+            return Ok(Serving { process, address, log });
         }
         // It has ended already, or it hangs.
         let _ = process.kill();
         let code = process.wait().expect("it ended").code();
-        Err(Done { code, stdout: String::new(), stderr: log.join().expect("the reader of the log") })
+        reader.join().expect("the reader of the log");
+        let stderr = log.lock().expect("no panic").clone();
+        Err(Done { code, stdout: String::new(), stderr })
+    }
+
+    /// What it has logged until now.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic").clone()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.process.wait().expect("it ends").code()
     }
 
     /// Ends it with SIGKILL, as the kernel does when memory runs out.
@@ -86,7 +126,8 @@ impl Serving {
     }
 
     fn end(&mut self) {
-        self.process.kill().expect("it can be killed");
+        // It may have ended by itself.
+        let _ = self.process.kill();
         self.process.wait().expect("it was killed");
     }
 }
