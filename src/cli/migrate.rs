@@ -1,6 +1,5 @@
 //! `seatkeeper migrate`: brings an older database to this program's version of the schema.
 
-
 use std::io::Write as _;
 
 use clap::Args;

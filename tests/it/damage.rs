@@ -101,8 +101,7 @@ fn calls(service: &Serving) {
     client.send(&authenticate("agent", PASSWORD));
     for path in ["", "/CONTOSO", "/FABRIKAM", "/User/101", "/User/1007", "/CONTOSO/SqlBackup/History"] {
         for user in ["agent", "contoso", "outside"] {
-            let request =
-                format!("GET /api/v1/License{path} HTTP/1.1\r\nHost: x\r\n{}\r\n", basic(user, PASSWORD));
+            let request = format!("GET /api/v1/License{path} HTTP/1.1\r\nHost: x\r\n{}\r\n", basic(user, PASSWORD));
             let status = client.send(request.as_bytes()).status;
             assert!(status < 500, "{path}: {status}");
         }
@@ -146,7 +145,10 @@ fn verdicts_agree(database: &Path, what: &str) -> bool {
         Err(refused) => {
             assert!(!is_served, "{what}: check finds nothing, and serve refuses it: {check:?} {refused:?}");
             assert_eq!(refused.code, Some(3), "{what}: {refused:?}");
-            assert!(refused.stderr.lines().last().is_some_and(|line| line.starts_with("error: ")), "{what}: {refused:?}");
+            assert!(
+                refused.stderr.lines().last().is_some_and(|line| line.starts_with("error: ")),
+                "{what}: {refused:?}"
+            );
             assert!(std::fs::read(database).expect("read") == damaged, "{what}: the refused file was changed");
         }
     }

@@ -16,6 +16,7 @@ mod disclosure;
 mod documents;
 mod field;
 mod flood;
+mod guard;
 mod harness;
 mod hostile_random;
 mod hostile_sql;

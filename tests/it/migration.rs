@@ -290,11 +290,17 @@ fn nothing_but_serve_and_migrate_changes_the_version() {
     assert_eq!((check.code, check.stdout.as_str()), (Some(0), said), "{}", check.stderr);
     assert_eq!(names(&directory), ["seats.db"]);
 
-    unguarded(&database, "PRAGMA ignore_check_constraints = ON; UPDATE entity SET active = 7 WHERE id = 43; DROP TRIGGER seat_holder");
+    unguarded(
+        &database,
+        "PRAGMA ignore_check_constraints = ON; UPDATE entity SET active = 7 WHERE id = 43; DROP TRIGGER seat_holder",
+    );
     let check = refuses("check", &database);
     let broken = "broken: every value is one that its column may have: entity, row 43: entity.active must be 0 or 1";
     assert!(check.code == Some(1) && check.stdout.contains(broken), "{check:?}");
-    assert!(check.stdout.contains("broken: the schema is the one this program made: 'seat_holder' is missing"), "{check:?}");
+    assert!(
+        check.stdout.contains("broken: the schema is the one this program made: 'seat_holder' is missing"),
+        "{check:?}"
+    );
 }
 
 #[test]
@@ -313,7 +319,11 @@ fn a_dry_run_says_what_a_migration_would_do_and_changes_nothing() {
     let database = version_2(&directory);
     let tried = seatkeeper("migrate", &database, &["--dry-run"], "");
     assert_eq!(tried.code, Some(1), "{tried:?}");
-    assert!(tried.stdout.contains("broken afterwards: names have no blank at either end: account 2: "), "{}", tried.stdout);
+    assert!(
+        tried.stdout.contains("broken afterwards: names have no blank at either end: account 2: "),
+        "{}",
+        tried.stdout
+    );
     assert_eq!(version(&database), 2);
 }
 

@@ -22,7 +22,10 @@ fn verifying_each(verify_interval: Duration) -> Server {
 /// Changes past every guard, and the invariant that finds each.
 const DAMAGES: &[(&str, &str)] = &[
     ("UPDATE license_pool SET seats_in_use = 2, seats_in_use_max = 2 WHERE id = 1", "a pool counts its seats in use"),
-    ("PRAGMA foreign_keys = OFF; UPDATE seat SET account_id = 999 WHERE pool_id = 1 AND seat_no = 3", "a pool counts its seats in use"),
+    (
+        "PRAGMA foreign_keys = OFF; UPDATE seat SET account_id = 999 WHERE pool_id = 1 AND seat_no = 3",
+        "a pool counts its seats in use",
+    ),
     ("UPDATE audit_event SET at = 'yesterday' WHERE id = 2", "an event says what happened and when"),
     ("DELETE FROM audit_event WHERE action = 'assign'", "a pool knows the most of its seats that were in use at once"),
     (
@@ -40,7 +43,7 @@ fn damage_that_is_found_while_the_service_runs_stops_it() {
         server.unguarded(damage);
         wait_until(damage, || server.get("/readyz").status == 503);
         let why = server.get("/readyz").body;
-        assert_eq!(why, format!("not ready: a verification found damage in the database: {invariant}\n"), "{damage}");
+        assert_eq!(why, format!("not ready: the database is damaged: {invariant}\n"), "{damage}");
         let refused = server.assign("after", 42, "SqlBackup");
         assert_eq!((refused.status, refused.code().as_str()), (200, "UnexpectedError"), "{damage}");
         let holding = "<Username>before</Username><LicenseType>SqlBackup</LicenseType>";

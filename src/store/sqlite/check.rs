@@ -6,6 +6,7 @@
 mod constraints;
 mod invariants;
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,9 +17,11 @@ pub use invariants::INVARIANTS;
 pub(super) use invariants::add_functions;
 use invariants::{CLEARED, TOLERATED};
 
+use super::guard::Parked;
 use super::hand_written::BUSY_TIMEOUT;
 use super::inspect::{Look, has_hot_journal, look};
-use super::open::{connect, one_line, sqlite};
+use super::open::{connect, foresee, one_line, sqlite};
+use super::origin;
 use super::schema::{self, Contents, SCHEMA_VERSION, differences};
 use crate::store::{CheckHash, Checked, OpenError, Violation};
 
@@ -50,6 +53,7 @@ pub(super) enum Step {
 /// See [`crate::store::check`].
 pub fn check(path: &Path, check_hash: CheckHash) -> Result<Checked, OpenError> {
     look(path, |look| {
+        origin::check(path)?;
         let contents = look.connection().and_then(|connection| schema::contents(&connection, path));
         let version = match contents {
             Ok(Contents::Nothing) => return Err(OpenError::Empty(path.to_owned())),
@@ -119,13 +123,16 @@ impl Step {
     /// What says nothing about the file: another program holds it, or memory is short. Any other error is a violation.
     fn violations(self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
         let rows = match self {
-            Step::File => header(connection).and_then(|header| sound(connection, None).map(|rows| [header, rows].concat())),
+            Step::File => {
+                header(connection).and_then(|header| sound(connection, None).map(|rows| [header, rows].concat()))
+            }
             Step::Schema(schema) => differences(connection, schema),
             Step::Constraints(schema) => broken_constraints(connection, schema),
             Step::Invariant(_, query) => texts(connection, query),
-            Step::References => {
-                texts(connection, "SELECT \"table\" || ', row ' || coalesce(rowid, 'without a number') FROM pragma_foreign_key_check")
-            }
+            Step::References => texts(
+                connection,
+                "SELECT \"table\" || ', row ' || coalesce(rowid, 'without a number') FROM pragma_foreign_key_check",
+            ),
             Step::Hashes(check_hash) => unusable_hashes(connection, check_hash),
         };
         violations(self.name(), rows)
@@ -191,14 +198,17 @@ fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
 
 /// See [`crate::store::verify`].
 pub fn verify(path: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    foresee(path)?;
     if has_hot_journal(path) {
         // Reading is enough to have the write undone.
         let connection = connect(path, BUSY_TIMEOUT, false)?;
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(|e| sqlite(path, e))?;
     }
     let violations = check(path, check_hash)?.violations;
-    let (tolerated, broken): (Vec<_>, Vec<_>) =
-        violations.into_iter().filter(|v| !CLEARED.contains(&v.invariant)).partition(|v| TOLERATED.contains(&v.invariant));
+    let (tolerated, broken): (Vec<_>, Vec<_>) = violations
+        .into_iter()
+        .filter(|v| !CLEARED.contains(&v.invariant))
+        .partition(|v| TOLERATED.contains(&v.invariant));
     match broken.first() {
         None => Ok(tolerated),
         Some(first) if broken.iter().all(|violation| violation.invariant == SCHEMA_IS_OURS) => {
@@ -240,16 +250,17 @@ impl Bounded {
 
 /// What SQLite reads from the header without calling it damage: a file that it would not write, and texts that are not UTF-8.
 fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    use std::io::Read as _;
     let mut header = [0; 20];
-    let path = connection.path().unwrap_or_default();
-    let is_read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    // Not closed, because this process may have the file locked.
+    let file = std::fs::File::open(connection.path().unwrap_or_default()).map(Parked::new);
+    let is_read = file.and_then(|file| file.0.read_exact_at(&mut header, 0)).is_ok();
     // Byte 18 is the version of the format for programs that write: 1 with a rollback journal, 2 with a log.
     let version = header[18];
     let encoding: String = connection.pragma_query_value(None, "encoding", |row| row.get(0))?;
     let found = [
         (!is_read).then(|| "its header cannot be read".to_owned()),
-        (is_read && !matches!(version, 1 | 2)).then(|| format!("its header asks for a program that writes format {version}")),
+        (is_read && !matches!(version, 1 | 2))
+            .then(|| format!("its header asks for a program that writes format {version}")),
         (encoding != "UTF-8").then(|| format!("its header says that texts are {encoding}")),
     ];
     Ok(found.into_iter().flatten().collect())

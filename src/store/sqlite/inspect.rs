@@ -10,8 +10,9 @@ use std::time::SystemTime;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::guard::beside;
 use super::hand_written::BUSY_TIMEOUT;
-use super::open::{absent, beside, configure, sqlite};
+use super::open::{absent, configure, sqlite};
 use crate::store::OpenError;
 
 /// Enough for the indexes of a large table; a check reads them in no order.

@@ -27,7 +27,9 @@ pub(super) fn queries(schema: &str) -> rusqlite::Result<Vec<String>> {
             let hold: Vec<&str> = constraints.iter().map(|constraint| constraint.condition).collect();
             let broken: String = constraints
                 .iter()
-                .map(|constraint| format!(" WHEN NOT {} THEN '{}'", constraint.condition, constraint.says.replace('\'', "''")))
+                .map(|constraint| {
+                    format!(" WHEN NOT {} THEN '{}'", constraint.condition, constraint.says.replace('\'', "''"))
+                })
                 .collect();
             queries.push(format!(
                 "SELECT '{name}, row ' || {row} || ': ' || CASE{broken} ELSE 'a constraint' END FROM \"{name}\" WHERE NOT ({})",
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn constraints_are_found_in_the_text_of_a_table() {
-        let sql = "CREATE TABLE t (a INTEGER CONSTRAINT \"a is small (or so)\" CHECK (a < max(9, 7) AND ')' <> 'CHECK (x)'),
+        let sql =
+            "CREATE TABLE t (a INTEGER CONSTRAINT \"a is small (or so)\" CHECK (a < max(9, 7) AND ')' <> 'CHECK (x)'),
                    -- CHECK (no)
                    b TEXT check (b <> ''), CONSTRAINT both CHECK ((a) < (b)))";
         let found: Vec<_> = constraints(sql).into_iter().map(|c| (c.says, c.condition)).collect();
