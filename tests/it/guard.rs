@@ -146,6 +146,7 @@ fn after_an_accident_nothing_is_acknowledged_and_nothing_is_lost() {
         let ready = accident.ready();
         assert_eq!((ready.status, ready.body.as_str()), (503, why), "{command}");
         assert_eq!(get(&accident.service, "/healthz").status, 200);
+        wait_until("the line of the log", || !accident.errors().is_empty());
         let errors = accident.errors();
         let stopped: Vec<_> =
             errors.iter().filter(|line| line.contains("the store has stopped taking calls")).collect();
@@ -413,7 +414,7 @@ fn after_a_failed_sync_the_outcome_is_unknown_and_the_service_starts_over() {
         let message = answer.message();
         assert!(message.contains("It is unknown whether the change was made; it is safe to call again."), "{message}");
         assert!(!message.contains("Nothing was changed"), "{message}");
-        assert_eq!(service.wait(), Some(1));
+        assert_eq!(service.wait(), Some(3));
         assert!(service.log().contains("the disk failed to save a change"), "{}", service.log());
         let after = std::fs::metadata(&database).expect("a file").modified().expect("a time");
         assert_eq!(before, after, "nothing was written again");

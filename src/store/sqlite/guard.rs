@@ -262,7 +262,10 @@ impl Guard {
 const NONE: i64 = -1;
 
 fn unreadable(error: rusqlite::Error) -> Problem {
-    Problem { fault: Fault::Damaged("it cannot be read"), details: format!("{}. Run 'seatkeeper check'.", store_error(error)) }
+    Problem {
+        fault: Fault::Damaged("it cannot be read"),
+        details: format!("{}. Run 'seatkeeper check'.", store_error(error)),
+    }
 }
 
 struct Files {
