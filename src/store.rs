@@ -291,8 +291,8 @@ pub trait Seats: Send + Sync {
     /// The pools of an entity and how full they are.
     fn pools(&self, call: Call, entity_id: Option<i32>) -> Reply<'_, Result<Vec<PoolUse>, Refusal>>;
 
-    /// Sends all holders of seats, page by page, all of one moment; answers when the last page is sent. At most a few pages
-    /// are in memory at a time. Dropping the receiver ends it.
+    /// Sends all holders of seats, page by page, all of one moment; answers when the last page is sent. At most a
+    /// mebibyte is in memory at a time, and a slow receiver holds up no other call. Dropping the receiver ends it.
     fn holders(
         &self,
         call: Call,
@@ -608,6 +608,9 @@ pub enum StoreError {
     Stopped(Fault),
     #[error("{0}")]
     Failed(String),
+    /// What stands in the file is no database, or not a sound one.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
     /// The commit itself failed, and whether the change is in the file is unknown: it may be there after the next start,
     /// or not. Repeating the call is safe.
     #[error("it is unknown whether the change was saved: {0}")]
@@ -630,8 +633,8 @@ pub enum Fault {
     /// The disk did not confirm a change. Only a new start can find out what it has.
     #[error("the disk failed to save a change")]
     Sync,
-    /// A verification found rows that break this invariant, or pages that cannot be read.
-    #[error("a verification found damage in the database: {0}")]
+    /// Rows break this invariant, or pages cannot be read.
+    #[error("the database is damaged: {0}")]
     Damaged(&'static str),
 }
 
@@ -670,6 +673,13 @@ pub enum OpenError {
     /// SQLite finds pages that cannot be.
     #[error("{}: the file is damaged: {reason}. Restore a backup.", .path.display())]
     Unreadable { path: PathBuf, reason: String },
+    #[error(
+        "{path}: the '-wal' beside it is the log of another file, as when a backup is copied over a database whose service was killed. \
+         To use this file, restore it with 'seatkeeper restore', or move {path}-wal and {path}-shm away and start again: changes that are \
+         only in them are then not in the database. To use the old database, put its file back.",
+        path = .0.display()
+    )]
+    ForeignLog(PathBuf),
     #[error("{0}")]
     Setting(String),
     #[error(transparent)]

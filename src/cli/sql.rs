@@ -1,7 +1,10 @@
 //! `seatkeeper sql`: the shell to seed, correct and read the database with.
 
-use std::io::{BufRead as _, IsTerminal as _, Read as _, Write};
+mod prompt;
+
+use std::io::{IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use rusqlite::Statement;
@@ -31,6 +34,9 @@ pub(super) struct SqlArgs {
     /// Why the changes are made; the history keeps it. Needs --as.
     #[arg(long, value_name = "TEXT", requires = "author")]
     reason: Option<String>,
+    /// At the prompt: seconds without input after which a transaction that is open is undone; meanwhile the service cannot write.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    idle_s: u64,
 }
 
 pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
@@ -57,7 +63,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
     let author = args.author.clone().map(|name| author(name, args.reason.clone())).transpose()?;
     let shell = Shell { connection, author, aligned: std::io::stdout().is_terminal() };
     match script {
-        None => shell.converse(),
+        None => prompt::Prompt::new(shell, Duration::from_secs(args.idle_s)).converse(),
         Some(script) if args.keep_going => shell.run_each(&script),
         Some(script) => shell.run_whole(&script),
     }
@@ -172,28 +178,6 @@ impl Shell {
         }
         out.flush()?;
         Ok(())
-    }
-
-    /// Reads statements from a terminal until end of input.
-    fn converse(&self) -> Result<(), Failure> {
-        let path = self.connection.path().unwrap_or_default();
-        eprintln!("SQL on {path}. End a statement with ';', end the session with Ctrl-D.");
-        let mut pending = String::new();
-        loop {
-            eprint!("{}", if pending.is_empty() { "sql> " } else { "...> " });
-            if std::io::stdin().lock().read_line(&mut pending)? == 0 {
-                eprintln!();
-                return Ok(());
-            }
-            if statements(&pending).all(|s| s.ends_with(';')) {
-                for statement in statements(&pending) {
-                    if let Err(error) = self.run(statement)? {
-                        eprintln!("error: {error}");
-                    }
-                }
-                pending.clear();
-            }
-        }
     }
 }
 

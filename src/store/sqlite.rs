@@ -23,6 +23,7 @@ mod migrate;
 mod modules;
 mod named;
 mod open;
+mod origin;
 mod owner;
 mod readers;
 mod record;
@@ -30,6 +31,7 @@ mod replay;
 mod schema;
 mod seats;
 mod sources;
+mod spool;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
@@ -70,8 +72,9 @@ use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, Role, SeatId, Transfer};
 use chain::Chainer;
 use checkpoint::Checkpointer;
-use guard::Health;
+use guard::{Guard, Health};
 use readers::Readers;
+use spool::Spools;
 use stop::{Stop, caller_of_role, settle};
 use verifier::Verifier;
 use writer::Writer;
@@ -97,14 +100,19 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
-    health: Arc<Health>,
+    lists: Arc<Semaphore>,
+    spools: Spools,
+    guard: Arc<Guard>,
     enroll: bool,
     /// `None`: names of calls are ignored.
     named_calls: Option<named::Limits>,
 }
 
-/// Lists of holders under way at a time; one more is refused.
-const LONG_READS_MAX: usize = 8;
+/// Lists of holders under way at a time, most of them only being sent; one more is refused.
+const LISTS_MAX: usize = 256;
+
+/// Lists of holders that are read from the database at a time; one more waits. They must not take the turns that sign-ins need.
+const LONG_READS_MAX: usize = 4;
 
 /// Other reads at a time; one more waits. They are short and keep a core busy each: with more of them none would be done
 /// sooner, and each has a connection of its own, whose making costs as much as many reads.
@@ -116,13 +124,13 @@ impl SqliteStore {
     /// See [`super::open`].
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let mut connection = open::writer(path, options.busy_timeout)?;
-        let health = Arc::new(Health::default());
+        let guard = Arc::new(Guard::new(&connection, path, Arc::new(Health::default()))?);
         chain::chain_all(&connection).map_err(|e| open::sqlite(path, e))?;
         let reads_max = reads_max();
-        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&health))?);
-        let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
-        let verifier = Verifier::start(path, options, Arc::clone(&health), Arc::clone(&metrics))?;
-        let writer = Writer::start(connection, checkpoints.state(), options, metrics, Arc::clone(&health))?;
+        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&guard))?);
+        let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout, Arc::clone(&guard))?;
+        let verifier = Verifier::start(path, options, Arc::clone(&guard.health), Arc::clone(&metrics))?;
+        let writer = Writer::start(connection, checkpoints.state(), options, metrics, Arc::clone(&guard))?;
         let writer = Arc::new(writer);
         let chainer = Chainer::start(&writer, chain::INTERVAL)?;
         Ok(SqliteStore {
@@ -133,7 +141,9 @@ impl SqliteStore {
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
-            health,
+            lists: Arc::new(Semaphore::new(LISTS_MAX)),
+            spools: Spools::new(path),
+            guard,
             enroll: options.enroll,
             named_calls: named_calls(options),
         })
@@ -228,10 +238,14 @@ impl Seats for SqliteStore {
         pages: mpsc::Sender<Vec<Holder>>,
     ) -> Reply<'_, Result<(), Refusal>> {
         Box::pin(async move {
-            // Slow readers of long lists must not take the connections that sign-ins need.
-            let place = Arc::clone(&self.long_reads).try_acquire_owned().map_err(|_| StoreError::QueueFull)?;
-            let read = move |connection: &Connection| settle(look::holders(connection, &call, &request, &pages));
-            self.readers.run(place, read).await
+            let _list = Arc::clone(&self.lists).try_acquire_owned().map_err(|_| StoreError::QueueFull)?;
+            let turn = Arc::clone(&self.long_reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            let spool = self.spools.list();
+            let read = move |connection: &Connection| settle(look::holders(connection, &call, &request, spool));
+            match self.readers.run(turn, read).await? {
+                Ok(spool) => spool.send(pages).await.map(Ok),
+                Err(refusal) => Ok(Err(refusal)),
+            }
         })
     }
 }
@@ -308,15 +322,21 @@ impl Tickets for SqliteStore {
 impl Administration for SqliteStore {
     fn ready(&self) -> Reply<'_, ()> {
         let closed = if self.writer.is_closed() { Err(StoreError::Closed) } else { Ok(()) };
-        if let Err(error) = self.health.check().and(closed) {
+        if let Err(error) = self.guard.health.check().and(closed).and_then(|()| self.guard.check()) {
             return Box::pin(std::future::ready(Err(error)));
         }
         let read = self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM call", [], |_| Ok(()))?));
-        Box::pin(async move { read.await.map(drop) })
+        Box::pin(async move {
+            read.await?.ok();
+            if self.guard.health.cannot_save() {
+                return Err(StoreError::Unknown("a change could not be saved a moment ago".to_owned()));
+            }
+            Ok(())
+        })
     }
 
     fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>> {
-        Box::pin(self.health.stopped())
+        Box::pin(self.guard.health.stopped())
     }
 
     fn head(&self) -> Reply<'_, Option<Link>> {
@@ -351,7 +371,8 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 /// What an SQLite error means to a caller.
 fn store_error(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => StoreError::Locked,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(error.to_string()),
         _ => StoreError::Failed(error.to_string()),
     }
 }

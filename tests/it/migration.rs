@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use seatkeeper::store::sqlite;
 
 use crate::harness::*;
-use crate::program::{Serving, seatkeeper};
+use crate::program::{Done, Serving, run, seatkeeper};
 
 /// A file of version 1 after some use: pools of 42 with taken seats, one by a call and one by hand, and their history. An
 /// entity has a name that version 2 reserves.
@@ -246,4 +246,133 @@ fn a_file_of_version_1_whose_guards_are_gone_is_refused() {
     Connection::open(&database).and_then(|c| c.execute_batch("DROP TRIGGER seat_holder")).expect("drop");
     let refused = Serving::try_start(&database).err().expect("it does not serve this");
     assert!(refused.stderr.contains("the schema was changed: 'seat_holder' is missing"), "{}", refused.stderr);
+}
+
+/// The file and what `migrate` keeps of it; leaves the file as it was.
+fn refuses(command: &str, database: &Path) -> Done {
+    let before = std::fs::read(database).expect("read");
+    let done = seatkeeper(command, database, &[], "SELECT 1");
+    assert!(before == std::fs::read(database).expect("read"), "{command} changed the file");
+    done
+}
+
+fn names(directory: &TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(directory.join(".")).expect("read");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Folds the log back, so that the file is all there is.
+fn fold_back(database: &Path) {
+    let connection = Connection::open(database).expect("open");
+    connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).expect("folded back");
+}
+
+#[test]
+fn nothing_but_serve_and_migrate_changes_the_version() {
+    let directory = TempDir::new();
+    let database = version_2(&directory);
+    fold_back(&database);
+    let older = "its schema has version 2, this program works with version 4. Run 'seatkeeper migrate'";
+    let sql = refuses("sql", &database);
+    assert!(sql.code == Some(3) && sql.stderr.contains(older), "{sql:?}");
+    let check = refuses("check", &database);
+    let said = "version 2: its file and schema were checked, its rows were not. Run 'seatkeeper migrate', which brings it to version 4, \
+                and check again.\n";
+    assert_eq!((check.code, check.stdout.as_str()), (Some(0), said), "{}", check.stderr);
+    assert_eq!(names(&directory), ["seats.db"]);
+
+    unguarded(
+        &database,
+        "PRAGMA ignore_check_constraints = ON; UPDATE entity SET active = 7 WHERE id = 43; DROP TRIGGER seat_holder",
+    );
+    let check = refuses("check", &database);
+    let broken = "broken: every value is one that its column may have: entity, row 43: entity.active must be 0 or 1";
+    assert!(check.code == Some(1) && check.stdout.contains(broken), "{check:?}");
+    assert!(
+        check.stdout.contains("broken: the schema is the one this program made: 'seat_holder' is missing"),
+        "{check:?}"
+    );
+}
+
+#[test]
+fn a_dry_run_says_what_a_migration_would_do_and_changes_nothing() {
+    let directory = TempDir::new();
+    let database = version_1(&directory);
+    fold_back(&database);
+    let before = std::fs::read(&database).expect("read");
+    let tried = seatkeeper("migrate", &database, &["--dry-run"], "");
+    assert!(tried.stdout.starts_with("would migrate from version 1 to version 4 in about 0."), "{tried:?}");
+    assert_eq!((tried.code, tried.stderr.as_str()), (Some(0), ""));
+    assert!(before == std::fs::read(&database).expect("read"));
+    assert_eq!(names(&directory), ["seats.db"]);
+
+    let directory = TempDir::new();
+    let database = version_2(&directory);
+    let tried = seatkeeper("migrate", &database, &["--dry-run"], "");
+    assert_eq!(tried.code, Some(1), "{tried:?}");
+    assert!(
+        tried.stdout.contains("broken afterwards: names have no blank at either end: account 2: "),
+        "{}",
+        tried.stdout
+    );
+    assert_eq!(version(&database), 2);
+}
+
+/// By the command and by the service, once each: a file that only its owner reads, with all that was there, and of its version.
+#[test]
+fn a_migration_keeps_a_copy_of_the_file_as_it_was() {
+    for by_service in [false, true] {
+        let directory = TempDir::new();
+        let database = version_1(&directory);
+        let queries = queries(&database);
+        let before = rows(&database, &queries);
+        let copy = directory.join("seats.db.version-1.bak");
+        if by_service {
+            let log = Serving::start(&database).log();
+            let lines: Vec<&str> = log.lines().filter(|line| line.contains("the database was migrated")).collect();
+            assert_eq!(lines.len(), 1, "{log}");
+            for part in ["\"from\":1,\"to\":4,\"took_ms\":", &format!("\"copy\":\"{}\"", copy.display())] {
+                assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+            }
+        } else {
+            let done = seatkeeper("migrate", &database, &[], "");
+            assert!(done.stdout.starts_with("migrated from version 1 to version 4 in 0."), "{done:?}");
+            assert!(done.stdout.ends_with(&format!("; the database as it was is in {}\n", copy.display())), "{done:?}");
+            let again = seatkeeper("migrate", &database, &[], "");
+            assert_eq!((again.code, again.stdout.as_str()), (Some(0), "version 4 already: nothing to do\n"));
+        }
+        assert_eq!((version(&database), version(&copy)), (sqlite::SCHEMA_VERSION, 1));
+        assert_eq!(rows(&copy, &queries), before);
+        let mode = std::fs::metadata(&copy).expect("metadata").permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+        assert!(!names(&directory).iter().any(|name| name.ends_with(".tmp")), "{:?}", names(&directory));
+        // A copy that is there already stays: a second migration has a copy of its own.
+        if !by_service {
+            std::fs::copy(&copy, &database).expect("back");
+            migrate(&database);
+            assert!(directory.join("seats.db.version-1-1.bak").exists(), "{:?}", names(&directory));
+        }
+    }
+}
+
+/// A disk that has no room for the copy: here a limit on the size of files.
+#[test]
+fn without_room_for_a_copy_nothing_is_migrated() {
+    let directory = TempDir::new();
+    let database = version_1(&directory);
+    fold_back(&database);
+    let before = std::fs::read(&database).expect("read");
+    let command = format!(
+        "trap '' XFSZ; ulimit -f 40; exec '{}' migrate --database '{}'",
+        env!("CARGO_BIN_EXE_seatkeeper"),
+        database.display()
+    );
+    let done = run(std::process::Command::new("bash").args(["-c", &command]), "");
+    assert_eq!(done.code, Some(3), "{done:?}");
+    assert!(done.stderr.contains("a copy of it cannot be made, and without one it is not migrated: "), "{done:?}");
+    assert!(before == std::fs::read(&database).expect("read"));
+    assert_eq!(names(&directory), ["seats.db"]);
 }

@@ -59,11 +59,6 @@ impl Serving {
             .unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
     }
 
-    /// What it has written into its log so far.
-    pub fn log(&self) -> String {
-        self.log.lock().expect("lock").clone()
-    }
-
     /// Returns when it accepts calls, or has ended without.
     pub fn try_start(database: &Path) -> Result<Serving, Done> {
         Serving::try_start_with(database, &[])
@@ -72,20 +67,45 @@ impl Serving {
     /// With these arguments besides.
     pub fn try_start_with(database: &Path, arguments: &[&str]) -> Result<Serving, Done> {
         let mut command = program("serve", database);
-        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).args(arguments);
+        command.args(arguments);
+        Serving::try_start_as(command)
+    }
+
+    /// The same, with a library that is loaded before others (`LD_PRELOAD`).
+    pub fn start_with_library(database: &Path, library: &Path) -> Serving {
+        let mut command = program("serve", database);
+        command.env("LD_PRELOAD", library);
+        Serving::try_start_as(command).unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
+    }
+
+    /// The same, without the right to write where only root may.
+    pub fn try_start_unprivileged(database: &Path) -> Result<Serving, Done> {
+        if !rustix::process::geteuid().is_root() {
+            return Serving::try_start(database);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_seatkeeper"), "serve"]);
+        command.env_clear().arg("--database").arg(database);
+        Serving::try_start_as(command)
+    }
+
+    fn try_start_as(mut command: Command) -> Result<Serving, Done> {
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();
         let (told, address) = mpsc::channel();
         let log = Arc::new(Mutex::new(String::new()));
-        let written = Arc::clone(&log);
         // Reads to the end, so that the service never waits for a reader of its log.
-        let reader = std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                if !line.contains("\"level\":\"INFO\"") {
-                    eprintln!("{line}");
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    if !line.contains("\"level\":\"INFO\"") {
+                        eprintln!("{line}");
+                    }
+                    *log.lock().expect("no panic") += &format!("{line}\n");
+                    address_in(&line).map(|address| told.send(address));
                 }
-                *written.lock().expect("lock") += &format!("{line}\n");
-                address_in(&line).map(|address| told.send(address));
             }
         });
         if let Ok(address) = address.recv_timeout(START_TIMEOUT) {
@@ -95,8 +115,22 @@ impl Serving {
         let _ = process.kill();
         let code = process.wait().expect("it ended").code();
         reader.join().expect("the reader of the log");
-        let stderr = log.lock().expect("lock").clone();
+        let stderr = log.lock().expect("no panic").clone();
         Err(Done { code, stdout: String::new(), stderr })
+    }
+
+    /// What it has logged until now.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic").clone()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.process.wait().expect("it ends").code()
     }
 
     /// Ends it with SIGKILL, as the kernel does when memory runs out.
@@ -105,7 +139,8 @@ impl Serving {
     }
 
     fn end(&mut self) {
-        self.process.kill().expect("it can be killed");
+        // It may have ended by itself.
+        let _ = self.process.kill();
         self.process.wait().expect("it was killed");
     }
 }

@@ -255,7 +255,7 @@ fn run(writer: &Weak<Writer>, is_closed: &AtomicBool, interval: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SCHEMA, record, writer};
+    use super::super::{SCHEMA, guard, record, writer};
     use super::*;
     use crate::metrics::Metrics;
     use crate::store::Options;
@@ -328,7 +328,13 @@ mod tests {
     fn an_idle_service_chains_what_was_changed_by_hand() {
         let connection = made(3);
         let options = Options::default();
-        let writer = writer::Writer::start(connection, Arc::default(), &options, Arc::new(Metrics::new()));
+        let writer = writer::Writer::start(
+            connection,
+            Arc::default(),
+            &options,
+            Arc::new(Metrics::new()),
+            Arc::new(guard::Guard::of_memory()),
+        );
         let writer = Arc::new(writer.expect("start"));
         let chainer = Chainer::start(&writer, Duration::from_millis(1)).expect("start");
         let is_all = || writer.run_blocking(|connection| Ok(state(connection))).expect("a state") == (3, 0);

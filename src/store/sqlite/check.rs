@@ -6,6 +6,7 @@
 mod constraints;
 mod invariants;
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,9 +17,11 @@ pub use invariants::INVARIANTS;
 pub(super) use invariants::add_functions;
 use invariants::{CLEARED, TOLERATED};
 
+use super::guard::Parked;
 use super::hand_written::BUSY_TIMEOUT;
 use super::inspect::{Look, has_hot_journal, look};
-use super::open::{connect, sqlite};
+use super::open::{connect, foresee, one_line, sqlite};
+use super::origin;
 use super::schema::{self, Contents, SCHEMA_VERSION, differences};
 use crate::store::{CheckHash, Checked, OpenError, Violation};
 
@@ -50,6 +53,7 @@ pub(super) enum Step {
 /// See [`crate::store::check`].
 pub fn check(path: &Path, check_hash: CheckHash) -> Result<Checked, OpenError> {
     look(path, |look| {
+        origin::check(path)?;
         let contents = look.connection().and_then(|connection| schema::contents(&connection, path));
         let version = match contents {
             Ok(Contents::Nothing) => return Err(OpenError::Empty(path.to_owned())),
@@ -120,7 +124,7 @@ impl Step {
     fn violations(self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
         let rows = match self {
             Step::File => {
-                texts(connection, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'")
+                header(connection).and_then(|header| sound(connection, None).map(|rows| [header, rows].concat()))
             }
             Step::Schema(schema) => differences(connection, schema),
             Step::Constraints(schema) => broken_constraints(connection, schema),
@@ -140,7 +144,7 @@ fn violations(invariant: &'static str, rows: rusqlite::Result<Vec<String>>) -> r
     match rows {
         Ok(rows) => Ok(rows.into_iter().map(|row| Violation { invariant, row }).collect()),
         Err(error) if is_damage(&error) => {
-            Ok(vec![Violation { invariant, row: format!("it cannot be verified: {error}") }])
+            Ok(vec![Violation { invariant, row: format!("it cannot be verified: {}", one_line(&error)) }])
         }
         Err(error) => Err(error),
     }
@@ -186,13 +190,15 @@ fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> 
     connection.prepare(query)?.query_map([], |row| text(row, 0))?.take(ROWS_MAX).collect()
 }
 
-/// A text that need not be valid: a check that stops at the first bad name would find nothing else.
+/// A text that need not be valid: a check that stops at the first bad name would find nothing else. As one line.
 fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
-    Ok(String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned())
+    let text = String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned();
+    Ok(text.replace(|c: char| c.is_control(), " "))
 }
 
 /// See [`crate::store::verify`].
 pub fn verify(path: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    foresee(path)?;
     if has_hot_journal(path) {
         // Reading is enough to have the write undone.
         let connection = connect(path, BUSY_TIMEOUT, false)?;
@@ -236,14 +242,39 @@ impl Bounded {
     /// As [`Step::violations`].
     pub(super) fn violations(&self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
         match self {
-            Bounded::Table(name) => violations(FILE, sound(connection, name)),
+            Bounded::Table(name) => violations(FILE, sound(connection, Some(name))),
             Bounded::Step(step) => step.violations(connection),
         }
     }
 }
 
-/// What is wrong with the pages of one table and its indexes.
-fn sound(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let query = "SELECT integrity_check FROM pragma_integrity_check(?1) WHERE integrity_check <> 'ok'";
-    connection.prepare(query)?.query_map([table], |row| text(row, 0))?.take(ROWS_MAX).collect()
+/// What SQLite reads from the header without calling it damage: a file that it would not write, and texts that are not UTF-8.
+fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut header = [0; 20];
+    // Not closed, because this process may have the file locked.
+    let file = std::fs::File::open(connection.path().unwrap_or_default()).map(Parked::new);
+    let is_read = file.and_then(|file| file.0.read_exact_at(&mut header, 0)).is_ok();
+    // Byte 18 is the version of the format for programs that write: 1 with a rollback journal, 2 with a log.
+    let version = header[18];
+    let encoding: String = connection.pragma_query_value(None, "encoding", |row| row.get(0))?;
+    let found = [
+        (!is_read).then(|| "its header cannot be read".to_owned()),
+        (is_read && !matches!(version, 1 | 2))
+            .then(|| format!("its header asks for a program that writes format {version}")),
+        (encoding != "UTF-8").then(|| format!("its header says that texts are {encoding}")),
+    ];
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What is wrong with the pages of one table and its indexes, or of the whole file.
+fn sound(connection: &Connection, table: Option<&str>) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT integrity_check FROM pragma_integrity_check(?1)")?;
+    let reports = statement.query_map([table], |row| row.get::<_, String>(0))?.take(ROWS_MAX);
+    let mut found = Vec::new();
+    // One report may have several lines, and a heading.
+    for report in reports {
+        let report = report?;
+        found.extend(report.lines().filter(|line| *line != "ok" && !line.starts_with("*** ")).map(str::to_owned));
+    }
+    Ok(found)
 }

@@ -10,8 +10,9 @@ use std::time::SystemTime;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::guard::beside;
 use super::hand_written::BUSY_TIMEOUT;
-use super::open::{absent, beside, configure, sqlite};
+use super::open::{absent, configure, sqlite};
 use crate::store::OpenError;
 
 /// Enough for the indexes of a large table; a check reads them in no order.
@@ -93,10 +94,15 @@ impl<'p> Look<'p> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = match self.way {
             Way::Shared => Connection::open_with_flags(self.path, flags),
-            Way::Log => Connection::open_with_flags_and_vfs(self.path, flags, c"unix-excl"),
+            // Without locks, which no program could be kept out with: only a file that can be written can be locked whole.
+            Way::Log => Connection::open_with_flags_and_vfs(self.path, flags, c"unix-none"),
             Way::Alone => Connection::open_with_flags(uri(self.path), flags | OpenFlags::SQLITE_OPEN_URI),
         };
         let connection = connection.map_err(failed)?;
+        if self.way == Way::Log {
+            // Said before the first read, it keeps the index of the log in this connection's own memory.
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(failed)?;
+        }
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
         configure(&connection, self.path, BUSY_TIMEOUT, CACHE_KIB)?;
         connection.pragma_update(None, "query_only", true).map_err(failed)?;

@@ -7,9 +7,10 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::check::check;
+use super::guard::beside;
 use super::hand_written::BUSY_TIMEOUT;
 use super::inspect::look;
-use super::open::{beside, connect, create_private_file, sqlite, use_wal};
+use super::open::{connect, create_private_file, foresee, sqlite, use_wal};
 use super::schema::{self, Contents, SCHEMA_VERSION, differences};
 use crate::store::{CheckHash, Migrated, OpenError, TriedMigration};
 
@@ -19,6 +20,7 @@ const COPIES_MAX: usize = 100;
 /// See [`crate::store::migrate`].
 pub fn migrate(path: &Path) -> Result<Option<Migrated>, OpenError> {
     let begun = Instant::now();
+    foresee(path)?;
     let connection = connect(path, BUSY_TIMEOUT, false)?;
     match schema::contents(&connection, path)? {
         Contents::Nothing => return Err(OpenError::Empty(path.to_owned())),
@@ -45,6 +47,8 @@ pub fn try_migration(path: &Path, check_hash: CheckHash) -> Result<Option<TriedM
         };
         if version < SCHEMA_VERSION {
             trial.remove();
+            // To SQLite a copy is a write.
+            connection.pragma_update(None, "query_only", false).map_err(|e| sqlite(path, e))?;
             copy(&connection, path, &trial.0)?;
         }
         Ok(version)

@@ -1,11 +1,14 @@
 //! Opening a database file: make it, migrate it, refuse it; the settings every connection has.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::Access;
 
+use super::guard::beside;
+use super::origin;
 use super::record::set_triggers;
 use super::schema::{self, SCHEMA, differences};
 use crate::store::OpenError;
@@ -15,7 +18,11 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
 /// The one connection that writes.
 pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    foresee(path)?;
     let connection = admin(path, busy_timeout, false)?;
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(|e| sqlite(path, e))? {
+        return Err(read_only(path, "it can only be read"));
+    }
     if let Some(what) = differences(&connection, SCHEMA).map_err(|e| sqlite(path, e))?.into_iter().next() {
         return Err(OpenError::Tampered { path: path.to_owned(), what });
     }
@@ -23,6 +30,42 @@ pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     set_triggers(&connection, false).map_err(|e| sqlite(path, e))?;
     clear_leftovers(&connection).map_err(|e| sqlite(path, e))?;
     Ok(connection)
+}
+
+/// What must be so before SQLite sees the file, which would replay the log of another file into it.
+///
+/// # Errors
+///
+/// No file, an empty one, one that cannot be written, and one whose log is that of another.
+pub(super) fn foresee(path: &Path) -> Result<(), OpenError> {
+    if let Some(absent) = absent(path)? {
+        return Err(absent);
+    }
+    can_write(path)?;
+    origin::forget_cached_log(path)?;
+    origin::check(path)
+}
+
+/// SQLite opens a file that it cannot write to read it, and keeps its log in the directory.
+fn can_write(path: &Path) -> Result<(), OpenError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let can = |path: &Path, access| rustix::fs::access(path, access).map_err(|e| read_only(path, &e.to_string()));
+    can(path, Access::READ_OK | Access::WRITE_OK)?;
+    can(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+    for log in ["-wal", "-shm"].map(|suffix| beside(path, suffix)) {
+        if log.exists() {
+            can(&log, Access::READ_OK | Access::WRITE_OK)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_only(path: &Path, why: &str) -> OpenError {
+    OpenError::Setting(format!(
+        "{}: the service cannot write there ({why}). The database, its '-wal' and '-shm', and their directory must be writable by \
+         the account that the service runs as.",
+        path.display()
+    ))
 }
 
 /// Deletes rows that mean something only inside the call or statement that wrote them: of a call that is named in a copy or a dump,
@@ -92,13 +135,6 @@ pub(super) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
     }
 }
 
-/// The path of a file that stands beside the database: its name with something behind it, such as `-wal`.
-pub(super) fn beside(path: &Path, behind: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(behind);
-    name.into()
-}
-
 /// After the schema is there: the first change of a WAL file should not be the switch to WAL itself.
 pub(super) fn use_wal(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let mode: String = connection
@@ -151,8 +187,23 @@ pub(super) fn configure(
     Ok(())
 }
 
+/// The text of an error as one line that can be read: SQLite quotes the rest of a statement, however long.
+pub(super) fn one_line(error: &rusqlite::Error) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let text = match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    };
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
 pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
-    let (path, reason) = (path.to_owned(), source.to_string());
+    let (path, reason) = (path.to_owned(), one_line(&source));
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Unreadable { path, reason },
         _ => OpenError::Failed { path, reason },
