@@ -180,11 +180,9 @@ fn a_name_with_another_request_is_refused_in_the_callers_protocol() {
         }
         assert_eq!(state(&server), before);
         // White space, prefixes and the order of elements are not the request.
-        let reordered = format!(
-            " <LicenseType>SqlBackup</LicenseType>\n<Username>u1</Username><LicenseProviderEntityId> +42</LicenseProviderEntityId><Unknown/>"
-        );
+        let reordered = " <LicenseType>SqlBackup</LicenseType>\n<Username>u1</Username><LicenseProviderEntityId> +42</LicenseProviderEntityId><Unknown/>";
         let first_again = server.send(&named(&first).1);
-        assert_eq!(server.send(&named(&call11("AssignLicense", "agent", &reordered)).1).body, first_again.body);
+        assert_eq!(server.send(&named(&call11("AssignLicense", "agent", reordered)).1).body, first_again.body);
     }
     // A MessageID is not the developer's promise: with another request it is another call.
     for way in [4, 5] {
