@@ -380,6 +380,40 @@ fn a_retry_is_answered_with_the_numbers_of_the_first_try() {
     }
 }
 
+/// Also of the operations whose answers tell of errors themselves.
+#[test]
+fn an_invalid_name_is_no_answer_of_a_license_tool() {
+    let tools = Tools::start();
+    let ticket = tools.ticket("admin");
+    let before = state(&tools.server);
+    let license = presented("NewLicense", &granted(&tools));
+    let file =
+        format!("<FileContent>{}</FileContent>", escape("<LicenseInfo><OwnerName>CONTOSO</OwnerName></LicenseInfo>"));
+    for (operation, arguments) in [
+        (
+            "AssignThirdPartyLicenses",
+            "<AssociateId>101</AssociateId><ModuleOwner>CONTOSO</ModuleOwner><ModuleLicenseNames xmlns:a=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\"><a:string>SQLBACKUP</a:string></ModuleLicenseNames>",
+        ),
+        ("ActivateLicenseInfo", &license),
+        ("ChangeSerialNumber", "<NewCompanyName>x</NewCompanyName><NewSerialNumber>1</NewSerialNumber>"),
+        ("RemoveLicenseFromDB", "<ModuleOwner>FABRIKAM</ModuleOwner>"),
+        ("AddLicenseFromFile", &file),
+        ("AddLicenseFromFile", "<FileContent>none</FileContent>"),
+    ] {
+        for surface in SURFACES {
+            let request = surface.request(Caller { ticket: &ticket, zone: None }, operation, arguments);
+            let Some(request) = request else { continue };
+            let answer = tools.server.send(&with_header(&request, "Idempotency-Key: \""));
+            let expected = if matches!(surface, Surface::Soap(_)) { 200 } else { 400 };
+            assert_eq!(answer.status, expected, "{surface:?} {operation}: {answer:?}");
+            let (exception, text) = surface.read(operation, &answer).expect_err(operation);
+            assert_eq!(exception, "SoInvalidArgumentException", "{surface:?} {operation}");
+            assert!(text.starts_with("Idempotency-Key is no valid string: "), "{text}");
+        }
+    }
+    assert_eq!(state(&tools.server), before);
+}
+
 /// SOAP, agent calls and the resource share one name: a tool may retry on another surface.
 #[test]
 fn a_retry_may_take_another_surface() {
