@@ -15,7 +15,7 @@
 --     `seatkeeper check` names the rows that break them.
 --   * A seat is one row of `seat`, so more assignments than seats cannot be written down, whatever a program or a person
 --     does. license_pool.seats_in_use counts the taken ones and is never above seats_total: a second guard.
---   * Every change of a row, also one made by hand, leaves an event in `audit_event` in the same transaction (of tickets, which
+--   * Every change of a row, also one made by hand, leaves an event in `audit_event` in the same transaction (of tickets and named calls, which
 --     only the service writes, there are none). A statement that changes nothing leaves none.
 --   * Tables and indexes come first, then all views and triggers, which a migration makes again.
 --   * The triggers repeat every promise that foreign keys and UNIQUE make, because the sqlite3 shell leaves foreign

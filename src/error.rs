@@ -14,7 +14,9 @@ pub enum Kind {
     /// More sign-ins than passwords can be checked. Callers read `UnexpectedError`, likewise.
     Overloaded,
     InvalidInputParameters,
-    /// A name of a call that was used for another request. Callers read `InvalidInputParameters`.
+    /// The name of a call is invalid. Callers read `InvalidInputParameters`, likewise of the next.
+    NameInvalid,
+    /// The name of a call was used for another request.
     NameReused,
     InvalidSoapCredentials,
     /// There is no credential to check. Callers read `InvalidSoapCredentials`; the message says what is missing.
@@ -35,7 +37,7 @@ impl Kind {
     pub const fn result(self) -> i32 {
         match self {
             Self::UnexpectedError | Self::Throttled | Self::Overloaded => 1,
-            Self::InvalidInputParameters | Self::NameReused => 2,
+            Self::InvalidInputParameters | Self::NameInvalid | Self::NameReused => 2,
             Self::InvalidSoapCredentials | Self::CredentialMissing => 3,
             Self::AlreadyExists => 52,
             Self::ObjectEntityMismatch => 53,
@@ -53,7 +55,7 @@ impl Kind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::UnexpectedError | Self::Throttled | Self::Overloaded => "UnexpectedError",
-            Self::InvalidInputParameters | Self::NameReused => "InvalidInputParameters",
+            Self::InvalidInputParameters | Self::NameInvalid | Self::NameReused => "InvalidInputParameters",
             Self::InvalidSoapCredentials | Self::CredentialMissing => "InvalidSoapCredentials",
             Self::AlreadyExists => "AlreadyExists",
             Self::ObjectEntityMismatch => "ObjectEntityMismatch",
@@ -102,8 +104,8 @@ impl From<&Refusal> for Kind {
             Refusal::Field { .. }
             | Refusal::TooMany { .. }
             | Refusal::ModuleUnknown { .. }
-            | Refusal::TooManyOwners { .. }
-            | Refusal::NameInvalid { .. } => Kind::InvalidInputParameters,
+            | Refusal::TooManyOwners { .. } => Kind::InvalidInputParameters,
+            Refusal::NameInvalid { .. } => Kind::NameInvalid,
             Refusal::NameReused { .. } => Kind::NameReused,
             Refusal::NameUnreadable { .. } => Kind::UnexpectedError,
             Refusal::Kept { code, .. } => Kind::of_refusal(code).unwrap_or(Kind::UnexpectedError),

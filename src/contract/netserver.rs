@@ -296,7 +296,9 @@ impl Call {
 pub const fn exception(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => "SoSessionException",
-        ErrorKind::InvalidInputParameters | ErrorKind::NameReused => "SoInvalidArgumentException",
+        ErrorKind::InvalidInputParameters | ErrorKind::NameInvalid | ErrorKind::NameReused => {
+            "SoInvalidArgumentException"
+        }
         ErrorKind::AccessDenied => "SoSentryException",
         ErrorKind::ObjectEntityMismatch => "SoNotFoundException",
         ErrorKind::AlreadyExists

@@ -228,7 +228,9 @@ impl WebRequest<'_> {
     fn failed(&self, error: &Error, style: Style) -> Response {
         match error.kind {
             ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => self.unauthorized(),
-            ErrorKind::InvalidInputParameters if style == Style::Agent => self.invalid(&explain(error)),
+            ErrorKind::InvalidInputParameters | ErrorKind::NameInvalid if style == Style::Agent => {
+                self.invalid(&explain(error))
+            }
             kind => {
                 let (status, wait) = match error.retry {
                     None => (status(kind), None),
@@ -352,7 +354,7 @@ enum Style {
 fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => StatusCode::UNAUTHORIZED,
-        ErrorKind::InvalidInputParameters => StatusCode::BAD_REQUEST,
+        ErrorKind::InvalidInputParameters | ErrorKind::NameInvalid => StatusCode::BAD_REQUEST,
         ErrorKind::NameReused => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::AccessDenied => StatusCode::FORBIDDEN,
         ErrorKind::ObjectEntityMismatch => StatusCode::NOT_FOUND,

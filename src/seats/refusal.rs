@@ -185,7 +185,7 @@ fn name_text(fault: NameFault) -> String {
         NameFault::TooLong => format!("has more than {CALL_NAME_CHARS_MAX} characters. Send a shorter name."),
         NameFault::NotPrintable => "holds characters that cannot be printed. Send a name without, such as a UUID.".to_owned(),
         NameFault::NotAString => {
-            "is no valid string: inside the quotes, a quote or backslash needs a backslash before it. Send a name such as \"8e03978e-40d5-43dd-bc93-6894a57f9324\".".to_owned()
+            "is no valid string: send a word without blanks, or a text in double quotes in which each quote and backslash has a backslash before it, such as \"8e03978e-40d5-43dd-bc93-6894a57f9324\".".to_owned()
         }
         NameFault::Several => "names the call several times. Send one name.".to_owned(),
     }

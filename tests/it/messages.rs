@@ -116,7 +116,7 @@ fn every_refusal_is_a_sentence() {
             "Idempotency-Key has more than 255 characters. Send a shorter name. Nothing was changed.",
         ),
         (bad_name(NameFault::NotPrintable), "Idempotency-Key holds characters that cannot be printed."),
-        (bad_name(NameFault::NotAString), "Idempotency-Key is no valid string: inside the quotes,"),
+        (bad_name(NameFault::NotAString), "Idempotency-Key is no valid string: send a word without blanks,"),
         (bad_name(NameFault::Several), "Idempotency-Key names the call several times. Send one name."),
         (
             Refusal::NameReused { header: "RequestId", operation: "AssignLicense".to_owned(), at: PAST.to_owned() },

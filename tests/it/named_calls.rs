@@ -180,11 +180,9 @@ fn a_name_with_another_request_is_refused_in_the_callers_protocol() {
         }
         assert_eq!(state(&server), before);
         // White space, prefixes and the order of elements are not the request.
-        let reordered = format!(
-            " <LicenseType>SqlBackup</LicenseType>\n<Username>u1</Username><LicenseProviderEntityId> +42</LicenseProviderEntityId><Unknown/>"
-        );
+        let reordered = " <LicenseType>SqlBackup</LicenseType>\n<Username>u1</Username><LicenseProviderEntityId> +42</LicenseProviderEntityId><Unknown/>";
         let first_again = server.send(&named(&first).1);
-        assert_eq!(server.send(&named(&call11("AssignLicense", "agent", &reordered)).1).body, first_again.body);
+        assert_eq!(server.send(&named(&call11("AssignLicense", "agent", reordered)).1).body, first_again.body);
     }
     // A MessageID is not the developer's promise: with another request it is another call.
     for way in [4, 5] {
@@ -380,6 +378,40 @@ fn a_retry_is_answered_with_the_numbers_of_the_first_try() {
             assert_eq!((again.status, again.body), (first.status, first.body), "{:?}", tools.surface);
         }
     }
+}
+
+/// Also of the operations whose answers tell of errors themselves.
+#[test]
+fn an_invalid_name_is_no_answer_of_a_license_tool() {
+    let tools = Tools::start();
+    let ticket = tools.ticket("admin");
+    let before = state(&tools.server);
+    let license = presented("NewLicense", &granted(&tools));
+    let file =
+        format!("<FileContent>{}</FileContent>", escape("<LicenseInfo><OwnerName>CONTOSO</OwnerName></LicenseInfo>"));
+    for (operation, arguments) in [
+        (
+            "AssignThirdPartyLicenses",
+            "<AssociateId>101</AssociateId><ModuleOwner>CONTOSO</ModuleOwner><ModuleLicenseNames xmlns:a=\"http://schemas.microsoft.com/2003/10/Serialization/Arrays\"><a:string>SQLBACKUP</a:string></ModuleLicenseNames>",
+        ),
+        ("ActivateLicenseInfo", &license),
+        ("ChangeSerialNumber", "<NewCompanyName>x</NewCompanyName><NewSerialNumber>1</NewSerialNumber>"),
+        ("RemoveLicenseFromDB", "<ModuleOwner>FABRIKAM</ModuleOwner>"),
+        ("AddLicenseFromFile", &file),
+        ("AddLicenseFromFile", "<FileContent>none</FileContent>"),
+    ] {
+        for surface in SURFACES {
+            let request = surface.request(Caller { ticket: &ticket, zone: None }, operation, arguments);
+            let Some(request) = request else { continue };
+            let answer = tools.server.send(&with_header(&request, "Idempotency-Key: \""));
+            let expected = if matches!(surface, Surface::Soap(_)) { 200 } else { 400 };
+            assert_eq!(answer.status, expected, "{surface:?} {operation}: {answer:?}");
+            let (exception, text) = surface.read(operation, &answer).expect_err(operation);
+            assert_eq!(exception, "SoInvalidArgumentException", "{surface:?} {operation}");
+            assert!(text.starts_with("Idempotency-Key is no valid string: "), "{text}");
+        }
+    }
+    assert_eq!(state(&tools.server), before);
 }
 
 /// SOAP, agent calls and the resource share one name: a tool may retry on another surface.
