@@ -121,8 +121,14 @@ fn compare(connection: &Connection, subject: &Subject, report: &mut HistoryRepor
     // Seats are made and removed with their pool, all other rows by an event of their own.
     let is_born = if subject.name == "seat" { "past.pool_id" } else { "past.born" };
     let mut named = Named::new(report.broken.len());
-    let pairs: String = columns.iter().map(|name| format!(", {}, past.{name}", now(name))).collect();
-    let differs: String = columns.iter().map(|name| format!(" OR {} IS NOT past.{name}", now(name))).collect();
+    let past = |name: &str| match (subject.name, name) {
+        ("seat", "license_type") => {
+            "(SELECT license_type FROM temp.past_license_pool AS pool WHERE pool.id = past.pool_id)".to_owned()
+        }
+        _ => format!("past.{name}"),
+    };
+    let pairs: String = columns.iter().map(|name| format!(", {}, {}", now(name), past(name))).collect();
+    let differs: String = columns.iter().map(|name| format!(" OR {} IS NOT {}", now(name), past(name))).collect();
     let sql = format!(
         "SELECT {}, {is_born} IS NOT NULL{pairs} FROM main.{table} AS now LEFT JOIN temp.past_{table} AS past ON {is_same}
           WHERE {is_born} IS NULL{differs}",
