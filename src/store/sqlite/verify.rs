@@ -111,11 +111,16 @@ const HASH: usize = 16;
 /// Holds each row of a table against the history, and the history against the table.
 fn compare(connection: &Connection, subject: &Subject, report: &mut HistoryReport) -> rusqlite::Result<()> {
     let (table, key) = (subject.table, subject.key);
-    let columns = subject.columns(connection)?;
+    let mut columns = subject.columns(connection)?;
+    if subject.name == "credential" {
+        // Names compare without regard to case; the spelling is recorded too.
+        columns.push("user_name".to_owned());
+    }
     let is_same = key.iter().map(|name| format!("past.{name} = now.{name}")).collect::<Vec<_>>().join(" AND ");
     let keys = |of: &str| key.iter().map(|name| format!("{of}.{name}")).collect::<Vec<_>>().join(", ");
     let now = |name: &str| match name {
         "license_data" => "CASE WHEN now.license_data IS NOT NULL THEN hex(now.license_data) END".to_owned(),
+        "user_name" => "now.user_name COLLATE BINARY".to_owned(),
         _ => format!("now.{name}"),
     };
     // Seats are made and removed with their pool, all other rows by an event of their own.
