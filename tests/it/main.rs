@@ -2,6 +2,7 @@
 
 mod addresses;
 mod assign;
+mod audit_verify;
 mod browser;
 mod captures;
 mod check;

@@ -29,8 +29,8 @@ pub(super) const SUBJECTS: [Subject; 7] = [
     Subject { name: "offer-module", table: "license_offer_module", key: &["entity_id", "license_type"], untold: &[] },
 ];
 
-/// Columns that follow from the events as such, not from the values in them.
-const COUNTED: [&str; 4] = ["seats_in_use", "seats_in_use_max", "event_id", "events"];
+/// Columns that follow from the events as such, not from the values in them: of pools, then of seats.
+const COUNTED: [&str; 5] = ["seats_in_use", "seats_in_use_max", "event_id", "events", "account_id"];
 
 /// Why an event could not be applied.
 pub(super) enum NotApplied {
@@ -46,6 +46,10 @@ impl From<rusqlite::Error> for NotApplied {
             // What a function of SQLite says of a value, such as malformed JSON.
             rusqlite::Error::SqliteFailure(code, Some(message)) if code.code == ErrorCode::Unknown => {
                 NotApplied::Event(format!("its values cannot be read: {message}"))
+            }
+            // A key that is null.
+            rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::ConstraintViolation => {
+                NotApplied::Event("it does not say which row it is about".to_owned())
             }
             _ => NotApplied::Failed(error),
         }
@@ -155,11 +159,10 @@ impl<'c> Replay<'c> {
         let sql = match difference {
             0 => return Ok(()),
             1.. => {
-                "INSERT INTO past_seat (pool_id, seat_no, license_type)
-                 SELECT id, n + coalesce((SELECT max(seat_no) FROM past_seat WHERE pool_id = ?1), 0), license_type
-                   FROM past_license_pool,
-                        (WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?2) SELECT n FROM number)
-                  WHERE id = ?1"
+                "INSERT INTO past_seat (pool_id, seat_no)
+                 SELECT ?1, n + last
+                   FROM (SELECT coalesce(max(seat_no), 0) AS last FROM past_seat WHERE pool_id = ?1),
+                        (WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?2) SELECT n FROM number)"
             }
             _ => {
                 "DELETE FROM past_seat
