@@ -72,7 +72,7 @@ fn text(form: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None => form.push(b'-'),
         Some(value) => {
-            decimal(form, value.len() as u64);
+            Digits::of(value.len() as u64).append_to(form);
             form.push(b':');
             form.extend_from_slice(value);
             form.push(b',');
@@ -82,26 +82,43 @@ fn text(form: &mut Vec<u8>, value: Option<&[u8]>) {
 
 fn number(form: &mut Vec<u8>, value: Option<i64>) {
     let Some(value) = value else { return form.push(b'-') };
-    let mut digits = Vec::with_capacity(20);
-    if value < 0 {
-        digits.push(b'-');
-    }
-    decimal(&mut digits, value.unsigned_abs());
-    text(form, Some(&digits));
+    let digits = Digits::of(value.unsigned_abs());
+    let sign: &[u8] = if value < 0 { b"-" } else { b"" };
+    Digits::of((sign.len() + digits.as_bytes().len()) as u64).append_to(form);
+    form.push(b':');
+    form.extend_from_slice(sign);
+    digits.append_to(form);
+    form.push(b',');
 }
 
-fn decimal(form: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
+/// A number in decimal. Each event has a dozen, so none is put on the heap.
+struct Digits {
+    digits: [u8; 20],
+    first: usize,
+}
+
+impl Digits {
+    fn of(mut value: u64) -> Digits {
+        let (mut digits, mut first) = ([0; 20], 19);
+        while value >= 10 {
+            digits[first] = b'0' + (value % 10) as u8;
+            value /= 10;
+            first -= 1;
+        }
+        digits[first] = b'0' + value as u8;
+        Digits { digits, first }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.first..]
+    }
+
+    fn append_to(&self, form: &mut Vec<u8>) {
+        match self.as_bytes() {
+            [digit] => form.push(*digit),
+            digits => form.extend_from_slice(digits),
         }
     }
-    form.extend_from_slice(&digits[at..]);
 }
 
 /// A place in the chain.

@@ -147,6 +147,44 @@ fn the_form_is_what_the_page_says() {
     assert_eq!(String::from_utf8_lossy(&event.canonical()), form);
 }
 
+/// The test vectors of `docs/history.md`.
+#[test]
+fn the_test_vectors_hold() {
+    let page = include_str!("../../docs/history.md");
+    let vectors = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the vectors");
+    let mut link = None;
+    let mut count = 0;
+    for line in vectors.lines() {
+        let vector: serde_json::Value = serde_json::from_str(line).expect(line);
+        let text = |name: &str| vector[name].as_str().map(str::as_bytes);
+        let number = |name: &str| vector[name].as_i64();
+        let event = Event {
+            id: number("id").expect("an id"),
+            at: text("at").expect("a time"),
+            action: text("action").expect("an action"),
+            actor: text("actor").expect("an actor"),
+            request_id: text("request_id"),
+            reason: text("reason"),
+            entity_id: number("entity_id"),
+            license_type: text("license_type"),
+            pool_id: number("pool_id"),
+            seat_no: number("seat_no"),
+            account_id: number("account_id"),
+            username: text("username"),
+            old_values: text("old_values"),
+            new_values: text("new_values"),
+            previous_id: number("previous_id"),
+            pool_events: number("pool_events"),
+        };
+        let form = String::from_utf8(event.canonical()).expect("UTF-8");
+        assert!(event.id != 4 || page.contains(&form), "{form}");
+        let next = Link::next(link.as_ref(), &event);
+        assert_eq!(vector["hash"], to_hex(&next.hash), "{line}");
+        (link, count) = (Some(next), count + 1);
+    }
+    assert_eq!(count, 5);
+}
+
 #[test]
 fn hexadecimal_is_read_as_it_is_written() {
     let hash: Hash = std::array::from_fn(|at| (at * 37) as u8);

@@ -6,6 +6,7 @@ mod audit_archive;
 mod audit_heads;
 mod audit_holders;
 mod audit_show;
+mod audit_verify;
 mod browser;
 mod captures;
 mod check;

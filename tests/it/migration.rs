@@ -93,10 +93,23 @@ fn a_file_of_version_1_keeps_every_row_and_is_served() {
             "7 seat-change sql pool 1 seat 3 after 6",
             "8 release sql pool 1 seat 3 Backup02 after 7",
             r#"9 pool-delete sql pool 3 {"seats_total":1} > after 3"#,
+            // What version 1 did not tell.
+            r#"10 entity-create migration 1 {"name":"Northwind","active":1} after"#,
+            r#"11 entity-create migration 42 {"parent_id":1,"name":"Contoso","active":1,"owner_name":"CONTOSO","expires_at":"2099-01-01T00:00:00Z"} after"#,
+            r#"12 entity-create migration 43 {"parent_id":1,"name":"Fabrikam","active":1,"owner_name":"SITE"} after"#,
+            r#"13 credential-create migration agent 1 {"user_name":"agent","password_hash":"secret","entity_id":1,"role":"agent","active":1} after"#,
+            r#"14 credential-create migration gone 42 {"user_name":"gone","password_hash":"secret","entity_id":42,"role":"reader","active":0} after"#,
+            r#"15 account-create migration backup01 42 {"username":"backup01","entity_id":42,"active":1} after"#,
+            r#"16 account-create migration Backup02 42 {"username":"Backup02","entity_id":42,"active":0} after"#,
+            r#"17 pool-change migration pool 1 42 SqlBackup {"entity_id":42,"license_type":"SqlBackup","seats_total":5,"starts_at":"2020-01-01T00:00:00Z","product_key":"KEY","license_data":"00FF"} after 8"#,
+            r#"18 seat-change migration pool 1 seat 3 {"product_key":"OWN"} after 17"#,
+            r#"19 pool-change migration pool 2 43 ExchangeBackup {"entity_id":43,"license_type":"ExchangeBackup","seats_total":0} after 2"#,
         ]
     );
+    let reasons = texts(&database, "SELECT DISTINCT reason FROM audit_event WHERE actor = 'migration'");
+    assert_eq!(reasons, ["as found when the file came to version 4"]);
     let counters = "SELECT concat_ws(' ', id, seats_in_use, seats_in_use_max, event_id, events) FROM license_pool";
-    assert_eq!(texts(&database, counters), ["1 1 2 8 6", "2 0 0 2 1"]);
+    assert_eq!(texts(&database, counters), ["1 1 2 18 8", "2 0 0 19 2"]);
     let check = || seatkeeper("check", &database, &[], "").stdout;
     assert_eq!(check(), "ok: every invariant holds\n");
 
@@ -109,6 +122,77 @@ fn a_file_of_version_1_keeps_every_row_and_is_served() {
     }
     assert_eq!(assign("b6").code(), "NoFreeSeat");
     assert_eq!(check(), "ok: every invariant holds\n");
+    assert_eq!(faults(&database), "");
+}
+
+/// What `seatkeeper audit verify` finds.
+fn faults(database: &Path) -> String {
+    sqlite::verify(database, Vec::new()).expect("verified").broken.join("\n")
+}
+
+/// What each version told of a row, and what it left out, leads to the row; and it is recorded once.
+#[test]
+fn the_history_of_a_migrated_file_leads_to_its_tables() {
+    for (version, make) in [(1, version_1 as fn(&TempDir) -> PathBuf), (2, version_2), (3, version_3)] {
+        let directory = TempDir::new();
+        let database = make(&directory);
+        let as_found =
+            "SELECT action || ' ' || coalesce(entity_id, '') || coalesce(' ' || iif(username GLOB '*[^ -~]*', '?', username), '')
+                          FROM audit_event
+                         WHERE actor = 'migration' ORDER BY id";
+        drop(connection(&database));
+        let recorded = texts(&database, as_found);
+        assert_eq!(faults(&database), "", "version {version}: {recorded:#?}");
+        if version == 3 {
+            // One with another name is recorded once more.
+            let again = "credential-create 42 Again";
+            let older =
+                ["entity-create 7", again, "credential-create 7 older", "account-create 7 older", "offer-create 7"];
+            assert_eq!(recorded, older, "what version 3 made has a history");
+        }
+        drop(connection(&database));
+        assert_eq!(texts(&database, as_found), recorded);
+    }
+}
+
+/// A file that came to version 3 from version 2, and was used since. The guards are not there when the older rows are made.
+fn version_3(directory: &TempDir) -> PathBuf {
+    let database = directory.join("seats.db");
+    let connection = Connection::open(&database).expect("open");
+    let (tables, guards) = include_str!("../../src/store/sqlite/migrations/schema_3.sql")
+        .split_once("\n-- GUARDS: ")
+        .expect("tables and guards");
+    let hash = &*PASSWORD_HASH;
+    let older = format!(
+        "INSERT INTO entity (id, name) VALUES (7, 'older'), (9, 'older');
+         INSERT INTO credential (user_name, password_hash, entity_id) VALUES ('older', '{hash}', 7);
+         INSERT INTO account (id, username, entity_id) VALUES (1, 'older', 7);
+         INSERT INTO license_offer (entity_id) VALUES (7);"
+    );
+    let newer = format!(
+        "DELETE FROM entity WHERE id = 9;
+         INSERT INTO entity (id, parent_id, name, note) VALUES (9, 7, 'made again', 'x'), (42, 7, 'Contoso', 'x');
+         UPDATE entity SET note = NULL, name = 'Contoso ' || char(0x1F512) WHERE id = 42;
+         INSERT INTO credential (user_name, password_hash, entity_id, note) VALUES
+             ('newer', '{hash}', 42, 'a'), ('renamed', '{hash}', 42, 'a');
+         UPDATE credential SET user_name = 'Again', note = NULL WHERE user_name = 'renamed';
+         UPDATE account SET note = 'b' WHERE id = 1;
+         INSERT INTO account (username, entity_id) VALUES ('new', 42);
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total, license_data) VALUES (1, 42, 'SqlBackup', 5, x'00');
+         UPDATE seat SET product_key = 'K' || seat_no, account_id = iif(seat_no < 3, seat_no, NULL) WHERE pool_id = 1;
+         UPDATE license_pool SET seats_total = 3, license_data = NULL WHERE id = 1;
+         UPDATE license_pool SET seats_total = 6, license_data = x'FF' WHERE id = 1;
+         INSERT INTO license_offer (entity_id) VALUES (42);
+         INSERT INTO license_offer_module VALUES (42, 'SqlBackup', 7);
+         DELETE FROM license_offer_module WHERE entity_id = 42;
+         INSERT INTO license_offer_module VALUES (42, 'SqlBackup', 8);"
+    );
+    connection.execute_batch("PRAGMA journal_mode = WAL").expect("a setting");
+    for script in [tables, &older, &format!("\n-- GUARDS: {guards}")] {
+        connection.execute_batch(script).expect(script);
+    }
+    connection.execute_batch(&newer).expect("changes");
+    database
 }
 
 #[test]
@@ -179,7 +263,7 @@ fn a_migrated_history_says_whose_the_pools_are_that_are_still_there() {
     assert_eq!(seatkeeper("sql", &database, &[], "DELETE FROM license_pool WHERE id = 2").code, Some(0));
     let query =
         "SELECT action || ' of pool ' || pool_id || ': ' || coalesce(entity_id || ' ' || license_type, 'not known')
-                   FROM audit_event WHERE action <> 'assign' ORDER BY id";
+                   FROM audit_event WHERE action GLOB 'pool-*' ORDER BY id";
     let expected = [
         "pool-create of pool 1: 42 SqlBackup",
         "pool-create of pool 2: not known",
@@ -187,6 +271,8 @@ fn a_migrated_history_says_whose_the_pools_are_that_are_still_there() {
         "pool-create of pool 2: 43 SkraftDiskImageV5",
         "pool-create of pool 3: not known",
         "pool-delete of pool 3: not known",
+        "pool-change of pool 1: 42 SqlBackup",
+        "pool-change of pool 2: 43 SkraftDiskImageV5",
         "pool-delete of pool 2: 43 SkraftDiskImageV5",
     ];
     assert_eq!(texts(&database, query), expected);

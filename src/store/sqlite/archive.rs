@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::chain::{self, End};
+use super::chain;
 use super::hand_written::{BUSY_TIMEOUT, try_again_soon};
 use super::open::{connect, create_private_file, sqlite};
 use super::record::set_triggers;
 use super::schema::SCHEMA_VERSION;
 use super::sources::{ARCHIVE_APPLICATION_ID, archived, open_archive, open_database};
-use crate::audit::{Event, Hash, Link, Verifier, to_hex};
+use crate::audit::{Hash, Link, Verifier, to_hex};
 use crate::store::audit::{Archived, HistoryError, Moved};
 
 /// Events that one transaction deletes: calls wait for about ten milliseconds.
@@ -129,7 +129,7 @@ fn write_unfinished(
         let page = page(database, after, part.last).map_err(of_database)?;
         let Some(last) = page.last().and_then(|row| id(row)) else { break };
         first = first.or(page.first().and_then(|row| id(row)));
-        let mut insert = copy.prepare_cached(chain::INSERT).map_err(failed)?;
+        let mut insert = copy.prepare_cached(COPY).map_err(failed)?;
         for row in page {
             insert.execute(rusqlite::params_from_iter(row)).map_err(failed)?;
         }
@@ -154,6 +154,9 @@ fn write_unfinished(
     std::fs::File::open(unfinished)?.sync_all()?;
     Ok(())
 }
+
+const COPY: &str =
+    "INSERT INTO audit_event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
 fn broken(path: &Path, fault: &crate::audit::Break) -> HistoryError {
     of_file(path, format!("the history does not verify, so nothing was moved: {fault}"))
@@ -320,23 +323,14 @@ fn delete_step(
     Ok(Ok(events))
 }
 
-/// The history says that events were moved, and where.
+/// The history says that events were moved, and where. As what is changed by hand, the service chains it.
 fn record(database: &Connection, range: &Archived, file: &str) -> rusqlite::Result<()> {
-    let end = "SELECT max(id), (SELECT hash FROM audit_event ORDER BY id DESC LIMIT 1) FROM audit_event";
-    let end = database.query_row(end, [], |row| End::read(row, 0))?;
     let values = serde_json::json!({
         "first_event": range.first_event, "last_event": range.last_event, "events": range.events,
         "hash": to_hex(&range.hash), "file": file,
     });
-    let (at, values) = (format!("{:.3}", Timestamp::now()), values.to_string());
-    let event = Event {
-        at: at.as_bytes(),
-        action: b"archive",
-        actor: b"cli",
-        new_values: Some(values.as_bytes()),
-        ..Event::default()
-    };
-    chain::append(database, end, &event).map(drop)
+    let record = "INSERT INTO audit_event (action, actor, new_values) VALUES ('archive', 'cli', ?1)";
+    database.execute(record, [values.to_string()]).map(drop)
 }
 
 /// A rename is durable once its directory is.

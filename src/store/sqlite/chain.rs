@@ -67,44 +67,56 @@ fn number(row: &Row<'_>, index: usize, name: &'static str) -> Result<Option<i64>
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End {
     /// Of the newest event; 0: there is none.
-    pub id: i64,
-    /// Null: it is not yet chained.
-    pub hash: Option<Hash>,
+    id: i64,
+    /// What the next event follows. `None`: it has to wait, because the newest event is not yet chained.
+    link: Option<Option<Link>>,
 }
 
 impl End {
-    /// From two columns: id and hash of the newest event, or null and null.
-    pub(super) fn read(row: &Row<'_>, index: usize) -> rusqlite::Result<End> {
-        Ok(End { id: row.get::<_, Option<i64>>(index)?.unwrap_or(0), hash: row.get(index + 1)? })
-    }
-
-    /// What the next event follows. `None`: it has to wait until the events before it are chained.
-    fn link(self) -> Option<Option<Link>> {
-        match self {
-            End { id: 0, .. } => Some(None),
-            End { id: event, hash: Some(hash) } => Some(Some(Link { event, hash })),
-            End { hash: None, .. } => None,
+    /// Chains what was written by hand, as far as that is quickly done. Also forgets the notes that SQL by hand may have left in
+    /// `change`: to the triggers a note that differs from its row is a change under way, so events are written only while there
+    /// are none.
+    pub(super) fn reached(connection: &Connection) -> rusqlite::Result<End> {
+        let (end, has_notes) = End::find(connection)?;
+        if has_notes {
+            connection.execute("DELETE FROM change", [])?;
         }
+        if end.link.is_some() || !chain(connection, BEFORE_MAX)? {
+            return Ok(end);
+        }
+        End::find(connection).map(|(end, _)| end)
+    }
+
+    /// And whether there are notes.
+    fn find(connection: &Connection) -> rusqlite::Result<(End, bool)> {
+        let mut statement = connection.prepare_cached(NEWEST)?;
+        let mut rows = statement.query([])?;
+        let Some(row) = rows.next()? else { return Ok((End { id: 0, link: Some(None) }, true)) };
+        let event = row.get(0)?;
+        let link = row.get::<_, Option<Hash>>(1)?.map(|hash| Some(Link { event, hash }));
+        Ok((End { id: event, link }, row.get(2)?))
+    }
+
+    /// Writes the next event, whatever id it has, and chains it.
+    pub(super) fn append(&mut self, connection: &Connection, event: &Event<'_>) -> rusqlite::Result<()> {
+        let event = Event { id: self.id.saturating_add(1), ..*event };
+        let link = self.link.map(|link| Link::next(link.as_ref(), &event));
+        insert(connection, &event, link.as_ref().map(|link| &link.hash))?;
+        *self = End { id: event.id, link: link.map(Some) };
+        Ok(())
+    }
+
+    /// The newest event.
+    pub(super) fn id(&self) -> i64 {
+        self.id
     }
 }
 
-/// Writes the event after `end`, whatever id it has, and chains it: its id.
-pub(super) fn append(connection: &Connection, end: End, event: &Event<'_>) -> rusqlite::Result<i64> {
-    // The events before it first, which were written by hand.
-    let link = match end.link() {
-        Some(link) => Some(link),
-        None if chain(connection, BEFORE_MAX)? => Some(newest(connection)?),
-        None => None,
-    };
-    let event = Event { id: end.id.saturating_add(1), ..*event };
-    let hash = link.map(|link| Link::next(link.as_ref(), &event).hash);
-    insert(connection, &event, hash.as_ref()).map(|()| event.id)
-}
+const NEWEST: &str = "SELECT id, hash, EXISTS (SELECT 1 FROM change) FROM audit_event ORDER BY id DESC LIMIT 1";
 
 fn insert(connection: &Connection, event: &Event<'_>, hash: Option<&Hash>) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(INSERT)?;
     let values = [
-        ValueRef::Integer(event.id),
         ValueRef::Text(event.at),
         ValueRef::Text(event.action),
         ValueRef::Text(event.actor),
@@ -123,15 +135,22 @@ fn insert(connection: &Connection, event: &Event<'_>, hash: Option<&Hash>) -> ru
         hash.map_or(ValueRef::Null, |hash| ValueRef::Blob(hash)),
     ];
     for (index, value) in (1..).zip(values) {
-        statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value))?;
+        // What is not bound is null.
+        if value != ValueRef::Null {
+            statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value))?;
+        }
     }
-    statement.raw_execute().map(drop)
+    statement.raw_execute()?;
+    // SQLite gives the id after the largest, which is cheaper than to be told one and look whether it is free.
+    match connection.last_insert_rowid() == event.id {
+        true => Ok(()),
+        false => Err(rusqlite::Error::StatementChangedRows(1)),
+    }
 }
 
-pub(super) const INSERT: &str = "
-    INSERT INTO audit_event (id, at, action, actor, request_id, reason, entity_id, license_type, pool_id, seat_no, account_id,
-                             username, old_values, new_values, previous_id, pool_events, hash)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+/// The columns in the order of the table: a short statement is found sooner among the prepared ones.
+pub(super) const INSERT: &str =
+    "INSERT INTO audit_event VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 pub(super) fn of_text(text: Option<&[u8]>) -> ValueRef<'_> {
     text.map_or(ValueRef::Null, ValueRef::Text)
@@ -167,12 +186,6 @@ const NEXT: &str = "SELECT * FROM audit_event WHERE id >= ?1 ORDER BY id LIMIT 1
 fn read_link(row: &Row<'_>) -> rusqlite::Result<Option<Link>> {
     let event = row.get(0)?;
     Ok(row.get::<_, Option<Hash>>(1)?.map(|hash| Link { event, hash }))
-}
-
-/// The newest event and its hash, if it is chained.
-pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<Link>> {
-    let newest = "SELECT id, hash FROM audit_event ORDER BY id DESC LIMIT 1";
-    Ok(connection.prepare_cached(newest)?.query_row([], read_link).optional()?.flatten())
 }
 
 /// The id from which on events are not chained. A search by halves: the chained ones are the beginning of the history.
@@ -310,13 +323,10 @@ mod tests {
     fn a_new_event_waits_behind_many_that_wait() {
         let connection = made(2 * BEFORE_MAX as i64 + 1);
         let append = |waiting: u64| {
-            let id = connection.query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0)).expect("events");
-            let hash = connection
-                .query_row("SELECT hash FROM audit_event WHERE id = ?1", [id], |row| row.get(0))
-                .expect("hash");
+            let mut end = End::reached(&connection).expect("the end");
             let event = Event { at: b"2027-01-31T00:00:00.000Z", action: b"assign", actor: b"a", ..Event::default() };
-            assert_eq!(super::append(&connection, End { id, hash }, &event).expect("appended"), id + 1);
-            assert_eq!(state(&connection), ((id + 1) as u64 - waiting, waiting));
+            end.append(&connection, &event).expect("appended");
+            assert_eq!(state(&connection), (end.id() as u64 - waiting, waiting));
         };
         append(BEFORE_MAX as u64 + 2);
         append(3);

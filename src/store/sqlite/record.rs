@@ -4,6 +4,8 @@
 //! stands, for the changes that calls make, what the triggers do for the same rows. A test makes random calls both ways and
 //! compares every row. Constraints and foreign keys hold in both. Rare changes leave it to the triggers: [`by_triggers`].
 
+use std::cell::Cell;
+
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
@@ -14,18 +16,20 @@ use crate::audit::Event;
 use crate::seats::SeatId;
 use crate::store::Call;
 
-/// Who makes a change, as its event names them.
+/// Who makes a change, as its events name them. Lives as long as the change, or shorter.
 pub(super) struct By {
     request_id: String,
     actor: String,
     at: String,
+    /// The end of the history after the newest event of this change; none has been written yet without.
+    end: Cell<Option<End>>,
 }
 
 impl By {
     pub(super) fn new(call: &Call, caller: &Caller) -> By {
         // As the column's default, which takes longer.
         let at = format!("{:.3}", Timestamp::now());
-        By { request_id: call.id.to_string(), actor: caller.name.clone(), at }
+        By { request_id: call.id.to_string(), actor: caller.name.clone(), at, end: Cell::new(None) }
     }
 
     /// An event of this call, about nothing yet.
@@ -37,6 +41,17 @@ impl By {
             request_id: Some(self.request_id.as_bytes()),
             ..Event::default()
         }
+    }
+
+    /// Writes an event; its id.
+    fn write(&self, connection: &Connection, event: &Event<'_>) -> rusqlite::Result<i64> {
+        let mut end = match self.end.get() {
+            Some(end) => end,
+            None => End::reached(connection)?,
+        };
+        end.append(connection, event)?;
+        self.end.set(Some(end));
+        Ok(end.id())
     }
 }
 
@@ -72,34 +87,23 @@ const COUNT_RELEASED: &str =
 
 /// Writes the event of a seat; its id.
 fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_id: i64) -> rusqlite::Result<i64> {
-    let (previous_id, pool_events, username, end, has_notes) =
-        connection.prepare_cached(OF_SEAT)?.query_row(params![seat.pool_id, account_id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get_ref(2)?.as_bytes()?.to_vec(), End::read(row, 3)?, row.get(5)?))
-        })?;
-    forget_notes(connection, has_notes)?;
+    let mut statement = connection.prepare_cached(OF_SEAT)?;
+    let mut rows = statement.query(params![seat.pool_id, account_id])?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let event = Event {
         pool_id: Some(seat.pool_id),
         seat_no: Some(seat.seat_no),
         account_id: Some(account_id),
-        username: Some(&username),
-        previous_id,
-        pool_events,
+        username: Some(row.get_ref(2)?.as_bytes()?),
+        previous_id: row.get(0)?,
+        pool_events: row.get(1)?,
         ..by.event(action)
     };
-    chain::append(connection, end, &event)
-}
-
-/// SQL by hand may have left notes in `change`. To the triggers a note that differs from its row is a change under way, so an
-/// event is written only while there are none.
-fn forget_notes(connection: &Connection, has_notes: bool) -> rusqlite::Result<()> {
-    if has_notes { connection.execute("DELETE FROM change", []).map(drop) } else { Ok(()) }
+    by.write(connection, &event)
 }
 
 pub(super) const OF_SEAT: &str = "
-    SELECT license_pool.event_id, license_pool.events + 1, account.username, newest.id, newest.hash, EXISTS (SELECT 1 FROM change)
-      FROM license_pool CROSS JOIN account
-      LEFT JOIN audit_event AS newest ON newest.id = (SELECT max(id) FROM audit_event)
-     WHERE license_pool.id = ?1 AND account.id = ?2";
+    SELECT event_id, events + 1, username FROM license_pool CROSS JOIN account WHERE license_pool.id = ?1 AND account.id = ?2";
 
 /// Enrolls a user name under an entity; its account's id.
 pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id: i32) -> rusqlite::Result<i64> {
@@ -107,26 +111,19 @@ pub(super) fn enroll(connection: &Connection, by: &By, username: &str, entity_id
         .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
         .execute(params![username, entity_id])?;
     let id = connection.last_insert_rowid();
-    let (new_values, end, has_notes) =
-        connection.prepare_cached(OF_ENROLLED)?.query_row(params![username, entity_id], |row| {
-            Ok((row.get_ref(0)?.as_bytes()?.to_vec(), End::read(row, 1)?, row.get(3)?))
-        })?;
-    forget_notes(connection, has_notes)?;
+    // As json_object writes it.
+    let new_values =
+        format!(r#"{{"username":{},"entity_id":{entity_id},"active":1}}"#, serde_json::Value::from(username));
     let event = Event {
         entity_id: Some(entity_id.into()),
         account_id: Some(id),
         username: Some(username.as_bytes()),
-        new_values: Some(&new_values),
+        new_values: Some(new_values.as_bytes()),
         ..by.event("account-create")
     };
-    chain::append(connection, end, &event)?;
+    by.write(connection, &event)?;
     Ok(id)
 }
-
-pub(super) const OF_ENROLLED: &str = "
-    SELECT json_object('username', ?1, 'entity_id', ?2, 'active', 1), newest.id, newest.hash, EXISTS (SELECT 1 FROM change)
-      FROM entity LEFT JOIN audit_event AS newest ON newest.id = (SELECT max(id) FROM audit_event)
-     WHERE entity.id = ?2";
 
 fn change_one(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<()> {
     match connection.prepare_cached(sql)?.execute(values)? {
@@ -366,7 +363,12 @@ mod tests {
     }
 
     fn cli() -> By {
-        By { at: "2026-01-01T00:00:00.000Z".to_owned(), request_id: "r".to_owned(), actor: "cli".to_owned() }
+        By {
+            at: "2026-01-01T00:00:00.000Z".to_owned(),
+            request_id: "r".to_owned(),
+            actor: "cli".to_owned(),
+            end: Cell::new(None),
+        }
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub(super) const SUBJECTS: [Subject; 7] = [
     Subject { name: "offer-module", table: "license_offer_module", key: &["entity_id", "license_type"], untold: &[] },
 ];
 
-/// Columns that follow from the events as such, not from the values in them.
-const COUNTED: [&str; 4] = ["seats_in_use", "seats_in_use_max", "event_id", "events"];
+/// Columns that follow from the events as such, not from the values in them: of pools, then of seats.
+const COUNTED: [&str; 5] = ["seats_in_use", "seats_in_use_max", "event_id", "events", "account_id"];
 
 /// Why an event could not be applied.
 pub(super) enum NotApplied {
@@ -86,8 +86,8 @@ impl<'c> Replay<'c> {
         match (action, action.rsplit_once('-')) {
             ("assign", _) => self.hold(event, event.account_id, 1)?,
             ("release", _) => self.hold(event, None, -1)?,
-            // Of events that were moved, which are applied from their file.
-            ("archive", _) => return Ok(()),
+            // Of the history itself.
+            ("archive", _) => {}
             (_, Some(("seat", "change"))) => self.change_seat(event)?,
             (_, Some((name, verb))) => self.change(event, name, verb)?,
             _ => return Err(unknown(action)),
@@ -155,11 +155,10 @@ impl<'c> Replay<'c> {
         let sql = match difference {
             0 => return Ok(()),
             1.. => {
-                "INSERT INTO past_seat (pool_id, seat_no, license_type)
-                 SELECT id, n + coalesce((SELECT max(seat_no) FROM past_seat WHERE pool_id = ?1), 0), license_type
-                   FROM past_license_pool,
-                        (WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?2) SELECT n FROM number)
-                  WHERE id = ?1"
+                "INSERT INTO past_seat (pool_id, seat_no)
+                 SELECT ?1, n + last
+                   FROM (SELECT coalesce(max(seat_no), 0) AS last FROM past_seat WHERE pool_id = ?1),
+                        (WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?2) SELECT n FROM number)"
             }
             _ => {
                 "DELETE FROM past_seat

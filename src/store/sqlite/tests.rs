@@ -50,7 +50,7 @@ fn the_free_seat_comes_from_its_index() {
     assert!(seat_held[0].contains("seat_by_holder (account_id=? AND license_type=?)"), "{seat_held:?}");
 }
 
-const OF_LICENSE_TOOLS: [&str; 27] = [
+const OF_LICENSE_TOOLS: [&str; 26] = [
     facts::TICKET,
     ticket::RENEW,
     ticket::END_EXPIRED,
@@ -73,7 +73,6 @@ const OF_LICENSE_TOOLS: [&str; 27] = [
     record::TAKE,
     record::RELEASE,
     record::OF_SEAT,
-    record::OF_ENROLLED,
     chain::INSERT,
     of_seats::DETAILS,
     facts::ENTITY,

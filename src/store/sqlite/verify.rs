@@ -148,18 +148,29 @@ const HASH: usize = 16;
 /// Holds each row of a table against the history, and the history against the table.
 fn compare(connection: &Connection, subject: &Subject, report: &mut HistoryReport) -> rusqlite::Result<()> {
     let (table, key) = (subject.table, subject.key);
-    let columns = subject.columns(connection)?;
+    let mut columns = subject.columns(connection)?;
+    if subject.name == "credential" {
+        // Names compare without regard to case; the spelling is recorded too.
+        columns.push("user_name".to_owned());
+    }
     let is_same = key.iter().map(|name| format!("past.{name} = now.{name}")).collect::<Vec<_>>().join(" AND ");
     let keys = |of: &str| key.iter().map(|name| format!("{of}.{name}")).collect::<Vec<_>>().join(", ");
     let now = |name: &str| match name {
         "license_data" => "CASE WHEN now.license_data IS NOT NULL THEN hex(now.license_data) END".to_owned(),
+        "user_name" => "now.user_name COLLATE BINARY".to_owned(),
         _ => format!("now.{name}"),
     };
     // Seats are made and removed with their pool, all other rows by an event of their own.
     let is_born = if subject.name == "seat" { "past.pool_id" } else { "past.born" };
     let mut named = Named::new(report.broken.len());
-    let pairs: String = columns.iter().map(|name| format!(", {}, past.{name}", now(name))).collect();
-    let differs: String = columns.iter().map(|name| format!(" OR {} IS NOT past.{name}", now(name))).collect();
+    let past = |name: &str| match (subject.name, name) {
+        ("seat", "license_type") => {
+            "(SELECT license_type FROM temp.past_license_pool AS pool WHERE pool.id = past.pool_id)".to_owned()
+        }
+        _ => format!("past.{name}"),
+    };
+    let pairs: String = columns.iter().map(|name| format!(", {}, {}", now(name), past(name))).collect();
+    let differs: String = columns.iter().map(|name| format!(" OR {} IS NOT {}", now(name), past(name))).collect();
     let sql = format!(
         "SELECT {}, {is_born} IS NOT NULL{pairs} FROM main.{table} AS now LEFT JOIN temp.past_{table} AS past ON {is_same}
           WHERE {is_born} IS NULL{differs}",
