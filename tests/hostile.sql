@@ -763,6 +763,18 @@ UPDATE entity SET owner_name = 'contoso' WHERE id = 43;
 -- expect: audit events are written by the database itself
 INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username) VALUES ('assign', 'agent', 1, 5, 4, 'backup04');
 
+-- an event with a hash
+-- expect: audit events are written by the database itself
+INSERT INTO audit_event (action, actor, hash) VALUES ('entity-create', 'sql', zeroblob(32));
+
+-- the hash of an event
+-- expect: audit events cannot be changed
+UPDATE audit_event SET hash = zeroblob(32);
+
+-- no hash, where there is one or not
+-- expect: audit events cannot be changed
+UPDATE OR IGNORE audit_event SET hash = NULL WHERE id = 1;
+
 -- an assignment a second time
 -- expect: audit events are written by the database itself
 INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username) VALUES ('assign', 'agent', 1, 1, 1, 'Backup01');

@@ -47,6 +47,10 @@ impl From<rusqlite::Error> for NotApplied {
             rusqlite::Error::SqliteFailure(code, Some(message)) if code.code == ErrorCode::Unknown => {
                 NotApplied::Event(format!("its values cannot be read: {message}"))
             }
+            // A key that is null.
+            rusqlite::Error::SqliteFailure(code, _) if code.code == ErrorCode::ConstraintViolation => {
+                NotApplied::Event("it does not say which row it is about".to_owned())
+            }
             _ => NotApplied::Failed(error),
         }
     }
