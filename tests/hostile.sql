@@ -763,6 +763,10 @@ UPDATE entity SET owner_name = 'contoso' WHERE id = 43;
 -- expect: audit events are written by the database itself
 INSERT INTO audit_event (action, actor, pool_id, seat_no, account_id, username) VALUES ('assign', 'agent', 1, 5, 4, 'backup04');
 
+-- a beginning of the history that is elsewhere
+-- expect: audit_archive is written by seatkeeper audit archive
+INSERT INTO audit_archive VALUES (1, 1, 1, '2026-01-01T00:00:00.000Z', zeroblob(32), NULL, 'moved.db');
+
 -- an event with a hash
 -- expect: audit events are written by the database itself
 INSERT INTO audit_event (action, actor, hash) VALUES ('entity-create', 'sql', zeroblob(32));

@@ -1,4 +1,4 @@
-//! Heads of the history, signed with Ed25519 (RFC 8032): nobody without the key can make another history look like this one.
+//! Heads of the history, signed with Ed25519 (RFC 8032): without the key another history cannot be made to look like this one.
 //!
 //! Signed are the bytes of four lines, each ended by a line feed: `seatkeeper audit head 1`, the event's id in decimal, its hash in
 //! small hexadecimal digits, and the time as it stands in `at`. Keys and signatures are written in hexadecimal digits too.

@@ -230,8 +230,10 @@ pub fn verify_archive(file: &Path, heads: Vec<Head>) -> Result<HistoryReport, Hi
 pub struct Moved {
     /// What is in the archive, and no longer in the database; `None`: no event is that old.
     pub archived: Option<Archived>,
-    /// Whether the archive was there already: an earlier run had been interrupted.
+    /// Whether the archive was there already: an earlier run was interrupted, or had done it all.
     pub resumed: bool,
+    /// Events that this run deleted from the database.
+    pub deleted: i64,
 }
 
 /// Moves the events before a moment to a new file: copies them, verifies the copy, and only then deletes them, in steps that let

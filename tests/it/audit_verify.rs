@@ -459,7 +459,7 @@ fn a_head_kept_elsewhere_shows_truncation_rewriting_and_rollback() {
 
     std::fs::write(&heads, "no head\n").expect("heads");
     let refused = verify(&database);
-    assert!(refused.code == Some(1) && refused.stderr.contains("line 1 is no head of a history"), "{refused:?}");
+    assert!(refused.code == Some(3) && refused.stderr.contains("line 1 is no head of a history"), "{refused:?}");
     assert_eq!(refused.stdout, "");
 }
 
@@ -483,18 +483,18 @@ fn verifying_leaves_the_file_as_it_is() {
     assert_eq!(std::fs::read(&copy).expect("read"), before);
 
     let missing = audit_verify(&directory.join("missing.db"), &[]);
-    assert!(missing.code == Some(1) && missing.stderr.contains("there is no such database"), "{missing:?}");
+    assert!(missing.code == Some(3) && missing.stderr.contains("there is no such database"), "{missing:?}");
     assert!(!directory.join("missing.db").exists());
     let foreign = directory.join("foreign.db");
     Connection::open(&foreign).and_then(|c| c.execute_batch("CREATE TABLE t (x)")).expect("foreign");
     let refused = audit_verify(&foreign, &[]);
-    assert!(refused.code == Some(1) && refused.stderr.contains("not a Seatkeeper database"), "{refused:?}");
+    assert!(refused.code == Some(3) && refused.stderr.contains("not a Seatkeeper database"), "{refused:?}");
     let old = directory.join("old.db");
     Connection::open(&old)
         .and_then(|c| c.execute_batch(include_str!("../../src/store/sqlite/migrations/schema_3.sql")))
         .expect("version 3");
     let refused = audit_verify(&old, &[]);
-    assert!(refused.code == Some(1) && refused.stderr.contains("version 3"), "{refused:?}");
+    assert!(refused.code == Some(3) && refused.stderr.contains("version 3"), "{refused:?}");
 }
 
 /// Random calls, SQL by hand, and kills: the chain is unbroken, and the tables are what it leads to.

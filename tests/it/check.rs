@@ -71,6 +71,11 @@ const BREACHES: &[Breach] = &[
         told: &["the history of a pool leads from its newest event to its creation: event 13 of pool 1"],
     },
     Breach {
+        without: &["audit_archive_insert"],
+        sql: "INSERT INTO audit_archive VALUES (1, 1, 1, '2026-01-01T00:00:00.000Z', zeroblob(32), NULL, 'moved.db')",
+        told: &["events that were moved to an archive are not here: event 1"],
+    },
+    Breach {
         without: &["call_insert"],
         sql: "INSERT INTO call (id, actor) VALUES (1, 'agent')",
         told: &["no call is left under way: call of agent"],

@@ -168,6 +168,9 @@ fn every_command_shows_an_example() {
     for command in ["serve", "demo", "sql", "hash-password", "check", "migrate", "release"] {
         assert!(ok(&[command, "--help"], "").contains("Example"), "{command}");
     }
+    for command in ["verify", "verify-archive", "show", "head", "key", "archive"] {
+        assert!(ok(&["audit", command, "--help"], "").contains("Example"), "audit {command}");
+    }
 }
 
 #[test]

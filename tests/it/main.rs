@@ -2,6 +2,10 @@
 
 mod addresses;
 mod assign;
+mod audit_archive;
+mod audit_heads;
+mod audit_holders;
+mod audit_show;
 mod audit_verify;
 mod browser;
 mod captures;

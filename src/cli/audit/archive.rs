@@ -35,6 +35,12 @@ pub(super) fn archive(args: &ArchiveArgs) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match moved.archived {
         None => writeln!(out, "nothing to move: no event before {:.3} is chained and is not the newest", args.before)?,
+        Some(part) if moved.deleted == 0 => writeln!(
+            out,
+            "nothing to move: {file} was there, and its {} events, {} to {}, are no longer in the database; name a new file for \
+             newer events",
+            part.events, part.first_event, part.last_event
+        )?,
         Some(part) => writeln!(
             out,
             "moved: {} events, {} to {} (until {}), to {file}{}; its last hash is {}",

@@ -98,7 +98,7 @@ pub(in crate::cli) fn read_key(file: &Path) -> Result<Key, CannotRun> {
     let mode = opened.metadata().map_err(|e| failed(&e))?.mode();
     if mode & 0o077 != 0 {
         return Err(CannotRun(format!(
-            "{}: others than its owner can read or write this key (mode {:04o}). If nobody has read it, chmod 600; else make a new one.",
+            "{}: others than its owner can read or write this key (mode {:04o}). If it is certain that none of them did, chmod 600; else make a new key.",
             file.display(),
             mode & 0o7777
         )));

@@ -183,9 +183,10 @@ fn change(event: &Event) -> String {
     let is_creation = event.old_values.is_none();
     let only_old = old.keys().filter(|name| !new.contains_key(*name));
     let changes = new.keys().chain(only_old).map(|name| {
-        let (before, after) = (old.get(name).map_or("", |_| " "), new.get(name).map_or("", |_| " "));
         let (old, new) = (shown(old.get(name)), shown(new.get(name)));
-        if is_creation { format!("{name}: {new}") } else { format!("{name}:{before}{old} ->{after}{new}") }
+        let parts = if is_creation { ["", "", &new] } else { [old.as_str(), "->", &new] };
+        let parts = parts.iter().filter(|part| !part.is_empty()).map(|part| format!(" {part}"));
+        format!("{name}:{}", parts.collect::<String>())
     });
     changes.collect::<Vec<_>>().join(", ")
 }

@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::chain::{self, End};
+use super::chain;
 use super::hand_written::{BUSY_TIMEOUT, try_again_soon};
 use super::open::{connect, create_private_file, sqlite};
 use super::record::set_triggers;
 use super::schema::SCHEMA_VERSION;
 use super::sources::{ARCHIVE_APPLICATION_ID, archived, open_archive, open_database};
-use crate::audit::{Event, Hash, Link, Verifier, to_hex};
+use crate::audit::{Hash, Link, Verifier, to_hex};
 use crate::store::audit::{Archived, HistoryError, Moved};
 
 /// Events that one transaction deletes: calls wait for about ten milliseconds.
@@ -32,7 +32,7 @@ pub fn archive(database: &Path, before: Timestamp, file: &Path) -> Result<Moved,
     let resumed = file.exists();
     if !resumed {
         let Some(part) = part(&reading, before).map_err(|e| sqlite(database, e))? else {
-            return Ok(Moved { archived: None, resumed });
+            return Ok(Moved { archived: None, resumed, deleted: 0 });
         };
         write(database, &reading, part, file)?;
     }
@@ -40,8 +40,8 @@ pub fn archive(database: &Path, before: Timestamp, file: &Path) -> Result<Moved,
     follows(&reading, &range).map_err(|e| sqlite(database, e))?.map_err(|reason| of_file(file, reason))?;
     verify_copy(&copy, &range).map_err(|e| sqlite(file, e))?.map_err(|reason| of_file(file, reason))?;
     drop(reading);
-    delete(database, &copy, &range, file)?;
-    Ok(Moved { archived: Some(range), resumed })
+    let deleted = delete(database, &copy, &range, file)?;
+    Ok(Moved { archived: Some(range), resumed, deleted })
 }
 
 fn of_file(file: &Path, reason: String) -> HistoryError {
@@ -129,7 +129,7 @@ fn write_unfinished(
         let page = page(database, after, part.last).map_err(of_database)?;
         let Some(last) = page.last().and_then(|row| id(row)) else { break };
         first = first.or(page.first().and_then(|row| id(row)));
-        let mut insert = copy.prepare_cached(chain::INSERT).map_err(failed)?;
+        let mut insert = copy.prepare_cached(COPY).map_err(failed)?;
         for row in page {
             insert.execute(rusqlite::params_from_iter(row)).map_err(failed)?;
         }
@@ -154,6 +154,9 @@ fn write_unfinished(
     std::fs::File::open(unfinished)?.sync_all()?;
     Ok(())
 }
+
+const COPY: &str =
+    "INSERT INTO audit_event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
 fn broken(path: &Path, fault: &crate::audit::Break) -> HistoryError {
     of_file(path, format!("the history does not verify, so nothing was moved: {fault}"))
@@ -250,39 +253,43 @@ fn follows(database: &Connection, range: &Archived) -> rusqlite::Result<Result<(
     Ok(if moved || here.as_ref() == Some(&range.hash) { Ok(()) } else { Err(other()) })
 }
 
-/// Deletes the events that the archive holds.
-fn delete(database: &Path, copy: &Connection, range: &Archived, file: &Path) -> Result<(), HistoryError> {
+/// Deletes the events that the archive holds; how many there still were.
+fn delete(database: &Path, copy: &Connection, range: &Archived, file: &Path) -> Result<i64, HistoryError> {
     let mut connection = connect(database, BUSY_TIMEOUT, false)?;
     let failed = |e| HistoryError::from(sqlite(database, e));
     connection.busy_handler(Some(try_again_soon)).map_err(failed)?;
     // They refuse that events are deleted.
     set_triggers(&connection, false).map_err(failed)?;
     let absolute = std::fs::canonicalize(file)?;
+    let mut all = 0;
     loop {
         let step = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
         let deleted = delete_step(&step, copy, range, &absolute.to_string_lossy());
         match deleted.map_err(failed)? {
-            Ok(false) => return Ok(()),
-            Ok(true) => step.commit().map_err(failed)?,
+            Ok(0) => return Ok(all),
+            Ok(events) => {
+                step.commit().map_err(failed)?;
+                all += events;
+            }
             Err(reason) => return Err(of_file(file, reason)),
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-/// The inner value: whether anything was deleted.
+/// The inner value: how many events were deleted.
 fn delete_step(
     database: &Connection,
     copy: &Connection,
     range: &Archived,
     file: &str,
-) -> rusqlite::Result<Result<bool, String>> {
+) -> rusqlite::Result<Result<i64, String>> {
     let step =
         "SELECT min(id), max(id), count(*) FROM (SELECT id FROM audit_event WHERE id <= ?1 ORDER BY id LIMIT ?2)";
     let step = database.query_row(step, params![range.last_event, STEP_EVENTS], |row| {
         Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, i64>(2)?))
     })?;
-    let (Some(first), Some(last), events) = step else { return Ok(Ok(false)) };
+    let (Some(first), Some(last), events) = step else { return Ok(Ok(0)) };
     // What is deleted is in the archive, and the same.
     let of_range =
         "SELECT (SELECT hash FROM audit_event WHERE id = ?2), (SELECT at FROM audit_event WHERE id = ?2), count(*)
@@ -313,26 +320,17 @@ fn delete_step(
             params![range.first_event, last, events, until, hash, file],
         )?;
     }
-    Ok(Ok(true))
+    Ok(Ok(events))
 }
 
-/// The history says that events were moved, and where.
+/// The history says that events were moved, and where. As what is changed by hand, the service chains it.
 fn record(database: &Connection, range: &Archived, file: &str) -> rusqlite::Result<()> {
-    let end = "SELECT max(id), (SELECT hash FROM audit_event ORDER BY id DESC LIMIT 1) FROM audit_event";
-    let end = database.query_row(end, [], |row| End::read(row, 0))?;
     let values = serde_json::json!({
         "first_event": range.first_event, "last_event": range.last_event, "events": range.events,
         "hash": to_hex(&range.hash), "file": file,
     });
-    let (at, values) = (format!("{:.3}", Timestamp::now()), values.to_string());
-    let event = Event {
-        at: at.as_bytes(),
-        action: b"archive",
-        actor: b"cli",
-        new_values: Some(values.as_bytes()),
-        ..Event::default()
-    };
-    chain::append(database, end, &event).map(drop)
+    let record = "INSERT INTO audit_event (action, actor, new_values) VALUES ('archive', 'cli', ?1)";
+    database.execute(record, [values.to_string()]).map(drop)
 }
 
 /// A rename is durable once its directory is.
