@@ -1,7 +1,9 @@
 //! The command line: each subcommand is a few lines over the library.
 
+mod backup;
 mod demo;
 mod descriptors;
+mod restore;
 mod serve;
 mod sql;
 
@@ -52,6 +54,16 @@ enum Command {
     /// Verify every invariant of the database, and the schema itself. Exit code 1 if one is broken.
     #[command(after_help = "Example:\n  seatkeeper check --database seats.db")]
     Check(DatabaseArgs),
+    /// Copy the database to a file or directory, also while the service runs, and verify the copy.
+    #[command(
+        after_help = "Examples:\n  seatkeeper backup --database seats.db /var/backups/seats.db\n  seatkeeper backup --database seats.db --keep 14 /var/backups/seatkeeper/"
+    )]
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database, while the service is stopped. The files that were there are kept.
+    #[command(
+        after_help = "Examples:\n  seatkeeper restore --database seats.db --dry-run /var/backups/seats.db\n  seatkeeper restore --database seats.db /var/backups/seats.db"
+    )]
+    Restore(restore::RestoreArgs),
     /// Give back the seat that a user holds.
     #[command(
         after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
@@ -97,6 +109,8 @@ pub fn run() -> ExitCode {
         Command::Sql(args) => sql::sql(&args),
         Command::HashPassword => hash_password(),
         Command::Check(args) => check(&args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => restore::restore(&args),
         Command::Release(args) => release(args),
     };
     match done {

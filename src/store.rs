@@ -9,9 +9,13 @@
 //! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
 //! [`crate::license`].
 
+mod copies;
 pub mod sqlite;
 
+pub use copies::{Backup, CopyError, Event, Head, History, Kept, Losses, Restore, Restored};
+
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +45,9 @@ pub fn open(database: &Path, options: &Options, metrics: Arc<Metrics>) -> Result
 /// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
 pub type HashPassword = fn(&str) -> Result<String, String>;
 
+/// Says why a password hash cannot be verified.
+pub type CheckHash = fn(&str) -> Result<(), String>;
+
 /// Runs SQL on a database as an administrator does by hand; the database is made if there is none.
 pub fn run_sql(database: &Path, script: &str, hash_password: HashPassword) -> Result<(), OpenError> {
     sqlite::run_sql(database, script, hash_password)
@@ -58,6 +65,23 @@ pub struct Violation {
 /// `check_hash` says why a password hash could not be verified.
 pub fn check(database: &Path, check_hash: fn(&str) -> Result<(), String>) -> Result<Vec<Violation>, OpenError> {
     sqlite::check(database, check_hash)
+}
+
+/// Copies a database while it may be in use, to a file or, under a name of its own, to a directory; verifies the copy before it gets
+/// its name. `keep`: of the backups that this made in the directory, the newest so many stay.
+pub fn backup(
+    database: &Path,
+    target: &Path,
+    keep: Option<NonZeroUsize>,
+    now: Timestamp,
+    check_hash: CheckHash,
+) -> Result<Backup, CopyError> {
+    sqlite::backup(database, target, keep, now, check_hash)
+}
+
+/// Puts a verified copy of a backup in the place of a database that no program has open, and keeps the files that were there.
+pub fn restore(database: &Path, restore: &Restore, now: Timestamp, check_hash: CheckHash) -> Result<Restored, CopyError> {
+    sqlite::restore(database, restore, now, check_hash)
 }
 
 /// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.
@@ -395,6 +419,21 @@ pub enum StoreError {
 pub enum OpenError {
     #[error("{}: there is no such database", .0.display())]
     Missing(PathBuf),
+    /// A WAL that SQLite would replay into a file it does not belong to.
+    #[error(
+        "{path}: {path}-wal belongs to another file: a backup was copied over a database that had not been closed, and to open it would \
+         mix the two. Run 'seatkeeper restore' with the backup; or, if this file is the backup, move {path}-wal and {path}-shm away: they \
+         hold the newest changes of the old database.",
+        path = .0.display()
+    )]
+    StrayWal(PathBuf),
+    /// The place of a database is empty, but a restore has been there.
+    #[error(
+        "{}: there is no such database, but {} is what a restore has kept of it. If the restore was interrupted, run it again, with the \
+         backup or with that file; both are whole. To begin with an empty database, move that file away.",
+        .path.display(), .kept.display()
+    )]
+    Interrupted { path: PathBuf, kept: PathBuf },
     #[error("{}: this is not a Seatkeeper database, and it is not empty. Name another file.", .0.display())]
     Foreign(PathBuf),
     #[error(

@@ -7,17 +7,21 @@
 
 mod activate;
 mod assignee;
+mod backup;
 mod check;
 mod checkpoint;
+mod companions;
 mod facts;
 mod hand_written;
 mod history;
 mod look;
+mod losses;
 mod modules;
 mod open;
 mod owner;
 mod readers;
 mod record;
+mod restore;
 mod schema;
 mod seats;
 mod stop;
@@ -27,8 +31,10 @@ mod ticket;
 pub mod tokens;
 mod writer;
 
+pub use backup::backup;
 pub use check::{INVARIANTS, check};
 pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
+pub use restore::restore;
 pub use schema::{SCHEMA, SCHEMA_VERSION};
 
 use std::path::Path;

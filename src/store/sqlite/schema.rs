@@ -35,7 +35,7 @@ const GUARDS_MARK: &str = "\n-- GUARDS: ";
 const TABLES_MARK: &str = "\n-- TABLES\n";
 
 /// "SEAQ": `PRAGMA application_id` of our files.
-const APPLICATION_ID: i32 = 1_397_048_145;
+pub(super) const APPLICATION_ID: i32 = 1_397_048_145;
 
 /// Makes the schema in an empty file, or brings an older file to the newest version.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<(), OpenError> {
