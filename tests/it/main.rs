@@ -2,6 +2,7 @@
 
 mod addresses;
 mod assign;
+mod backup;
 mod browser;
 mod captures;
 mod check;

@@ -18,10 +18,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use uuid::Uuid;
 
 use super::check::check;
-use super::companions::{SUFFIXES, beside, has_changes_beside, header, is_same_file, users};
+use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, users};
 use super::hand_written::BUSY_TIMEOUT;
 use super::losses::continues;
-use super::open::{connect, sqlite};
+use super::open::{connect, reader, sqlite};
 use super::schema::{self, APPLICATION_ID, SCHEMA_VERSION};
 use crate::store::{Backup, CheckHash, CopyError, Head, OpenError};
 
@@ -48,7 +48,7 @@ pub fn backup(
     let copy = Temporary::create(&target.directory, &target.name())?;
     copy_pages(&source, database, copy.path())?;
     drop(source);
-    verify(&copy, version, check_hash)?;
+    verify(&copy, database, version, check_hash)?;
     let copied = open_finished(copy.path())?;
     let head = head(&copied).map_err(|e| sqlite(copy.path(), e))?;
     if target.series.is_none() && target.path.exists() {
@@ -132,7 +132,8 @@ impl Target {
         if fs::metadata(&self.path).is_ok_and(|found| found.len() == 0) {
             return Ok(());
         }
-        let continued = open_finished(&self.path)
+        let _traces = Traces::before(&self.path);
+        let continued = reader(&self.path, BUSY_TIMEOUT)
             .and_then(|earlier| continues(copy, &earlier).map_err(|e| sqlite(&self.path, e)));
         match continued {
             Ok(true) => Ok(()),
@@ -213,27 +214,47 @@ fn leave_wal_mode(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Holds a copy to every invariant. One of an earlier version is left as it is: a copy of the copy is migrated and verified.
-fn verify(copy: &Temporary, version: i32, check_hash: CheckHash) -> Result<(), CopyError> {
+/// Holds a copy of a database to every invariant. One of an earlier version is left as it is: a copy of the copy is migrated and
+/// verified.
+fn verify(copy: &Temporary, database: &Path, version: i32, check_hash: CheckHash) -> Result<(), CopyError> {
+    let advice = "No backup was made: see 'seatkeeper check'.";
     if version == SCHEMA_VERSION {
-        return hold_to_invariants(copy.path(), check_hash, "No backup was made: see 'seatkeeper check'.");
+        return hold_to_invariants(copy.path(), database, check_hash, advice);
     }
     let migrated = Temporary::create(&copy.directory, "migrated")?;
-    fs::copy(copy.path(), migrated.path()).map_err(|e| failed(migrated.path(), &e))?;
-    migrate(migrated.path())?;
-    hold_to_invariants(migrated.path(), check_hash, "No backup was made: see 'seatkeeper check'.")
+    fs::copy(copy.path(), migrated.path()).map_err(|e| failed(&copy.directory, &e))?;
+    migrate(migrated.path()).map_err(|error| of(database, error))?;
+    hold_to_invariants(migrated.path(), database, check_hash, advice)
 }
 
 /// Brings a copy to the version of this program.
-pub(super) fn migrate(path: &Path) -> Result<(), OpenError> {
-    let connection = connect(path, BUSY_TIMEOUT, false)?;
-    schema::prepare(&connection, path)
+pub(super) fn migrate(copy: &Path) -> Result<(), OpenError> {
+    let connection = connect(copy, BUSY_TIMEOUT, false)?;
+    schema::prepare(&connection, copy)
 }
 
-pub(super) fn hold_to_invariants(path: &Path, check_hash: CheckHash, advice: &'static str) -> Result<(), CopyError> {
-    let violations = check(path, check_hash)?;
-    leave_wal_mode(path).map_err(|e| failed(path, &e))?;
-    if violations.is_empty() { Ok(()) } else { Err(CopyError::Broken { path: path.to_owned(), violations, advice }) }
+/// `original`: what the copy was made of, for messages.
+pub(super) fn hold_to_invariants(
+    copy: &Path,
+    original: &Path,
+    check_hash: CheckHash,
+    advice: &'static str,
+) -> Result<(), CopyError> {
+    let violations = check(copy, check_hash).map_err(|error| of(original, error))?;
+    leave_wal_mode(copy).map_err(|e| failed(copy, &e))?;
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(CopyError::Broken { path: original.to_owned(), violations, advice })
+}
+
+/// What is wrong with a copy is wrong with its original.
+pub(super) fn of(original: &Path, error: OpenError) -> OpenError {
+    match error {
+        OpenError::Failed { reason, .. } => OpenError::Failed { path: original.to_owned(), reason },
+        OpenError::Tampered { what, .. } => OpenError::Tampered { path: original.to_owned(), what },
+        other => other,
+    }
 }
 
 /// The version of the schema of a database of ours that this program can read.

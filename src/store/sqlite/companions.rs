@@ -71,6 +71,28 @@ pub(super) fn has_stray_wal(path: &Path) -> io::Result<bool> {
     Ok(length(&wal) > 0 && path.exists() && header(path)?.is_none_or(|header| !header.is_wal) && length(&wal) > 0)
 }
 
+/// On drop, removes the companions that a connection which only read has made, and left because it may not remove them.
+pub(super) struct Traces {
+    path: PathBuf,
+    made: Vec<PathBuf>,
+}
+
+impl Traces {
+    /// Before the connection is opened.
+    pub(super) fn before(path: &Path) -> Traces {
+        let companions = ["-wal", "-shm"].map(|suffix| beside(path, suffix));
+        Traces { path: path.to_owned(), made: companions.into_iter().filter(|path| !path.exists()).collect() }
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        if !has_changes_beside(&self.path) && !self.made.is_empty() && users(&self.path).is_empty() {
+            self.made.iter().for_each(|path| drop(fs::remove_file(path)));
+        }
+    }
+}
+
 /// The programs that have a database or one of its companions open, this one excepted; in words.
 ///
 /// Every connection in WAL mode holds locks on the file and on `-shm` until it is closed, also one that rests, and whatever the

@@ -16,10 +16,10 @@ use rusqlite::Connection;
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::backup::{
-    Temporary, copy_pages, failed, head, hold_to_invariants, migrate, open_finished, refused, resolved,
+    Temporary, copy_pages, failed, head, hold_to_invariants, migrate, of, open_finished, refused, resolved,
     sync_directory, version,
 };
-use super::companions::{SUFFIXES, beside, has_changes_beside, has_stray_wal, header, is_same_file, length, users};
+use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, has_stray_wal, header, is_same_file, length, users};
 use super::hand_written::BUSY_TIMEOUT;
 use super::losses::compare;
 use super::open::{reader, sqlite};
@@ -43,14 +43,12 @@ pub fn restore(
         return Err(CopyError::InUse { path: place.path, by: in_use_by });
     }
     let copy = Temporary::create(&place.directory, &place.name)?;
-    let backup = reader(&restore.backup, BUSY_TIMEOUT)?;
-    let version = version(&backup, &restore.backup)?;
-    copy_pages(&backup, &restore.backup, copy.path())?;
-    drop(backup);
+    let version = copy_backup(&restore.backup, copy.path())?;
     if version < SCHEMA_VERSION {
-        migrate(copy.path())?;
+        migrate(copy.path()).map_err(|error| of(&restore.backup, error))?;
     }
-    hold_to_invariants(copy.path(), check_hash, "It was not restored, nothing was changed. Take an older backup.")?;
+    let advice = "It was not restored, nothing was changed. Take an older backup.";
+    hold_to_invariants(copy.path(), &restore.backup, check_hash, advice)?;
 
     let copied = open_finished(copy.path())?;
     let head = head(&copied).map_err(|e| sqlite(copy.path(), e))?;
@@ -97,6 +95,15 @@ pub fn restore(
     verify_restored(&place.path, restored.head.as_ref())?;
     restored.kept = kept;
     Ok(restored)
+}
+
+/// The version of the backup.
+fn copy_backup(backup: &Path, copy: &Path) -> Result<i32, CopyError> {
+    let _traces = Traces::before(backup);
+    let connection = reader(backup, BUSY_TIMEOUT)?;
+    let version = version(&connection, backup)?;
+    copy_pages(&connection, backup, copy)?;
+    Ok(version)
 }
 
 /// The message for a database that is missing where a restore has kept one: it may have ended halfway. `None`: none was kept.
@@ -179,15 +186,9 @@ impl Place {
             Ok(true) => return History::Unknown(OpenError::StrayWal(self.path.clone()).to_string()),
             Err(error) => return History::Unknown(error.to_string()),
         }
-        let had_wal = beside(&self.path, "-wal").exists();
+        let _traces = Traces::before(&self.path);
         let compared = reader(&self.path, BUSY_TIMEOUT)
             .and_then(|connection| compare(&connection, backup).map_err(|e| sqlite(&self.path, e)));
-        // A connection that only reads leaves these behind.
-        if !had_wal && length(&beside(&self.path, "-wal")) == 0 && users(&self.path).is_empty() {
-            for suffix in ["-wal", "-shm"] {
-                let _ = fs::remove_file(beside(&self.path, suffix));
-            }
-        }
         compared.unwrap_or_else(|error| History::Unknown(error.to_string()))
     }
 
