@@ -419,14 +419,14 @@ pub enum StoreError {
 pub enum OpenError {
     #[error("{}: there is no such database", .0.display())]
     Missing(PathBuf),
-    /// A WAL that SQLite would replay into a file it does not belong to.
+    /// SQLite would replay the log into a file that it does not belong to.
     #[error(
-        "{path}: {path}-wal belongs to another file: a backup was copied over a database that had not been closed, and to open it would \
-         mix the two. Run 'seatkeeper restore' with the backup; or, if this file is the backup, move {path}-wal and {path}-shm away: they \
-         hold the newest changes of the old database.",
+        "{path}: the '-wal' beside it is the log of another file, as when a backup is copied over a database whose service was killed. To \
+         open it would mix the two. Run 'seatkeeper restore' with the backup; or, if this file is the backup, move {path}-wal and \
+         {path}-shm away: changes that are only in them are then not in the database.",
         path = .0.display()
     )]
-    StrayWal(PathBuf),
+    ForeignLog(PathBuf),
     /// The place of a database is empty, but a restore has been there.
     #[error(
         "{}: there is no such database, but {} is what a restore has kept of it. If the restore was interrupted, run it again, with the \

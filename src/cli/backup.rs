@@ -45,10 +45,14 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
 
 /// Prints the rows that break an invariant, as `seatkeeper check` does.
 pub(super) fn told(error: CopyError) -> Failure {
-    if let CopyError::Broken { violations, .. } = &error {
-        for violation in violations {
-            eprintln!("broken: {}: {}", violation.invariant, violation.row);
+    match error {
+        CopyError::Open(error) => error.into(),
+        CopyError::Broken { ref violations, .. } => {
+            for violation in violations {
+                eprintln!("broken: {}: {}", violation.invariant, violation.row);
+            }
+            error.into()
         }
+        other => other.into(),
     }
-    error.into()
 }

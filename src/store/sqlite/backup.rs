@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use uuid::Uuid;
 
 use super::check::check;
-use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, users};
+use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, refuse_foreign_log, users};
 use super::hand_written::BUSY_TIMEOUT;
 use super::losses::continues;
 use super::open::{connect, reader, sqlite};
@@ -42,6 +42,7 @@ pub fn backup(
     if keep.is_some() && target.series.is_none() {
         return Err(refused(&target.path, "--keep needs a directory, in which every backup has a name of its own"));
     }
+    refuse_foreign_log(database)?;
     // Not only for reading: if this is the one program that has the database open, closing it folds its WAL back.
     let source = connect(database, BUSY_TIMEOUT, false)?;
     let version = version(&source, database)?;
@@ -117,8 +118,9 @@ impl Target {
             ));
         }
         let Ok(found) = fs::metadata(path) else { return Ok(()) };
-        let is_backup = header(path).map_err(|e| failed(path, &e))?.is_some_and(|h| h.application_id == APPLICATION_ID);
-        if !found.is_file() || (found.len() > 0 && !is_backup) {
+        let is_backup = || Ok(header(path)?.is_some_and(|header| header.application_id == APPLICATION_ID));
+        let is_backup = found.is_file() && (found.len() == 0 || is_backup().map_err(|e: io::Error| failed(path, &e))?);
+        if !is_backup {
             return Err(refused(path, "exists, and is no backup of Seatkeeper. Name another file."));
         }
         match users(path) {
@@ -206,7 +208,7 @@ pub(super) fn copy_pages(source: &Connection, path: &Path, to: &Path) -> Result<
     Ok(())
 }
 
-/// Takes the WAL mode out of the header of a file that has no WAL. See [`super::companions::has_stray_wal`].
+/// Takes the WAL mode out of the header of a file that has no WAL. See [`refuse_foreign_log`].
 fn leave_wal_mode(path: &Path) -> io::Result<()> {
     if header(path)?.is_some_and(|header| header.is_wal) && !has_changes_beside(path) {
         OpenOptions::new().write(true).open(path)?.write_all_at(&[1, 1], 18)?;

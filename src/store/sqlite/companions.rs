@@ -2,11 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
+
+use crate::store::OpenError;
 
 /// What SQLite keeps beside a database: changes that are not in the file yet, and the index of them.
 pub(super) const SUFFIXES: [&str; 3] = ["-wal", "-journal", "-shm"];
@@ -45,7 +48,7 @@ pub(super) struct Header {
 /// `None`: this is no SQLite file.
 pub(super) fn header(path: &Path) -> io::Result<Option<Header>> {
     let mut bytes = [0; 100];
-    match File::open(path)?.read_exact(&mut bytes) {
+    match parked(path)?.read_exact_at(&mut bytes, 0) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         read => read?,
     }
@@ -62,13 +65,33 @@ pub(super) fn header(path: &Path) -> io::Result<Option<Header>> {
     Ok(Some(Header { is_wal: bytes[18] == 2 || bytes[19] == 2, length, application_id: word(68).cast_signed() }))
 }
 
-/// Whether the WAL beside a file was left by another one. SQLite would replay it all the same, and make a malformed file of two good
-/// ones. A file has the WAL mode in its header before it gets a WAL, and loses the WAL before the mode; `seatkeeper backup` makes files
-/// without that mode. So a backup that was copied over a database is recognised by the WAL that the database left.
-pub(super) fn has_stray_wal(path: &Path) -> io::Result<bool> {
+/// Opens a file to read it, and leaves it open until it is deleted: when a process closes any descriptor of a file, it gives up all
+/// its locks on it (POSIX), those of SQLite's connections too.
+fn parked(path: &Path) -> io::Result<Arc<File>> {
+    static PARKED: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
+    let named = fs::metadata(path)?;
+    let is_it = |file: &Arc<File>| {
+        file.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (named.dev(), named.ino()))
+    };
+    let mut parked = PARKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = parked.iter().find(|file| is_it(file)) {
+        return Ok(Arc::clone(file));
+    }
+    parked.retain(|file| file.metadata().is_ok_and(|found| found.nlink() > 0));
+    let file = Arc::new(File::open(path)?);
+    parked.push(Arc::clone(&file));
+    Ok(file)
+}
+
+/// Refuses a file if the WAL beside it was left by another one. SQLite would replay it all the same, and make a malformed file of two
+/// good ones. A file has the WAL mode in its header before it gets a WAL, and loses the WAL before the mode; `seatkeeper backup` makes
+/// files without that mode. So a backup that was copied over a database is recognised by the WAL that the database left.
+pub(super) fn refuse_foreign_log(path: &Path) -> Result<(), OpenError> {
     let wal = beside(path, "-wal");
     // In this order, and twice, because another program may switch the mode meanwhile.
-    Ok(length(&wal) > 0 && path.exists() && header(path)?.is_none_or(|header| !header.is_wal) && length(&wal) > 0)
+    let is_foreign =
+        length(&wal) > 0 && path.exists() && header(path)?.is_none_or(|header| !header.is_wal) && length(&wal) > 0;
+    if is_foreign { Err(OpenError::ForeignLog(path.to_owned())) } else { Ok(()) }
 }
 
 /// On drop, removes the companions that a connection which only read has made, and left because it may not remove them.
@@ -96,7 +119,7 @@ impl Drop for Traces {
 /// The programs that have a database or one of its companions open, this one excepted; in words.
 ///
 /// Every connection in WAL mode holds locks on the file and on `-shm` until it is closed, also one that rests, and whatever the
-/// file holds. Where /proc can be read, programs without a lock are found too, and those whose file was deleted.
+/// file holds. It must be called while this process has no connection to them, whose locks it would give up. Where /proc can be read, programs without a lock are found too, and those whose file was deleted.
 pub(super) fn users(path: &Path) -> Vec<String> {
     let mut pids = Vec::new();
     let mut unknown = false;

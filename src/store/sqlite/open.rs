@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::companions::has_stray_wal;
+use super::companions::refuse_foreign_log;
 use super::record::set_triggers;
 use super::restore::interrupted;
 use super::schema::{self, SCHEMA, differences};
@@ -44,7 +44,6 @@ pub(super) fn checkpoints(path: &Path, busy_timeout: Duration) -> Result<Connect
 
 /// A connection that only reads.
 pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
-    refuse_stray_wal(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
     configure(&connection, path, busy_timeout, 512)?;
@@ -54,6 +53,7 @@ pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 
 /// A connection that writes, with the triggers on. `create`: makes the file if there is none.
 pub(super) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
+    refuse_foreign_log(path)?;
     let connection = connect(path, busy_timeout, create)?;
     schema::prepare(&connection, path)?;
     use_wal(&connection, path)?;
@@ -68,7 +68,6 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
             rusqlite::version()
         )));
     }
-    refuse_stray_wal(path)?;
     if !path.exists() {
         if let Some(interrupted) = interrupted(path) {
             return Err(interrupted);
@@ -82,10 +81,6 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
     let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
     configure(&connection, path, busy_timeout, 4096)?;
     Ok(connection)
-}
-
-fn refuse_stray_wal(path: &Path) -> Result<(), OpenError> {
-    if has_stray_wal(path)? { Err(OpenError::StrayWal(path.to_owned())) } else { Ok(()) }
 }
 
 /// After the schema is there: the first change of a WAL file should not be the switch to WAL itself.

@@ -19,7 +19,7 @@ use super::backup::{
     Temporary, copy_pages, failed, head, hold_to_invariants, migrate, of, open_finished, refused, resolved,
     sync_directory, version,
 };
-use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, has_stray_wal, header, is_same_file, length, users};
+use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, length, refuse_foreign_log, users};
 use super::hand_written::BUSY_TIMEOUT;
 use super::losses::compare;
 use super::open::{reader, sqlite};
@@ -126,9 +126,7 @@ fn may_be_restored(backup: &Path, is_whole: bool, database: &Path) -> Result<(),
     let Some(header) = header(backup).map_err(|e| failed(backup, &e))? else {
         return Err(refused(backup, "this is not a database, or only the beginning of one. Take another backup."));
     };
-    if has_stray_wal(backup).map_err(|e| failed(backup, &e))? {
-        return Err(OpenError::StrayWal(backup.to_owned()).into());
-    }
+    refuse_foreign_log(backup)?;
     let has_wal = length(&beside(backup, "-wal")) > 0;
     if let Some(length) = header.length.filter(|length| !has_wal && found.len() < *length) {
         return Err(refused(
@@ -181,13 +179,9 @@ impl Place {
         if !self.path.exists() {
             return History::None;
         }
-        match has_stray_wal(&self.path) {
-            Ok(false) => {}
-            Ok(true) => return History::Unknown(OpenError::StrayWal(self.path.clone()).to_string()),
-            Err(error) => return History::Unknown(error.to_string()),
-        }
         let _traces = Traces::before(&self.path);
-        let compared = reader(&self.path, BUSY_TIMEOUT)
+        let compared = refuse_foreign_log(&self.path)
+            .and_then(|()| reader(&self.path, BUSY_TIMEOUT))
             .and_then(|connection| compare(&connection, backup).map_err(|e| sqlite(&self.path, e)));
         compared.unwrap_or_else(|error| History::Unknown(error.to_string()))
     }
