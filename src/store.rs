@@ -80,7 +80,12 @@ pub fn backup(
 }
 
 /// Puts a verified copy of a backup in the place of a database that no program has open, and keeps the files that were there.
-pub fn restore(database: &Path, restore: &Restore, now: Timestamp, check_hash: CheckHash) -> Result<Restored, CopyError> {
+pub fn restore(
+    database: &Path,
+    restore: &Restore,
+    now: Timestamp,
+    check_hash: CheckHash,
+) -> Result<Restored, CopyError> {
     sqlite::restore(database, restore, now, check_hash)
 }
 

@@ -27,7 +27,8 @@ pub(super) struct BackupArgs {
 pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     let begun = Instant::now();
     let now = jiff::Timestamp::now();
-    let backup = store::backup(&args.database.database, &args.target, args.keep, now, auth::check_hash).map_err(told)?;
+    let backup =
+        store::backup(&args.database.database, &args.target, args.keep, now, auth::check_hash).map_err(told)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "backup: {}", backup.path.display())?;
     writeln!(out, "size: {} bytes", backup.bytes)?;

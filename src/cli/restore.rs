@@ -26,8 +26,7 @@ pub(super) struct RestoreArgs {
 }
 
 pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
-    let request =
-        Restore { backup: args.backup.clone(), dry_run: args.dry_run, is_whole: args.stopped_copy };
+    let request = Restore { backup: args.backup.clone(), dry_run: args.dry_run, is_whole: args.stopped_copy };
     let restored = store::restore(&args.database.database, &request, jiff::Timestamp::now(), auth::check_hash);
     let restored = restored.map_err(told)?;
     let mut out = io::stdout().lock();
@@ -75,7 +74,8 @@ fn show_history(out: &mut impl Write, history: &History, head: Option<&Head>) ->
             show_losses(out, losses)
         }
         History::Parted { losses, after: None, .. } => {
-            let events = if head.is_some() { "has no event in common with" } else { "has no events; it may be older than" };
+            let events =
+                if head.is_some() { "has no event in common with" } else { "has no events; it may be older than" };
             writeln!(out, "warning: the backup {events} this database. Is it of another database?")?;
             show_losses(out, losses)
         }
@@ -107,10 +107,5 @@ fn show_kept(out: &mut impl Write, restored: &Restored) -> io::Result<()> {
         return writeln!(out, "undo: not by restore, because these files cannot be read; keep them for a closer look");
     }
     let flag = if kept.has_wal { "" } else { "--stopped-copy " };
-    writeln!(
-        out,
-        "undo: seatkeeper restore --database {} {flag}{}",
-        restored.database.display(),
-        kept.path.display()
-    )
+    writeln!(out, "undo: seatkeeper restore --database {} {flag}{}", restored.database.display(), kept.path.display())
 }

@@ -33,9 +33,9 @@ impl fmt::Display for Head {
         write!(f, "event {} at {}, ", self.event_id, self.at)?;
         match &self.hash {
             None => f.write_str("not chained yet"),
-            Some(hash) => hash
-                .iter()
-                .try_fold(f.write_str("hash "), |written, byte| written.map(|()| write!(f, "{byte:02x}")))?,
+            Some(hash) => {
+                hash.iter().try_fold(f.write_str("hash "), |written, byte| written.map(|()| write!(f, "{byte:02x}")))?
+            }
         }
     }
 }

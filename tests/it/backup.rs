@@ -149,7 +149,8 @@ fn a_backup_under_load_has_every_seat_acknowledged_before_it_began() {
             command.args(["-c", script, env!("CARGO_BIN_EXE_seatkeeper")]).arg(server.database()).arg(&file);
             let said = succeeds(run(&mut command, ""));
             let connection = Connection::open(&file).expect("open");
-            let query = "SELECT EXISTS (SELECT 1 FROM seat JOIN account ON account.id = account_id WHERE username = ?1)";
+            let query =
+                "SELECT EXISTS (SELECT 1 FROM seat JOIN account ON account.id = account_id WHERE username = ?1)";
             let mut is_there = connection.prepare(query).expect("query");
             for name in &before {
                 assert!(is_there.query_row([name], |row| row.get::<_, bool>(0)).expect("a row"), "{name} is missing");
@@ -387,6 +388,8 @@ fn a_restore_keeps_the_old_files_and_says_what_is_lost() {
     // The newest change is only in the WAL.
     crash(&database, "UPDATE entity SET name = 'Contoso Ltd' WHERE id = 42");
     fs::set_permissions(&database, fs::Permissions::from_mode(0o640)).expect("a mode");
+    // Only root can give a file away.
+    let is_root = std::os::unix::fs::chown(&database, Some(4321), Some(4321)).is_ok();
     let before = files(&directory);
     let backup_before = files(&target);
 
@@ -401,7 +404,8 @@ fn a_restore_keeps_the_old_files_and_says_what_is_lost() {
     let said = succeeds(restore(&database, &file, &[]));
     assert!(said.contains(lost.split_once("dry run").expect("its end").0), "the same is lost: {said}");
     assert_eq!((taken(&database), violations(&database)), (5, vec![]));
-    assert_eq!(fs::metadata(&database).expect("a file").mode() & 0o777, 0o640);
+    let found = fs::metadata(&database).expect("a file");
+    assert_eq!((found.mode() & 0o777, !is_root || (found.uid(), found.gid()) == (4321, 4321)), (0o640, true));
     assert_eq!(files(&target), backup_before, "the backup is as it was");
     let kept = line(&said, "kept").strip_suffix(", with its -wal").expect("it has a WAL");
     for end in ["", "-wal"] {
@@ -415,7 +419,10 @@ fn a_restore_keeps_the_old_files_and_says_what_is_lost() {
     let said = succeeds(run(command.args(undo.split(' ')), ""));
     assert!(said.contains("lost: nothing, the database is older than the backup, which has 17 events more"), "{said}");
     assert_eq!((taken(&database), violations(&database)), (19, vec![]));
-    assert_eq!(connection(&database).query_row("SELECT name FROM entity", [], |row| row.get(0)), Ok("Contoso Ltd".to_owned()));
+    assert_eq!(
+        connection(&database).query_row("SELECT name FROM entity", [], |row| row.get(0)),
+        Ok("Contoso Ltd".to_owned())
+    );
     // It was closed, so there is no WAL, and the line says that this is right.
     let undo = line(&said, "undo").strip_prefix("seatkeeper ").expect("a command");
     let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
@@ -586,7 +593,8 @@ fn a_backup_of_an_earlier_version_stays_and_is_migrated_when_restored() {
     let (database, file, new) = (directory.join("old.db"), directory.join("backup.db"), directory.join("seats.db"));
     let old = Connection::open(&database).expect("open");
     old.execute_batch(include_str!("../../src/store/sqlite/migrations/schema_3.sql")).expect("schema of version 3");
-    old.execute_batch("PRAGMA journal_mode = WAL; INSERT INTO entity (id, name) VALUES (42, 'Contoso');").expect("data");
+    old.execute_batch("PRAGMA journal_mode = WAL; INSERT INTO entity (id, name) VALUES (42, 'Contoso');")
+        .expect("data");
     drop(old);
     let version = |path: &Path| {
         let connection = Connection::open(path).expect("open");
@@ -676,7 +684,8 @@ fn an_interrupted_restore_is_explained() {
     succeeds(backup(&database, &file, &[]));
     fs::rename(&database, directory.join("seats.db.before-restore-20261125T120000.000Z")).expect("rename");
     let before = files(&directory);
-    let reason = "seats.db.before-restore-20261125T120000.000Z is what a restore has kept of it. If the restore was interrupted";
+    let reason =
+        "seats.db.before-restore-20261125T120000.000Z is what a restore has kept of it. If the restore was interrupted";
     fails(&seatkeeper("sql", &database, &[], "SELECT 1;"), reason);
     fails(&seatkeeper("check", &database, &[], ""), reason);
     fails(&Serving::try_start(&database).map(drop).expect_err("it must not start"), reason);
@@ -685,24 +694,25 @@ fn an_interrupted_restore_is_explained() {
     assert_eq!(violations(&database), []);
 }
 
-/// SEATKEEPER_SEATS says how many; the figure for a million is in docs/evidence.md.
+/// The bound is generous, because other tests run beside this one; docs/evidence.md has the time it takes.
 #[test]
-fn a_large_database_is_backed_up_and_restored() {
-    let seats = std::env::var("SEATKEEPER_SEATS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
+fn a_million_seats_are_restored() {
     let (directory, target) = (TempDir::new(), TempDir::new());
     let (database, file) = (directory.join("seats.db"), target.join("backup.db"));
-    seeded(&database, seats);
-    take(&database, 1, seats / 2);
+    seeded(&database, 1000);
+    sql(&database, "UPDATE license_pool SET seats_total = 1000000").expect("a million seats");
+    take(&database, 1, 500);
     let begun = Instant::now();
     succeeds(backup(&database, &file, &[]));
-    println!("{seats} seats: {} bytes, backup {:?}", fs::metadata(&file).expect("a file").len(), begun.elapsed());
-    take(&database, seats / 2 + 1, seats / 2 + 100);
+    println!("backup of {} bytes: {:?}", fs::metadata(&file).expect("a file").len(), begun.elapsed());
+    take(&database, 501, 600);
     let begun = Instant::now();
     let said = succeeds(restore(&database, &file, &[]));
-    println!("restore {:?}", begun.elapsed());
-    assert!(line(&said, "lost").starts_with("100 events"), "{said}");
-    assert_eq!(taken(&database), i64::from(seats / 2));
+    println!("restore: {:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(line(&said, "lost").starts_with("100 events"), "{said}");
+    let seats = "SELECT count(*) || ' seats, ' || count(account_id) || ' taken' FROM seat";
+    assert_eq!(connection(&database).query_row(seats, [], |row| row.get(0)), Ok("1000000 seats, 500 taken".to_owned()));
 }
 
 /// The lines that the documents and the unit have for every night, with the paths of this machine.
@@ -715,7 +725,8 @@ fn the_line_for_cron_and_the_unit_make_backups() {
     fs::create_dir(&target).expect("a directory");
     let local = |line: &str| {
         let line = line.replace("/usr/local/bin/seatkeeper", env!("CARGO_BIN_EXE_seatkeeper"));
-        let line = line.replace("/var/lib/seatkeeper", directory.join("").to_str().expect("UTF-8").trim_end_matches('/'));
+        let line =
+            line.replace("/var/lib/seatkeeper", directory.join("").to_str().expect("UTF-8").trim_end_matches('/'));
         line.replace("/var/backups/seatkeeper", target.to_str().expect("UTF-8"))
     };
     let document = fs::read_to_string(root.join("docs/operators.md")).expect("docs/operators.md");
@@ -734,7 +745,10 @@ fn the_line_for_cron_and_the_unit_make_backups() {
         fs::write(directory.join(name), local(&unit)).expect("write");
     }
     let mut verify = Command::new("systemd-analyze");
-    verify.arg("verify").arg(directory.join("seatkeeper-backup.service")).arg(directory.join("seatkeeper-backup.timer"));
+    verify
+        .arg("verify")
+        .arg(directory.join("seatkeeper-backup.service"))
+        .arg(directory.join("seatkeeper-backup.timer"));
     if let Ok(output) = verify.output() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !said.contains("seatkeeper-backup"), "{said}");

@@ -17,13 +17,14 @@ use rusqlite::backup::StepResult;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use uuid::Uuid;
 
-use super::check::check;
-use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, refuse_foreign_log, users};
+use super::companions::{
+    SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, refuse_foreign_log, users,
+};
 use super::hand_written::BUSY_TIMEOUT;
 use super::losses::continues;
 use super::open::{connect, reader, sqlite};
 use super::schema::{self, APPLICATION_ID, SCHEMA_VERSION};
-use crate::store::{Backup, CheckHash, CopyError, Head, OpenError};
+use crate::store::{Backup, CheckHash, CopyError, Head, OpenError, check};
 
 /// Pages between two syncs of the copy: 16 MiB. Else the commits of the service would wait at the end until the disk has taken all of it.
 const STEP_PAGES: i32 = 4096;
@@ -119,7 +120,8 @@ impl Target {
         }
         let Ok(found) = fs::metadata(path) else { return Ok(()) };
         let is_backup = || Ok(header(path)?.is_some_and(|header| header.application_id == APPLICATION_ID));
-        let is_backup = found.is_file() && (found.len() == 0 || is_backup().map_err(|e: io::Error| failed(path, &e))?);
+        let is_backup =
+            found.is_file() && (found.len() == 0 || is_backup().map_err(|e: io::Error| failed(path, &e))?);
         if !is_backup {
             return Err(refused(path, "exists, and is no backup of Seatkeeper. Name another file."));
         }
@@ -146,7 +148,9 @@ impl Target {
             )),
             Err(error) => Err(refused(
                 &self.path,
-                &format!("this backup cannot be read ({error}). Move it to another place or delete it; it was not replaced."),
+                &format!(
+                    "this backup cannot be read ({error}). Move it to another place or delete it; it was not replaced."
+                ),
             )),
         }
     }

@@ -70,9 +70,8 @@ pub(super) fn header(path: &Path) -> io::Result<Option<Header>> {
 fn parked(path: &Path) -> io::Result<Arc<File>> {
     static PARKED: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
     let named = fs::metadata(path)?;
-    let is_it = |file: &Arc<File>| {
-        file.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (named.dev(), named.ino()))
-    };
+    let is_it =
+        |file: &Arc<File>| file.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (named.dev(), named.ino()));
     let mut parked = PARKED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(file) = parked.iter().find(|file| is_it(file)) {
         return Ok(Arc::clone(file));
@@ -151,8 +150,7 @@ fn described(pid: i32) -> String {
 
 /// The processes with a descriptor of one of the files, as far as /proc shows them.
 fn openers(path: &Path) -> Vec<i32> {
-    let paths: Vec<PathBuf> =
-        SUFFIXES.iter().map(|suffix| beside(path, suffix)).chain([path.to_owned()]).collect();
+    let paths: Vec<PathBuf> = SUFFIXES.iter().map(|suffix| beside(path, suffix)).chain([path.to_owned()]).collect();
     let identities: Vec<(u64, u64)> =
         paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|found| (found.dev(), found.ino())).collect();
     let deleted: Vec<PathBuf> = paths.iter().map(|path| beside(path, " (deleted)")).collect();

@@ -38,7 +38,8 @@ pub(super) fn continues(later: &Connection, earlier: &Connection) -> rusqlite::R
 
 /// The numbers of the oldest and the newest event.
 fn ends(connection: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
-    let ends = connection.query_row("SELECT min(id), max(id) FROM audit_event", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let ends =
+        connection.query_row("SELECT min(id), max(id) FROM audit_event", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (first, last): (Option<i64>, Option<i64>) = ends;
     Ok(first.zip(last))
 }

@@ -19,7 +19,9 @@ use super::backup::{
     Temporary, copy_pages, failed, head, hold_to_invariants, migrate, of, open_finished, refused, resolved,
     sync_directory, version,
 };
-use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, length, refuse_foreign_log, users};
+use super::companions::{
+    SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, length, refuse_foreign_log, users,
+};
 use super::hand_written::BUSY_TIMEOUT;
 use super::losses::compare;
 use super::open::{reader, sqlite};
@@ -219,7 +221,10 @@ impl Place {
             match OpenOptions::new().read(true).write(true).open(&path) {
                 Ok(file) => {
                     if fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                        return Err(CopyError::InUse { path: self.path.clone(), by: vec!["another program".to_owned()] });
+                        return Err(CopyError::InUse {
+                            path: self.path.clone(),
+                            by: vec!["another program".to_owned()],
+                        });
                     }
                     locked.push(file);
                 }
@@ -321,6 +326,7 @@ mod tests {
     use super::*;
     use crate::store::run_sql;
 
+    const STEPS_MAX: usize = 20;
     const TIMES: [&str; 2] = ["2026-11-25T12:00:00Z", "2026-11-26T12:00:00Z"];
 
     fn at(time: &str) -> Timestamp {
@@ -331,10 +337,16 @@ mod tests {
         Err("not here".to_owned())
     }
 
-    /// A database in a directory of its own: one entity is in the file, with `wal` a second one is in the WAL, as a crash leaves it.
-    fn database(wal: bool) -> PathBuf {
+    fn directory() -> PathBuf {
         let directory = std::env::temp_dir().join(format!("seatkeeper-restore-{}", uuid::Uuid::new_v4()));
         fs::create_dir(&directory).expect("a directory");
+        directory
+    }
+
+    /// A directory with a database, in which one entity is in the file and with `wal` a second one is in the WAL, as a crash leaves it;
+    /// and with a backup of another database, in which there is a third one.
+    fn prepared(wal: bool) -> PathBuf {
+        let directory = directory();
         let (live, path) = (directory.join("live.db"), directory.join("seats.db"));
         run_sql(&live, "INSERT INTO entity (id, name) VALUES (1, 'in the file')", no_hash).expect("a database");
         let connection = Connection::open(&live).expect("open");
@@ -347,8 +359,19 @@ mod tests {
         }
         fs::copy(&live, &path).expect("copy");
         drop(connection);
+        let other = "UPDATE entity SET name = 'in the backup'; DELETE FROM entity WHERE id = 2";
+        run_sql(&live, other, no_hash).expect("another database");
+        crate::store::backup(&live, &directory.join("backup.db"), None, at(TIMES[0]), |_| Ok(())).expect("a backup");
         fs::remove_file(live).expect("remove");
-        path
+        directory
+    }
+
+    fn copied(from: &Path) -> PathBuf {
+        let to = directory();
+        for entry in fs::read_dir(from).expect("a directory").flatten() {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
+        }
+        to
     }
 
     fn entities(path: &Path) -> Result<Vec<String>, OpenError> {
@@ -356,14 +379,6 @@ mod tests {
         let mut names = connection.prepare("SELECT name FROM entity ORDER BY id").expect("query");
         let names = names.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("names");
         Ok(names)
-    }
-
-    fn backup_in(directory: &Path) -> PathBuf {
-        let (source, backup) = (directory.join("other.db"), directory.join("backup.db"));
-        run_sql(&source, "INSERT INTO entity (id, name) VALUES (1, 'in the backup')", no_hash).expect("a database");
-        super::super::backup::backup(&source, &backup, None, at(TIMES[0]), |_| Ok(())).expect("a backup");
-        fs::remove_file(source).expect("remove");
-        backup
     }
 
     /// After each step there is the old database, all of it, or the new one, or a message that says what to do; and the restore can be
@@ -374,11 +389,11 @@ mod tests {
         for wal in [false, true] {
             let old: &[&str] = if wal { &["in the file", "in the WAL"] } else { &["in the file"] };
             let new: &[&str] = &["in the backup"];
+            let prepared = prepared(wal);
             for opened in [false, true] {
-                for taken in 0..=20 {
-                    let path = database(wal);
-                    let directory = path.parent().expect("a directory").to_owned();
-                    let backup = backup_in(&directory);
+                for taken in 0..=STEPS_MAX {
+                    let directory = copied(&prepared);
+                    let (path, backup) = (directory.join("seats.db"), directory.join("backup.db"));
                     let place = Place::new(&path).expect("a place");
                     let copy = directory.join("copy.db");
                     fs::copy(&backup, &copy).expect("copy");
@@ -408,15 +423,15 @@ mod tests {
                     }
                 }
             }
+            fs::remove_dir_all(prepared).expect("clean up");
         }
         assert!(without_database > 0, "with a WAL there is a moment without a database");
     }
 
     #[test]
     fn a_wal_without_its_database_is_kept_too() {
-        let path = database(true);
-        let directory = path.parent().expect("a directory").to_owned();
-        let backup = backup_in(&directory);
+        let directory = prepared(true);
+        let (path, backup) = (directory.join("seats.db"), directory.join("backup.db"));
         let wal = fs::read(beside(&path, "-wal")).expect("the WAL");
         fs::remove_file(&path).expect("remove");
         let request = Restore { backup, dry_run: false, is_whole: false };
