@@ -1,11 +1,13 @@
 //! The command line: each subcommand is a few lines over the library.
 
 mod audit;
+mod backup;
 mod check;
 mod demo;
 mod descriptors;
 mod heads;
 mod migrate;
+mod restore;
 mod serve;
 mod sql;
 
@@ -76,6 +78,16 @@ enum Command {
     /// Bring a database of an older version to this program's, and keep a copy of it as it was beside it.
     #[command(after_help = "Example:\n  seatkeeper migrate --database seats.db --dry-run")]
     Migrate(migrate::MigrateArgs),
+    /// Copy the database to a file or directory, also while the service runs, and verify the copy.
+    #[command(
+        after_help = "Examples:\n  seatkeeper backup --database seats.db /var/backups/seats.db\n  seatkeeper backup --database seats.db --keep 14 /var/backups/seatkeeper/"
+    )]
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database, while the service is stopped. The files that were there are kept.
+    #[command(
+        after_help = "Examples:\n  seatkeeper restore --database seats.db --dry-run /var/backups/seats.db\n  seatkeeper restore --database seats.db /var/backups/seats.db"
+    )]
+    Restore(restore::RestoreArgs),
     /// Give back the seat that a user holds.
     #[command(
         after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
@@ -131,6 +143,8 @@ pub fn run() -> ExitCode {
         Command::HashPassword => hash_password(),
         Command::Check(args) => check::check(&args),
         Command::Migrate(args) => migrate::migrate(&args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => restore::restore(&args),
         Command::Release(args) => release(args),
         Command::Audit(args) => audit::audit(args),
     };

@@ -13,12 +13,15 @@
 //! [`crate::license`].
 
 pub mod audit;
+mod copies;
 mod named;
 pub mod sqlite;
 
+pub use copies::{Backup, CopyError, Event, History, Kept, Losses, NewestEvent, Restore, Restored};
 pub use sqlite::SCHEMA_VERSION;
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -60,6 +63,9 @@ pub fn open(database: &Path, options: &Options, metrics: Arc<Metrics>) -> Result
 /// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
 pub type HashPassword = fn(&str) -> Result<String, String>;
 
+/// Says why a password hash cannot be verified.
+pub type CheckHash = fn(&str) -> Result<(), String>;
+
 /// Runs SQL on a database as an administrator does by hand; the database is made if there is none.
 pub fn run_sql(database: &Path, script: &str, hash_password: HashPassword) -> Result<(), OpenError> {
     sqlite::run_sql(database, script, hash_password)
@@ -77,9 +83,6 @@ impl std::fmt::Display for Violation {
         write!(f, "{}: {}", self.invariant, self.row)
     }
 }
-
-/// Says why a password hash could not be verified. The store knows no cryptography.
-pub type CheckHash = fn(&str) -> Result<(), String>;
 
 /// What [`examine`] found.
 #[derive(Debug)]
@@ -225,6 +228,28 @@ impl std::fmt::Display for HistoryReport {
 /// A file that is not ours or not of the newest version, and one that cannot be read.
 pub fn verify_history(database: &Path, heads: Vec<Head>) -> Result<HistoryReport, OpenError> {
     sqlite::verify_history(database, heads)
+}
+
+/// Copies a database while it may be in use, to a file or, under a name of its own, to a directory; verifies the copy before it gets
+/// its name. `keep`: of the backups that this made in the directory, the newest so many stay.
+pub fn backup(
+    database: &Path,
+    target: &Path,
+    keep: Option<NonZeroUsize>,
+    now: Timestamp,
+    check_hash: CheckHash,
+) -> Result<Backup, CopyError> {
+    sqlite::backup(database, target, keep, now, check_hash)
+}
+
+/// Puts a verified copy of a backup in the place of a database that no program has open, and keeps the files that were there.
+pub fn restore(
+    database: &Path,
+    restore: &Restore,
+    now: Timestamp,
+    check_hash: CheckHash,
+) -> Result<Restored, CopyError> {
+    sqlite::restore(database, restore, now, check_hash)
 }
 
 /// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.
@@ -651,6 +676,13 @@ pub enum OpenError {
         .path.display(), .log.display()
     )]
     LogAlone { path: PathBuf, log: PathBuf },
+    /// The place of a database is empty, but a restore has been there.
+    #[error(
+        "{}: there is no such database, but {} is what a restore has kept of it. If the restore was interrupted, run it again, with the \
+         backup or with that file; both are whole. To begin with an empty database, move that file away.",
+        .path.display(), .kept.display()
+    )]
+    Interrupted { path: PathBuf, kept: PathBuf },
     #[error("{}: this is not a Seatkeeper database, and it is not empty. Name another file.", .0.display())]
     Foreign(PathBuf),
     #[error(

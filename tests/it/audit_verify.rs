@@ -45,7 +45,7 @@ fn chain(database: &Path) {
 }
 
 fn verify(database: &Path) -> HistoryReport {
-    sqlite::verify(database, Vec::new()).expect("verified")
+    sqlite::verify_history(database, Vec::new()).expect("verified")
 }
 
 /// Runs the command.
@@ -535,7 +535,7 @@ fn the_history_survives_kills_and_changes_by_hand() {
         service.kill();
         clients.into_iter().for_each(|client| client.join().expect("a client"));
         assert_eq!(faults(&database), "", "round {round}");
-        let found = sqlite::verify(&database, kept.clone()).expect("verified");
+        let found = sqlite::verify_history(&database, kept.clone()).expect("verified");
         assert!(found.broken.is_empty() && found.chain.is_some_and(|chain| chain.heads == kept.len() as u64));
         chain(&database);
         kept.push(head(&database));

@@ -7,6 +7,7 @@ mod audit_heads;
 mod audit_holders;
 mod audit_show;
 mod audit_verify;
+mod backup;
 mod browser;
 mod captures;
 mod check;

@@ -132,7 +132,7 @@ fn a_file_of_version_1_keeps_every_row_and_is_served() {
 
 /// What `seatkeeper audit verify` finds.
 fn faults(database: &Path) -> String {
-    sqlite::verify(database, Vec::new()).expect("verified").broken.join("\n")
+    sqlite::verify_history(database, Vec::new()).expect("verified").broken.join("\n")
 }
 
 /// What each version told of a row, and what it left out, leads to the row; and it is recorded once.

@@ -17,7 +17,7 @@ pub use invariants::INVARIANTS;
 pub(super) use invariants::add_functions;
 use invariants::{CLEARED, TOLERATED};
 
-use super::guard::Parked;
+use super::companions::parked;
 use super::hand_written::BUSY_TIMEOUT;
 use super::inspect::{Look, has_hot_journal, look};
 use super::open::{connect, foresee, one_line, sqlite};
@@ -251,9 +251,8 @@ impl Bounded {
 /// What SQLite reads from the header without calling it damage: a file that it would not write, and texts that are not UTF-8.
 fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut header = [0; 20];
-    // Not closed, because this process may have the file locked.
-    let file = std::fs::File::open(connection.path().unwrap_or_default()).map(Parked::new);
-    let is_read = file.and_then(|file| file.0.read_exact_at(&mut header, 0)).is_ok();
+    let file = parked(Path::new(connection.path().unwrap_or_default()));
+    let is_read = file.and_then(|file| file.read_exact_at(&mut header, 0)).is_ok();
     // Byte 18 is the version of the format for programs that write: 1 with a rollback journal, 2 with a log.
     let version = header[18];
     let encoding: String = connection.pragma_query_value(None, "encoding", |row| row.get(0))?;

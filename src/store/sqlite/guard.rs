@@ -31,6 +31,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ffi};
 use tokio::sync::watch;
 
+use super::companions::{beside, parked};
 use super::schema::{SCHEMA, SCHEMA_VERSION, differences};
 use super::{open, store_error};
 use crate::store::{Fault, OpenError, StoreError};
@@ -274,7 +275,7 @@ struct Files {
     main: Id,
     wal: Id,
     wal_file: File,
-    shm_file: Parked,
+    shm_file: Arc<File>,
     seen: Mutex<Seen>,
     /// Salts of the WAL that [`Files::stamp`] was last called for.
     stamped: Mutex<[u8; 8]>,
@@ -347,10 +348,9 @@ impl Files {
         let in_file =
             |path: &Path, e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         let wal_file = File::open(&wal_path).map_err(|e| in_file(&wal_path, e))?;
-        let shm_file = File::open(&shm_path).map_err(|e| in_file(&shm_path, e))?;
-        let shm_file = Parked::new(shm_file);
+        let shm_file = parked(&shm_path).map_err(|e| in_file(&shm_path, e))?;
         let wal = Id::of(&wal_file.metadata()?);
-        let checkpoint = index(&shm_file.0)?.checkpoint();
+        let checkpoint = index(&shm_file)?.checkpoint();
         let main = std::fs::metadata(path).map_err(|e| in_file(path, e))?;
         let seen = Seen { checkpoint, size: main.size(), modified: (main.mtime(), main.mtime_nsec()) };
         Ok(Files {
@@ -379,7 +379,7 @@ impl Files {
             Err(error) => return Err(self.log_lost(&format!("the '-wal': {error}"))),
         }
         // What happens to it hurts only the next change.
-        if index.is_some() && self.shm_file.0.metadata().map_or(0, |shm| shm.nlink()) == 0 {
+        if index.is_some() && self.shm_file.metadata().map_or(0, |shm| shm.nlink()) == 0 {
             return Err(self.log_lost("the '-shm' was deleted or replaced"));
         }
         self.only_checkpoints(&main, index)
@@ -413,7 +413,7 @@ impl Files {
     }
 
     fn index(&self) -> Result<Index, Problem> {
-        index(&self.shm_file.0).map_err(|error| self.log_lost(&format!("the '-shm': {error}")))
+        index(&self.shm_file).map_err(|error| self.log_lost(&format!("the '-shm': {error}")))
     }
 
     /// Whether the newest commit is in the `-wal`. In a write transaction only.
@@ -523,28 +523,5 @@ fn fold_back(connection: &Connection) -> Result<(), String> {
         Ok((0, all, done)) if all == done => Ok(()),
         Ok(_) => Err("other programs are reading it".to_owned()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The path of a file that SQLite keeps beside the database.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// A file that stays open until it is deleted. SQLite locks it, and a process that closes any descriptor of a file gives up all
-/// of its locks on it (POSIX), those of SQLite's connections too.
-pub(super) struct Parked(pub(super) Arc<File>);
-
-static PARKED: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
-
-impl Parked {
-    pub(super) fn new(file: File) -> Parked {
-        let file = Arc::new(file);
-        let mut parked = PARKED.lock().unwrap_or_else(PoisonError::into_inner);
-        parked.retain(|file| file.metadata().is_ok_and(|file| file.nlink() > 0));
-        parked.push(Arc::clone(&file));
-        Parked(file)
     }
 }

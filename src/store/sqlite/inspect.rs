@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::guard::beside;
+use super::companions::beside;
 use super::hand_written::BUSY_TIMEOUT;
 use super::open::{absent, configure, sqlite};
 use crate::store::OpenError;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::check::check;
-use super::guard::beside;
+use super::companions::beside;
 use super::hand_written::BUSY_TIMEOUT;
 use super::inspect::look;
 use super::open::{connect, create_private_file, foresee, sqlite, use_wal};

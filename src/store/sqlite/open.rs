@@ -7,9 +7,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::Access;
 
-use super::guard::beside;
+use super::companions::beside;
 use super::origin;
 use super::record::set_triggers;
+use super::restore::interrupted;
 use super::schema::{self, SCHEMA, differences};
 use crate::store::OpenError;
 
@@ -109,6 +110,9 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
         )));
     }
     if let Some(absent) = absent(path)? {
+        if let Some(interrupted) = interrupted(path) {
+            return Err(interrupted);
+        }
         if !create {
             return Err(absent);
         }

@@ -15,15 +15,18 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::guard::{Parked, beside};
+use super::companions::{beside, header, length, parked};
 use crate::store::OpenError;
 
 /// Another program may fold back and start the log over between two of our reads.
 const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Refuses a file whose log is that of another.
+/// Refuses a file whose log is that of another. There need be no file.
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
+    if !path.exists() {
+        return Ok(());
+    }
     let wal_path = beside(path, "-wal");
     for _ in 0..TRIES {
         if belong_together(path, &wal_path)? {
@@ -35,11 +38,16 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
 }
 
 fn belong_together(path: &Path, wal_path: &Path) -> Result<bool, OpenError> {
+    // A file has the WAL mode in its header before it gets a log, and loses the log before the mode; `seatkeeper backup` makes
+    // files without that mode. Another program may switch it meanwhile, so the log is looked at twice.
+    let has_log = || length(wal_path) > 0;
+    if has_log() && header(path)?.is_none_or(|header| !header.is_wal) && has_log() {
+        return Ok(false);
+    }
     let Some(log) = FirstPages::in_log(wal_path)? else { return Ok(true) };
-    let main = Parked::new(File::open(path)?);
     let mut page = vec![0; log.first.len()];
     // SQLite would delete the log of an empty file.
-    if main.0.read_exact_at(&mut page, 0).is_err() {
+    if parked(path)?.read_exact_at(&mut page, 0).is_err() {
         return Ok(false);
     }
     if page_bytes(&page) != log.first.len() {

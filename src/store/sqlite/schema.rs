@@ -35,7 +35,7 @@ const GUARDS_MARK: &str = "\n-- GUARDS: ";
 const TABLES_MARK: &str = "\n-- TABLES\n";
 
 /// "SEAQ": `PRAGMA application_id` of our files.
-const APPLICATION_ID: i32 = 1_397_048_145;
+pub(super) const APPLICATION_ID: i32 = 1_397_048_145;
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,59 @@
+//! `seatkeeper backup`: a verified copy of the database, also while the service runs.
+
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::{DatabaseArgs, Failure};
+use crate::auth;
+use crate::store::{self, CopyError};
+
+#[derive(Args)]
+pub(super) struct BackupArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// The file to write; an earlier backup of that name is replaced when the new one is verified. In a directory that exists the backup
+    /// gets a name with the time, such as seats-20261231T230000.000Z.db.
+    #[arg(value_name = "FILE|DIR")]
+    target: PathBuf,
+    /// Keep so many backups of this name in the directory, and delete older ones when the new one is verified.
+    #[arg(long, value_name = "N")]
+    keep: Option<NonZeroUsize>,
+}
+
+pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let now = jiff::Timestamp::now();
+    let backup =
+        store::backup(&args.database.database, &args.target, args.keep, now, auth::check_hash).map_err(told)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "backup: {}", backup.path.display())?;
+    writeln!(out, "size: {} bytes", backup.bytes)?;
+    writeln!(out, "made: {}, in {:.2} s, verified", now.strftime("%Y-%m-%dT%H:%M:%SZ"), begun.elapsed().as_secs_f64())?;
+    writeln!(out, "schema: version {}", backup.version)?;
+    match backup.head {
+        Some(head) => writeln!(out, "newest event: {head}")?,
+        None => writeln!(out, "newest event: none")?,
+    }
+    for path in backup.deleted {
+        writeln!(out, "deleted: {}", path.display())?;
+    }
+    Ok(())
+}
+
+/// Prints the rows that break an invariant, as `seatkeeper check` does.
+pub(super) fn told(error: CopyError) -> Failure {
+    match error {
+        CopyError::Open(error) => error.into(),
+        CopyError::Broken { ref violations, .. } => {
+            for violation in violations {
+                eprintln!("broken: {}: {}", violation.invariant, violation.row);
+            }
+            error.into()
+        }
+        other => other.into(),
+    }
+}

@@ -1,0 +1,135 @@
+//! Copies of a database: what is said when one was made or put back, and why neither was done.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::{OpenError, Violation};
+
+/// A backup that was made and verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// Of the schema, as the database has it.
+    pub version: i32,
+    /// `None`: the history has no event.
+    pub head: Option<NewestEvent>,
+    /// Older backups that were deleted afterwards.
+    pub deleted: Vec<PathBuf>,
+}
+
+/// The newest event of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewestEvent {
+    pub event_id: i64,
+    /// UTC, as it is stored.
+    pub at: String,
+    /// `None`: the event is not chained yet.
+    pub hash: Option<Vec<u8>>,
+}
+
+impl fmt::Display for NewestEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event {} at {}, ", self.event_id, self.at)?;
+        match &self.hash {
+            None => f.write_str("not chained yet"),
+            Some(hash) => {
+                hash.iter().try_fold(f.write_str("hash "), |written, byte| written.map(|()| write!(f, "{byte:02x}")))?
+            }
+        }
+    }
+}
+
+/// What is to be restored, and how.
+#[derive(Debug, Clone)]
+pub struct Restore {
+    pub backup: PathBuf,
+    /// Only find out what would be done.
+    pub dry_run: bool,
+    /// Whether the caller vouches that the file was copied while no program had it open.
+    pub is_whole: bool,
+}
+
+/// What a restore did, or would do.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// The database, without symbolic links in its path.
+    pub database: PathBuf,
+    pub bytes: u64,
+    /// Of the backup's schema.
+    pub version: i32,
+    /// Of the restored database: that of this program.
+    pub version_now: i32,
+    pub head: Option<NewestEvent>,
+    pub history: History,
+    /// The files that were there before.
+    pub kept: Option<Kept>,
+    /// Owner and group that could not be set, and what the file has instead.
+    pub owner_not_set: Option<String>,
+    /// The programs that have the database open now; always empty if it was restored.
+    pub in_use_by: Vec<String>,
+}
+
+/// The database as it was before a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub path: PathBuf,
+    /// Whether its WAL is kept beside it.
+    pub has_wal: bool,
+}
+
+/// How the history of the database goes on from the backup's.
+#[derive(Debug, Clone)]
+pub enum History {
+    /// There is no database, or it has no events.
+    None,
+    /// The database cannot be read.
+    Unknown(String),
+    /// Both have the same events up to the head of the backup.
+    Continued(Losses),
+    /// The database has no event that the backup has not; the backup has so many more.
+    Behind(i64),
+    /// Both have events of their own: the database these, the backup so many. `after`: the newest event of both; `None`: they have
+    /// no event in common.
+    Parted { losses: Losses, own: i64, after: Option<i64> },
+}
+
+/// Events of the database that are not in the backup.
+#[derive(Debug, Clone, Default)]
+pub struct Losses {
+    pub events: i64,
+    /// Times of the oldest and the newest, UTC.
+    pub from: String,
+    pub to: String,
+    /// How many of each action, the most frequent first.
+    pub by_action: Vec<(String, i64)>,
+    /// The oldest, a few at most.
+    pub first: Vec<Event>,
+}
+
+/// An event in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub id: i64,
+    pub at: String,
+    pub action: String,
+    /// What it changed and who made it.
+    pub what: String,
+}
+
+/// Why no backup was made, or none restored. Unless the text says otherwise everything is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The rows go to the caller one by one.
+    #[error("{}: {} rows break an invariant. {advice}", .path.display(), .violations.len())]
+    Broken { path: PathBuf, violations: Vec<Violation>, advice: &'static str },
+    #[error(
+        "{}: {} has it open. Stop it first, then restore: systemctl stop seatkeeper. Nothing was changed.",
+        .path.display(), .by.join(", ")
+    )]
+    InUse { path: PathBuf, by: Vec<String> },
+    #[error("{}: {reason}", .path.display())]
+    Refused { path: PathBuf, reason: String },
+}
