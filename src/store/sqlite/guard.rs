@@ -142,7 +142,9 @@ impl Guard {
 
     /// After COMMIT, before the answer.
     pub(super) fn after_write(&self) -> Result<(), Problem> {
-        self.files.as_ref().map_or(Ok(()), |files| files.look(None))
+        let Some(files) = &self.files else { return Ok(()) };
+        files.stamp_saved();
+        files.look(None)
     }
 
     fn look(&self) -> Result<(), Problem> {
@@ -273,8 +275,15 @@ struct Files {
     wal_file: File,
     shm_file: Parked,
     seen: Mutex<Seen>,
-    /// Salts of the WAL that [`Files::stamp`] was last called for.
-    stamped: Mutex<[u8; 8]>,
+    stamp: Mutex<Stamp>,
+}
+
+/// Which WAL has a copy of the first page; by its salts.
+#[derive(Default)]
+struct Stamp {
+    saved: [u8; 8],
+    /// Written, but not committed yet.
+    written: Option<[u8; 8]>,
 }
 
 /// Device and inode.
@@ -344,8 +353,7 @@ impl Files {
         let in_file =
             |path: &Path, e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         let wal_file = File::open(&wal_path).map_err(|e| in_file(&wal_path, e))?;
-        let shm_file = File::open(&shm_path).map_err(|e| in_file(&shm_path, e))?;
-        let shm_file = Parked::new(shm_file);
+        let shm_file = Parked::open(&shm_path).map_err(|e| in_file(&shm_path, e))?;
         let wal = Id::of(&wal_file.metadata()?);
         let checkpoint = index(&shm_file.0)?.checkpoint();
         let main = std::fs::metadata(path).map_err(|e| in_file(path, e))?;
@@ -358,7 +366,7 @@ impl Files {
             wal_file,
             shm_file,
             seen: Mutex::new(seen),
-            stamped: Mutex::default(),
+            stamp: Mutex::default(),
         })
     }
 
@@ -429,14 +437,18 @@ impl Files {
     /// Writes the first page once into each WAL. With it goes the change counter of the file, which tells at the next start
     /// whether file and WAL belong together; see [`super::origin`].
     fn stamp(&self, index: &Index, connection: &Connection) -> Result<(), Problem> {
-        let mut stamped = self.stamped.lock().unwrap_or_else(PoisonError::into_inner);
-        if index.frames() > 0 && *stamped == index.salts() {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if index.frames() > 0 && stamp.saved == index.salts() {
             return Ok(());
         }
-        write_first_page(connection).map_err(unreadable)?;
         // If this transaction starts the WAL over, the next one does it again.
-        *stamped = index.salts();
-        Ok(())
+        stamp.written = Some(index.salts());
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(unreadable)
+    }
+
+    fn stamp_saved(&self) {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        stamp.saved = stamp.written.take().unwrap_or(stamp.saved);
     }
 
     fn lost(&self, what: &str) -> Problem {
@@ -453,7 +465,7 @@ impl Files {
     fn log_lost(&self, what: &str) -> Problem {
         Problem {
             fault: Fault::Log,
-            details: format!("{}: {what}. Leave the files as they are and start again.", self.path.display()),
+            details: format!("{}: {what}. Leave the files as they are, and start again.", self.path.display()),
         }
     }
 
@@ -466,6 +478,12 @@ impl Files {
                 Ok(()) => " Nothing is lost: the file now holds everything that was saved.".to_owned(),
                 Err(error) => format!(" Restore a backup: the newest changes are lost ({error})."),
             }),
+            // Only its index is gone, which a start makes of the log.
+            Fault::Log if std::fs::metadata(&self.wal_path).is_ok_and(|wal| Id::of(&wal) == self.wal) => None,
+            Fault::Log => Some(
+                " The newest changes may be lost with the old log. Run 'seatkeeper check', and restore a backup if it is newer."
+                    .to_owned(),
+            ),
             // No other program can reach the deleted file.
             Fault::File if !self.is_in_place() => {
                 let descriptor = self.deleted()?;
@@ -503,11 +521,6 @@ fn index(shm_file: &File) -> std::io::Result<Index> {
     Ok(Index(bytes))
 }
 
-/// Writes the first page of the file, as it is.
-fn write_first_page(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", SCHEMA_VERSION)
-}
-
 /// All of the WAL, for which it waits for readers.
 fn fold_back(connection: &Connection) -> Result<(), String> {
     const READERS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -523,9 +536,9 @@ fn fold_back(connection: &Connection) -> Result<(), String> {
     }
 }
 
-/// The path of a file that SQLite keeps beside the database.
+/// The path of a file that SQLite keeps beside the database: beside the file itself, where `path` is a link to it.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(suffix);
     name.into()
 }
@@ -537,11 +550,16 @@ pub(super) struct Parked(pub(super) Arc<File>);
 static PARKED: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
 
 impl Parked {
-    pub(super) fn new(file: File) -> Parked {
-        let file = Arc::new(file);
+    pub(super) fn open(path: &Path) -> std::io::Result<Parked> {
         let mut parked = PARKED.lock().unwrap_or_else(PoisonError::into_inner);
         parked.retain(|file| file.metadata().is_ok_and(|file| file.nlink() > 0));
+        let id = Id::of(&std::fs::metadata(path)?);
+        let known = parked.iter().find(|file| file.metadata().is_ok_and(|file| Id::of(&file) == id)).cloned();
+        if let Some(file) = known {
+            return Ok(Parked(file));
+        }
+        let file = Arc::new(File::open(path)?);
         parked.push(Arc::clone(&file));
-        Parked(file)
+        Ok(Parked(file))
     }
 }
