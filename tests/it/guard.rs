@@ -255,9 +255,9 @@ fn what_harms_nothing_stops_nothing() {
     assert_eq!(violations(&accident.database), []);
 }
 
-/// Both services fold the log back, each in the other's back.
+/// Each of them, and a third program, folds the log back while the others write.
 #[test]
-fn two_services_on_one_file_leave_each_other_in_peace() {
+fn two_services_on_one_file_disturb_each_other_in_nothing() {
     let accident = Accident::new();
     let other = Serving::start(&accident.database);
     for number in 0..100 {
@@ -494,7 +494,7 @@ fn a_lock_is_waited_for_once() {
 
 /// Clients that read a long list slowly, or not at all, keep no snapshot: others get their lists, and the log starts over.
 #[test]
-fn slow_readers_of_long_lists_stand_in_nobodys_way() {
+fn slow_readers_of_long_lists_hold_no_snapshot() {
     const HOLDERS: usize = 60_000;
     const SLOW: usize = 12;
     let server = Server::start();

@@ -5,7 +5,7 @@
 //!
 //! * in each write transaction, before anything is written: the caller then hears that nothing was changed;
 //! * after each COMMIT, before the answer: what happens to the files later happens to a change that was saved;
-//! * once a second at rest, when a reader opens a connection, and when somebody asks for readiness.
+//! * once a second at rest, when a reader opens a connection, and when readiness is asked for.
 //!
 //! What is compared, and which mistake it finds:
 //!
@@ -106,6 +106,37 @@ pub(super) struct Problem {
     details: String,
 }
 
+/// Why a transaction must not write.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The store must stop.
+    Stop(Problem),
+    /// SQLite could not tell, as when a read fails. That may pass.
+    Fail(StoreError),
+}
+
+impl From<Problem> for Trouble {
+    fn from(problem: Problem) -> Trouble {
+        Trouble::Stop(problem)
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        match store_error(error) {
+            error @ StoreError::Damaged(_) => Trouble::Stop(Problem::damaged(&error)),
+            error => Trouble::Fail(error),
+        }
+    }
+}
+
+impl Problem {
+    fn damaged(error: &StoreError) -> Problem {
+        let details = format!("{error}. Stop the service, run 'seatkeeper check', and restore a backup.");
+        Problem { fault: Fault::Damaged, details }
+    }
+}
+
 /// Looks at the files of one store.
 pub(super) struct Guard {
     pub(super) health: Arc<Health>,
@@ -131,13 +162,14 @@ impl Guard {
     }
 
     /// In a write transaction, before anything is written. Only then the wal-index and the schema stand still.
-    pub(super) fn before_write(&self, connection: &Connection) -> Result<(), Problem> {
+    pub(super) fn before_write(&self, connection: &Connection) -> Result<(), Trouble> {
         let Some(files) = &self.files else { return Ok(()) };
         let index = files.index()?;
         files.look(Some(&index))?;
         files.last_frame(&index)?;
         self.schema(connection)?;
-        files.stamp(&index, connection)
+        files.stamp(&index, connection)?;
+        Ok(())
     }
 
     /// After COMMIT, before the answer.
@@ -166,30 +198,30 @@ impl Guard {
         if self.health.check().is_err() {
             return self.save_late(connection);
         }
-        let looked = self.look().and_then(|()| self.schema(connection));
-        if let Err(problem) = looked {
-            self.stop(problem, Some(connection));
+        let looked = self.look().map_err(Trouble::from).and_then(|()| self.schema(connection));
+        match looked {
+            Ok(()) => {}
+            Err(Trouble::Stop(problem)) => drop(self.stop(problem, Some(connection))),
+            Err(Trouble::Fail(error)) => tracing::warn!(%error, "the schema could not be read"),
         }
     }
 
     /// Compares the whole schema when its version has changed: a new index of the administrator's does no harm.
-    fn schema(&self, connection: &Connection) -> Result<(), Problem> {
+    fn schema(&self, connection: &Connection) -> Result<(), Trouble> {
         let version = || connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get::<_, i64>(0));
-        let found = version().map_err(unreadable)?;
+        let found = version()?;
         if found == self.schema_version.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if let Some(what) = differences(connection, SCHEMA).map_err(unreadable)?.into_iter().next() {
-            return Err(Problem {
-                fault: Fault::Schema,
-                details: format!(
-                    "another program changed the schema: {what}. Undo that, or restore a backup, and start again; \
-                     'seatkeeper check' lists all of it and the rows that break a promise."
-                ),
-            });
+        if let Some(what) = differences(connection, SCHEMA)?.into_iter().next() {
+            let details = format!(
+                "another program changed the schema: {what}. Undo that, or restore a backup, and start again; \
+                 'seatkeeper check' lists all of it and the rows that break a promise."
+            );
+            return Err(Problem { fault: Fault::Schema, details }.into());
         }
         // At rest there is no transaction: keep the version only if it is still the same.
-        if version().map_err(unreadable)? == found {
+        if version()? == found {
             self.schema_version.store(found, Ordering::Relaxed);
         }
         Ok(())
@@ -197,8 +229,7 @@ impl Guard {
 
     /// A read or a write found the file to be broken. A file that was replaced is the likelier reason.
     pub(super) fn stop_damaged(&self, error: &StoreError) -> StoreError {
-        let details = format!("{error}. Stop the service, run 'seatkeeper check', and restore a backup.");
-        let problem = self.look().err().unwrap_or(Problem { fault: Fault::Damaged, details });
+        let problem = self.look().err().unwrap_or_else(|| Problem::damaged(error));
         self.stop(problem, None)
     }
 
@@ -262,10 +293,6 @@ impl Guard {
 
 /// No version of a schema.
 const NONE: i64 = -1;
-
-fn unreadable(error: rusqlite::Error) -> Problem {
-    Problem { fault: Fault::Damaged, details: format!("{}. Run 'seatkeeper check'.", store_error(error)) }
-}
 
 struct Files {
     path: PathBuf,
@@ -436,14 +463,14 @@ impl Files {
 
     /// Writes the first page once into each WAL. With it goes the change counter of the file, which tells at the next start
     /// whether file and WAL belong together; see [`super::origin`].
-    fn stamp(&self, index: &Index, connection: &Connection) -> Result<(), Problem> {
+    fn stamp(&self, index: &Index, connection: &Connection) -> rusqlite::Result<()> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
         if index.frames() > 0 && stamp.saved == index.salts() {
             return Ok(());
         }
         // If this transaction starts the WAL over, the next one does it again.
         stamp.written = Some(index.salts());
-        connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(unreadable)
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION)
     }
 
     fn stamp_saved(&self) {
@@ -473,7 +500,7 @@ impl Files {
     fn save(&self, fault: Fault, connection: &Connection) -> Option<String> {
         let is_gone = |path: &Path| std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
         match fault {
-            // Nobody can have opened the file without its log, or a new log would be there.
+            // No other program has opened the file without its log, or a new log would be there.
             Fault::Log if is_gone(&self.wal_path) && self.is_in_place() => Some(match fold_back(connection) {
                 Ok(()) => " Nothing is lost: the file now holds everything that was saved.".to_owned(),
                 Err(error) => format!(" Restore a backup: the newest changes are lost ({error})."),
