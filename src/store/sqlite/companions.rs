@@ -1,6 +1,5 @@
 //! The files beside a database file, and the programs that have them open.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -12,9 +11,9 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 /// What SQLite keeps beside a database: changes that are not in the file yet, and the index of them.
 pub(super) const SUFFIXES: [&str; 3] = ["-wal", "-journal", "-shm"];
 
-/// The path with this at its end.
+/// The path with this at its end: beside the file itself, where `path` is a link to it.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
+    let mut name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(suffix);
     name.into()
 }
