@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 /// What a program left behind when it ended.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub fn run(command: &mut Command, stdin: &str) -> Done {
 
 /// Without the environment of whoever runs the tests, where a variable could change a setting, and in the directory of
 /// the database, which is removed in the end.
-fn program(subcommand: &str, database: &Path) -> Command {
+pub fn program(subcommand: &str, database: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
     command.env_clear().current_dir(database.parent().expect("a directory"));
     command.arg(subcommand).arg("--database").arg(database);
@@ -44,6 +44,7 @@ fn program(subcommand: &str, database: &Path) -> Command {
 pub struct Serving {
     process: Child,
     pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
 }
 
 impl Serving {
@@ -54,30 +55,62 @@ impl Serving {
 
     /// Returns when it accepts calls, or has ended without.
     pub fn try_start(database: &Path) -> Result<Serving, Done> {
-        let mut command = program("serve", database);
+        Serving::try_run(program("serve", database))
+    }
+
+    /// The same for a command of one's own, to which the address and the form of the log are added.
+    pub fn try_run(mut command: Command) -> Result<Serving, Done> {
         command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();
         let (told, address) = mpsc::channel();
+        let log = Arc::new(Mutex::new(String::new()));
         // Reads to the end, so that the service never waits for a reader of its log.
-        let log = std::thread::spawn(move || {
-            let mut log = String::new();
-            for line in lines.map_while(Result::ok) {
-                if !line.contains("\"level\":\"INFO\"") {
-                    eprintln!("{line}");
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    if !line.contains("\"level\":\"INFO\"") {
+                        eprintln!("{line}");
+                    }
+                    *log.lock().expect("the log") += &format!("{line}\n");
+                    address_in(&line).map(|address| told.send(address));
                 }
-                log += &format!("{line}\n");
-                address_in(&line).map(|address| told.send(address));
             }
-            log
         });
         if let Ok(address) = address.recv_timeout(START_TIMEOUT) {
-            return Ok(Serving { process, address });
+            return Ok(Serving { process, address, log });
         }
         // It has ended already, or it hangs.
         let _ = process.kill();
         let code = process.wait().expect("it ended").code();
-        Err(Done { code, stdout: String::new(), stderr: log.join().expect("the reader of the log") })
+        reader.join().expect("the reader of the log");
+        let stderr = std::mem::take(&mut *log.lock().expect("the log"));
+        Err(Done { code, stdout: String::new(), stderr })
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("the log").clone()
+    }
+
+    /// Its exit code, if it ends within this time.
+    pub fn ends_within(&mut self, time: Duration) -> Option<Option<i32>> {
+        let begun = Instant::now();
+        loop {
+            match self.process.try_wait().expect("its state") {
+                Some(status) => return Some(status.code()),
+                None if begun.elapsed() >= time => return None,
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Ends it with SIGTERM, as an administrator does.
+    pub fn stop(mut self) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.process), rustix::process::Signal::TERM)
+            .expect("it can be told to stop");
+        self.process.wait().expect("it stops");
     }
 
     /// Ends it with SIGKILL, as the kernel does when memory runs out.
