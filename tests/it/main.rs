@@ -13,6 +13,7 @@ mod credentials;
 mod disclosure;
 mod disk;
 mod documents;
+mod faults;
 mod field;
 mod flood;
 mod harness;

@@ -40,6 +40,13 @@ pub fn program(subcommand: &str, database: &Path) -> Command {
     command
 }
 
+/// `seatkeeper serve` on port 0 with a log to be read by [`Serving`].
+pub fn serve(database: &Path) -> Command {
+    let mut command = program("serve", database);
+    command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    command
+}
+
 /// `seatkeeper serve` on port 0, in a process of its own. Dropping it kills it.
 pub struct Serving {
     process: Child,
@@ -55,12 +62,11 @@ impl Serving {
 
     /// Returns when it accepts calls, or has ended without.
     pub fn try_start(database: &Path) -> Result<Serving, Done> {
-        Serving::try_run(program("serve", database))
+        Serving::try_run(serve(database))
     }
 
-    /// The same for a command of one's own, to which the address and the form of the log are added.
+    /// The same for a command of one's own.
     pub fn try_run(mut command: Command) -> Result<Serving, Done> {
-        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();
         let (told, address) = mpsc::channel();

@@ -9,7 +9,7 @@ use super::recording::{Call, Holding, Via, keep_before, keep_calls};
 use crate::disk::Disk;
 use crate::harness::*;
 use crate::kill::Random;
-use crate::program::{Serving, program};
+use crate::program::{Serving, program, serve};
 
 const ENTITY: i32 = 42;
 const TYPES: [&str; 3] = ["SkraftDiskImageV5", "SqlBackup", "ExchangeBackup"];
@@ -45,7 +45,7 @@ pub fn record(disk: &Disk, random: &mut Random) {
     keep_before(disk);
     let mut calls = Vec::new();
     for (run, end) in ENDS.into_iter().enumerate() {
-        let mut command = program("serve", &disk.database());
+        let mut command = serve(&disk.database());
         disk.trace(&mut command);
         let service = Serving::try_run(command).expect("it starts");
         calls.extend(run_all(disk, service, run, end, random));
