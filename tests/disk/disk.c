@@ -34,7 +34,7 @@ struct record {
     uint64_t number; /* WRITE: offset. TRUNCATE: size. SYNC: a number that pairs begin and end. EXIT: status */
     uint64_t length;
 };
-enum { CREATE = 1, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, UNLINK, RENAME, SENT, EXIT };
+enum { CREATE = 1, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, UNLINK, RENAME, SENT, EXIT, SYNC_FAILED };
 
 /* Bytes of a response that are written down. */
 #define SENT_MAX 65536
@@ -230,7 +230,7 @@ static int fails(const char *operation, const char *name) {
 
 /* ---- Files ---- */
 
-static int opened(int descriptor, const char *path, const char *name, int is_new) {
+static int opened(int descriptor, const char *name, int is_new) {
     if (descriptor >= FILES_MAX) abort();
     if (descriptor < 0) return descriptor;
     struct stat status;
@@ -241,7 +241,6 @@ static int opened(int descriptor, const char *path, const char *name, int is_new
     file->inode = status.st_ino;
     file->traced = trace >= 0 && !ends_with(name, "-shm");
     if (file->traced && is_new) record(CREATE, file->inode, 0, name, strlen(name));
-    (void)path;
     return descriptor;
 }
 
@@ -251,11 +250,11 @@ static int open_here(int at, const char *path, int flags, mode_t mode) {
     char own[PATH_MAX];
     snprintf(own, sizeof own, "%s", name);
     if (fails("open", own)) return -1;
-    if (trace < 0) return opened(real_open(path, flags, mode), path, own, 0);
+    if (trace < 0) return opened(real_open(path, flags, mode), own, 0);
     lock();
     struct stat status;
     int is_new = (flags & O_CREAT) != 0 && stat(path, &status) != 0;
-    int descriptor = opened(real_open(path, flags, mode), path, own, is_new);
+    int descriptor = opened(real_open(path, flags, mode), own, is_new);
     if (descriptor >= 0 && (flags & O_TRUNC) != 0 && !is_new && files[descriptor].traced)
         record(TRUNCATE, files[descriptor].inode, 0, NULL, 0);
     unlock();
@@ -353,17 +352,16 @@ int ftruncate64(int descriptor, off64_t size) { return ftruncate(descriptor, siz
 static int sync_with(int (*real)(int), int descriptor) {
     struct open_file *file = file_of(descriptor);
     if (file == NULL) return real(descriptor);
-    if (fails("sync", file->name)) return -1;
-    if (!file->traced) return real(descriptor);
+    if (!file->traced) return fails("sync", file->name) ? -1 : real(descriptor);
     static uint64_t syncs;
     uint64_t inode = file->inode;
     lock();
     uint64_t number = ++syncs;
     record(SYNC_BEGIN, inode, number, NULL, 0);
     unlock();
-    int result = real(descriptor);
+    int result = fails("sync", file->name) ? -1 : real(descriptor);
     lock();
-    if (result == 0) record(SYNC_END, inode, number, NULL, 0);
+    record(result == 0 ? SYNC_END : SYNC_FAILED, inode, number, NULL, 0);
     unlock();
     return result;
 }

@@ -103,10 +103,10 @@ pub const EIO: i32 = 5;
 /// "No space left on device" on Linux.
 pub const ENOSPC: i32 = 28;
 
-/// Runs something again and again, each time on a new disk with the fault one operation later, until there is none to fail or
-/// `nth_max` are done. It arms the fault itself, with [`Disk::fail`].
-pub fn in_turn(kind: Fault, nth_max: u32, mut run: impl FnMut(&Disk, &Fault)) {
-    for nth in 1..=nth_max {
+/// Runs something again and again, each time on a new disk with the fault at a later operation, until there is none that could
+/// fail. It arms the fault itself, with [`Disk::fail`].
+pub fn in_turn(kind: Fault, nths: impl Iterator<Item = u32>, mut run: impl FnMut(&Disk, &Fault)) {
+    for nth in nths {
         let disk = Disk::new();
         run(&disk, &Fault { nth, ..kind });
         if disk.failed().is_empty() {

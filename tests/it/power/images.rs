@@ -2,7 +2,8 @@
 //!
 //! What was written before the last completed sync of a file is durable. Of what was written to it since, any part may be there:
 //! nothing, all, some writes, some sectors of them, a part of a sector; and its size may have changed or not. A file that was
-//! made, removed or renamed may have its old name or its new one until its directory was synced.
+//! made, removed or renamed may have its old name or its new one until its directory was synced. After a sync that failed, what was
+//! written before it is lost, although programs still read it: so it is on Linux, where the next sync succeeds without it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -75,12 +76,16 @@ impl<'t> Disk<'t> {
                 self.file(*inode).unsynced.push((number, Change::Write { offset: *offset, data }));
             }
             Event::Truncate { inode, size } => self.file(*inode).unsynced.push((number, Change::Truncate { size: *size })),
-            Event::SyncBegin { sync, .. } => drop(self.syncs.insert(*sync, number)),
+            Event::SyncBegin { sync } => drop(self.syncs.insert(*sync, number)),
             Event::SyncEnd { inode, sync } => {
                 let begin = self.syncs.remove(sync).expect("a sync begins before it ends");
                 if !self.ignores_syncs {
                     self.sync(*inode, begin);
                 }
+            }
+            Event::SyncFailed { inode, sync } => {
+                let begin = self.syncs.remove(sync).expect("a sync begins before it fails");
+                self.file(*inode).unsynced.retain(|(number, _)| *number >= begin);
             }
             Event::Unlink { name } => self.name_changes.push((number, NameChange::IsGone { name })),
             Event::Rename { inode, from, to } => {
@@ -238,7 +243,7 @@ mod tests {
     fn events() -> Vec<Event> {
         vec![
             Event::Write { inode: 7, offset: 0, data: vec![b'0'; 4] },
-            Event::SyncBegin { inode: 7, sync: (1, 1) },
+            Event::SyncBegin { sync: (1, 1) },
             Event::Write { inode: 7, offset: 512, data: vec![b'b'; 1024] },
             Event::SyncEnd { inode: 7, sync: (1, 1) },
         ]

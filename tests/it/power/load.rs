@@ -6,26 +6,28 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::recording::{Call, Holding, Via, keep_before, keep_calls};
-use crate::disk::Disk;
+use crate::disk::{Disk, EIO, Fault};
 use crate::harness::*;
-use crate::kill::Random;
+use crate::kill::{Random, number_from};
 use crate::program::{Serving, program, serve};
 
 const ENTITY: i32 = 42;
 const TYPES: [&str; 3] = ["SkraftDiskImageV5", "SqlBackup", "ExchangeBackup"];
 const CLIENTS: usize = 8;
-/// Calls of a client between a start of the service and its end.
-const CALLS: usize = 40;
+/// Calls of a client between a start of the service and its end, unless SEATKEEPER_POWER_CALLS says how many.
+const CALLS: u64 = 40;
 
-/// How the service ends each time.
-const ENDS: [End; 3] = [End::Stop, End::Kill, End::Stop];
-
+/// How a run of the service ends.
 #[derive(Clone, Copy, PartialEq)]
-enum End {
+pub enum End {
     /// With SIGTERM when the clients are done: it folds back the WAL.
     Stop,
     /// With SIGKILL amid their calls: the next start recovers the WAL.
     Kill,
+    /// By itself, because a sync fails.
+    FailedSync,
+    /// With SIGKILL as soon as a sync has failed.
+    FailedSyncAndKill,
 }
 
 /// Of the last type there are too few seats, so that some calls are refused.
@@ -39,14 +41,19 @@ fn seed() -> String {
     )
 }
 
-/// Records on a new database.
-pub fn record(disk: &Disk, random: &mut Random) {
+/// Records on a new database, which is served once after the other.
+pub fn record(disk: &Disk, ends: &[End], random: &mut Random) {
     sql(&disk.database(), &seed()).expect("seed");
     keep_before(disk);
     let mut calls = Vec::new();
-    for (run, end) in ENDS.into_iter().enumerate() {
+    for (run, end) in ends.iter().copied().enumerate() {
         let mut command = serve(&disk.database());
         disk.trace(&mut command);
+        if matches!(end, End::FailedSync | End::FailedSyncAndKill) {
+            disk.expose(&mut command);
+            let nth = random.between(5, 40) as u32;
+            disk.fail(&Fault { operation: "sync", file: "-wal", nth, count: 1, error: EIO });
+        }
         let service = Serving::try_run(command).expect("it starts");
         calls.extend(run_all(disk, service, run, end, random));
     }
@@ -54,7 +61,7 @@ pub fn record(disk: &Disk, random: &mut Random) {
 }
 
 /// All clients and the administrator on one service.
-fn run_all(disk: &Disk, service: Serving, run: usize, end: End, random: &mut Random) -> Vec<Call> {
+fn run_all(disk: &Disk, mut service: Serving, run: usize, end: End, random: &mut Random) -> Vec<Call> {
     let address = service.address;
     let mut randoms: Vec<Random> = (0..=CLIENTS).map(|_| Random::new(random.next())).collect();
     let left = AtomicUsize::new(CLIENTS);
@@ -78,6 +85,15 @@ fn run_all(disk: &Disk, service: Serving, run: usize, end: End, random: &mut Ran
                 wait_until("some clients are done", || left.load(Ordering::Relaxed) <= kill_at);
                 service.kill();
             }
+            End::FailedSync => {
+                wait_until("a sync fails", || !disk.failed().is_empty());
+                let ended = service.ends_within(LONG);
+                assert!(ended.is_some(), "it goes on after a sync that failed");
+            }
+            End::FailedSyncAndKill => {
+                wait_until("a sync fails", || !disk.failed().is_empty());
+                service.kill();
+            }
             End::Stop => {
                 wait_until("all clients are done", || left.load(Ordering::Relaxed) == 0);
                 service.stop();
@@ -96,7 +112,7 @@ fn run_client(actor: &str, address: SocketAddr, random: &mut Random) -> Vec<Call
     let via = Via::Port(connection.0.local_addr().expect("an address").port());
     let mut held: Vec<Holding> = Vec::new();
     let mut calls = Vec::new();
-    for number in 0..CALLS {
+    for number in 0..number_from("SEATKEEPER_POWER_CALLS").unwrap_or(CALLS) as usize {
         let new = |item| (format!("{actor}-{number}-{item}"), TYPES[random_type(number, item)].to_owned());
         let (request, changes) = match random.below(8) {
             0 | 1 if !held.is_empty() => {
@@ -109,6 +125,8 @@ fn run_client(actor: &str, address: SocketAddr, random: &mut Random) -> Vec<Call
                 (transfer(&old, &new), vec![(old, false), (new, true)])
             }
             4 => {
+                // Of types with many seats: if it is cut off, all of it is done or nothing.
+                let new = |item: usize| (new(item).0, TYPES[(number + item) % 2].to_owned());
                 let new: Vec<Holding> = (0..4).map(new).collect();
                 (assign_all(&new), new.into_iter().map(|new| (new, true)).collect())
             }
@@ -170,12 +188,15 @@ fn administrate(disk: &Disk, run: usize, clients_left: &AtomicUsize, random: &mu
     let mut calls = Vec::new();
     while clients_left.load(Ordering::Relaxed) > 0 {
         let new: Holding = (format!("hand-{run}-{}", calls.len()), TYPES[1].to_owned());
-        let (script, changes) = match random.below(4) {
+        let (script, changes) = match random.below(5) {
             0 if !held.is_empty() => {
                 let old = held.swap_remove(random.below(held.len() as u64) as usize);
                 (format!("UPDATE seat SET account_id = NULL WHERE account_id = {}", account(&old.0)), vec![(old, false)])
             }
-            1 => ("UPDATE license_pool SET seats_total = seats_total + 1 WHERE id = 3".to_owned(), vec![]),
+            1 => {
+                let mode = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][random.below(4) as usize];
+                (format!("PRAGMA wal_checkpoint({mode}); UPDATE license_pool SET seats_total = seats_total + 1 WHERE id = 3"), vec![])
+            }
             _ => {
                 let script = format!(
                     "INSERT INTO account (username, entity_id) VALUES ('{}', {ENTITY});

@@ -100,6 +100,8 @@ pub struct Answered {
     pub event: usize,
     /// For each change whether it was acknowledged; else it was refused.
     pub acknowledged: Vec<bool>,
+    /// The answer leaves it open.
+    pub is_unknown: bool,
 }
 
 impl Recording {
@@ -119,6 +121,27 @@ impl Recording {
         let calls = std::fs::read_to_string(directory.join("calls")).unwrap_or_default();
         let actors = told(&events, calls.lines().map(Call::parse));
         Recording { directory_inode, before, events, actors }
+    }
+
+    /// A line for people: how much there is of what.
+    pub fn summary(&self) -> String {
+        let answered = self.actors.iter().flatten().filter_map(|told| told.answer.as_ref());
+        let acknowledged = self.acknowledged();
+        let refused = answered.filter(|answer| !answer.acknowledged.is_empty() && !answer.acknowledged.contains(&true)).count();
+        let main = self.before.iter().find(|(name, ..)| name == "seats.db").map(|(_, inode, _)| *inode);
+        let count = |wanted: &dyn Fn(&Event) -> bool| self.events.iter().filter(|event| wanted(event)).count();
+        format!(
+            "{acknowledged} calls acknowledged, {refused} refused; {} writes, {} syncs, {} of them of the main file; {} events",
+            count(&|event| matches!(event, Event::Write { .. })),
+            count(&|event| matches!(event, Event::SyncEnd { .. })),
+            count(&|event| matches!(event, Event::SyncEnd { inode, .. } if Some(*inode) == main)),
+            self.events.len()
+        )
+    }
+
+    pub fn acknowledged(&self) -> usize {
+        let answered = self.actors.iter().flatten().filter_map(|told| told.answer.as_ref());
+        answered.filter(|answer| answer.acknowledged.contains(&true)).count()
     }
 
     /// As it would be if each caller had been told before the last sync began that its answer waited for.
@@ -148,6 +171,10 @@ impl Recording {
                     either.push(&told.changes[..]);
                     break;
                 };
+                if answer.is_unknown {
+                    either.push(&told.changes[..]);
+                    continue;
+                }
                 let changes = told.changes.iter().zip(&answer.acknowledged);
                 changes.filter(|(_, acknowledged)| **acknowledged).for_each(|(change, _)| apply(change, &mut held));
             }
@@ -168,14 +195,14 @@ fn told(events: &[Event], calls: impl Iterator<Item = Call>) -> Vec<Vec<Told>> {
     let mut answers = answers(events);
     let mut actors: Vec<(String, Vec<Told>)> = Vec::new();
     for Call { actor, via, changes } in calls {
-        let answer = answers.get_mut(&via).and_then(Iterator::next).map(|(event, codes)| {
+        let answer = answers.get_mut(&via).and_then(Iterator::next).map(|(event, codes, is_unknown)| {
             let acknowledged: Vec<bool> = codes.iter().map(|code| code == "Success").collect();
             // One code for all changes, or, of a call with items, one for each and one for the whole.
             let acknowledged = match acknowledged[..] {
                 [one] => vec![one; changes.len()],
                 _ => acknowledged[..changes.len()].to_vec(),
             };
-            Answered { event, acknowledged }
+            Answered { event, acknowledged, is_unknown }
         });
         let told = Told { changes, answer };
         match actors.iter_mut().find(|(name, _)| *name == actor) {
@@ -186,9 +213,12 @@ fn told(events: &[Event], calls: impl Iterator<Item = Call>) -> Vec<Vec<Told>> {
     actors.into_iter().map(|(_, calls)| calls).collect()
 }
 
-/// The answers that went each way, in order: the number of the event, and the codes of results.
-fn answers(events: &[Event]) -> HashMap<Via, std::vec::IntoIter<(usize, Vec<String>)>> {
-    let mut found: HashMap<Via, Vec<(usize, Vec<String>)>> = HashMap::new();
+/// The number of the event, the codes of results, and whether the answer leaves it open what was done.
+type Answers = (usize, Vec<String>, bool);
+
+/// The answers that went each way, in order.
+fn answers(events: &[Event]) -> HashMap<Via, std::vec::IntoIter<Answers>> {
+    let mut found: HashMap<Via, Vec<Answers>> = HashMap::new();
     let mut begun: HashMap<u16, (usize, Vec<u8>)> = HashMap::new();
     for (number, event) in events.iter().enumerate() {
         match event {
@@ -196,13 +226,14 @@ fn answers(events: &[Event]) -> HashMap<Via, std::vec::IntoIter<(usize, Vec<Stri
                 let (first, bytes) = begun.entry(*port).or_insert((number, Vec::new()));
                 bytes.extend_from_slice(data);
                 if let Some(answer) = Answer::complete(bytes) {
-                    found.entry(Via::Port(*port)).or_default().push((*first, codes(&answer)));
+                    let is_unknown = answer.body.contains("It is unknown whether");
+                    found.entry(Via::Port(*port)).or_default().push((*first, codes(&answer), is_unknown));
                     begun.remove(port);
                 }
             }
             Event::Exit { process, status } => {
                 let code = if *status == 0 { "Success" } else { "refused" };
-                found.entry(Via::Process(*process)).or_default().push((number, vec![code.to_owned()]));
+                found.entry(Via::Process(*process)).or_default().push((number, vec![code.to_owned()], false));
             }
             _ => {}
         }

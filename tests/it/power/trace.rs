@@ -8,9 +8,11 @@ pub enum Event {
     Create { inode: u64, name: String },
     Write { inode: u64, offset: usize, data: Vec<u8> },
     Truncate { inode: u64, size: usize },
-    SyncBegin { inode: u64, sync: Sync },
+    SyncBegin { sync: Sync },
     /// It succeeded: what was written before it began is durable.
     SyncEnd { inode: u64, sync: Sync },
+    /// The kernel gives up what was written before it began: a later sync succeeds without it.
+    SyncFailed { inode: u64, sync: Sync },
     Unlink { name: String },
     Rename { inode: u64, from: String, to: String },
     /// Bytes that are about to go out to this port.
@@ -41,7 +43,7 @@ pub fn read(path: &Path) -> Vec<Event> {
             1 => Event::Create { inode, name: text() },
             2 => Event::Write { inode, offset: number as usize, data: data.to_vec() },
             3 => Event::Truncate { inode, size: number as usize },
-            4 => Event::SyncBegin { inode, sync: (process, number) },
+            4 => Event::SyncBegin { sync: (process, number) },
             5 => Event::SyncEnd { inode, sync: (process, number) },
             6 => Event::Unlink { name: text() },
             7 => {
@@ -51,6 +53,7 @@ pub fn read(path: &Path) -> Vec<Event> {
             }
             8 => Event::Sent { port: inode as u16, data: data.to_vec() },
             9 => Event::Exit { process, status: number },
+            10 => Event::SyncFailed { inode, sync: (process, number) },
             other => panic!("a record of kind {other}"),
         });
     }
