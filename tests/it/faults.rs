@@ -19,7 +19,7 @@ use seatkeeper::store;
 use crate::disk::{Disk, EIO, ENOSPC, Fault, in_turn};
 use crate::harness::*;
 use crate::kill::number_from;
-use crate::program::{Serving, serve};
+use crate::program::{Serving, program};
 
 /// The operations at which a fault is tried: the first ones and some of the later ones, or all up to SEATKEEPER_FAULTS.
 fn nths() -> impl Iterator<Item = u32> {
@@ -89,9 +89,9 @@ fn what_is_answered_while_the_disk_fails_is_true() {
     }
     try_all(&kinds, &|disk, fault| {
         std::fs::write(disk.database(), &*TEMPLATE).expect("a copy");
-        let mut command = serve(&disk.database());
+        let mut command = program("serve", &disk.database());
         disk.expose(&mut command);
-        let service = Serving::try_run(command).expect("it starts");
+        let service = Serving::try_start_as(command).expect("it starts");
         // Signs in, and makes what a start leaves to the first call.
         let mut answered = vec![call(service.address, "early", true)];
         assert_eq!(answered[0].2, Outcome::Done);
@@ -147,9 +147,9 @@ fn a_stop_on_a_failing_disk_loses_nothing() {
     }
     try_all(&kinds, &|disk, fault| {
         std::fs::write(disk.database(), &*TEMPLATE).expect("a copy");
-        let mut command = serve(&disk.database());
+        let mut command = program("serve", &disk.database());
         disk.expose(&mut command);
-        let service = Serving::try_run(command).expect("it starts");
+        let service = Serving::try_start_as(command).expect("it starts");
         let answered = calls(service.address, "u");
         disk.fail(fault);
         service.stop();
@@ -190,9 +190,9 @@ fn try_all(kinds: &[Fault], run: &(dyn Fn(&Disk, &Fault) -> Result<(), String> +
 /// Starts the service while the disk fails. It refuses with a reason, and starts when the fault has gone; or it serves.
 fn start_under(disk: &Disk, fault: &Fault, held: &[&str]) -> Result<(), String> {
     disk.fail(fault);
-    let mut command = serve(&disk.database());
+    let mut command = program("serve", &disk.database());
     disk.expose(&mut command);
-    match Serving::try_run(command) {
+    match Serving::try_start_as(command) {
         Ok(service) => {
             let answered = calls(service.address, "u");
             finish(disk, service, answered)

@@ -40,13 +40,6 @@ pub fn program(subcommand: &str, database: &Path) -> Command {
     command
 }
 
-/// `seatkeeper serve` on port 0 with a log to be read by [`Serving`].
-pub fn serve(database: &Path) -> Command {
-    let mut command = program("serve", database);
-    command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
-    command
-}
-
 /// `seatkeeper serve` on port 0, in a process of its own. Dropping it kills it.
 pub struct Serving {
     process: Child,
@@ -62,11 +55,30 @@ impl Serving {
 
     /// Returns when it accepts calls, or has ended without.
     pub fn try_start(database: &Path) -> Result<Serving, Done> {
-        Serving::try_run(serve(database))
+        Serving::try_start_as(program("serve", database))
+    }
+
+    /// The same, with a library that is loaded before others (`LD_PRELOAD`).
+    pub fn start_with_library(database: &Path, library: &Path) -> Serving {
+        let mut command = program("serve", database);
+        command.env("LD_PRELOAD", library);
+        Serving::try_start_as(command).unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
+    }
+
+    /// The same, without the right to write where only root may.
+    pub fn try_start_unprivileged(database: &Path) -> Result<Serving, Done> {
+        if !rustix::process::geteuid().is_root() {
+            return Serving::try_start(database);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_seatkeeper"), "serve"]);
+        command.env_clear().arg("--database").arg(database);
+        Serving::try_start_as(command)
     }
 
     /// The same for a command of one's own.
-    pub fn try_run(mut command: Command) -> Result<Serving, Done> {
+    pub fn try_start_as(mut command: Command) -> Result<Serving, Done> {
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();
         let (told, address) = mpsc::channel();
@@ -79,7 +91,7 @@ impl Serving {
                     if !line.contains("\"level\":\"INFO\"") {
                         eprintln!("{line}");
                     }
-                    *log.lock().expect("the log") += &format!("{line}\n");
+                    *log.lock().expect("no panic") += &format!("{line}\n");
                     address_in(&line).map(|address| told.send(address));
                 }
             }
@@ -91,13 +103,22 @@ impl Serving {
         let _ = process.kill();
         let code = process.wait().expect("it ended").code();
         reader.join().expect("the reader of the log");
-        let stderr = std::mem::take(&mut *log.lock().expect("the log"));
+        let stderr = log.lock().expect("no panic").clone();
         Err(Done { code, stdout: String::new(), stderr })
     }
 
-    /// What it has logged so far.
+    /// What it has logged until now.
     pub fn log(&self) -> String {
-        self.log.lock().expect("the log").clone()
+        self.log.lock().expect("no panic").clone()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.process.wait().expect("it ends").code()
     }
 
     /// Its exit code, if it ends within this time.
@@ -125,7 +146,8 @@ impl Serving {
     }
 
     fn end(&mut self) {
-        self.process.kill().expect("it can be killed");
+        // It may have ended by itself.
+        let _ = self.process.kill();
         self.process.wait().expect("it was killed");
     }
 }

@@ -9,7 +9,7 @@ use super::recording::{Call, Holding, Via, keep_before, keep_calls};
 use crate::disk::{Disk, EIO, Fault};
 use crate::harness::*;
 use crate::kill::{Random, number_from};
-use crate::program::{Serving, program, serve};
+use crate::program::{Serving, program};
 
 const ENTITY: i32 = 42;
 const TYPES: [&str; 3] = ["SkraftDiskImageV5", "SqlBackup", "ExchangeBackup"];
@@ -47,14 +47,14 @@ pub fn record(disk: &Disk, ends: &[End], random: &mut Random) {
     keep_before(disk);
     let mut calls = Vec::new();
     for (run, end) in ends.iter().copied().enumerate() {
-        let mut command = serve(&disk.database());
+        let mut command = program("serve", &disk.database());
         disk.trace(&mut command);
         if matches!(end, End::FailedSync | End::FailedSyncAndKill) {
             disk.expose(&mut command);
             let nth = random.between(5, 40) as u32;
             disk.fail(&Fault { operation: "sync", file: "-wal", nth, count: 1, error: EIO });
         }
-        let service = Serving::try_run(command).expect("it starts");
+        let service = Serving::try_start_as(command).expect("it starts");
         calls.extend(run_all(disk, service, run, end, random));
     }
     keep_calls(disk, &calls);
