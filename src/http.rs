@@ -31,6 +31,7 @@ use crate::contract::netserver::Endpoint;
 use crate::metrics::Metrics;
 use crate::service::{CallContext, Service};
 use crate::soap::envelope;
+use crate::store::StoreError;
 
 use address::Address;
 use bodies::Framing;
@@ -182,7 +183,13 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
         Ok(()) => "ready\n".into_response(),
         Err(error) => {
             tracing::warn!(%error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+            // The text of a failure may name paths, which are for the log.
+            let why = match error {
+                StoreError::Stopped(fault) => format!("not ready: {fault}\n"),
+                StoreError::Closed => "not ready: the service is stopping\n".to_owned(),
+                _ => "not ready: the database cannot be read\n".to_owned(),
+            };
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
         }
     }
 }

@@ -395,8 +395,13 @@ fn store_failed(error: StoreError) -> Error {
             "The license database is in use by another program. Nothing was changed; call again in a few seconds."
         }
         StoreError::Closed => "The service is shutting down. Nothing was changed; call again in a few seconds.",
+        StoreError::Stopped(_) | StoreError::Damaged(_) => {
+            "The license database is out of service until an operator has looked at it. Nothing was changed; call again later."
+        }
         StoreError::Failed(_) => "The license database failed. Nothing was changed; call again later.",
-        StoreError::CommitFailed(_) => "The license database failed while saving. It is safe to call again.",
+        StoreError::Unknown(_) => {
+            "The license database failed while saving. It is unknown whether the change was made; it is safe to call again."
+        }
     };
     let error = Error::unexpected(message, error);
     if passes { error.with_retry(Retry::Soon) } else { error }

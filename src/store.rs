@@ -3,7 +3,8 @@
 //! * One method is one transaction: it begins, reads the facts, asks the rules, writes what they decided, commits.
 //! * An answer leaves only after its commit is durable.
 //! * A call that was cut off happened whole or not at all, and repeating it is safe.
-//! * On an error nothing was changed.
+//! * On an error nothing was changed, except on [`StoreError::Unknown`].
+//! * A store that can no longer keep these promises stops taking calls and says why ([`Fault`]).
 //! * Every change leaves an event that says who made it, in the same transaction.
 //!
 //! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
@@ -165,8 +166,11 @@ pub trait Tickets: Send + Sync {
 
 /// The store itself.
 pub trait Administration: Send + Sync {
-    /// Whether calls can be served right now.
+    /// Whether calls can be served right now; else why not.
     fn ready(&self) -> Reply<'_, ()>;
+
+    /// Waits until the store has stopped taking calls for good, and says why.
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>>;
 
     /// Waits until every call that was accepted is answered, and closes the database; calls after that are refused. Blocks the
     /// thread.
@@ -383,11 +387,39 @@ pub enum StoreError {
     /// The store is shutting down, or its thread died.
     #[error("the store is closed")]
     Closed,
+    /// The store takes no calls until it is opened again.
+    #[error("the store has stopped: {0}")]
+    Stopped(Fault),
     #[error("{0}")]
     Failed(String),
-    /// The commit itself failed. The change is not there now, but may come back with recovery; repeating the call is safe.
-    #[error("commit failed: {0}")]
-    CommitFailed(String),
+    /// What stands in the file is no database, or not a sound one.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// The commit itself failed, and whether the change is in the file is unknown: it may be there after the next start,
+    /// or not. Repeating the call is safe.
+    #[error("it is unknown whether the change was saved: {0}")]
+    Unknown(String),
+}
+
+/// Why a store stopped taking calls for good. `Display` is short and free of paths: strangers may read it. The log has the
+/// details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The file was deleted, replaced or overwritten.
+    #[error("the database file was deleted, replaced or overwritten")]
+    File,
+    /// The same of its write-ahead log, or of the index of that.
+    #[error("the write-ahead log of the database was deleted, replaced or overwritten")]
+    Log,
+    /// The schema is no longer the one of this program.
+    #[error("the schema of the database was changed")]
+    Schema,
+    /// The disk did not confirm a change. Only a new start can find out what it has.
+    #[error("the disk failed to save a change")]
+    Sync,
+    /// A verification found rows that break a promise, or pages that cannot be read.
+    #[error("a verification found damage in the database")]
+    Damaged,
 }
 
 /// Why a store was not opened. The text says what to do about it.
@@ -406,6 +438,13 @@ pub enum OpenError {
     Tampered { path: PathBuf, what: String },
     #[error("{}: {reason}", .path.display())]
     Failed { path: PathBuf, reason: String },
+    #[error(
+        "{path}: the '-wal' beside it is the log of another file, as when a backup is copied over a database whose service was killed. \
+         To use this file, restore it with 'seatkeeper restore', or move {path}-wal and {path}-shm away and start again: changes that are \
+         only in them are then not in the database. To use the old database, put its file back.",
+        path = .0.display()
+    )]
+    ForeignLog(PathBuf),
     #[error("{0}")]
     Setting(String),
     #[error(transparent)]

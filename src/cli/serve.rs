@@ -13,7 +13,7 @@ use crate::config::{Config, LogFormat, LogLevel};
 use crate::http::{self, App, Limits, metrics_router, router};
 use crate::metrics::Metrics;
 use crate::service::Service;
-use crate::store;
+use crate::store::{self, Fault};
 
 /// Connections of the metrics' listener.
 const METRICS_CONNECTIONS_MAX: usize = 32;
@@ -43,7 +43,7 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
         path_prefix: config.path_prefix,
         test_form: config.test_form,
     };
-    runtime.block_on(async {
+    let failed = runtime.block_on(async {
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = tokio::sync::watch::channel(());
@@ -66,19 +66,29 @@ pub(super) fn serve_and(config: Config, started: impl FnOnce(std::net::SocketAdd
         info!(%address, database = %config.database.display(), version = env!("CARGO_PKG_VERSION"), "serving");
         started(address);
         let server = tokio::spawn(http::serve(listener, router(Arc::new(app)), limits, metrics, until_stopped()));
-        signals.wait().await;
+        // A store that has stopped for another reason waits for the operator, and says why at /readyz; a new start
+        // would change nothing, or make it worse.
+        let must_restart = async {
+            if store.stopped().await != Fault::Sync {
+                std::future::pending::<()>().await;
+            }
+        };
+        let failed = tokio::select! {
+            () = signals.wait() => None,
+            () = must_restart => Some("The disk failed to save a change. Start again: a new start reads what the disk has."),
+        };
         info!("stopping: no new connections; calls under way are finished");
         stop.send_replace(());
         server.await?;
         if let Some(server) = metrics_server {
             server.await?;
         }
-        Ok::<(), Failure>(())
+        Ok::<_, Failure>(failed)
     })?;
     drop(runtime);
     store.close();
     info!("stopped");
-    Ok(())
+    failed.map_or(Ok(()), |failed| Err(failed.into()))
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {

@@ -10,16 +10,19 @@ mod assignee;
 mod check;
 mod checkpoint;
 mod facts;
+mod guard;
 mod hand_written;
 mod history;
 mod look;
 mod modules;
 mod open;
+mod origin;
 mod owner;
 mod readers;
 mod record;
 mod schema;
 mod seats;
+mod spool;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -32,15 +35,16 @@ pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, 
 pub use schema::{SCHEMA, SCHEMA_VERSION};
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::{
-    Activation, Administration, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, Licenses,
+    Activation, Administration, Call, Credential, Details, Fault, HistoryRequest, Holder, HoldersRequest, Licenses,
     ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal, Reply,
     Seats, StoreError, Tickets,
 };
@@ -48,7 +52,9 @@ use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
 use checkpoint::Checkpointer;
+use guard::{Guard, Health};
 use readers::Readers;
+use spool::Spools;
 use stop::{Stop, settle};
 use writer::Writer;
 
@@ -59,11 +65,17 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
+    spools: Spools,
+    guard: Arc<Guard>,
     enroll: bool,
 }
 
-/// Lists of holders under way at a time; one more is refused.
-const LONG_READS_MAX: usize = 8;
+/// Lists of holders under way at a time, most of them only being sent; one more is refused.
+const LISTS_MAX: usize = 256;
+
+/// Lists of holders that are read from the database at a time; one more waits. They must not take the turns that sign-ins need.
+const LONG_READS_MAX: usize = 4;
 
 /// Other reads at a time; one more waits. They are short and keep a core busy each: with more of them none would be done
 /// sooner, and each has a connection of its own, whose making costs as much as many reads.
@@ -75,16 +87,20 @@ impl SqliteStore {
     /// See [`super::open`].
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let mut connection = open::writer(path, options.busy_timeout)?;
+        let guard = Arc::new(Guard::new(&connection, path, Arc::new(Health::default()))?);
         let reads_max = reads_max();
-        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max)?);
-        let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout)?;
-        let writer = Writer::start(connection, checkpoints.state(), options, metrics)?;
+        let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&guard))?);
+        let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout, Arc::clone(&guard))?;
+        let writer = Writer::start(connection, checkpoints.state(), options, metrics, Arc::clone(&guard))?;
         Ok(SqliteStore {
             writer,
             checkpoints,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
+            lists: Arc::new(Semaphore::new(LISTS_MAX)),
+            spools: Spools::new(path),
+            guard,
             enroll: options.enroll,
         })
     }
@@ -160,10 +176,14 @@ impl Seats for SqliteStore {
         pages: mpsc::Sender<Vec<Holder>>,
     ) -> Reply<'_, Result<(), Refusal>> {
         Box::pin(async move {
-            // Slow readers of long lists must not take the connections that sign-ins need.
-            let place = Arc::clone(&self.long_reads).try_acquire_owned().map_err(|_| StoreError::QueueFull)?;
-            let read = move |connection: &Connection| settle(look::holders(connection, &call, &request, &pages));
-            self.readers.run(place, read).await
+            let _list = Arc::clone(&self.lists).try_acquire_owned().map_err(|_| StoreError::QueueFull)?;
+            let turn = Arc::clone(&self.long_reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            let spool = self.spools.list();
+            let read = move |connection: &Connection| settle(look::holders(connection, &call, &request, spool));
+            match self.readers.run(turn, read).await? {
+                Ok(spool) => spool.send(pages).await.map(Ok),
+                Err(refusal) => Ok(Err(refusal)),
+            }
         })
     }
 }
@@ -224,11 +244,24 @@ impl Tickets for SqliteStore {
 
 impl Administration for SqliteStore {
     fn ready(&self) -> Reply<'_, ()> {
-        if self.writer.is_closed() {
-            return Box::pin(std::future::ready(Err(StoreError::Closed)));
+        let closed = if self.writer.is_closed() { Err(StoreError::Closed) } else { Ok(()) };
+        if let Err(error) = self.guard.health.check().and(closed).and_then(|()| self.guard.check()) {
+            return Box::pin(std::future::ready(Err(error)));
         }
         let read = self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM call", [], |_| Ok(()))?));
-        Box::pin(async move { read.await.map(drop) })
+        Box::pin(async move {
+            read.await?.ok();
+            // After a change that could not be saved, try one: a full disk may have room again, and without a call that
+            // tries, a service that is out of use because of this answer would never find out.
+            if self.guard.health.cannot_save() {
+                self.writer.run(|connection| guard::write_first_page(connection).map_err(store_error)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>> {
+        Box::pin(self.guard.health.stopped())
     }
 
     fn close(&self) {
@@ -249,7 +282,8 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 /// What an SQLite error means to a caller.
 fn store_error(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => StoreError::Locked,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(error.to_string()),
         _ => StoreError::Failed(error.to_string()),
     }
 }

@@ -16,6 +16,7 @@ mod documents;
 mod faults;
 mod field;
 mod flood;
+mod guard;
 mod harness;
 mod hostile_random;
 mod hostile_sql;

@@ -9,11 +9,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
+use super::guard::Guard;
 use super::open;
 use crate::store::OpenError;
 
@@ -24,6 +25,9 @@ const INTERVAL_FRAMES: usize = 16_000;
 const REST_FRAMES: usize = 200;
 /// Passes over the WAL at most before the writer does the rest, however much it is.
 const PASSES_MAX: usize = 5;
+
+/// How often the thread looks at the files while nothing else does.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The thread that makes checkpoints.
 pub(super) struct Checkpointer {
@@ -49,12 +53,13 @@ impl Checkpointer {
         writer: &mut Connection,
         path: &Path,
         busy_timeout: Duration,
+        guard: Arc<Guard>,
     ) -> Result<Checkpointer, OpenError> {
         let state = Arc::new(State { next: AtomicUsize::new(INTERVAL_FRAMES), ..State::default() });
         let connection = open::checkpoints(path, busy_timeout)?;
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn({
             let state = Arc::clone(&state);
-            move || run(&connection, &state)
+            move || run(&connection, &state, &guard)
         })?;
         let (told, worker) = (Arc::clone(&state), thread.thread().clone());
         // An error returned here would make a COMMIT that succeeded look failed.
@@ -90,25 +95,32 @@ impl Checkpointer {
     }
 }
 
-fn run(connection: &Connection, state: &State) {
+fn run(connection: &Connection, state: &State, guard: &Guard) {
+    let mut looked = Instant::now();
     while !state.is_closed.load(Ordering::Relaxed) {
-        if state.frames.load(Ordering::Relaxed) < state.next.load(Ordering::Relaxed) {
-            std::thread::park();
+        if looked.elapsed() >= LOOK_INTERVAL {
+            guard.at_rest(connection);
+            looked = Instant::now();
+        }
+        let is_due = state.frames.load(Ordering::Relaxed) >= state.next.load(Ordering::Relaxed);
+        if !is_due || guard.health.check().is_err() {
+            std::thread::park_timeout(LOOK_INTERVAL);
             continue;
         }
-        let end = fold_back(connection, state);
+        let end = fold_back(connection, state, guard);
         // If the WAL does not start over, because a reader still needs it, there is work again when it has grown by as much.
         state.next.store(end + INTERVAL_FRAMES, Ordering::Relaxed);
         state.is_to_finish.store(true, Ordering::Relaxed);
     }
+    guard.before_close(connection);
 }
 
 /// Folds back nearly all of the WAL; its frames at that moment.
-fn fold_back(connection: &Connection, state: &State) -> usize {
+fn fold_back(connection: &Connection, state: &State, guard: &Guard) -> usize {
     let mut begin = state.frames.load(Ordering::Relaxed);
     for _ in 0..PASSES_MAX {
         if let Err(error) = connection.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::PASSIVE) {
-            tracing::warn!(%error, "a checkpoint failed; it is tried again later");
+            guard.checkpoint_failed(&error);
             break;
         }
         let end = state.frames.load(Ordering::Relaxed);
@@ -123,11 +135,11 @@ fn fold_back(connection: &Connection, state: &State) -> usize {
 
 impl State {
     /// Called by the writer between two groups, with its connection.
-    pub(super) fn finish(&self, connection: &Connection) {
+    pub(super) fn finish(&self, connection: &Connection, guard: &Guard) {
         if self.is_to_finish.swap(false, Ordering::Relaxed)
             && let Err(error) = connection.wal_checkpoint_v2(Some(rusqlite::MAIN_DB), CheckpointMode::PASSIVE)
         {
-            tracing::warn!(%error, "a checkpoint failed; it is tried again later");
+            guard.checkpoint_failed(&error);
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::mpsc;
 
 use super::facts::{caller, entity, parse, text, time};
+use super::spool::Spool;
 use super::stop::Stop;
 use crate::seats;
 use crate::store::{Call, Holder, HoldersRequest, PoolUse, StoreError};
@@ -37,18 +37,19 @@ pub(super) const POOLS: &str = "
     SELECT id, license_type, seats_total, seats_in_use, seats_in_use_max, starts_at, expires_at
       FROM license_pool WHERE entity_id = ?1 ORDER BY id";
 
-/// Holders sent at a time.
+/// Holders of a page.
 const PAGE: usize = 500;
-/// How long one list of holders may take, the client's reading included: it holds a snapshot of the database open.
-const HOLDERS_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long reading a list may take: it holds a snapshot of the database, and the log grows meanwhile. A million holders take two
+/// seconds.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Sends all holders of seats, page by page, from one snapshot. Waits while the receiver is behind.
+/// Reads all holders of seats into `spool`, page by page, from one snapshot.
 pub(super) fn holders(
     connection: &Connection,
     call: &Call,
     request: &HoldersRequest,
-    pages: &mpsc::Sender<Vec<Holder>>,
-) -> Result<(), Stop> {
+    mut spool: Spool,
+) -> Result<Spool, Stop> {
     let entity_id = visible(connection, call, request.entity_id)?;
     let begun = Instant::now();
     let mut statement =
@@ -61,14 +62,13 @@ pub(super) fn holders(
         {
             page.push(Holder { username: text(row, 0)?.unwrap_or_default(), license_type: parse(row, 1)? });
         }
-        let is_last = page.len() < PAGE;
-        if !page.is_empty() && pages.blocking_send(page).is_err() {
-            return Err(StoreError::Closed.into());
+        if !page.is_empty() {
+            spool.push(&page)?;
         }
-        if is_last {
-            return Ok(());
+        if page.len() < PAGE {
+            return Ok(spool);
         }
-        if begun.elapsed() > HOLDERS_TIMEOUT {
+        if begun.elapsed() > SNAPSHOT_TIMEOUT {
             return Err(StoreError::Failed("the list of holders took too long to read".to_owned()).into());
         }
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::Access;
 
+use super::guard::beside;
+use super::origin;
 use super::record::set_triggers;
 use super::schema::{self, SCHEMA, differences};
 use crate::store::OpenError;
@@ -15,7 +18,15 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
 /// The one connection that writes. Makes or migrates the database.
 pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    if path.exists() {
+        can_write(path)?;
+        origin::forget_cached_log(path)?;
+        origin::check(path)?;
+    }
     let connection = admin(path, busy_timeout, true)?;
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(|e| sqlite(path, e))? {
+        return Err(read_only(path, "it can only be read"));
+    }
     if let Some(what) = differences(&connection, SCHEMA).map_err(|e| sqlite(path, e))?.into_iter().next() {
         return Err(OpenError::Tampered { path: path.to_owned(), what });
     }
@@ -23,6 +34,28 @@ pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     set_triggers(&connection, false).map_err(|e| sqlite(path, e))?;
     clear_leftovers(&connection).map_err(|e| sqlite(path, e))?;
     Ok(connection)
+}
+
+/// SQLite opens a file that it cannot write to read it, and keeps its log in the directory.
+fn can_write(path: &Path) -> Result<(), OpenError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let can = |path: &Path, access| rustix::fs::access(path, access).map_err(|e| read_only(path, &e.to_string()));
+    can(path, Access::READ_OK | Access::WRITE_OK)?;
+    can(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+    for log in ["-wal", "-shm"].map(|suffix| beside(path, suffix)) {
+        if log.exists() {
+            can(&log, Access::READ_OK | Access::WRITE_OK)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_only(path: &Path, why: &str) -> OpenError {
+    OpenError::Setting(format!(
+        "{}: the service cannot write there ({why}). The database, its '-wal' and '-shm', and their directory must be writable by \
+         the account that the service runs as.",
+        path.display()
+    ))
 }
 
 /// Deletes rows that mean something only inside the call or statement that wrote them: of a call that is named in a copy or a dump,

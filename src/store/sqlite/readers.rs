@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::guard::Guard;
 use super::{execute, open, store_error};
 use crate::store::{OpenError, StoreError};
 
@@ -18,6 +19,7 @@ pub(super) struct Readers {
     idle: Mutex<Option<Vec<Connection>>>,
     /// Connections kept while there is nothing to read.
     idle_max: usize,
+    guard: Arc<Guard>,
 }
 
 impl Readers {
@@ -26,9 +28,14 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    pub(super) fn new(path: &Path, busy_timeout: Duration, idle_max: usize) -> Result<Readers, OpenError> {
+    pub(super) fn new(
+        path: &Path,
+        busy_timeout: Duration,
+        idle_max: usize,
+        guard: Arc<Guard>,
+    ) -> Result<Readers, OpenError> {
         let first = open::reader(path, busy_timeout)?;
-        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(Some(vec![first])), idle_max })
+        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(Some(vec![first])), idle_max, guard })
     }
 
     /// Runs a read in a transaction on a connection of its own, on the calling thread: for reads that take microseconds, of which
@@ -57,16 +64,29 @@ impl Readers {
     }
 
     fn with<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.guard.health.check()?;
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = idle().as_mut().ok_or(StoreError::Closed)?.pop();
         let connection = match pooled {
             Some(connection) => connection,
-            None => open::reader(&self.path, self.busy_timeout).map_err(|e| StoreError::Failed(e.to_string()))?,
+            None => {
+                let opened = open::reader(&self.path, self.busy_timeout);
+                // Or it may be a connection to another file, which was put in the place of ours.
+                self.guard.check()?;
+                opened.map_err(|e| StoreError::Failed(e.to_string()))?
+            }
         };
         // One transaction, so that all of its reads are of one moment. What failed is not used again.
-        execute(&connection, "BEGIN").map_err(store_error)?;
-        let value = query(&connection)?;
-        execute(&connection, "COMMIT").map_err(store_error)?;
+        let read = || {
+            execute(&connection, "BEGIN").map_err(store_error)?;
+            let value = query(&connection)?;
+            execute(&connection, "COMMIT").map_err(store_error)?;
+            Ok(value)
+        };
+        let value = read().map_err(|error| match error {
+            StoreError::Damaged(_) => self.guard.stop_damaged(&error),
+            error => error,
+        })?;
         if let Some(idle) = idle().as_mut().filter(|idle| idle.len() < self.idle_max) {
             idle.push(connection);
         }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::{mpsc, oneshot};
 
+use super::guard::Guard;
 use super::{checkpoint, execute, store_error};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Options, Reply, StoreError};
@@ -22,9 +23,7 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Calls that wait or run.
     calls: AtomicUsize,
-    busy_timeout: Duration,
-    checkpoints: Arc<checkpoint::State>,
-    metrics: Arc<Metrics>,
+    groups: Groups,
 }
 
 impl Writer {
@@ -34,23 +33,29 @@ impl Writer {
         checkpoints: Arc<checkpoint::State>,
         options: &Options,
         metrics: Arc<Metrics>,
+        guard: Arc<Guard>,
     ) -> Result<Writer, OpenError> {
         let (sender, receiver) = mpsc::channel(options.queue_calls_max);
         let group_calls_max = options.group_calls_max;
+        // It waits as it sees fit; see `begin`.
+        connection.busy_timeout(Duration::ZERO).map_err(|e| OpenError::Setting(e.to_string()))?;
         let connection = Arc::new(Mutex::new(Some(connection)));
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
-            let (connection, metrics) = (Arc::clone(&connection), Arc::clone(&metrics));
-            let checkpoints = Arc::clone(&checkpoints);
-            move || write_groups(&connection, &checkpoints, receiver, group_calls_max, &metrics)
+            let groups = Groups {
+                metrics: Arc::clone(&metrics),
+                checkpoints: Arc::clone(&checkpoints),
+                guard: Arc::clone(&guard),
+                busy_timeout: options.busy_timeout,
+            };
+            let connection = Arc::clone(&connection);
+            move || groups.write(&connection, receiver, group_calls_max)
         })?;
         Ok(Writer {
             connection,
             queue: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
             calls: AtomicUsize::new(0),
-            busy_timeout: options.busy_timeout,
-            checkpoints,
-            metrics,
+            groups: Groups { metrics, checkpoints, guard, busy_timeout: options.busy_timeout },
         })
     }
 
@@ -66,7 +71,7 @@ impl Writer {
         Box::pin(async move {
             let _counted = Counted(&self.calls);
             let (reply, mut answer) = oneshot::channel();
-            let job = Box::new(Pending { work, value: None, reply });
+            let job = Box::new(Pending { work, value: None, reply, since: Instant::now() });
             let alone = self.calls.fetch_add(1, Ordering::Relaxed) == 0;
             let job = if alone { self.run_here(job)? } else { Some(job as Box<dyn Job>) };
             match job {
@@ -84,21 +89,18 @@ impl Writer {
     /// It blocks an async thread for as long as a commit takes, a few hundred microseconds. Waiting for other programs
     /// is left to the writer thread.
     fn run_here(&self, job: Box<dyn Job>) -> Result<Option<Box<dyn Job>>, StoreError> {
+        self.groups.guard.health.check()?;
         if self.is_closed() {
             return Err(StoreError::Closed);
         }
         let Ok(guard) = self.connection.try_lock() else { return Ok(Some(job)) };
         let connection = guard.as_ref().ok_or(StoreError::Closed)?;
-        connection.busy_timeout(Duration::ZERO).map_err(store_error)?;
-        let begun = execute(connection, BEGIN);
-        connection.busy_timeout(self.busy_timeout).map_err(store_error)?;
-        match begun {
+        match execute(connection, BEGIN) {
             Ok(()) => {
-                write_group(connection, &mut vec![job], &self.metrics);
-                self.checkpoints.finish(connection);
+                self.groups.write_group(connection, &mut vec![job]);
                 Ok(None)
             }
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(Some(job)),
+            Err(error) if is_busy(&error) => Ok(Some(job)),
             Err(error) => Err(store_error(error)),
         }
     }
@@ -107,7 +109,7 @@ impl Writer {
         let queue = self.sender().ok_or(StoreError::Closed)?;
         queue.try_send(job).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => {
-                self.metrics.queue_refused.inc();
+                self.groups.metrics.queue_refused.inc();
                 StoreError::QueueFull
             }
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
@@ -126,7 +128,8 @@ impl Writer {
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's writer thread panicked");
         }
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        connection.iter().for_each(|connection| self.groups.guard.before_close(connection));
     }
 
     fn sender(&self) -> Option<mpsc::Sender<Box<dyn Job>>> {
@@ -145,6 +148,8 @@ impl Drop for Counted<'_> {
 /// One call waiting for the writer.
 trait Job: Send {
     fn is_cancelled(&self) -> bool;
+    /// When the call came.
+    fn since(&self) -> Instant;
     /// Does the work and keeps the value until the commit. May be repeated, once what it did is undone.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
     /// Tells the caller: the value it made, if all went well.
@@ -155,11 +160,16 @@ struct Pending<F, T> {
     work: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
+    since: Instant,
 }
 
 impl<T: Send, F: Fn(&Connection) -> Result<T, StoreError> + Send> Job for Pending<F, T> {
     fn is_cancelled(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    fn since(&self) -> Instant {
+        self.since
     }
 
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
@@ -174,76 +184,179 @@ impl<T: Send, F: Fn(&Connection) -> Result<T, StoreError> + Send> Job for Pendin
     }
 }
 
-fn write_groups(
-    connection: &Mutex<Option<Connection>>,
-    checkpoints: &checkpoint::State,
-    mut queue: mpsc::Receiver<Box<dyn Job>>,
-    group_calls_max: usize,
-    metrics: &Metrics,
-) {
-    let mut group = Vec::with_capacity(group_calls_max);
-    while queue.blocking_recv_many(&mut group, group_calls_max) > 0 {
-        group.retain(|job| !job.is_cancelled());
-        if group.is_empty() {
-            continue;
-        }
-        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(connection) = connection.as_ref() else { break };
-        match execute(connection, BEGIN) {
-            Ok(()) => {
-                write_group(connection, &mut group, metrics);
-                checkpoints.finish(connection);
-            }
-            Err(error) => fail(connection, &mut group, &store_error(error), metrics),
-        }
-    }
+type Group = Vec<Box<dyn Job>>;
+
+/// How groups of calls are written.
+struct Groups {
+    metrics: Arc<Metrics>,
+    checkpoints: Arc<checkpoint::State>,
+    guard: Arc<Guard>,
+    busy_timeout: Duration,
 }
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Runs the calls of one group in the transaction that was begun, commits, and only then answers them.
-fn write_group(connection: &Connection, group: &mut Vec<Box<dyn Job>>, metrics: &Metrics) {
-    // Callers may have disconnected while we waited for the lock.
-    group.retain(|job| !job.is_cancelled());
-    let begun = Instant::now();
-    metrics.group_calls.observe(group.len() as f64);
-    let committed = run_all(connection, group).and_then(|outcomes| {
-        execute(connection, "COMMIT").map_err(|e| StoreError::CommitFailed(e.to_string()))?;
+/// Between two tries to get the lock. Programs that write much give it back for less than a millisecond at a time; SQLite's own
+/// way of waiting, up to 100 ms between two tries, hardly ever meets that moment.
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
+impl Groups {
+    fn write(&self, connection: &Mutex<Option<Connection>>, mut queue: mpsc::Receiver<Box<dyn Job>>, calls_max: usize) {
+        let mut group = Group::with_capacity(calls_max);
+        while queue.blocking_recv_many(&mut group, calls_max) > 0 {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(connection) = connection.as_ref() else { break };
+            match self.begin(connection, &mut group) {
+                Ok(()) if group.is_empty() => {}
+                Ok(()) => self.write_group(connection, &mut group),
+                Err(error) => self.fail(connection, &mut group, &error),
+            }
+        }
+    }
+
+    /// Begins a transaction for the group, or for those of its calls that have time to wait for another program's lock: a call
+    /// is answered when its own time is up, however many groups are in front of it. If none is left, nothing was begun.
+    fn begin(&self, connection: &Connection, group: &mut Group) -> Result<(), StoreError> {
+        loop {
+            group.retain(|job| !job.is_cancelled());
+            if group.is_empty() {
+                return Ok(());
+            }
+            self.guard.health.check()?;
+            match execute(connection, BEGIN) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_busy(&error) => {}
+                Err(error) => return Err(store_error(error)),
+            }
+            let now = Instant::now();
+            let is_late = |job: &mut Box<dyn Job>| now.duration_since(job.since()) >= self.busy_timeout;
+            let mut late: Group = group.extract_if(.., is_late).collect();
+            match late.is_empty() {
+                true => std::thread::sleep(LOCK_PAUSE),
+                false => self.fail(connection, &mut late, &StoreError::Locked),
+            }
+        }
+    }
+
+    /// Runs the calls of one group in the transaction that was begun, commits, and only then answers them.
+    fn write_group(&self, connection: &Connection, group: &mut Group) {
+        // Callers may have disconnected while we waited for the lock.
+        group.retain(|job| !job.is_cancelled());
+        let begun = Instant::now();
+        self.metrics.group_calls.observe(group.len() as f64);
+        let committed = self.commit(connection, group);
+        self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        match committed {
+            Ok(outcomes) => group.drain(..).zip(outcomes).for_each(|(job, outcome)| job.answer(outcome)),
+            Err(failure) => self.fail(connection, group, &failure),
+        }
+        if self.guard.health.check().is_ok() {
+            self.checkpoints.finish(connection, &self.guard);
+        }
+    }
+
+    fn commit(&self, connection: &Connection, group: &mut Group) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        self.look(connection)?;
+        let outcomes = self.run_all(connection, group)?;
+        execute(connection, "COMMIT").map_err(|error| self.commit_failed(error))?;
+        self.guard.health.set_cannot_save(false);
+        // The change is saved, but in files that the next start may not see.
+        self.guard
+            .after_write()
+            .map_err(|problem| StoreError::Unknown(self.guard.stop(problem, Some(connection)).to_string()))?;
         Ok(outcomes)
-    });
-    metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
-    match committed {
-        Ok(outcomes) => group.drain(..).zip(outcomes).for_each(|(job, outcome)| job.answer(outcome)),
-        Err(failure) => fail(connection, group, &failure, metrics),
+    }
+
+    /// Looks at the files, in the transaction; ends it if something is wrong with them.
+    fn look(&self, connection: &Connection) -> Result<(), StoreError> {
+        self.guard.before_write(connection).map_err(|problem| {
+            roll_back(connection);
+            self.guard.stop(problem, Some(connection))
+        })
+    }
+
+    /// What the error of a COMMIT means.
+    ///
+    /// The commit is in the log as soon as its last frame is, which is written last, and safe once the log is synced. A frame
+    /// is written head first, and behind the end of the log may stand what belongs to an older one: only where SQLite did not
+    /// begin to write is it certain that the change is not there. If a write failed, the log is as it was for SQLite, and the next
+    /// commit overwrites what was written. After a failed sync nobody knows what the disk has: that connection must not write
+    /// again, and neither must another one until the log has been read from the disk, which a start does.
+    fn commit_failed(&self, error: rusqlite::Error) -> StoreError {
+        match (error.sqlite_error_code(), error.sqlite_extended_error_code()) {
+            (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::ConstraintViolation), _) => {
+                return store_error(error);
+            }
+            (Some(ErrorCode::DiskFull), _) | (_, Some(ffi::SQLITE_IOERR_WRITE)) => {
+                self.guard.health.set_cannot_save(true)
+            }
+            _ => self.guard.stop_unsynced(&error),
+        }
+        StoreError::Unknown(error.to_string())
+    }
+
+    /// Undoes the whole group and answers its callers.
+    fn fail(&self, connection: &Connection, group: &mut Group, failure: &StoreError) {
+        roll_back(connection);
+        self.metrics.groups_failed.inc();
+        let failure = match failure {
+            StoreError::Damaged(_) => self.guard.stop_damaged(failure),
+            failure => failure.clone(),
+        };
+        match failure {
+            // Logged once, when the store stopped.
+            StoreError::Stopped(_) => {}
+            StoreError::Unknown(_) => tracing::error!(error = %failure, calls = group.len(), "a group of calls failed"),
+            _ => tracing::error!(error = %failure, calls = group.len(), "a group of calls failed; nothing was changed"),
+        }
+        group.drain(..).for_each(|job| job.answer(Err(failure.clone())));
+    }
+
+    /// Runs the calls one after the other. An error of one call undoes that call only; an error of the transaction itself ends
+    /// the group.
+    ///
+    /// Such errors are rare, and a savepoint for each call costs a copy of every page that the call changes. So the calls run
+    /// without at first, and if one fails, all of them are undone and run again, each in a savepoint.
+    fn run_all(
+        &self,
+        connection: &Connection,
+        group: &mut [Box<dyn Job>],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        match group.iter_mut().try_for_each(|job| run_caught(job.as_mut(), connection)) {
+            Ok(()) => return Ok(vec![Ok(()); group.len()]),
+            // A full disk and the like roll the transaction back themselves.
+            Err(error) if group.len() == 1 || connection.is_autocommit() => return Err(error),
+            Err(error @ StoreError::Damaged(_)) => return Err(error),
+            Err(_) => {}
+        }
+        execute(connection, "ROLLBACK").map_err(store_error)?;
+        self.begin_again(connection)?;
+        self.look(connection)?;
+        run_each(connection, group)
+    }
+
+    /// Another program may have taken the lock meanwhile.
+    fn begin_again(&self, connection: &Connection) -> Result<(), StoreError> {
+        let since = Instant::now();
+        loop {
+            match execute(connection, BEGIN) {
+                Err(error) if is_busy(&error) && since.elapsed() < self.busy_timeout => std::thread::sleep(LOCK_PAUSE),
+                begun => return begun.map_err(store_error),
+            }
+        }
     }
 }
 
-/// Undoes the whole group and tells its callers.
-fn fail(connection: &Connection, group: &mut Vec<Box<dyn Job>>, failure: &StoreError, metrics: &Metrics) {
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
+fn roll_back(connection: &Connection) {
     if !connection.is_autocommit()
         && let Err(error) = execute(connection, "ROLLBACK")
     {
         tracing::error!(%error, "rollback failed");
     }
-    metrics.groups_failed.inc();
-    tracing::error!(error = %failure, calls = group.len(), "a group of calls failed; nothing was changed");
-    group.drain(..).for_each(|job| job.answer(Err(failure.clone())));
-}
-
-/// Runs the calls one after the other. An error of one call undoes that call only; an error of the transaction itself ends the
-/// group.
-///
-/// Such errors are rare, and a savepoint for each call costs a copy of every page that the call changes. So the calls run
-/// without at first, and if one fails, all of them are undone and run again, each in a savepoint.
-fn run_all(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    match group.iter_mut().try_for_each(|job| run_caught(job.as_mut(), connection)) {
-        Ok(()) => return Ok(vec![Ok(()); group.len()]),
-        // A full disk and the like roll the transaction back themselves.
-        Err(error) if group.len() == 1 || connection.is_autocommit() => return Err(error),
-        Err(_) => {}
-    }
-    execute(connection, "ROLLBACK").and_then(|()| execute(connection, BEGIN)).map_err(store_error)?;
-    run_each(connection, group)
 }
 
 /// Runs each call in its own savepoint.
@@ -255,6 +368,7 @@ fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<R
             Ok(()) => outcomes.push(Ok(())),
             // The whole transaction was rolled back, the earlier calls of the group with it.
             Err(error) if connection.is_autocommit() => return Err(error),
+            Err(error @ StoreError::Damaged(_)) => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "a call failed in the store; it was undone");
                 execute(connection, "ROLLBACK TO call").map_err(store_error)?;
@@ -281,7 +395,8 @@ mod tests {
     fn writer(options: &Options) -> Writer {
         let connection = Connection::open_in_memory().expect("open");
         connection.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").expect("table");
-        Writer::start(connection, Arc::default(), options, Arc::new(Metrics::new())).expect("start")
+        Writer::start(connection, Arc::default(), options, Arc::new(Metrics::new()), Arc::new(Guard::of_memory()))
+            .expect("start")
     }
 
     fn insert(x: i64) -> impl Fn(&Connection) -> Result<usize, StoreError> + Send + 'static {
@@ -402,7 +517,7 @@ mod tests {
         let writer = writer(&Options::default());
         let held = writer.connection.lock().expect("lock");
         let (reply, answer) = oneshot::channel();
-        let job = Pending { work: insert(7), value: None, reply };
+        let job = Pending { work: insert(7), value: None, reply, since: Instant::now() };
         writer.enqueue(Box::new(job)).expect("queued");
         drop(held);
         writer.close();
