@@ -26,7 +26,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     let wal_path = beside(path, "-wal");
     for _ in 0..TRIES {
-        if belong_together(path, &wal_path)? {
+        let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        if belong_together(path, &wal_path).map_err(named)? {
             return Ok(());
         }
         std::thread::sleep(PAUSE);
@@ -34,7 +35,7 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     Err(OpenError::ForeignLog(path.to_owned()))
 }
 
-fn belong_together(path: &Path, wal_path: &Path) -> Result<bool, OpenError> {
+fn belong_together(path: &Path, wal_path: &Path) -> std::io::Result<bool> {
     let Some(log) = FirstPages::in_log(wal_path)? else { return Ok(true) };
     let main = Parked::new(File::open(path)?);
     let mut page = vec![0; log.first.len()];
@@ -57,6 +58,7 @@ const CHANGE_COUNTER: usize = 24;
 const SCHEMA_COOKIE: usize = 40;
 
 /// What a log says about the first page of its file.
+#[derive(Clone)]
 struct FirstPages {
     /// Change counters that the file can have.
     counters: RangeInclusive<u32>,
@@ -83,22 +85,62 @@ impl FirstPages {
         }
         let mut found: Option<FirstPages> = None;
         let mut frame = [0; 24];
-        // Frames of an older log, behind the newest, have other salts.
-        while log.read_exact(&mut frame).is_ok() && frame[8..16] == head[16..24] {
-            if number(&frame, 0) != 1 {
-                log.seek_relative(page_bytes.into())?;
-                continue;
-            }
-            let mut page = vec![0; page_bytes as usize];
-            if log.read_exact(&mut page).is_err() {
+        let mut sum = Checksum { is_big_endian: number(&head, 0) & 1 == 1, words: [0; 2] };
+        sum.add(&head[..24]);
+        if !sum.is_at(&head[24..]) {
+            return Ok(None);
+        }
+        let mut found: Option<FirstPages> = None;
+        // As recovery does: a log ends with its last commit of which every frame is whole. After a power failure there may stand
+        // anything behind that, such as the head of a frame without its page; and an older log's frames, with other salts.
+        let mut committed = None;
+        let mut frame = [0; 24];
+        let mut page = vec![0; page_bytes as usize];
+        while log.read_exact(&mut frame).is_ok() && frame[8..16] == head[16..24] && log.read_exact(&mut page).is_ok() {
+            sum.add(&frame[..8]);
+            sum.add(&page);
+            if !sum.is_at(&frame[16..]) {
                 break;
             }
-            let counter = number(&page, CHANGE_COUNTER);
-            let before = found.as_ref().map_or(counter.saturating_sub(1), |found| *found.counters.start());
-            let first = found.map_or(page, |found| found.first);
-            found = Some(FirstPages { counters: before..=counter, first });
+            if number(&frame, 0) == 1 {
+                let counter = number(&page, CHANGE_COUNTER);
+                let before = found.as_ref().map_or(counter.saturating_sub(1), |found| *found.counters.start());
+                let first = found.map_or_else(|| page.clone(), |found| found.first);
+                found = Some(FirstPages { counters: before..=counter, first });
+            }
+            let is_commit = number(&frame, 4) != 0;
+            if is_commit {
+                committed.clone_from(&found);
+            }
         }
-        Ok(found)
+        Ok(committed)
+    }
+}
+
+/// The checksum of a log, which goes on from frame to frame.
+struct Checksum {
+    is_big_endian: bool,
+    words: [u32; 2],
+}
+
+impl Checksum {
+    /// Of a multiple of eight bytes.
+    fn add(&mut self, bytes: &[u8]) {
+        let [mut first, mut second] = self.words;
+        for pair in bytes.chunks_exact(8) {
+            let word = |at: usize| {
+                let bytes = [pair[at], pair[at + 1], pair[at + 2], pair[at + 3]];
+                if self.is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+            };
+            first = first.wrapping_add(word(0)).wrapping_add(second);
+            second = second.wrapping_add(word(4)).wrapping_add(first);
+        }
+        self.words = [first, second];
+    }
+
+    /// Whether these bytes of the log say the same.
+    fn is_at(&self, stored: &[u8]) -> bool {
+        self.words == [number(stored, 0), number(stored, 4)]
     }
 }
 
