@@ -32,7 +32,7 @@ fn nths() -> impl Iterator<Item = u32> {
 }
 
 const ENTITY: i32 = 42;
-const TYPE: &str = "SqlBackup";
+pub const TYPE: &str = "SqlBackup";
 
 /// A database with a credential and a pool, made once and copied.
 static TEMPLATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -42,7 +42,8 @@ static TEMPLATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::read(database).expect("a database")
 });
 
-fn seed() -> String {
+/// The user `first` holds a seat of [`TYPE`].
+pub fn seed() -> String {
     format!(
         "INSERT INTO entity (id, name) VALUES ({ENTITY}, 'Contoso');
          INSERT INTO credential (user_name, password_hash, entity_id, role) VALUES ('admin', '{}', {ENTITY}, 'admin');
@@ -118,8 +119,8 @@ fn a_start_on_a_failing_disk_is_refused_with_a_reason_or_serves_correctly() {
     });
 }
 
-/// A file of an earlier version, whose history holds one seat.
-fn version_1(database: &Path) {
+/// A file of an earlier version, in which `first` holds a seat.
+pub fn version_1(database: &Path) {
     let connection = Connection::open(database).expect("open");
     connection.execute_batch(include_str!("../../src/store/sqlite/migrations/schema_1.sql")).expect("version 1");
     connection.execute_batch(&format!("PRAGMA journal_mode = WAL; {}", seed())).expect("data");
@@ -222,7 +223,8 @@ fn finish(disk: &Disk, mut service: Serving, mut answered: Vec<Answered>) -> Res
         answered.push(after);
     }
     let has_failed = answered.iter().any(|(.., outcome)| *outcome != Outcome::Done);
-    if has_failed && !["\"level\":\"ERROR\"", "\"level\":\"WARN\"", "error: "].iter().any(|l| service.log().contains(l)) {
+    if has_failed && !["\"level\":\"ERROR\"", "\"level\":\"WARN\"", "error: "].iter().any(|l| service.log().contains(l))
+    {
         return Err("calls failed, and the log does not say why".to_owned());
     }
     service.kill();
@@ -291,7 +293,8 @@ fn is_ready(address: SocketAddr) -> bool {
 
 /// Starts on the file, and holds it to the answers and to every invariant.
 fn verify(database: &Path, held_before: &[&str], answered: &[Answered]) -> Result<(), String> {
-    let store = store::open(database, &store::Options::default(), Arc::new(Metrics::new())).map_err(|e| e.to_string())?;
+    let store =
+        store::open(database, &store::Options::default(), Arc::new(Metrics::new())).map_err(|e| e.to_string())?;
     store.close();
     if let Some(first) = violations(database).first() {
         return Err(format!("{}: {}", first.invariant, first.row));
@@ -303,8 +306,12 @@ fn verify(database: &Path, held_before: &[&str], answered: &[Answered]) -> Resul
         let holds = held.contains(user);
         match outcome {
             Outcome::Done if holds != *shall_hold => wrong.push(format!("{user}: acknowledged, and it is not so")),
-            Outcome::Unclear(answer) => wrong.push(format!("{user}: the answer does not say what became of the call: {answer}")),
-            Outcome::Unchanged if holds == *shall_hold => wrong.push(format!("{user}: \"Nothing was changed\", and it was")),
+            Outcome::Unclear(answer) => {
+                wrong.push(format!("{user}: the answer does not say what became of the call: {answer}"))
+            }
+            Outcome::Unchanged if holds == *shall_hold => {
+                wrong.push(format!("{user}: \"Nothing was changed\", and it was"))
+            }
             Outcome::Unknown if holds == *shall_hold => drop(FOUND_AFTER_UNKNOWN.fetch_add(1, Ordering::Relaxed)),
             _ => {}
         }

@@ -10,19 +10,21 @@ mod recording;
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use seatkeeper::metrics::Metrics;
 use seatkeeper::store;
+use seatkeeper::store::sqlite::SCHEMA_VERSION;
 
 use crate::disk::Disk;
+use crate::faults;
 use crate::harness::*;
 use crate::kill::{Random, number_from};
 use images::{ImageFile, Loss};
 use load::End;
-use recording::{Holding, Recording, apply};
+use recording::{Holding, Recording, apply, keep_before};
 use trace::Event;
 
 /// Images of each recording.
@@ -40,23 +42,17 @@ fn seed() -> u64 {
 fn every_acknowledged_change_survives_a_power_cut() {
     let seed = seed();
     let disk = Disk::new();
-    let directory = match std::env::var_os("SEATKEEPER_POWER_RECORDING") {
-        Some(directory) => directory.into(),
-        None => {
-            load::record(&disk, &[End::Stop, End::Kill, End::Stop], &mut Random::new(seed));
-            disk.beside("")
-        }
-    };
+    let directory = recorded(&disk, || load::record(&disk, &[End::Stop, End::Kill, End::Stop], &mut Random::new(seed)));
     let recording = judge(&directory, seed);
     assert!(recording.acknowledged() > 300, "too few to show anything");
 
     // The test itself: two faults that it must find in the same recording.
     let some = 0..60;
-    let found = examine(&recording, seed, some.clone(), true, &|image| holds(&recording, image));
+    let found = examine(&recording, seed, some.clone(), true, &holds);
     println!("a disk that ignores syncs: {} of {} images are wrong", found.len(), some.end);
     assert!(found.len() as u64 > some.end / 3, "a disk that ignores syncs goes unnoticed: {found:#?}");
     let early = Recording::load(&directory).answered_too_early();
-    let found = examine(&early, seed, some.clone(), false, &|image| holds(&early, image));
+    let found = examine(&early, seed, some.clone(), false, &holds);
     println!("answers before the commit: {} of {} images are wrong", found.len(), some.end);
     assert!(found.len() as u64 > some.end / 20, "answers before the commit go unnoticed: {found:#?}");
 }
@@ -68,28 +64,87 @@ fn nothing_is_built_on_a_sync_that_failed() {
     for (part, end) in [End::FailedSync, End::FailedSyncAndKill].into_iter().enumerate() {
         let seed = seed() + part as u64;
         let disk = Disk::new();
-        load::record(&disk, &[end, End::Stop], &mut Random::new(seed));
-        judge(&disk.beside(""), seed);
+        judge(&recorded(&disk, || load::record(&disk, &[end, End::Stop], &mut Random::new(seed))), seed);
     }
 }
 
-/// Makes images of a recording, and fails if one of them is wrong.
+#[test]
+fn a_new_database_is_there_whole_or_not_at_all() {
+    let seed = seed();
+    let disk = Disk::new();
+    let holding = ("first".to_owned(), faults::TYPE.to_owned());
+    let directory = recorded(&disk, || load::record_creation(&disk, &faults::seed(), holding));
+    judge_as(&directory, seed, &|recording, image| {
+        // What --create makes a database of.
+        let is_absent = std::fs::metadata(image.database).map_or(true, |file| file.len() == 0);
+        match is_absent && recording.expected(image.crash).0.is_empty() {
+            true => Ok(()),
+            false => holds(recording, image),
+        }
+    });
+}
+
+#[test]
+fn a_migration_leaves_the_old_version_or_the_new_one() {
+    let seed = seed();
+    let disk = Disk::new();
+    let before = BTreeSet::from([("first".to_owned(), faults::TYPE.to_owned())]);
+    let directory = recorded(&disk, || {
+        faults::version_1(&disk.database());
+        keep_before(&disk);
+        load::record_start(&disk);
+    });
+    let seen = Mutex::new(BTreeSet::new());
+    judge_as(&directory, seed, &|_, image| {
+        let version = |c: &Connection| c.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0));
+        let version = Connection::open(image.database).and_then(|c| version(&c)).map_err(|e| e.to_string())?;
+        seen.lock().expect("versions").insert(version);
+        if ![1, SCHEMA_VERSION].contains(&version) {
+            return Err(format!("version {version} is neither the old one nor the new one"));
+        }
+        recover(image.database)?;
+        let held = holdings(image.database).map_err(|e| e.to_string())?;
+        if held == before { Ok(()) } else { Err(format!("{held:?} after the migration")) }
+    });
+    assert_eq!(seen.into_inner().expect("versions"), [1, SCHEMA_VERSION].into(), "both were met");
+}
+
+/// Where a recording is: the one to look at again, or a new one.
+fn recorded(disk: &Disk, record: impl FnOnce()) -> PathBuf {
+    match std::env::var_os("SEATKEEPER_POWER_RECORDING") {
+        Some(directory) => directory.into(),
+        None => {
+            record();
+            disk.beside("")
+        }
+    }
+}
+
+/// Makes images of a recording, and fails if one of them does not hold what was acknowledged.
 fn judge(directory: &Path, seed: u64) -> Recording {
+    judge_as(directory, seed, &holds)
+}
+
+/// How an image of a recording is judged.
+type Judge<'j> = &'j (dyn Fn(&Recording, &Image<'_>) -> Result<(), String> + Sync);
+
+fn judge_as(directory: &Path, seed: u64, judge: Judge<'_>) -> Recording {
     let recording = Recording::load(directory);
     println!("{}", recording.summary());
     let numbers = match number_from("SEATKEEPER_POWER_IMAGE") {
         Some(number) => number..number + 1,
         None => 0..images(),
     };
-    let found = examine(&recording, seed, numbers, false, &|image| holds(&recording, image));
+    let found = examine(&recording, seed, numbers, false, judge);
     if !found.is_empty() {
         let kept = keep(directory, seed);
         panic!(
             "{} images are wrong, the first of them: {:#?}\nTo look at one again:\n  SEATKEEPER_POWER_RECORDING={} \
-             SEATKEEPER_POWER_IMAGE=NUMBER SEATKEEPER_SEED={seed} cargo test --test it power::every -- --nocapture",
+             SEATKEEPER_POWER_IMAGE=NUMBER SEATKEEPER_SEED={seed} cargo test --test it {} -- --nocapture",
             found.len(),
             found.iter().take(5).collect::<BTreeMap<_, _>>(),
-            kept.display()
+            kept.display(),
+            std::thread::current().name().unwrap_or("power::")
         );
     }
     recording
@@ -107,7 +162,7 @@ fn examine(
     seed: u64,
     numbers: std::ops::Range<u64>,
     ignores_syncs: bool,
-    judge: &(dyn Fn(&Image<'_>) -> Result<(), String> + Sync),
+    judge: Judge<'_>,
 ) -> BTreeMap<u64, String> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from) as u64;
     let found = Mutex::new(BTreeMap::new());
@@ -132,7 +187,7 @@ fn examine(
                         next += 1;
                     }
                     let (loss, files) = disk.image(&mut random);
-                    if let Err(reason) = examine_one(crash, loss, &files, &mut random, judge) {
+                    if let Err(reason) = examine_one(recording, crash, loss, &files, &mut random, judge) {
                         found.lock().expect("no thread panics with it").insert(number, reason);
                     }
                 }
@@ -160,11 +215,12 @@ fn moment(events: &[Event], random: &mut Random) -> usize {
 }
 
 fn examine_one(
+    recording: &Recording,
     crash: usize,
     loss: Loss,
     files: &[ImageFile],
     random: &mut Random,
-    judge: &(dyn Fn(&Image<'_>) -> Result<(), String> + Sync),
+    judge: Judge<'_>,
 ) -> Result<(), String> {
     let directory = TempDir::in_memory();
     let database = directory.join("seats.db");
@@ -176,17 +232,20 @@ fn examine_one(
         let rubbish: Vec<u8> = (0..32 * 1024).map(|_| random.next() as u8).collect();
         std::fs::write(directory.join("seats.db-shm"), rubbish).expect("written");
     }
-    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(&Image { crash, database: &database })));
+    let image = Image { crash, database: &database };
+    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(recording, &image)));
     let judged = judged.unwrap_or_else(|_| Err("a panic".to_owned()));
     judged.map_err(|reason| {
-        let files: Vec<String> = files.iter().map(|(name, content)| format!("{name}: {} bytes", content.len())).collect();
+        let files: Vec<String> =
+            files.iter().map(|(name, content)| format!("{name}: {} bytes", content.len())).collect();
         format!("power cut at event {crash}, lost {loss:?} ({}): {reason}", files.join(", "))
     })
 }
 
 /// Opens an image as the service does, and holds it to every invariant.
 fn recover(database: &Path) -> Result<(), String> {
-    let store = store::open(database, &store::Options::default(), Arc::new(Metrics::new())).map_err(|e| e.to_string())?;
+    let store =
+        store::open(database, &store::Options::default(), Arc::new(Metrics::new())).map_err(|e| e.to_string())?;
     store.close();
     let violations = store::check(database, seatkeeper::auth::check_hash).map_err(|e| e.to_string())?;
     match violations.first() {
@@ -223,7 +282,7 @@ fn holdings(database: &Path) -> rusqlite::Result<BTreeSet<Holding>> {
 }
 
 /// Keeps a recording for another look, and says where.
-fn keep(directory: &Path, seed: u64) -> std::path::PathBuf {
+fn keep(directory: &Path, seed: u64) -> PathBuf {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("power-{seed}"));
     if kept != directory {
         std::fs::create_dir_all(kept.join("before")).expect("a directory");

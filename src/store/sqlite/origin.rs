@@ -83,8 +83,6 @@ impl FirstPages {
         if !page_bytes.is_power_of_two() || !(512..=65_536).contains(&page_bytes) {
             return Ok(None);
         }
-        let mut found: Option<FirstPages> = None;
-        let mut frame = [0; 24];
         let mut sum = Checksum { is_big_endian: number(&head, 0) & 1 == 1, words: [0; 2] };
         sum.add(&head[..24]);
         if !sum.is_at(&head[24..]) {

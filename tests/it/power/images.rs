@@ -75,7 +75,9 @@ impl<'t> Disk<'t> {
             Event::Write { inode, offset, data } => {
                 self.file(*inode).unsynced.push((number, Change::Write { offset: *offset, data }));
             }
-            Event::Truncate { inode, size } => self.file(*inode).unsynced.push((number, Change::Truncate { size: *size })),
+            Event::Truncate { inode, size } => {
+                self.file(*inode).unsynced.push((number, Change::Truncate { size: *size }))
+            }
             Event::SyncBegin { sync } => drop(self.syncs.insert(*sync, number)),
             Event::SyncEnd { inode, sync } => {
                 let begin = self.syncs.remove(sync).expect("a sync begins before it ends");
@@ -201,7 +203,9 @@ impl File<'_> {
                     for (offset, data) in sectors(offset, data) {
                         let torn = loss == Loss::Torn && random.below(16) == 0;
                         match random.below(8) < kept_of_8 {
-                            true if torn => write(&mut content, offset, &data[..random.below(data.len() as u64) as usize]),
+                            true if torn => {
+                                write(&mut content, offset, &data[..random.below(data.len() as u64) as usize])
+                            }
                             true => write(&mut content, offset, data),
                             // The file has grown, and the sector is not there.
                             false if random.below(2) == 0 => grow(&mut content, offset + data.len()),

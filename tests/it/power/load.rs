@@ -164,9 +164,8 @@ fn release((user, of_type): &Holding) -> Vec<u8> {
 }
 
 fn transfer((from, of_type): &Holding, (to, _): &Holding) -> Vec<u8> {
-    let fields = format!(
-        "<FromUsername>{from}</FromUsername><ToUsername>{to}</ToUsername><LicenseType>{of_type}</LicenseType>"
-    );
+    let fields =
+        format!("<FromUsername>{from}</FromUsername><ToUsername>{to}</ToUsername><LicenseType>{of_type}</LicenseType>");
     call11("TransferLicense", "admin", &fields)
 }
 
@@ -191,11 +190,19 @@ fn administrate(disk: &Disk, run: usize, clients_left: &AtomicUsize, random: &mu
         let (script, changes) = match random.below(5) {
             0 if !held.is_empty() => {
                 let old = held.swap_remove(random.below(held.len() as u64) as usize);
-                (format!("UPDATE seat SET account_id = NULL WHERE account_id = {}", account(&old.0)), vec![(old, false)])
+                (
+                    format!("UPDATE seat SET account_id = NULL WHERE account_id = {}", account(&old.0)),
+                    vec![(old, false)],
+                )
             }
             1 => {
                 let mode = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][random.below(4) as usize];
-                (format!("PRAGMA wal_checkpoint({mode}); UPDATE license_pool SET seats_total = seats_total + 1 WHERE id = 3"), vec![])
+                (
+                    format!(
+                        "PRAGMA wal_checkpoint({mode}); UPDATE license_pool SET seats_total = seats_total + 1 WHERE id = 3"
+                    ),
+                    vec![],
+                )
             }
             _ => {
                 let script = format!(
@@ -221,12 +228,37 @@ fn account(user: &str) -> String {
     format!("(SELECT id FROM account WHERE username = '{user}')")
 }
 
+/// Makes a database with a script, in which this user gets a seat, and starts the service on it.
+pub fn record_creation(disk: &Disk, script: &str, holding: Holding) {
+    keep_before(disk);
+    let (process, succeeded) = run_script(disk, script);
+    assert!(succeeded, "it makes the database");
+    keep_calls(disk, &[Call { actor: "sql".to_owned(), via: Via::Process(process), changes: vec![(holding, true)] }]);
+    record_start(disk);
+}
+
+/// Starts the service on a file, which it may bring to the newest version, and stops it.
+pub fn record_start(disk: &Disk) {
+    let mut command = program("serve", &disk.database());
+    disk.trace(&mut command);
+    Serving::try_start_as(command).expect("it starts").stop();
+}
+
 /// `seatkeeper sql`, traced: its process, and whether it succeeded.
 fn run_script(disk: &Disk, script: &str) -> (u32, bool) {
     let mut command = program("sql", &disk.database());
+    if !disk.database().exists() && must_ask_to_create() {
+        command.arg("--create");
+    }
     disk.trace(&mut command);
     let mut child = command.stdin(Stdio::piped()).spawn().expect("it starts");
     std::io::Write::write_all(&mut child.stdin.take().expect("is piped"), script.as_bytes()).expect("a script");
     let process = child.id();
     (process, child.wait().expect("it ends").success())
+}
+
+/// Whether a database is made only with an option.
+fn must_ask_to_create() -> bool {
+    let help = program("sql", std::path::Path::new("/nonexistent/seats.db")).current_dir("/").arg("--help").output();
+    String::from_utf8_lossy(&help.expect("a help text").stdout).contains("--create")
 }

@@ -114,7 +114,11 @@ impl Recording {
             let inode = inode.parse().expect("an inode");
             match name {
                 "." => directory_inode = inode,
-                _ => before.push((name.to_owned(), inode, std::fs::read(directory.join("before").join(name)).expect(name))),
+                _ => before.push((
+                    name.to_owned(),
+                    inode,
+                    std::fs::read(directory.join("before").join(name)).expect(name),
+                )),
             }
         }
         let events = trace::read(&directory.join("trace"));
@@ -127,7 +131,8 @@ impl Recording {
     pub fn summary(&self) -> String {
         let answered = self.actors.iter().flatten().filter_map(|told| told.answer.as_ref());
         let acknowledged = self.acknowledged();
-        let refused = answered.filter(|answer| !answer.acknowledged.is_empty() && !answer.acknowledged.contains(&true)).count();
+        let refused =
+            answered.filter(|answer| !answer.acknowledged.is_empty() && !answer.acknowledged.contains(&true)).count();
         let main = self.before.iter().find(|(name, ..)| name == "seats.db").map(|(_, inode, _)| *inode);
         let count = |wanted: &dyn Fn(&Event) -> bool| self.events.iter().filter(|event| wanted(event)).count();
         format!(

@@ -5,19 +5,49 @@ use std::path::Path;
 /// One thing that a traced program did, in the order in which it was done.
 #[derive(Debug)]
 pub enum Event {
-    Create { inode: u64, name: String },
-    Write { inode: u64, offset: usize, data: Vec<u8> },
-    Truncate { inode: u64, size: usize },
-    SyncBegin { sync: Sync },
+    Create {
+        inode: u64,
+        name: String,
+    },
+    Write {
+        inode: u64,
+        offset: usize,
+        data: Vec<u8>,
+    },
+    Truncate {
+        inode: u64,
+        size: usize,
+    },
+    SyncBegin {
+        sync: Sync,
+    },
     /// It succeeded: what was written before it began is durable.
-    SyncEnd { inode: u64, sync: Sync },
+    SyncEnd {
+        inode: u64,
+        sync: Sync,
+    },
     /// The kernel gives up what was written before it began: a later sync succeeds without it.
-    SyncFailed { inode: u64, sync: Sync },
-    Unlink { name: String },
-    Rename { inode: u64, from: String, to: String },
+    SyncFailed {
+        inode: u64,
+        sync: Sync,
+    },
+    Unlink {
+        name: String,
+    },
+    Rename {
+        inode: u64,
+        from: String,
+        to: String,
+    },
     /// Bytes that are about to go out to this port.
-    Sent { port: u16, data: Vec<u8> },
-    Exit { process: u32, status: u64 },
+    Sent {
+        port: u16,
+        data: Vec<u8>,
+    },
+    Exit {
+        process: u32,
+        status: u64,
+    },
 }
 
 /// Pairs the begin of a sync with its end: the process, and a number in it.
