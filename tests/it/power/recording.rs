@@ -12,13 +12,16 @@ use crate::harness::Answer;
 /// A user and the license type of a seat.
 pub type Holding = (String, String);
 
+/// A seat that a user holds after a call, or does not.
+pub type Change = (Holding, bool);
+
 /// One request of an actor and what it changes if it succeeds: who holds a seat after it, and who does not.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// An actor makes one call after the other.
     pub actor: String,
     pub via: Via,
-    pub changes: Vec<(Holding, bool)>,
+    pub changes: Vec<Change>,
 }
 
 /// Where the trace says that the call succeeded.
@@ -90,7 +93,7 @@ pub struct Recording {
 
 /// A call, and what its caller was told.
 pub struct Told {
-    pub changes: Vec<(Holding, bool)>,
+    pub changes: Vec<Change>,
     pub answer: Option<Answered>,
 }
 
@@ -167,7 +170,7 @@ impl Recording {
     }
 
     /// Who must hold a seat after a crash at this event; and the changes that may have been made or not, each as a whole.
-    pub fn expected(&self, crash: usize) -> (BTreeSet<&Holding>, Vec<&[(Holding, bool)]>) {
+    pub fn expected(&self, crash: usize) -> (BTreeSet<&Holding>, Vec<&[Change]>) {
         let (mut held, mut either) = (BTreeSet::new(), Vec::new());
         for calls in &self.actors {
             for told in calls {
@@ -188,7 +191,7 @@ impl Recording {
     }
 }
 
-pub fn apply<'c>((holding, is_held): &'c (Holding, bool), held: &mut BTreeSet<&'c Holding>) {
+pub fn apply<'c>((holding, is_held): &'c Change, held: &mut BTreeSet<&'c Holding>) {
     match is_held {
         true => held.insert(holding),
         false => held.remove(holding),
