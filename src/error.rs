@@ -128,7 +128,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// The service could not do its work; a retry is safe. `message` is for the caller, `cause` for the log only.
+    /// The service could not do its work; a retry is safe, also where it is unknown what was done. `message` is for the caller, `cause` for the log only.
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error { kind: Kind::UnexpectedError, retry: None, message: message.into(), cause: Some(cause.into()) }
     }

@@ -186,6 +186,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
             // The text of a failure may name paths, which are for the log.
             let why = match error {
                 StoreError::Stopped(fault) => format!("not ready: {fault}\n"),
+                StoreError::Unknown(_) => "not ready: changes cannot be saved\n".to_owned(),
                 StoreError::Closed => "not ready: the service is stopping\n".to_owned(),
                 _ => "not ready: the database cannot be read\n".to_owned(),
             };

@@ -251,10 +251,8 @@ impl Administration for SqliteStore {
         let read = self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM call", [], |_| Ok(()))?));
         Box::pin(async move {
             read.await?.ok();
-            // After a change that could not be saved, try one: a full disk may have room again, and without a call that
-            // tries, a service that is out of use because of this answer would never find out.
             if self.guard.health.cannot_save() {
-                self.writer.run(|connection| guard::write_first_page(connection).map_err(store_error)).await?;
+                return Err(StoreError::Unknown("a change could not be saved a moment ago".to_owned()));
             }
             Ok(())
         })

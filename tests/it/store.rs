@@ -252,6 +252,8 @@ fn a_full_disk_is_told_and_loses_nothing() {
         200,
         "the service is alive"
     );
+    let ready = Client::to(address).send(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!((ready.status, ready.body.as_str()), (503, "not ready: changes cannot be saved\n"));
     child.kill().expect("kill");
     child.wait().expect("wait");
 

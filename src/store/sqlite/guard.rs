@@ -16,16 +16,16 @@
 //! | the last frame of the `-wal` against the wal-index | `cp` over the `-wal`, a `-wal` cut short |
 //! | `PRAGMA schema_version`; if it has changed, the whole schema | a dropped trigger |
 //!
-//! It costs three `stat` calls before and after each commit, and two reads of a few bytes. Only a change that happens in the very
+//! It costs five `stat` calls a commit and two reads of a few bytes, some microseconds. Only a change that happens in the very
 //! moment of a checkpoint is not seen as such; the next verification finds it.
 
 use std::fmt::Display;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ffi};
@@ -38,13 +38,17 @@ use crate::store::{Fault, OpenError, StoreError};
 /// Whether calls are taken. Once stopped, it stays stopped until the store is opened again.
 pub(super) struct Health {
     fault: watch::Sender<Option<Fault>>,
-    /// The last change could not be saved; that may pass, as a full disk does.
-    cannot_save: AtomicBool,
+    /// When a change could not be saved; that may pass, as a full disk does.
+    save_failed: Mutex<Option<Instant>>,
 }
+
+/// How long the service is not ready after a change could not be saved. Then calls find out whether they can be again: a full
+/// disk has room for a short change now and then, so one that is saved says nothing.
+const NOT_READY: Duration = Duration::from_secs(10);
 
 impl Default for Health {
     fn default() -> Health {
-        Health { fault: watch::Sender::new(None), cannot_save: AtomicBool::new(false) }
+        Health { fault: watch::Sender::new(None), save_failed: Mutex::default() }
     }
 }
 
@@ -83,15 +87,15 @@ impl Health {
         }
     }
 
-    pub(super) fn set_cannot_save(&self, cannot_save: bool) {
-        // Read first: this is asked after each commit, and changes next to never.
-        if self.cannot_save.load(Ordering::Relaxed) != cannot_save {
-            self.cannot_save.store(cannot_save, Ordering::Relaxed);
-        }
+    /// A change could not be saved.
+    pub(super) fn save_failed(&self) {
+        *self.save_failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
+    /// Whether a change could not be saved a moment ago.
     pub(super) fn cannot_save(&self) -> bool {
-        self.cannot_save.load(Ordering::Relaxed)
+        let failed = *self.save_failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|at| at.elapsed() < NOT_READY)
     }
 }
 
@@ -129,7 +133,8 @@ impl Guard {
     /// In a write transaction, before anything is written. Only then the wal-index and the schema stand still.
     pub(super) fn before_write(&self, connection: &Connection) -> Result<(), Problem> {
         let Some(files) = &self.files else { return Ok(()) };
-        let index = files.look()?;
+        let index = files.index()?;
+        files.look(Some(&index))?;
         files.last_frame(&index)?;
         self.schema(connection)?;
         files.stamp(&index, connection)
@@ -137,7 +142,13 @@ impl Guard {
 
     /// After COMMIT, before the answer.
     pub(super) fn after_write(&self) -> Result<(), Problem> {
-        self.files.as_ref().map_or(Ok(()), |files| files.look().map(drop))
+        let Some(files) = &self.files else { return Ok(()) };
+        files.stamp_saved();
+        files.look(None)
+    }
+
+    fn look(&self) -> Result<(), Problem> {
+        self.files.as_ref().map_or(Ok(()), |files| files.look(Some(&files.index()?)))
     }
 
     /// Where nothing is written. Stops the store if something is wrong.
@@ -147,7 +158,7 @@ impl Guard {
     /// [`StoreError::Stopped`].
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.health.check()?;
-        self.after_write().map_err(|problem| self.stop(problem, None))
+        self.look().map_err(|problem| self.stop(problem, None))
     }
 
     /// Once a second, on a connection that is in no transaction.
@@ -155,7 +166,7 @@ impl Guard {
         if self.health.check().is_err() {
             return self.save_late(connection);
         }
-        let looked = self.after_write().and_then(|()| self.schema(connection));
+        let looked = self.look().and_then(|()| self.schema(connection));
         if let Err(problem) = looked {
             self.stop(problem, Some(connection));
         }
@@ -187,7 +198,7 @@ impl Guard {
     /// A read or a write found the file to be broken. A file that was replaced is the likelier reason.
     pub(super) fn stop_damaged(&self, error: &StoreError) -> StoreError {
         let details = format!("{error}. Stop the service, run 'seatkeeper check', and restore a backup.");
-        let problem = self.after_write().err().unwrap_or(Problem { fault: Fault::Damaged, details });
+        let problem = self.look().err().unwrap_or(Problem { fault: Fault::Damaged, details });
         self.stop(problem, None)
     }
 
@@ -237,7 +248,7 @@ impl Guard {
     /// Before a connection that can write is closed: a store that has stopped leaves the files as they are. The last
     /// connection would fold the WAL back and delete what then stands at its path.
     pub(super) fn before_close(&self, connection: &Connection) {
-        if let (Ok(()), Err(problem)) = (self.health.check(), self.after_write()) {
+        if let (Ok(()), Err(problem)) = (self.health.check(), self.look()) {
             self.stop(problem, Some(connection));
         }
         self.save_late(connection);
@@ -264,8 +275,15 @@ struct Files {
     wal_file: File,
     shm_file: Parked,
     seen: Mutex<Seen>,
-    /// Salts of the WAL that [`Files::stamp`] was last called for.
-    stamped: Mutex<[u8; 8]>,
+    stamp: Mutex<Stamp>,
+}
+
+/// Which WAL has a copy of the first page; by its salts.
+#[derive(Default)]
+struct Stamp {
+    saved: [u8; 8],
+    /// Written, but not committed yet.
+    written: Option<[u8; 8]>,
 }
 
 /// Device and inode.
@@ -335,8 +353,7 @@ impl Files {
         let in_file =
             |path: &Path, e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         let wal_file = File::open(&wal_path).map_err(|e| in_file(&wal_path, e))?;
-        let shm_file = File::open(&shm_path).map_err(|e| in_file(&shm_path, e))?;
-        let shm_file = Parked::new(shm_file);
+        let shm_file = Parked::open(&shm_path).map_err(|e| in_file(&shm_path, e))?;
         let wal = Id::of(&wal_file.metadata()?);
         let checkpoint = index(&shm_file.0)?.checkpoint();
         let main = std::fs::metadata(path).map_err(|e| in_file(path, e))?;
@@ -349,13 +366,13 @@ impl Files {
             wal_file,
             shm_file,
             seen: Mutex::new(seen),
-            stamped: Mutex::default(),
+            stamp: Mutex::default(),
         })
     }
 
     /// Whether the files at their paths are those that are open, and whether only checkpoints have changed the file.
-    fn look(&self) -> Result<Index, Problem> {
-        let index = self.index()?;
+    /// `index`: read just now, if it was.
+    fn look(&self, index: Option<&Index>) -> Result<(), Problem> {
         let main = match std::fs::metadata(&self.path) {
             Ok(main) if Id::of(&main) == self.main => main,
             Ok(_) => return Err(self.lost("another file was put in its place")),
@@ -366,19 +383,19 @@ impl Files {
             Ok(_) => return Err(self.log_lost("another file was put in the place of the '-wal'")),
             Err(error) => return Err(self.log_lost(&format!("the '-wal': {error}"))),
         }
-        if self.shm_file.0.metadata().map_or(0, |shm| shm.nlink()) == 0 {
+        // What happens to it hurts only the next change.
+        if index.is_some() && self.shm_file.0.metadata().map_or(0, |shm| shm.nlink()) == 0 {
             return Err(self.log_lost("the '-shm' was deleted or replaced"));
         }
-        self.only_checkpoints(&main, index.checkpoint())?;
-        Ok(index)
+        self.only_checkpoints(&main, index)
     }
 
     /// `before`: read before the file was looked at.
-    fn only_checkpoints(&self, main: &Metadata, before: Checkpoint) -> Result<(), Problem> {
+    fn only_checkpoints(&self, main: &Metadata, before: Option<&Index>) -> Result<(), Problem> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (size, modified) = (main.size(), (main.mtime(), main.mtime_nsec()));
         if (seen.size, seen.modified) == (size, modified) {
-            seen.checkpoint = before;
+            seen.checkpoint = before.map_or(seen.checkpoint, Index::checkpoint);
             return Ok(());
         }
         // Read after the file: a checkpoint says that it begins before it writes.
@@ -420,14 +437,18 @@ impl Files {
     /// Writes the first page once into each WAL. With it goes the change counter of the file, which tells at the next start
     /// whether file and WAL belong together; see [`super::origin`].
     fn stamp(&self, index: &Index, connection: &Connection) -> Result<(), Problem> {
-        let mut stamped = self.stamped.lock().unwrap_or_else(PoisonError::into_inner);
-        if index.frames() > 0 && *stamped == index.salts() {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if index.frames() > 0 && stamp.saved == index.salts() {
             return Ok(());
         }
-        write_first_page(connection).map_err(unreadable)?;
         // If this transaction starts the WAL over, the next one does it again.
-        *stamped = index.salts();
-        Ok(())
+        stamp.written = Some(index.salts());
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(unreadable)
+    }
+
+    fn stamp_saved(&self) {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        stamp.saved = stamp.written.take().unwrap_or(stamp.saved);
     }
 
     fn lost(&self, what: &str) -> Problem {
@@ -444,7 +465,7 @@ impl Files {
     fn log_lost(&self, what: &str) -> Problem {
         Problem {
             fault: Fault::Log,
-            details: format!("{}: {what}. Leave the files as they are and start again.", self.path.display()),
+            details: format!("{}: {what}. Leave the files as they are, and start again.", self.path.display()),
         }
     }
 
@@ -457,6 +478,12 @@ impl Files {
                 Ok(()) => " Nothing is lost: the file now holds everything that was saved.".to_owned(),
                 Err(error) => format!(" Restore a backup: the newest changes are lost ({error})."),
             }),
+            // Only its index is gone, which a start makes of the log.
+            Fault::Log if std::fs::metadata(&self.wal_path).is_ok_and(|wal| Id::of(&wal) == self.wal) => None,
+            Fault::Log => Some(
+                " The newest changes may be lost with the old log. Run 'seatkeeper check', and restore a backup if it is newer."
+                    .to_owned(),
+            ),
             // No other program can reach the deleted file.
             Fault::File if !self.is_in_place() => {
                 let descriptor = self.deleted()?;
@@ -494,11 +521,6 @@ fn index(shm_file: &File) -> std::io::Result<Index> {
     Ok(Index(bytes))
 }
 
-/// Writes the first page of the file, as it is.
-pub(super) fn write_first_page(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", SCHEMA_VERSION)
-}
-
 /// All of the WAL, for which it waits for readers.
 fn fold_back(connection: &Connection) -> Result<(), String> {
     const READERS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -514,9 +536,9 @@ fn fold_back(connection: &Connection) -> Result<(), String> {
     }
 }
 
-/// The path of a file that SQLite keeps beside the database.
+/// The path of a file that SQLite keeps beside the database: beside the file itself, where `path` is a link to it.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(suffix);
     name.into()
 }
@@ -528,11 +550,16 @@ pub(super) struct Parked(pub(super) Arc<File>);
 static PARKED: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
 
 impl Parked {
-    pub(super) fn new(file: File) -> Parked {
-        let file = Arc::new(file);
+    pub(super) fn open(path: &Path) -> std::io::Result<Parked> {
         let mut parked = PARKED.lock().unwrap_or_else(PoisonError::into_inner);
         parked.retain(|file| file.metadata().is_ok_and(|file| file.nlink() > 0));
+        let id = Id::of(&std::fs::metadata(path)?);
+        let known = parked.iter().find(|file| file.metadata().is_ok_and(|file| Id::of(&file) == id)).cloned();
+        if let Some(file) = known {
+            return Ok(Parked(file));
+        }
+        let file = Arc::new(File::open(path)?);
         parked.push(Arc::clone(&file));
-        Parked(file)
+        Ok(Parked(file))
     }
 }

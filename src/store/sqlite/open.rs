@@ -21,7 +21,6 @@ pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     if path.exists() {
         can_write(path)?;
         origin::forget_cached_log(path)?;
-        origin::check(path)?;
     }
     let connection = admin(path, busy_timeout, true)?;
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(|e| sqlite(path, e))? {
@@ -38,7 +37,8 @@ pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 
 /// SQLite opens a file that it cannot write to read it, and keeps its log in the directory.
 fn can_write(path: &Path) -> Result<(), OpenError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let log = beside(path, "-wal");
+    let directory = log.parent().unwrap_or(Path::new("/"));
     let can = |path: &Path, access| rustix::fs::access(path, access).map_err(|e| read_only(path, &e.to_string()));
     can(path, Access::READ_OK | Access::WRITE_OK)?;
     can(directory, Access::WRITE_OK | Access::EXEC_OK)?;
@@ -84,6 +84,9 @@ pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 
 /// A connection that writes, with the triggers on. `create`: makes the file if there is none.
 pub(super) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
+    if path.exists() {
+        origin::check(path)?;
+    }
     let connection = connect(path, busy_timeout, create)?;
     schema::prepare(&connection, path)?;
     use_wal(&connection, path)?;

@@ -259,7 +259,6 @@ impl Groups {
         self.look(connection)?;
         let outcomes = self.run_all(connection, group)?;
         execute(connection, "COMMIT").map_err(|error| self.commit_failed(error))?;
-        self.guard.health.set_cannot_save(false);
         // The change is saved, but in files that the next start may not see.
         self.guard
             .after_write()
@@ -287,9 +286,7 @@ impl Groups {
             (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::ConstraintViolation), _) => {
                 return store_error(error);
             }
-            (Some(ErrorCode::DiskFull), _) | (_, Some(ffi::SQLITE_IOERR_WRITE)) => {
-                self.guard.health.set_cannot_save(true)
-            }
+            (Some(ErrorCode::DiskFull), _) | (_, Some(ffi::SQLITE_IOERR_WRITE)) => self.guard.health.save_failed(),
             _ => self.guard.stop_unsynced(&error),
         }
         StoreError::Unknown(error.to_string())
