@@ -26,8 +26,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     let wal_path = beside(path, "-wal");
     for _ in 0..TRIES {
-        let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        if belong_together(path, &wal_path).map_err(named)? {
+        if belong_together(path, &wal_path).map_err(|error| named(path, &error))? {
             return Ok(());
         }
         std::thread::sleep(PAUSE);
@@ -35,12 +34,17 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     Err(OpenError::ForeignLog(path.to_owned()))
 }
 
+/// An error that says of which file it is.
+fn named(path: &Path, error: &std::io::Error) -> OpenError {
+    std::io::Error::new(error.kind(), format!("{}: {error}", path.display())).into()
+}
+
 fn belong_together(path: &Path, wal_path: &Path) -> std::io::Result<bool> {
     let Some(log) = FirstPages::in_log(wal_path)? else { return Ok(true) };
     let main = Parked::open(path)?;
     let mut page = vec![0; log.first.len()];
     // SQLite would delete the log of an empty file.
-    if main.0.read_exact_at(&mut page, 0).is_err() {
+    if !is_whole(main.0.read_exact_at(&mut page, 0))? {
         return Ok(false);
     }
     if page_bytes(&page) != log.first.len() {
@@ -50,6 +54,15 @@ fn belong_together(path: &Path, wal_path: &Path) -> std::io::Result<bool> {
     let is_same_page = number(&page, SCHEMA_COOKIE) != number(&log.first, SCHEMA_COOKIE)
         || page[FILE_HEAD_BYTES..] == log.first[FILE_HEAD_BYTES..];
     Ok(log.counters.contains(&number(&page, CHANGE_COUNTER)) && is_same_page)
+}
+
+/// Whether there was enough to read. A disk that fails to read says nothing about whose a log is.
+fn is_whole(read: std::io::Result<()>) -> std::io::Result<bool> {
+    match read {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// <https://www.sqlite.org/fileformat2.html#the_database_header>
@@ -76,7 +89,7 @@ impl FirstPages {
             Err(error) => return Err(error),
         };
         let mut head = [0; 32];
-        if log.read_exact(&mut head).is_err() || number(&head, 0) & !1 != WAL_MAGIC {
+        if !is_whole(log.read_exact(&mut head))? || number(&head, 0) & !1 != WAL_MAGIC {
             return Ok(None);
         }
         let page_bytes = number(&head, 8);
@@ -94,7 +107,10 @@ impl FirstPages {
         let mut committed = None;
         let mut frame = [0; 24];
         let mut page = vec![0; page_bytes as usize];
-        while log.read_exact(&mut frame).is_ok() && frame[8..16] == head[16..24] && log.read_exact(&mut page).is_ok() {
+        while is_whole(log.read_exact(&mut frame))?
+            && frame[8..16] == head[16..24]
+            && is_whole(log.read_exact(&mut page))?
+        {
             sum.add(&frame[..8]);
             sum.add(&page);
             if !sum.is_at(&frame[16..]) {
@@ -164,9 +180,9 @@ pub(super) fn forget_cached_log(path: &Path) -> Result<(), OpenError> {
     let mut log = match File::open(&wal_path) {
         Ok(log) => log,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(named(&wal_path, &error)),
     };
-    if log.seek(SeekFrom::End(0))? == 0 {
+    if log.seek(SeekFrom::End(0)).map_err(|error| named(&wal_path, &error))? == 0 {
         return Ok(());
     }
     let failed = |error: std::io::Error| {
