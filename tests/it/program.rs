@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a program left behind when it ended.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub fn run(command: &mut Command, stdin: &str) -> Done {
 
 /// Without the environment of whoever runs the tests, where a variable could change a setting, and in the directory of
 /// the database, which is removed in the end.
-fn program(subcommand: &str, database: &Path) -> Command {
+pub fn program(subcommand: &str, database: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
     command.env_clear().current_dir(database.parent().expect("a directory"));
     command.arg(subcommand).arg("--database").arg(database);
@@ -89,7 +89,8 @@ impl Serving {
         Serving::try_start_as(command)
     }
 
-    fn try_start_as(mut command: Command) -> Result<Serving, Done> {
+    /// The same for a command of one's own.
+    pub fn try_start_as(mut command: Command) -> Result<Serving, Done> {
         command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();
@@ -131,6 +132,25 @@ impl Serving {
     /// Waits until it ends by itself; its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         self.process.wait().expect("it ends").code()
+    }
+
+    /// Its exit code, if it ends within this time.
+    pub fn ends_within(&mut self, time: Duration) -> Option<Option<i32>> {
+        let begun = Instant::now();
+        loop {
+            match self.process.try_wait().expect("its state") {
+                Some(status) => return Some(status.code()),
+                None if begun.elapsed() >= time => return None,
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Ends it with SIGTERM, as an administrator does.
+    pub fn stop(mut self) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.process), rustix::process::Signal::TERM)
+            .expect("it can be told to stop");
+        self.process.wait().expect("it stops");
     }
 
     /// Ends it with SIGKILL, as the kernel does when memory runs out.
