@@ -1250,3 +1250,24 @@ UPDATE credential SET password_hash = password_hash || char(13) || char(10) WHER
 -- a hash with a blank
 -- expect: credential.password_hash must not contain a blank or control character
 UPDATE credential SET password_hash = password_hash || char(160) WHERE user_name = 'agent';
+
+
+-- Named calls: an outcome written by hand would be an answer that the service never gave.
+
+-- an outcome for a name
+-- expect: named calls are kept by the service
+-- ours: not authorized
+INSERT INTO named_call (user_name, name, operation, request_hash, request_id, at, outcome)
+    VALUES ('agent', 'a', 'AssignLicense', zeroblob(32), '0d6f6f0f-0000-4000-8000-00000000000c', '2026-06-01T12:00:00.000000000Z', '{"done":{"pool_id":1,"seat_no":1}}');
+
+-- the same, if there is none
+-- expect: named calls are kept by the service
+-- ours: not authorized
+INSERT OR IGNORE INTO named_call (user_name, name, operation, request_hash, request_id, at, outcome)
+    VALUES ('agent', 'a', 'AssignLicense', zeroblob(32), '0d6f6f0f-0000-4000-8000-00000000000c', '2026-06-01T12:00:00.000000000Z', 'x');
+
+-- the same, in place of another
+-- expect: named calls are kept by the service
+-- ours: not authorized
+REPLACE INTO named_call (id, user_name, name, operation, request_hash, request_id, at, outcome)
+    VALUES (1, 'agent', 'a', 'AssignLicense', zeroblob(32), '0d6f6f0f-0000-4000-8000-00000000000c', '2026-06-01T12:00:00.000000000Z', 'x');

@@ -235,7 +235,7 @@ pub struct Call {
     pub identity: Identity,
     /// What the caller calls it.
     pub name: Option<SentName>,
-    /// As [`Operation::changes`] says.
+    /// Whether the operation changes something.
     pub changes: bool,
     /// How the caller writes date-times and wants to read them.
     pub dates: Dates,

@@ -531,6 +531,28 @@ fn operations_say_whether_they_can_be_named() {
     }
 }
 
+/// While the first call is still running the others wait for it, whether they share its commit or not.
+#[test]
+fn callers_at_once_with_one_name_are_one_call() {
+    const CALLERS: usize = 32;
+    let server = Server::start();
+    let request = with_header(&call11("AssignLicense", "agent", &assignment("u1")), "Idempotency-Key: one");
+    server.send(&call11("AssignLicense", "agent", ""));
+    let started = std::sync::Barrier::new(CALLERS);
+    let connections: Vec<Client> = (0..CALLERS).map(|_| server.connect()).collect();
+    std::thread::scope(|scope| {
+        for mut connection in connections {
+            let (started, request) = (&started, &request);
+            scope.spawn(move || {
+                started.wait();
+                assert_eq!(connection.send(request).code(), "Success");
+            });
+        }
+    });
+    assert_eq!(server.metric("seatkeeper_replays_total"), CALLERS as u64 - 1);
+    assert_eq!(server.query::<i64>("SELECT count(*) FROM audit_event WHERE action = 'assign'"), 1);
+}
+
 /// A page of a listed origin may send the header.
 #[test]
 fn pages_may_name_their_calls() {

@@ -108,7 +108,7 @@ fn the_programs_in_the_documents_take_a_seat() {
             ran.push(language);
         }
     }
-    assert_eq!(ran, ["python", "python", "php", "php", "js", "perl", "tcl"]);
+    assert_eq!(ran, ["python", "python", "python", "php", "php", "js", "perl", "tcl"]);
 }
 
 /// Blocks of shell with a call in them, each with the JSON that stands right behind it.

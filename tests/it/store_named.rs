@@ -253,6 +253,41 @@ fn every_change_can_be_named() {
     licenses.is_sound();
 }
 
+/// A named call needs the same role as one without a name.
+#[test]
+fn a_name_changes_no_right() {
+    let licenses = Licenses::new();
+    let store = &licenses.store;
+    let holding = || Holding { username: Some("nobody".into()), license_type: Some(SQL) };
+    let transfer = || Transfer { from: Some("nobody".into()), to: Some("bob".into()), license_type: Some(SQL) };
+    let modules = || ModulesRequest { associate_id: 99, owner_name: "NONE".to_owned(), license_types: vec![SQL] };
+    let serial = || Activation::Serial { company_name: "none".to_owned(), serial_nr: "0".to_owned() };
+    let filed = || FiledLicense { owner_name: "NONE".to_owned(), presented: Err(Refusal::NotSupported) };
+    // None of them changes anything.
+    let methods: [&dyn Fn(Call) -> &'static str; 9] = [
+        &|call| code(&wait(store.assign(call, assignment("")))),
+        &|call| code(&wait(store.assign_all(call, Vec::new(), false))),
+        &|call| code(&wait(store.release(call, holding()))),
+        &|call| code(&wait(store.transfer(call, transfer()))),
+        &|call| code(&wait(store.assign_modules(call, modules()))),
+        &|call| code(&wait(store.release_modules(call, modules()))),
+        &|call| code(&wait(store.activate(call, serial(), false))),
+        &|call| code(&wait(store.add_license(call, filed()))),
+        &|call| code(&wait(store.remove_license(call, "NONE".to_owned()))),
+    ];
+    for who in ["reader", "agent", "admin", "gone"] {
+        for (number, method) in methods.iter().enumerate() {
+            let name = format!("{who} {number}");
+            let expected = method(call(who));
+            assert_eq!(method(named(who, &name, 1)), expected, "{name}");
+            // A refusal that is kept, and one that is not.
+            assert_eq!(method(named(who, &name, 1)), expected, "{name} again");
+            let is_kept = !["AccessDenied", "InvalidSoapCredentials"].contains(&expected);
+            assert_eq!(kept(&licenses).contains(&format!("{who} {name}")), is_kept, "{name}");
+        }
+    }
+}
+
 /// Dry runs, reads and sign-ins: nothing is kept of them, and what is kept does not answer them.
 #[test]
 fn what_changes_nothing_ignores_names() {

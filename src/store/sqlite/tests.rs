@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, StatementStatus};
 
-use super::{SCHEMA, activate, assignee, chain, facts, history, open, owner, record, seats as of_seats, ticket};
+use super::{SCHEMA, activate, assignee, chain, facts, history, named, open, owner, record, seats as of_seats, ticket};
 use crate::seats;
 
 fn made() -> Connection {
@@ -50,7 +50,7 @@ fn the_free_seat_comes_from_its_index() {
     assert!(seat_held[0].contains("seat_by_holder (account_id=? AND license_type=?)"), "{seat_held:?}");
 }
 
-const OF_LICENSE_TOOLS: [&str; 26] = [
+const OF_LICENSE_TOOLS: [&str; 30] = [
     facts::TICKET,
     ticket::RENEW,
     ticket::END_EXPIRED,
@@ -77,6 +77,10 @@ const OF_LICENSE_TOOLS: [&str; 26] = [
     of_seats::DETAILS,
     facts::ENTITY,
     facts::PARENT,
+    named::FIND,
+    named::KEEP,
+    named::OLDEST,
+    named::END,
 ];
 
 /// Of what license tools ask, a subtree is walked step by step, and whoever may reach everything has all offers looked at.
@@ -109,8 +113,9 @@ fn what_license_tools_ask_is_searched_by_key() {
         .expect("statistics of one user and one pool that have everything");
     for sql in OF_LICENSE_TOOLS {
         for line in plan(&connection, sql) {
-            let grows =
-                ["seat", "audit_event", "ticket"].iter().any(|table| line.starts_with(&format!("SCAN {table}")));
+            let grows = ["seat", "audit_event", "ticket", "named_call"]
+                .iter()
+                .any(|table| line.starts_with(&format!("SCAN {table}")));
             assert!(!grows, "{sql}: {line}");
         }
     }
