@@ -89,7 +89,7 @@ pub(super) fn refuse_foreign_log(path: &Path) -> Result<(), OpenError> {
     let wal = beside(path, "-wal");
     // In this order, and twice, because another program may switch the mode meanwhile.
     let is_foreign =
-        length(&wal) > 0 && path.exists() && header(path)?.is_none_or(|header| !header.is_wal) && length(&wal) > 0;
+        length(&wal) > 0 && length(path) > 0 && header(path)?.is_none_or(|header| !header.is_wal) && length(&wal) > 0;
     if is_foreign { Err(OpenError::ForeignLog(path.to_owned())) } else { Ok(()) }
 }
 
@@ -148,7 +148,8 @@ fn described(pid: i32) -> String {
     }
 }
 
-/// The processes with a descriptor of one of the files, as far as /proc shows them.
+/// The processes with a descriptor through which they can write one of the files, as far as /proc shows them. One that only reads, as `cp`
+/// does, is harmless; SQLite's connections that only read hold locks.
 fn openers(path: &Path) -> Vec<i32> {
     let paths: Vec<PathBuf> = SUFFIXES.iter().map(|suffix| beside(path, suffix)).chain([path.to_owned()]).collect();
     let identities: Vec<(u64, u64)> =
@@ -156,8 +157,10 @@ fn openers(path: &Path) -> Vec<i32> {
     let deleted: Vec<PathBuf> = paths.iter().map(|path| beside(path, " (deleted)")).collect();
     let is_one = |descriptor: fs::DirEntry| {
         let descriptor = descriptor.path();
-        fs::read_link(&descriptor).is_ok_and(|target| deleted.contains(&target))
-            || fs::metadata(&descriptor).is_ok_and(|found| identities.contains(&(found.dev(), found.ino())))
+        // The link has the permissions with which the file was opened.
+        fs::symlink_metadata(&descriptor).is_ok_and(|link| link.mode() & 0o200 != 0)
+            && (fs::read_link(&descriptor).is_ok_and(|target| deleted.contains(&target))
+                || fs::metadata(&descriptor).is_ok_and(|found| identities.contains(&(found.dev(), found.ino()))))
     };
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
