@@ -134,7 +134,8 @@ fn described(pid: i32) -> String {
     }
 }
 
-/// The processes with a descriptor of one of the files, as far as /proc shows them.
+/// The processes with a descriptor through which they can write one of the files, as far as /proc shows them. One that only reads, as `cp`
+/// does, is harmless; SQLite's connections that only read hold locks.
 fn openers(path: &Path) -> Vec<i32> {
     let paths: Vec<PathBuf> = SUFFIXES.iter().map(|suffix| beside(path, suffix)).chain([path.to_owned()]).collect();
     let identities: Vec<(u64, u64)> =
@@ -142,8 +143,10 @@ fn openers(path: &Path) -> Vec<i32> {
     let deleted: Vec<PathBuf> = paths.iter().map(|path| beside(path, " (deleted)")).collect();
     let is_one = |descriptor: fs::DirEntry| {
         let descriptor = descriptor.path();
-        fs::read_link(&descriptor).is_ok_and(|target| deleted.contains(&target))
-            || fs::metadata(&descriptor).is_ok_and(|found| identities.contains(&(found.dev(), found.ino())))
+        // The link has the permissions with which the file was opened.
+        fs::symlink_metadata(&descriptor).is_ok_and(|link| link.mode() & 0o200 != 0)
+            && (fs::read_link(&descriptor).is_ok_and(|target| deleted.contains(&target))
+                || fs::metadata(&descriptor).is_ok_and(|found| identities.contains(&(found.dev(), found.ino()))))
     };
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -46,7 +46,7 @@ fn belong_together(path: &Path, wal_path: &Path) -> std::io::Result<bool> {
     // A file has the WAL mode in its header before it gets a log, and loses the log before the mode; `seatkeeper backup` makes
     // files without that mode. Another program may switch it meanwhile, so the log is looked at twice.
     let has_log = || length(wal_path) > 0;
-    if has_log() && header(path)?.is_none_or(|header| !header.is_wal) && has_log() {
+    if has_log() && length(path) > 0 && header(path)?.is_none_or(|header| !header.is_wal) && has_log() {
         return Ok(false);
     }
     let Some(log) = FirstPages::in_log(wal_path)? else { return Ok(true) };
