@@ -216,8 +216,8 @@ pub trait Seats: Send + Sync {
     /// The pools of an entity and how full they are.
     fn pools(&self, call: Call, entity_id: Option<i32>) -> Reply<'_, Result<Vec<PoolUse>, Refusal>>;
 
-    /// Sends all holders of seats, page by page, all of one moment; answers when the last page is sent. At most a
-    /// mebibyte is in memory at a time, and a slow receiver holds up no other call. Dropping the receiver ends it.
+    /// Sends all holders of seats, page by page, all of one moment; answers when the last page is sent. At most
+    /// 64 KiB and a few pages are in memory at a time, and a slow receiver holds up no other call. Dropping the receiver ends it.
     fn holders(
         &self,
         call: Call,

@@ -256,9 +256,9 @@ fn what_harms_nothing_stops_nothing() {
     assert_eq!(violations(&accident.database), []);
 }
 
-/// Both services fold the log back, each in the other's back.
+/// Each of them, and a third program, folds the log back while the others write.
 #[test]
-fn two_services_on_one_file_leave_each_other_in_peace() {
+fn two_services_on_one_file_disturb_each_other_in_nothing() {
     let accident = Accident::new();
     let other = Serving::start(&accident.database);
     for number in 0..100 {
@@ -299,6 +299,8 @@ fn a_log_of_another_file_is_refused() {
                 assert!(!fits, "{command}: {}", refused.stderr);
                 assert!(refused.stderr.contains("is the log of another file"), "{command}: {}", refused.stderr);
                 assert!(refused.stderr.contains("seats.db-wal and"), "{command}: {}", refused.stderr);
+                let shell = seatkeeper("sql", &database, &[], "SELECT 1;");
+                assert!(shell.stderr.contains("is the log of another file"), "{command}: {}", shell.stderr);
                 // As it says.
                 for log in ["seats.db-wal", "seats.db-shm"] {
                     std::fs::remove_file(directory.join(log)).expect("there");
@@ -309,6 +311,29 @@ fn a_log_of_another_file_is_refused() {
             }
         }
     }
+}
+
+/// SQLite keeps the log beside the file, not beside the link.
+#[test]
+fn a_link_to_the_file_is_guarded_as_the_file() {
+    let directory = TempDir::new();
+    std::fs::create_dir(directory.join("data")).expect("a directory");
+    let database = directory.join("seats.db");
+    seed(&directory.join("data").join("real.db"));
+    std::os::unix::fs::symlink("data/real.db", &database).expect("a link");
+    let service = Serving::start(&database);
+    assert_eq!(assign(&service, "first").code(), "Success");
+    service.kill();
+    let service = Serving::start(&database);
+    assert_eq!(assign(&service, "second").code(), "Success");
+    // Another database behind the same name.
+    seed(&directory.join("data").join("other.db"));
+    std::fs::remove_file(&database).expect("removed");
+    std::os::unix::fs::symlink("data/other.db", &database).expect("a link");
+    assert!(assign(&service, "third").message().contains("Nothing was changed"));
+    assert_eq!(get(&service, "/readyz").body, FILE);
+    service.kill();
+    assert_eq!(holders(&directory.join("data").join("real.db")), ["first", "second"]);
 }
 
 #[test]
@@ -470,9 +495,9 @@ fn a_lock_is_waited_for_once() {
 
 /// Clients that read a long list slowly, or not at all, keep no snapshot: others get their lists, and the log starts over.
 #[test]
-fn slow_readers_of_long_lists_stand_in_nobodys_way() {
+fn slow_readers_of_long_lists_hold_no_snapshot() {
     const HOLDERS: usize = 60_000;
-    const SLOW: usize = 40;
+    const SLOW: usize = 12;
     let server = Server::start();
     server.sql(&format!(
         "UPDATE license_pool SET seats_total = {HOLDERS} WHERE id = 1;

@@ -252,7 +252,7 @@ impl Bounded {
 fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut header = [0; 20];
     // Not closed, because this process may have the file locked.
-    let file = std::fs::File::open(connection.path().unwrap_or_default()).map(Parked::new);
+    let file = Parked::open(Path::new(connection.path().unwrap_or_default()));
     let is_read = file.and_then(|file| file.0.read_exact_at(&mut header, 0)).is_ok();
     // Byte 18 is the version of the format for programs that write: 1 with a rollback journal, 2 with a log.
     let version = header[18];

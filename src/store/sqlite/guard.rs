@@ -5,7 +5,7 @@
 //!
 //! * in each write transaction, before anything is written: the caller then hears that nothing was changed;
 //! * after each COMMIT, before the answer: what happens to the files later happens to a change that was saved;
-//! * once a second at rest, when a reader opens a connection, and when somebody asks for readiness.
+//! * once a second at rest, when a reader opens a connection, and when readiness is asked for.
 //!
 //! What is compared, and which mistake it finds:
 //!
@@ -106,6 +106,37 @@ pub(super) struct Problem {
     details: String,
 }
 
+/// Why a transaction must not write.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The store must stop.
+    Stop(Problem),
+    /// SQLite could not tell, as when a read fails. That may pass.
+    Fail(StoreError),
+}
+
+impl From<Problem> for Trouble {
+    fn from(problem: Problem) -> Trouble {
+        Trouble::Stop(problem)
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        match store_error(error) {
+            error @ StoreError::Damaged(_) => Trouble::Stop(Problem::damaged(&error)),
+            error => Trouble::Fail(error),
+        }
+    }
+}
+
+impl Problem {
+    fn damaged(error: &StoreError) -> Problem {
+        let details = format!("{error}. Stop the service, run 'seatkeeper check', and restore a backup.");
+        Problem { fault: Fault::Damaged("it cannot be read"), details }
+    }
+}
+
 /// Looks at the files of one store.
 pub(super) struct Guard {
     pub(super) health: Arc<Health>,
@@ -131,18 +162,21 @@ impl Guard {
     }
 
     /// In a write transaction, before anything is written. Only then the wal-index and the schema stand still.
-    pub(super) fn before_write(&self, connection: &Connection) -> Result<(), Problem> {
+    pub(super) fn before_write(&self, connection: &Connection) -> Result<(), Trouble> {
         let Some(files) = &self.files else { return Ok(()) };
         let index = files.index()?;
         files.look(Some(&index))?;
         files.last_frame(&index)?;
         self.schema(connection)?;
-        files.stamp(&index, connection)
+        files.stamp(&index, connection)?;
+        Ok(())
     }
 
     /// After COMMIT, before the answer.
     pub(super) fn after_write(&self) -> Result<(), Problem> {
-        self.files.as_ref().map_or(Ok(()), |files| files.look(None))
+        let Some(files) = &self.files else { return Ok(()) };
+        files.stamp_saved();
+        files.look(None)
     }
 
     fn look(&self) -> Result<(), Problem> {
@@ -164,30 +198,30 @@ impl Guard {
         if self.health.check().is_err() {
             return self.save_late(connection);
         }
-        let looked = self.look().and_then(|()| self.schema(connection));
-        if let Err(problem) = looked {
-            self.stop(problem, Some(connection));
+        let looked = self.look().map_err(Trouble::from).and_then(|()| self.schema(connection));
+        match looked {
+            Ok(()) => {}
+            Err(Trouble::Stop(problem)) => drop(self.stop(problem, Some(connection))),
+            Err(Trouble::Fail(error)) => tracing::warn!(%error, "the schema could not be read"),
         }
     }
 
     /// Compares the whole schema when its version has changed: a new index of the administrator's does no harm.
-    fn schema(&self, connection: &Connection) -> Result<(), Problem> {
+    fn schema(&self, connection: &Connection) -> Result<(), Trouble> {
         let version = || connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get::<_, i64>(0));
-        let found = version().map_err(unreadable)?;
+        let found = version()?;
         if found == self.schema_version.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if let Some(what) = differences(connection, SCHEMA).map_err(unreadable)?.into_iter().next() {
-            return Err(Problem {
-                fault: Fault::Schema,
-                details: format!(
-                    "another program changed the schema: {what}. Undo that, or restore a backup, and start again; \
-                     'seatkeeper check' lists all of it and the rows that break a promise."
-                ),
-            });
+        if let Some(what) = differences(connection, SCHEMA)?.into_iter().next() {
+            let details = format!(
+                "another program changed the schema: {what}. Undo that, or restore a backup, and start again; \
+                 'seatkeeper check' lists all of it and the rows that break a promise."
+            );
+            return Err(Problem { fault: Fault::Schema, details }.into());
         }
         // At rest there is no transaction: keep the version only if it is still the same.
-        if version().map_err(unreadable)? == found {
+        if version()? == found {
             self.schema_version.store(found, Ordering::Relaxed);
         }
         Ok(())
@@ -195,8 +229,7 @@ impl Guard {
 
     /// A read or a write found the file to be broken. A file that was replaced is the likelier reason.
     pub(super) fn stop_damaged(&self, error: &StoreError) -> StoreError {
-        let details = format!("{error}. Stop the service, run 'seatkeeper check', and restore a backup.");
-        let problem = self.look().err().unwrap_or(Problem { fault: Fault::Damaged("it cannot be read"), details });
+        let problem = self.look().err().unwrap_or_else(|| Problem::damaged(error));
         self.stop(problem, None)
     }
 
@@ -261,13 +294,6 @@ impl Guard {
 /// No version of a schema.
 const NONE: i64 = -1;
 
-fn unreadable(error: rusqlite::Error) -> Problem {
-    Problem {
-        fault: Fault::Damaged("it cannot be read"),
-        details: format!("{}. Run 'seatkeeper check'.", store_error(error)),
-    }
-}
-
 struct Files {
     path: PathBuf,
     wal_path: PathBuf,
@@ -276,8 +302,15 @@ struct Files {
     wal_file: File,
     shm_file: Parked,
     seen: Mutex<Seen>,
-    /// Salts of the WAL that [`Files::stamp`] was last called for.
-    stamped: Mutex<[u8; 8]>,
+    stamp: Mutex<Stamp>,
+}
+
+/// Which WAL has a copy of the first page; by its salts.
+#[derive(Default)]
+struct Stamp {
+    saved: [u8; 8],
+    /// Written, but not committed yet.
+    written: Option<[u8; 8]>,
 }
 
 /// Device and inode.
@@ -347,8 +380,7 @@ impl Files {
         let in_file =
             |path: &Path, e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         let wal_file = File::open(&wal_path).map_err(|e| in_file(&wal_path, e))?;
-        let shm_file = File::open(&shm_path).map_err(|e| in_file(&shm_path, e))?;
-        let shm_file = Parked::new(shm_file);
+        let shm_file = Parked::open(&shm_path).map_err(|e| in_file(&shm_path, e))?;
         let wal = Id::of(&wal_file.metadata()?);
         let checkpoint = index(&shm_file.0)?.checkpoint();
         let main = std::fs::metadata(path).map_err(|e| in_file(path, e))?;
@@ -361,7 +393,7 @@ impl Files {
             wal_file,
             shm_file,
             seen: Mutex::new(seen),
-            stamped: Mutex::default(),
+            stamp: Mutex::default(),
         })
     }
 
@@ -431,15 +463,19 @@ impl Files {
 
     /// Writes the first page once into each WAL. With it goes the change counter of the file, which tells at the next start
     /// whether file and WAL belong together; see [`super::origin`].
-    fn stamp(&self, index: &Index, connection: &Connection) -> Result<(), Problem> {
-        let mut stamped = self.stamped.lock().unwrap_or_else(PoisonError::into_inner);
-        if index.frames() > 0 && *stamped == index.salts() {
+    fn stamp(&self, index: &Index, connection: &Connection) -> rusqlite::Result<()> {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if index.frames() > 0 && stamp.saved == index.salts() {
             return Ok(());
         }
-        write_first_page(connection).map_err(unreadable)?;
         // If this transaction starts the WAL over, the next one does it again.
-        *stamped = index.salts();
-        Ok(())
+        stamp.written = Some(index.salts());
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION)
+    }
+
+    fn stamp_saved(&self) {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        stamp.saved = stamp.written.take().unwrap_or(stamp.saved);
     }
 
     fn lost(&self, what: &str) -> Problem {
@@ -456,7 +492,7 @@ impl Files {
     fn log_lost(&self, what: &str) -> Problem {
         Problem {
             fault: Fault::Log,
-            details: format!("{}: {what}. Leave the files as they are and start again.", self.path.display()),
+            details: format!("{}: {what}. Leave the files as they are, and start again.", self.path.display()),
         }
     }
 
@@ -464,11 +500,17 @@ impl Files {
     fn save(&self, fault: Fault, connection: &Connection) -> Option<String> {
         let is_gone = |path: &Path| std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
         match fault {
-            // Nobody can have opened the file without its log, or a new log would be there.
+            // No other program has opened the file without its log, or a new log would be there.
             Fault::Log if is_gone(&self.wal_path) && self.is_in_place() => Some(match fold_back(connection) {
                 Ok(()) => " Nothing is lost: the file now holds everything that was saved.".to_owned(),
                 Err(error) => format!(" Restore a backup: the newest changes are lost ({error})."),
             }),
+            // Only its index is gone, which a start makes of the log.
+            Fault::Log if std::fs::metadata(&self.wal_path).is_ok_and(|wal| Id::of(&wal) == self.wal) => None,
+            Fault::Log => Some(
+                " The newest changes may be lost with the old log. Run 'seatkeeper check', and restore a backup if it is newer."
+                    .to_owned(),
+            ),
             // No other program can reach the deleted file.
             Fault::File if !self.is_in_place() => {
                 let descriptor = self.deleted()?;
@@ -506,11 +548,6 @@ fn index(shm_file: &File) -> std::io::Result<Index> {
     Ok(Index(bytes))
 }
 
-/// Writes the first page of the file, as it is.
-fn write_first_page(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", SCHEMA_VERSION)
-}
-
 /// All of the WAL, for which it waits for readers.
 fn fold_back(connection: &Connection) -> Result<(), String> {
     const READERS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -526,9 +563,9 @@ fn fold_back(connection: &Connection) -> Result<(), String> {
     }
 }
 
-/// The path of a file that SQLite keeps beside the database.
+/// The path of a file that SQLite keeps beside the database: beside the file itself, where `path` is a link to it.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(suffix);
     name.into()
 }
@@ -540,11 +577,16 @@ pub(super) struct Parked(pub(super) Arc<File>);
 static PARKED: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
 
 impl Parked {
-    pub(super) fn new(file: File) -> Parked {
-        let file = Arc::new(file);
+    pub(super) fn open(path: &Path) -> std::io::Result<Parked> {
         let mut parked = PARKED.lock().unwrap_or_else(PoisonError::into_inner);
         parked.retain(|file| file.metadata().is_ok_and(|file| file.nlink() > 0));
+        let id = Id::of(&std::fs::metadata(path)?);
+        let known = parked.iter().find(|file| file.metadata().is_ok_and(|file| Id::of(&file) == id)).cloned();
+        if let Some(file) = known {
+            return Ok(Parked(file));
+        }
+        let file = Arc::new(File::open(path)?);
         parked.push(Arc::clone(&file));
-        Parked(file)
+        Ok(Parked(file))
     }
 }

@@ -51,7 +51,8 @@ pub(super) fn foresee(path: &Path) -> Result<(), OpenError> {
 
 /// SQLite opens a file that it cannot write to read it, and keeps its log in the directory.
 fn can_write(path: &Path) -> Result<(), OpenError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let log = beside(path, "-wal");
+    let directory = log.parent().unwrap_or(Path::new("/"));
     let can = |path: &Path, access| rustix::fs::access(path, access).map_err(|e| read_only(path, &e.to_string()));
     can(path, Access::READ_OK | Access::WRITE_OK)?;
     can(directory, Access::WRITE_OK | Access::EXEC_OK)?;
@@ -97,6 +98,9 @@ pub(super) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 
 /// A connection that writes, with the triggers on. `create`: makes a database if there is none, also of an empty file.
 pub(super) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
+    if path.exists() {
+        origin::check(path)?;
+    }
     let connection = connect(path, busy_timeout, create)?;
     schema::prepare(&connection, path, create)?;
     use_wal(&connection, path)?;

@@ -36,7 +36,7 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
 
 fn belong_together(path: &Path, wal_path: &Path) -> Result<bool, OpenError> {
     let Some(log) = FirstPages::in_log(wal_path)? else { return Ok(true) };
-    let main = Parked::new(File::open(path)?);
+    let main = Parked::open(path)?;
     let mut page = vec![0; log.first.len()];
     // SQLite would delete the log of an empty file.
     if main.0.read_exact_at(&mut page, 0).is_err() {

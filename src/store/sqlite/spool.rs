@@ -15,8 +15,8 @@ use super::guard::beside;
 use crate::seats::LicenseType;
 use crate::store::{Holder, StoreError};
 
-/// Of one list in memory. What is more goes to a file.
-const MEMORY_BYTES_MAX: usize = 1 << 20;
+/// Of one list in memory. A longer one goes to a file.
+const MEMORY_BYTES_MAX: usize = 1 << 16;
 /// Of all lists of a store together. One more is refused.
 const BYTES_MAX: u64 = 1 << 30;
 
@@ -143,7 +143,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("seatkeeper-spool-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).expect("a directory");
         let spools = Spools::new(&directory.join("seats.db"));
-        for holders in [0, 1, 499, 1700, 60_000] {
+        for holders in [0, 1, 499, 1000, 60_000] {
             let holder = |n: usize| Holder {
                 username: "ü".repeat(n % 30) + &n.to_string(),
                 license_type: LicenseType::ALL[n % LicenseType::ALL.len()],

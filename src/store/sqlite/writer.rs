@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::{mpsc, oneshot};
 
-use super::guard::Guard;
+use super::guard::{Guard, Trouble};
 use super::{checkpoint, execute, store_error};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Options, Reply, StoreError};
@@ -268,9 +268,12 @@ impl Groups {
 
     /// Looks at the files, in the transaction; ends it if something is wrong with them.
     fn look(&self, connection: &Connection) -> Result<(), StoreError> {
-        self.guard.before_write(connection).map_err(|problem| {
+        self.guard.before_write(connection).map_err(|trouble| {
             roll_back(connection);
-            self.guard.stop(problem, Some(connection))
+            match trouble {
+                Trouble::Stop(problem) => self.guard.stop(problem, Some(connection)),
+                Trouble::Fail(error) => error,
+            }
         })
     }
 
@@ -279,7 +282,7 @@ impl Groups {
     /// The commit is in the log as soon as its last frame is, which is written last, and safe once the log is synced. A frame
     /// is written head first, and behind the end of the log may stand what belongs to an older one: only where SQLite did not
     /// begin to write is it certain that the change is not there. If a write failed, the log is as it was for SQLite, and the next
-    /// commit overwrites what was written. After a failed sync nobody knows what the disk has: that connection must not write
+    /// commit overwrites what was written. After a failed sync it is unknown what the disk has: that connection must not write
     /// again, and neither must another one until the log has been read from the disk, which a start does.
     fn commit_failed(&self, error: rusqlite::Error) -> StoreError {
         match (error.sqlite_error_code(), error.sqlite_extended_error_code()) {
