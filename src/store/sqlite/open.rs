@@ -39,12 +39,15 @@ pub(super) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 ///
 /// No file, an empty one, one that cannot be written, and one whose log is that of another.
 pub(super) fn foresee(path: &Path) -> Result<(), OpenError> {
-    if let Some(absent) = absent(path)? {
-        return Err(absent);
+    let absent = absent(path)?;
+    if let Some(missing @ OpenError::Missing(_)) = absent {
+        return Err(missing);
     }
     can_write(path)?;
     origin::forget_cached_log(path)?;
-    origin::check(path)
+    // Also of an empty file, which says more than that it is empty.
+    origin::check(path)?;
+    absent.map_or(Ok(()), Err)
 }
 
 /// SQLite opens a file that it cannot write to read it, and keeps its log in the directory.
