@@ -176,7 +176,7 @@ fn to_seat(row: &Row<'_>, first: usize) -> rusqlite::Result<SeatId> {
     Ok(SeatId { pool_id: row.get(first)?, seat_no: row.get(first + 1)? })
 }
 
-/// The pools that have not expired, each with a free seat; if there is none, the one that expired last.
+/// The pools that have not expired, each with a free seat; if none of them has started, also the one that expired last.
 pub(super) fn pools(
     connection: &Connection,
     entity_id: i32,
@@ -194,17 +194,18 @@ pub(super) fn pools(
     };
     let mut statement = connection.prepare_cached(OPEN_POOLS)?;
     let key = params![entity_id, license_type.name(), to_text(now)];
-    let open: Vec<Pool> = statement.query_map(key, to_pool)?.collect::<rusqlite::Result<_>>()?;
-    if !open.is_empty() {
-        return Ok(open);
+    let mut pools: Vec<Pool> = statement.query_map(key, to_pool)?.collect::<rusqlite::Result<_>>()?;
+    if pools.iter().any(|pool| pool.starts_at.is_none_or(|at| at <= now)) {
+        return Ok(pools);
     }
-    connection
-        .prepare_cached(
-            "SELECT id, seats_total, starts_at, expires_at, NULL FROM license_pool
-              WHERE entity_id = ?1 AND license_type = ?2 AND expires_at IS NOT NULL ORDER BY expires_at DESC LIMIT 1",
-        )?
-        .query_map(params![entity_id, license_type.name()], to_pool)?
-        .collect()
+    let mut statement = connection.prepare_cached(
+        "SELECT id, seats_total, starts_at, expires_at, NULL FROM license_pool
+              WHERE entity_id = ?1 AND license_type = ?2 AND expires_at <= ?3 ORDER BY expires_at DESC LIMIT 1",
+    )?;
+    for expired in statement.query_map(key, to_pool)? {
+        pools.push(expired?);
+    }
+    Ok(pools)
 }
 
 /// The inner query is one step into the partial index `seat_free`, however many seats the pool has. It is named because
