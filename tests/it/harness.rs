@@ -361,11 +361,15 @@ impl Client {
 
     /// `None`: the connection was closed before an answer was complete.
     pub fn try_receive(&mut self) -> Option<Answer> {
+        self.receive_unchecked().inspect(validator::check)
+    }
+
+    /// The same without the validator, which is one process for all clients.
+    pub fn receive_unchecked(&mut self) -> Option<Answer> {
         let mut bytes = Vec::new();
         let mut buffer = [0; 16 * 1024];
         loop {
             if let Some(answer) = Answer::complete(&bytes) {
-                validator::check(&answer);
                 return Some(answer);
             }
             match self.0.read(&mut buffer) {

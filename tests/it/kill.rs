@@ -269,7 +269,7 @@ impl Random {
         Random::new(seed)
     }
 
-    fn new(seed: u64) -> Random {
+    pub fn new(seed: u64) -> Random {
         Random(seed.max(1))
     }
 

@@ -15,6 +15,7 @@ mod documents;
 mod field;
 mod flood;
 mod harness;
+mod histories;
 mod hostile_random;
 mod hostile_sql;
 mod kill;

@@ -34,7 +34,12 @@ pub fn run(command: &mut Command, stdin: &str) -> Done {
 /// Without the environment of whoever runs the tests, where a variable could change a setting, and in the directory of
 /// the database, which is removed in the end.
 fn program(subcommand: &str, database: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_seatkeeper")), subcommand, database)
+}
+
+/// The same of another build of the program.
+pub fn program_at(binary: &Path, subcommand: &str, database: &Path) -> Command {
+    let mut command = Command::new(binary);
     command.env_clear().current_dir(database.parent().expect("a directory"));
     command.arg(subcommand).arg("--database").arg(database);
     command
@@ -54,7 +59,11 @@ impl Serving {
 
     /// Returns when it accepts calls, or has ended without.
     pub fn try_start(database: &Path) -> Result<Serving, Done> {
-        let mut command = program("serve", database);
+        Serving::of(program("serve", database))
+    }
+
+    /// The same of a command that serves.
+    pub fn of(mut command: Command) -> Result<Serving, Done> {
         command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let lines = BufReader::new(process.stderr.take().expect("is piped")).lines();

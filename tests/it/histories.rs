@@ -1,0 +1,132 @@
+//! Histories of many callers, checked for linearizability; tests/histories/README.md says how to run more of them.
+
+#[path = "../histories/bugs.rs"]
+mod bugs;
+#[path = "../histories/checker.rs"]
+mod checker;
+#[path = "../histories/model.rs"]
+mod model;
+#[path = "../histories/race.rs"]
+mod race;
+#[path = "../histories/report.rs"]
+mod report;
+#[path = "../histories/world.rs"]
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::kill::number_from;
+use race::{Counts, Plan, Race, WORLDS, mixed, race};
+
+/// Calls in one race: then comes a new database.
+const OPERATIONS: usize = 6_000;
+
+/// What a run came to.
+#[derive(Default)]
+struct Run {
+    races: usize,
+    calls: usize,
+    counts: Counts,
+    visited: usize,
+    kept_max: usize,
+    checking: Duration,
+}
+
+/// Runs races until one cannot be explained or the calls or the time are used up. `Err`: what was found.
+fn run(plan: &Plan, operations: usize, time: Duration) -> (Run, Result<(), String>) {
+    let begun = Instant::now();
+    let mut run = Run::default();
+    while run.calls < operations && begun.elapsed() < time {
+        let seed = if run.races == 0 { plan.seed } else { mixed(plan.seed, 10_000 + run.races as u64) };
+        let left = operations.saturating_sub(run.calls);
+        let plan = Plan { seed, operations: OPERATIONS.min(left), ..plan.clone() };
+        let raced = race(&plan);
+        let found = examine(&plan, &raced, &mut run);
+        if found.is_err() {
+            return (run, found);
+        }
+    }
+    (run, Ok(()))
+}
+
+/// Checks the history of every world.
+fn examine(plan: &Plan, raced: &Race, run: &mut Run) -> Result<(), String> {
+    let begun = Instant::now();
+    run.races += 1;
+    run.calls += raced.calls.len();
+    run.counts.add(&raced.counts);
+    for world in 0..WORLDS {
+        let history = raced.history(world);
+        match checker::check(&model::Rules, raced.initial[usize::from(world)].clone(), &history) {
+            Ok(effort) => {
+                run.visited += effort.visited;
+                run.kept_max = run.kept_max.max(effort.kept_max);
+            }
+            Err(stuck) => return Err(report::write(plan, raced, world, &stuck)),
+        }
+    }
+    run.checking += begun.elapsed();
+    match raced.failures.first() {
+        Some(failure) => Err(format!("SEATKEEPER_SEED={}: {failure}", plan.seed)),
+        None => Ok(()),
+    }
+}
+
+fn print(name: &str, plan: &Plan, run: &Run, time: Duration) {
+    println!(
+        "{name}: {} calls in {} races, {:.0} s of which {:.1} s to check; {:?}; {} configurations visited, at most {} at once; seed {}",
+        run.calls,
+        run.races,
+        time.as_secs_f64(),
+        run.checking.as_secs_f64(),
+        run.counts,
+        run.visited,
+        run.kept_max,
+        plan.seed
+    );
+}
+
+fn plan(binary: &Path, seed: u64) -> Plan {
+    Plan { seed, operations: OPERATIONS, binary: binary.to_owned(), bug: None, clock: Some(clock()) }
+}
+
+/// Where files of these tests are.
+fn place() -> PathBuf {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/histories");
+    std::fs::create_dir_all(&place).expect("a directory in target");
+    place
+}
+
+/// Builds the library that steps the clock.
+fn clock() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories/clock.c");
+    let (library, made) = (place().join("clock.so"), place().join(format!("clock-{}.so", uuid::Uuid::new_v4())));
+    let mut cc = Command::new("cc");
+    let cc = cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&made).arg(source);
+    let status = cc.status().unwrap_or_else(|e| panic!("{cc:?}: {e}. Install a C compiler (gcc)."));
+    assert!(status.success(), "{cc:?}: {status}");
+    std::fs::rename(made, &library).expect("the library is in its place");
+    library
+}
+
+fn seed() -> u64 {
+    number_from("SEATKEEPER_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0)
+}
+
+/// A minute, or as many calls as SEATKEEPER_OPERATIONS says.
+#[test]
+fn every_answer_is_explained_by_some_order_of_the_calls() {
+    let (operations, time) = match number_from("SEATKEEPER_OPERATIONS") {
+        Some(operations) => (operations as usize, Duration::MAX),
+        None => (usize::MAX, Duration::from_secs(60)),
+    };
+    let plan = plan(Path::new(env!("CARGO_BIN_EXE_seatkeeper")), seed());
+    println!("SEATKEEPER_SEED={}", plan.seed);
+    let begun = Instant::now();
+    let (run, found) = run(&plan, operations, time);
+    print("the service", &plan, &run, begun.elapsed());
+    found.unwrap_or_else(|found| panic!("{found}"));
+    assert!(run.counts.unavailable * 20 < run.calls, "the service was too often busy: {:?}", run.counts);
+}
