@@ -30,6 +30,8 @@ pub struct Plan {
     pub bug: Option<String>,
     /// The library that steps the clock; `None`: it does not step.
     pub clock: Option<PathBuf>,
+    /// Whether the service runs as one process, and nobody writes to its file by hand.
+    pub is_alone: bool,
 }
 
 /// Callers of the service.
@@ -102,7 +104,7 @@ pub fn race(plan: &Plan) -> Race {
         failures: Mutex::new(Vec::new()),
         ticket: Mutex::new(String::new()),
     };
-    for process in 0..PROCESSES {
+    for process in 0..shared.processes() {
         shared.start(process);
     }
     let ticket = Client::to(shared.address(0).expect("it runs").0).send(&authenticate(super::world::CALLER, PASSWORD));
@@ -111,7 +113,7 @@ pub fn race(plan: &Plan) -> Race {
     let mut attempts = std::thread::scope(|scope| {
         let shared = &shared;
         let callers = (0..CALLERS).map(|n| scope.spawn(move || shared.call(n)));
-        let hands = (0..HANDS).map(|n| scope.spawn(move || shared.change_by_hand(n)));
+        let hands = (0..if plan.is_alone { 0 } else { HANDS }).map(|n| scope.spawn(move || shared.change_by_hand(n)));
         let (callers, hands): (Vec<_>, Vec<_>) = (callers.collect(), hands.collect());
         let killer = scope.spawn(|| shared.kill_now_and_then());
         let stepper = scope.spawn(|| shared.step_now_and_then(&clock));
@@ -254,6 +256,10 @@ impl Shared<'_> {
         command
     }
 
+    fn processes(&self) -> usize {
+        if self.plan.is_alone { 1 } else { PROCESSES }
+    }
+
     fn start(&self, process: usize) {
         match Serving::of(self.command("serve")) {
             Ok(serving) => {
@@ -289,9 +295,9 @@ impl Shared<'_> {
                 self.kill_at_answer.store(true, Ordering::Relaxed);
                 self.pause(100);
             } else {
-                self.kill(random.below(PROCESSES as u64) as usize);
+                self.kill(random.below(self.processes() as u64) as usize);
             }
-            for process in 0..PROCESSES {
+            for process in 0..self.processes() {
                 if self.address(process).is_none() && !self.stopped() {
                     self.start(process);
                 }
@@ -395,7 +401,7 @@ impl Shared<'_> {
 
     /// A connection to one of the processes, if it can be had now.
     fn connect(&self, random: &mut Random) -> Option<(Client, usize, usize)> {
-        let process = random.below(PROCESSES as u64) as usize;
+        let process = random.below(self.processes() as u64) as usize;
         let connected = self.address(process).and_then(|(address, number)| {
             let stream = std::net::TcpStream::connect(address).ok()?;
             stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(30)))).ok()?;

@@ -34,14 +34,23 @@ struct Run {
     checking: Duration,
 }
 
-/// Runs races until one cannot be explained or the calls or the time are used up. `Err`: what was found.
-fn run(plan: &Plan, operations: usize, time: Duration) -> (Run, Result<(), String>) {
+/// What was found.
+#[derive(Debug)]
+enum Found {
+    /// No order of the calls explains an answer.
+    Unexplained(String),
+    /// Something that no call may answer, or a service that does not start.
+    Failure(String),
+}
+
+/// Runs races until one cannot be explained or the calls or the time are used up.
+fn run(plan: &Plan, operations: usize, time: Duration) -> (Run, Result<(), Found>) {
     let begun = Instant::now();
     let mut run = Run::default();
     while run.calls < operations && begun.elapsed() < time {
         let seed = if run.races == 0 { plan.seed } else { mixed(plan.seed, 10_000 + run.races as u64) };
         let left = operations.saturating_sub(run.calls);
-        let plan = Plan { seed, operations: OPERATIONS.min(left), ..plan.clone() };
+        let plan = Plan { seed, operations: plan.operations.min(left), ..plan.clone() };
         let raced = race(&plan);
         let found = examine(&plan, &raced, &mut run);
         if found.is_err() {
@@ -52,7 +61,7 @@ fn run(plan: &Plan, operations: usize, time: Duration) -> (Run, Result<(), Strin
 }
 
 /// Checks the history of every world.
-fn examine(plan: &Plan, raced: &Race, run: &mut Run) -> Result<(), String> {
+fn examine(plan: &Plan, raced: &Race, run: &mut Run) -> Result<(), Found> {
     let begun = Instant::now();
     run.races += 1;
     run.calls += raced.calls.len();
@@ -64,12 +73,12 @@ fn examine(plan: &Plan, raced: &Race, run: &mut Run) -> Result<(), String> {
                 run.visited += effort.visited;
                 run.kept_max = run.kept_max.max(effort.kept_max);
             }
-            Err(stuck) => return Err(report::write(plan, raced, world, &stuck)),
+            Err(stuck) => return Err(Found::Unexplained(report::write(plan, raced, world, &stuck))),
         }
     }
     run.checking += begun.elapsed();
     match raced.failures.first() {
-        Some(failure) => Err(format!("SEATKEEPER_SEED={}: {failure}", plan.seed)),
+        Some(failure) => Err(Found::Failure(format!("SEATKEEPER_SEED={}: {failure}", plan.seed))),
         None => Ok(()),
     }
 }
@@ -89,7 +98,8 @@ fn print(name: &str, plan: &Plan, run: &Run, time: Duration) {
 }
 
 fn plan(binary: &Path, seed: u64) -> Plan {
-    Plan { seed, operations: OPERATIONS, binary: binary.to_owned(), bug: None, clock: Some(clock()) }
+    let (binary, clock) = (binary.to_owned(), Some(clock()));
+    Plan { seed, operations: OPERATIONS, binary, bug: None, clock, is_alone: false }
 }
 
 /// Where files of these tests are.
@@ -127,6 +137,36 @@ fn every_answer_is_explained_by_some_order_of_the_calls() {
     let begun = Instant::now();
     let (run, found) = run(&plan, operations, time);
     print("the service", &plan, &run, begun.elapsed());
-    found.unwrap_or_else(|found| panic!("{found}"));
+    if let Err(Found::Unexplained(found) | Found::Failure(found)) = found {
+        panic!("{found}");
+    }
     assert!(run.counts.unavailable * 20 < run.calls, "the service was too often busy: {:?}", run.counts);
 }
+
+/// Each fault of the table is found, or SEATKEEPER_BUG alone.
+#[test]
+fn every_seeded_bug_is_found() {
+    let table = bugs::table();
+    let begun = Instant::now();
+    let binary = bugs::build(&table, &place());
+    println!("built in {:.0} s", begun.elapsed().as_secs_f64());
+    let only = std::env::var("SEATKEEPER_BUG").ok();
+    let mut missed = Vec::new();
+    for bug in table.bugs.iter().filter(|bug| only.as_ref().is_none_or(|only| *only == bug.name)) {
+        let plan = Plan { bug: Some(bug.name.clone()), is_alone: bug.is_alone, operations: BUG_OPERATIONS, ..plan(&binary, seed()) };
+        let begun = Instant::now();
+        let (run, found) = run(&plan, usize::MAX, BUG_TIME);
+        let time = begun.elapsed();
+        match found {
+            Err(Found::Unexplained(_)) => print(&format!("{}: found", bug.name), &plan, &run, time),
+            Err(Found::Failure(failure)) => missed.push(format!("{} ({}): {failure}", bug.name, bug.what)),
+            Ok(()) => missed.push(format!("{} ({}): not found in {} calls, seed {}", bug.name, bug.what, run.calls, plan.seed)),
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// Calls in one race with a fault: short races show it sooner.
+const BUG_OPERATIONS: usize = 1_500;
+/// How long a fault is looked for.
+const BUG_TIME: Duration = Duration::from_secs(60);
