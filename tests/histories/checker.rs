@@ -90,11 +90,9 @@ pub fn check<M: Model>(
             }
             Event::End(call) => {
                 let place = search.places.iter().position(|p| *p == Some(call)).expect("it has begun");
-                let before = kept.clone();
-                let explained = search.explain(kept, place);
-                kept = match explained {
-                    Ok(kept) if !kept.is_empty() => kept,
-                    failed => return Err(Box::new(search.stuck(before, call, failed.is_err()))),
+                kept = match search.explain(&kept, place) {
+                    Ok(explained) if !explained.is_empty() => explained,
+                    failed => return Err(Box::new(search.stuck(kept, call, failed.is_err()))),
                 };
                 search.places[place] = None;
             }
@@ -151,7 +149,7 @@ impl<M: Model> Search<'_, M> {
     /// those in which it has not. `Err`: too many were visited.
     fn explain(
         &mut self,
-        kept: HashSet<Configuration<M::State>>,
+        kept: &HashSet<Configuration<M::State>>,
         place: usize,
     ) -> Result<HashSet<Configuration<M::State>>, ()> {
         let bit = 1_u128 << place;
@@ -161,14 +159,14 @@ impl<M: Model> Search<'_, M> {
         let mut open = Vec::new();
         for at in kept {
             if at.done & bit != 0 {
-                explained.insert(Configuration { done: at.done & !bit, ..at });
+                explained.insert(Configuration { done: at.done & !bit, state: at.state.clone() });
                 continue;
             }
             if may_not {
                 explained.insert(at.clone());
             }
             seen.insert(at.clone());
-            open.push(at);
+            open.push(at.clone());
         }
         let mut visited = 0;
         while let Some(at) = open.pop() {

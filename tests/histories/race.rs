@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
 use super::model::{Call, LAYOUT, Made, Offer, POOLS, Reply, Side, State, USERS, Window};
-use super::world::{Meaning, World, shared_rows};
+use super::world::{CALLER, Meaning, World, shared_rows};
 use crate::harness::*;
 use crate::kill::Random;
 use crate::program::{Serving, program_at, run};
@@ -30,7 +30,7 @@ pub struct Plan {
     pub bug: Option<String>,
     /// The library that steps the clock; `None`: it does not step.
     pub clock: Option<PathBuf>,
-    /// Whether the service runs as one process, and nobody writes to its file by hand.
+    /// Whether the service runs as one process and its file is not written to by hand. Else every other race has two processes.
     pub is_alone: bool,
 }
 
@@ -41,7 +41,7 @@ const HANDS: usize = 4;
 /// Worlds in one database: each is as busy as the callers are many for it.
 pub const WORLDS: u16 = 12;
 /// Processes that serve the same file.
-const PROCESSES: usize = 2;
+const PROCESSES_MAX: usize = 2;
 
 /// A call that was made: what is kept of it.
 #[derive(Debug, Clone)]
@@ -102,14 +102,12 @@ pub fn race(plan: &Plan) -> Race {
         steps: Mutex::new(Vec::new()),
         counts: Mutex::new(Counts::default()),
         failures: Mutex::new(Vec::new()),
-        ticket: Mutex::new(String::new()),
+        // The clock steps two hours ahead.
+        ticket: ticket_until(&database, CALLER, x.saturating_add(SignedDuration::from_hours(24)).expect("a time")),
     };
     for process in 0..shared.processes() {
         shared.start(process);
     }
-    let ticket = Client::to(shared.address(0).expect("it runs").0).send(&authenticate(super::world::CALLER, PASSWORD));
-    *shared.ticket.lock().expect("not poisoned") = ticket.element("Ticket").expect("a ticket");
-
     let mut attempts = std::thread::scope(|scope| {
         let shared = &shared;
         let callers = (0..CALLERS).map(|n| scope.spawn(move || shared.call(n)));
@@ -124,7 +122,7 @@ pub fn race(plan: &Plan) -> Race {
         stepper.join().expect("the stepper");
         attempts
     });
-    for process in 0..PROCESSES {
+    for process in 0..PROCESSES_MAX {
         shared.kill(process);
     }
     // What is there in the end must be explained too.
@@ -216,13 +214,14 @@ struct Shared<'p> {
     stop: AtomicBool,
     /// The next answer is the end of the process that gave it.
     kill_at_answer: AtomicBool,
-    processes: [Mutex<Option<Process>>; PROCESSES],
+    processes: [Mutex<Option<Process>>; PROCESSES_MAX],
     /// Of each process that was started, when it was gone.
     deaths: Mutex<Vec<Option<u64>>>,
     steps: Mutex<Vec<Step>>,
     counts: Mutex<Counts>,
     failures: Mutex<Vec<String>>,
-    ticket: Mutex<String>,
+    /// Of the credential that makes all calls.
+    ticket: String,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -257,7 +256,7 @@ impl Shared<'_> {
     }
 
     fn processes(&self) -> usize {
-        if self.plan.is_alone { 1 } else { PROCESSES }
+        if self.plan.is_alone || self.plan.seed.is_multiple_of(2) { 1 } else { PROCESSES_MAX }
     }
 
     fn start(&self, process: usize) {
@@ -345,8 +344,7 @@ impl Shared<'_> {
             {
                 *presented = Some(*seats);
             }
-            let ticket = locked(&self.ticket).clone();
-            let (way, request) = world.request(&call, &ticket, &mut random);
+            let (way, request) = world.request(&call, &self.ticket, &mut random);
             // Now and then the caller hangs up before the answer comes, once.
             let mut hangs_up = random.below(300) == 0;
             loop {

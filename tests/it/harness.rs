@@ -237,17 +237,9 @@ impl Server {
         self.send(&netserver(contract, blocks, operation, arguments))
     }
 
-    /// A ticket of this user that expires then; by now the service has not seen it.
+    /// See [`ticket_until`].
     pub fn ticket_until(&self, user: &str, expires_at: Timestamp) -> String {
-        let ticket = Ticket::generate().expect("randomness");
-        let hash: String = ticket.secret_hash().iter().map(|byte| format!("{byte:02x}")).collect();
-        let expires_at = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ");
-        let row = format!("INSERT INTO ticket VALUES ('{}', x'{hash}', '{user}', '{expires_at}')", ticket.id);
-        // `seatkeeper sql` writes no tickets.
-        let shell = Connection::open(self.database()).expect("open");
-        shell.busy_timeout(Duration::from_secs(10)).expect("timeout");
-        shell.execute_batch(&row).expect("a ticket");
-        ticket.text()
+        ticket_until(&self.database(), user, expires_at)
     }
 
     /// See [`unguarded`].
@@ -327,6 +319,19 @@ pub fn unguarded(database: &Path, script: &str) {
     connection.busy_timeout(Duration::from_secs(10)).expect("timeout");
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).expect("triggers off");
     connection.execute_batch(script).expect(script);
+}
+
+/// A ticket of this user that expires then; by now the service has not seen it.
+pub fn ticket_until(database: &Path, user: &str, expires_at: Timestamp) -> String {
+    let ticket = Ticket::generate().expect("randomness");
+    let hash: String = ticket.secret_hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    let expires_at = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let row = format!("INSERT INTO ticket VALUES ('{}', x'{hash}', '{user}', '{expires_at}')", ticket.id);
+    // `seatkeeper sql` writes no tickets.
+    let shell = Connection::open(database).expect("open");
+    shell.busy_timeout(Duration::from_secs(10)).expect("timeout");
+    shell.execute_batch(&row).expect("a ticket");
+    ticket.text()
 }
 
 pub fn connection(database: &Path) -> sqlite::AdminConnection {
