@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
 
 use super::model::{Call, LAYOUT, Made, Offer, POOLS, Reply, Side, State, USERS, Window};
 use super::world::{CALLER, Meaning, World, shared_rows};
@@ -44,7 +45,7 @@ pub const WORLDS: u16 = 12;
 const PROCESSES_MAX: usize = 2;
 
 /// A call that was made: what is kept of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recorded {
     pub world: u16,
     /// Who made it and how, for people.

@@ -48,10 +48,12 @@ fn run(plan: &Plan, operations: usize, time: Duration) -> (Run, Result<(), Found
     let begun = Instant::now();
     let mut run = Run::default();
     while run.calls < operations && begun.elapsed() < time {
-        // The first race of a seed is the seed's own: a failure names the seed of its race. Their last bits alternate.
+        // Each race has its own seed, which a failure names; their last bits alternate. A seed that was asked for is kept.
         let seed = match run.races as u64 {
-            0 => plan.seed,
-            number => mixed(plan.seed, 10_000 + number) & !1 | (plan.seed ^ number) & 1,
+            number if number > 0 && number_from("SEATKEEPER_SEED").is_none() => {
+                mixed(plan.seed, 10_000 + number) & !1 | (plan.seed ^ number) & 1
+            }
+            _ => plan.seed,
         };
         let left = operations.saturating_sub(run.calls);
         let plan = Plan { seed, operations: plan.operations.min(left), ..plan.clone() };
@@ -72,7 +74,7 @@ fn examine(plan: &Plan, raced: &Race, run: &mut Run) -> Result<(), Found> {
     run.counts.add(&raced.counts);
     let check = |world: u16| {
         let initial = raced.initial[usize::from(world)].clone();
-        (world, checker::check(&model::Rules, initial, &raced.history(world)))
+        (world, checker::check(&model::Rules, initial, &report::history(&raced.of_world(world))))
     };
     let checked: Vec<_> = std::thread::scope(|scope| {
         let check = &check;
@@ -137,15 +139,16 @@ fn seed() -> u64 {
     number_from("SEATKEEPER_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0)
 }
 
-/// A minute, or as many calls as SEATKEEPER_OPERATIONS says.
+/// For a minute, or as long as SEATKEEPER_SECONDS or SEATKEEPER_OPERATIONS says.
 #[test]
+#[ignore = "takes a minute and all cores: tests/histories/run runs it"]
 fn every_answer_is_explained_by_some_order_of_the_calls() {
+    let seconds = number_from("SEATKEEPER_SECONDS").map(Duration::from_secs);
     let (operations, time) = match number_from("SEATKEEPER_OPERATIONS") {
-        Some(operations) => (operations as usize, Duration::MAX),
-        None => (usize::MAX, Duration::from_secs(60)),
+        Some(operations) => (operations as usize, seconds.unwrap_or(Duration::MAX)),
+        None => (usize::MAX, seconds.unwrap_or(Duration::from_secs(60))),
     };
     let plan = plan(Path::new(env!("CARGO_BIN_EXE_seatkeeper")), seed());
-    println!("SEATKEEPER_SEED={}", plan.seed);
     let begun = Instant::now();
     let (run, found) = run(&plan, operations, time);
     print("the service", &plan, &run, begun.elapsed());
@@ -155,8 +158,21 @@ fn every_answer_is_explained_by_some_order_of_the_calls() {
     assert!(run.counts.unavailable * 20 < run.calls, "the service was too often busy: {:?}", run.counts);
 }
 
+/// Checks the file that SEATKEEPER_HISTORY names once more.
+#[test]
+#[ignore = "needs a history: tests/histories/run --check FILE"]
+fn a_history_that_was_written_down_is_explained() {
+    let path = std::env::var("SEATKEEPER_HISTORY").expect("SEATKEEPER_HISTORY names a file");
+    let written: report::Written = serde_json::from_slice(&std::fs::read(&path).expect(&path)).expect("a history");
+    if let Err(stuck) = checker::check(&model::Rules, written.initial.clone(), &report::history(&written.calls)) {
+        panic!("{}", report::explain(&written, &stuck));
+    }
+    println!("{path}: every answer is explained");
+}
+
 /// Each fault of the table is found, or SEATKEEPER_BUG alone.
 #[test]
+#[ignore = "takes minutes and all cores: tests/histories/run --bugs runs it"]
 fn every_seeded_bug_is_found() {
     let table = bugs::table();
     let begun = Instant::now();
