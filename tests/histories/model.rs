@@ -43,7 +43,8 @@ impl Window {
     }
 
     fn is_open(self, side: Side) -> bool {
-        !self.has_expired(side) && !(self == Window::FromX && side == Side::Before)
+        let has_started = self != Window::FromX || side == Side::After;
+        has_started && !self.has_expired(side)
     }
 
     /// The end, for an order: what ends first is used first.

@@ -1,5 +1,5 @@
-//! Makes a history: many callers on a service of one or two processes that are killed again and again, people who change the same
-//! file by hand, and a clock that steps.
+//! Makes a history: many callers on a service of one or two processes that are killed again and again, changes by hand in the same
+//! file, and a clock that steps.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -37,7 +37,7 @@ pub struct Plan {
 
 /// Callers of the service.
 const CALLERS: usize = 64;
-/// People who write SQL by hand.
+/// Threads that write SQL by hand.
 const HANDS: usize = 4;
 /// Worlds in one database: each is as busy as the callers are many for it.
 pub const WORLDS: u16 = 12;
@@ -48,7 +48,7 @@ const PROCESSES_MAX: usize = 2;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recorded {
     pub world: u16,
-    /// Who made it and how, for people.
+    /// The caller and the surface, for the report.
     pub by: String,
     pub made: Made,
     pub begin: u64,
@@ -414,7 +414,7 @@ impl Shared<'_> {
 
     // By hand -----------------------------------------------------------------------------------------------------------
 
-    /// One who writes SQL, until the race ends: in a stock shell, with our own connection, or with the program.
+    /// Writes SQL until the race ends: as a stock shell does, with our own connection, or with the program.
     fn change_by_hand(&self, hand: usize) -> Vec<Attempt> {
         let mut random = Random::new(mixed(self.plan.seed, 1_000 + hand as u64));
         let stock = Connection::open(self.database).expect("open");
@@ -428,7 +428,7 @@ impl Shared<'_> {
                 attempts.extend(self.by_program(world, hand, &mut random));
             }
             let (connection, name): (&Connection, _) =
-                if hand % 2 == 0 { (&stock, "stock shell") } else { (&ours, "sql") };
+                if hand.is_multiple_of(2) { (&stock, "stock shell") } else { (&ours, "sql") };
             attempts.extend(self.by_hand(world, format!("hand {hand} {name}"), call, connection));
             self.pause(random.between(1, 15));
         }
@@ -525,8 +525,9 @@ fn chosen_by_hand(random: &mut Random) -> Call {
         70..80 => {
             let owner = random.below(2) as u8;
             let mut offer: Offer = [None; 3];
-            for of in 0..if owner == 0 { 3 } else { 2 } {
-                offer[of] = (random.below(2) == 0).then(|| random.below(5) as u8);
+            // Of the third type the second owner has no pool that is always open.
+            for seats in offer.iter_mut().take(if owner == 0 { 3 } else { 2 }) {
+                *seats = (random.below(2) == 0).then(|| random.below(5) as u8);
             }
             Call::SetOffer { owner, offer: (random.below(5) > 0).then_some(offer) }
         }
