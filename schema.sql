@@ -15,7 +15,7 @@
 --     `seatkeeper check` names the rows that break them.
 --   * A seat is one row of `seat`, so more assignments than seats cannot be written down, whatever a program or a person
 --     does. license_pool.seats_in_use counts the taken ones and is never above seats_total: a second guard.
---   * Every change of a row, also one made by hand, leaves an event in `audit_event` in the same transaction (of tickets, which
+--   * Every change of a row, also one made by hand, leaves an event in `audit_event` in the same transaction (of tickets and named calls, which
 --     only the service writes, there are none). A statement that changes nothing leaves none.
 --   * Tables and indexes come first, then all views and triggers, which a migration makes again.
 --   * The triggers repeat every promise that foreign keys and UNIQUE make, because the sqlite3 shell leaves foreign
@@ -262,6 +262,26 @@ CREATE TABLE call (
     request_id TEXT,
     actor      TEXT NOT NULL,
     reason     TEXT
+) STRICT;
+
+-- Kept by the service: what calls came to that their callers named (Idempotency-Key and the like), so that a retry gets the
+-- answer of the first try. No column is yours to write, but rows are yours to delete: a retry under that name is then a new call.
+-- Rows of a credential that is deleted or renamed go with it. The oldest go first when they expire or are too many.
+CREATE TABLE named_call (
+    -- in the order in which they came; a long outcome leaves a gap before it, because it counts as several
+    id           INTEGER PRIMARY KEY NOT NULL,
+    -- the credential's, also of a caller with a ticket
+    user_name    TEXT NOT NULL COLLATE NOCASE,
+    name         TEXT NOT NULL CONSTRAINT "named_call.name must have 1 to 255 characters" CHECK (length(name) BETWEEN 1 AND 255),
+    operation    TEXT NOT NULL,
+    -- SHA-256 of the operation and its arguments: under the same name another request is refused
+    request_hash BLOB NOT NULL CONSTRAINT "named_call.request_hash must have 32 bytes" CHECK (length(request_hash) = 32),
+    -- the call's id, as it stands in the log and in audit_event, and its time
+    request_id   TEXT NOT NULL,
+    at           TEXT NOT NULL,
+    -- JSON, in a form of the service's own
+    outcome      TEXT NOT NULL,
+    UNIQUE (user_name, name)
 ) STRICT;
 
 -- Kept by the database: what a row was before the statement that is changing it. See its triggers.
@@ -819,6 +839,24 @@ CREATE TRIGGER ticket_update BEFORE UPDATE ON ticket BEGIN
     SELECT RAISE(ABORT, 'of a ticket only expires_at can change')
      WHERE NEW.id IS NOT OLD.id OR NEW.secret_hash IS NOT OLD.secret_hash OR NEW.user_name IS NOT OLD.user_name COLLATE BINARY
         OR NEW.rowid IS NOT OLD.rowid;
+END;
+
+-- named_call ---------------------------------------------------------------------------------------------------
+
+CREATE TRIGGER named_call_insert BEFORE INSERT ON named_call BEGIN
+    SELECT RAISE(ABORT, 'named calls are kept by the service; rows can only be deleted by hand');
+END;
+
+CREATE TRIGGER named_call_update BEFORE UPDATE ON named_call BEGIN
+    SELECT RAISE(ABORT, 'named calls are kept by the service; rows can only be deleted by hand');
+END;
+
+CREATE TRIGGER named_call_credential_updated AFTER UPDATE ON credential WHEN NEW.user_name <> OLD.user_name BEGIN
+    DELETE FROM named_call WHERE user_name = OLD.user_name;
+END;
+
+CREATE TRIGGER named_call_credential_deleted AFTER DELETE ON credential BEGIN
+    DELETE FROM named_call WHERE user_name = OLD.user_name;
 END;
 
 -- audit_event --------------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ fn release(args: ReleaseArgs) -> Result<(), Failure> {
         return Err(store::OpenError::Missing(args.database.database).into());
     }
     let store = store::open(&args.database.database, &store::Options::default(), Arc::new(Metrics::new()))?;
-    let call = Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::CommandLine };
+    let call = Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::CommandLine, name: None };
     let holding = Holding { username: Some(args.username.as_str().into()), license_type: Some(args.license_type) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let released = runtime.block_on(store.release(call, holding))?;

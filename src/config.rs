@@ -68,6 +68,8 @@ settings! {
     queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";
     group_calls_max: usize = "256", "SEATKEEPER_GROUP_CALLS_MAX", "Calls that share one commit at most";
     busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database";
+    named_calls_s: u64 = "86400", "SEATKEEPER_NAMED_CALLS_S", "Seconds the outcome of a call that its caller named (Idempotency-Key) is kept for a retry; 0: names are ignored";
+    named_calls_max: usize = "1000000", "SEATKEEPER_NAMED_CALLS_MAX", "Outcomes of named calls kept, one of more than 256 bytes counts as several; the oldest go first";
     connections_max: usize = "4096", "SEATKEEPER_CONNECTIONS_MAX", "Open connections; one more is answered 503";
     connections_per_client_max: usize = "1024", "SEATKEEPER_CONNECTIONS_PER_CLIENT_MAX", "Open connections of one address (IPv6: one /64), trusted proxies excepted; one more is answered 503; 0: no limit";
     head_bytes_max: usize = "16384", "SEATKEEPER_HEAD_BYTES_MAX", "Bytes of a request's head";
@@ -135,6 +137,7 @@ impl Config {
             ("group_calls_max", o.group_calls_max),
             ("connections_max", o.connections_max),
             ("body_bytes_max", o.body_bytes_max),
+            ("named_calls_max", o.named_calls_max),
             ("xml_depth_max", o.xml_depth_max),
         ];
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == Some(0)) {
@@ -157,6 +160,7 @@ impl Config {
             ("shutdown_timeout_s", o.shutdown_timeout_s, 0, YEAR_S),
             ("remember_sign_ins_s", o.remember_sign_ins_s, 0, YEAR_S),
             ("remember_sign_ins_max_s", o.remember_sign_ins_max_s, 0, YEAR_S),
+            ("named_calls_s", o.named_calls_s, 0, YEAR_S),
             ("wrong_password_interval_s", o.wrong_password_interval_s, 0, YEAR_S),
             ("busy_timeout_ms", o.busy_timeout_ms, 0, 24 * 3600 * 1000),
         ] {
@@ -201,6 +205,8 @@ impl Config {
                 group_calls_max: number("group_calls_max", o.group_calls_max)?,
                 busy_timeout: Duration::from_millis(o.busy_timeout_ms.ok_or_else(|| set("busy_timeout_ms"))?),
                 enroll: o.enroll.ok_or_else(|| set("enroll"))?,
+                named_calls_life: seconds("named_calls_s", o.named_calls_s)?,
+                named_calls_max: number("named_calls_max", o.named_calls_max)?,
             },
             limits: http::Limits {
                 head_bytes_max: number("head_bytes_max", o.head_bytes_max)?,

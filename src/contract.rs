@@ -8,6 +8,7 @@ pub mod credential;
 pub mod edition;
 pub mod help;
 pub mod message;
+pub mod naming;
 pub mod netserver;
 pub mod sample;
 pub mod wsdl;
@@ -24,8 +25,10 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::metrics::Metrics;
 use crate::service::{CallContext, Identity, Service};
 use crate::store::Holder;
+use asmx::CONTRACT;
 use edition::Edition;
 use message::Record;
+use naming::SentName;
 
 /// One service of document/literal operations that share a namespace and the AuthHeader block.
 pub struct Contract {
@@ -57,7 +60,19 @@ pub struct Operation {
     /// Names of the wrapper elements; fixed strings so that the writer need not build them for each answer.
     pub response: &'static str,
     pub result: &'static str,
+    /// Whether it changes something, so that its caller may want to name the call.
+    pub changes: bool,
     pub run: Run,
+}
+
+impl Operation {
+    /// Runs a call, under the name that its caller gave it.
+    pub async fn call(&self, mut call: Invocation, name: Option<SentName>) -> Answer {
+        if let Some(name) = name {
+            name.name(&mut call.context, CONTRACT.service, self.name, call.request.as_ref());
+        }
+        (self.run)(call).await
+    }
 }
 
 /// Does the operation's work. Refusals are part of the answer.
@@ -93,12 +108,19 @@ pub struct Streamed {
 
 /// Counts a call, and logs it under the id that the answer and the audit have.
 pub fn log_outcome(operation: &'static str, metrics: &Metrics, context: &CallContext, refused: Option<&Error>) {
+    let code = refused.map_or("Success", |refused| refused.kind.outcome());
+    if let Some(original) = context.original() {
+        metrics.replays.inc();
+        metrics.count_call(operation, code);
+        info!(request_id = %context.id, error_id = %original.id, operation, code, "answered again: a replay of call {}", original.id);
+        return;
+    }
     let Some(refused) = refused else {
-        metrics.count_call(operation, "Success");
+        metrics.count_call(operation, code);
         debug!(request_id = %context.id, operation, "done");
         return;
     };
-    let (id, code) = (context.id, refused.kind.outcome());
+    let id = context.id;
     match std::error::Error::source(refused) {
         Some(cause) if refused.kind == ErrorKind::UnexpectedError => {
             error!(error_id = %id, operation, code, %cause, "{refused}");

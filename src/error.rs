@@ -14,6 +14,10 @@ pub enum Kind {
     /// More sign-ins than passwords can be checked. Callers read `UnexpectedError`, likewise.
     Overloaded,
     InvalidInputParameters,
+    /// The name of a call is invalid. Callers read `InvalidInputParameters`, likewise of the next.
+    NameInvalid,
+    /// The name of a call was used for another request.
+    NameReused,
     InvalidSoapCredentials,
     /// There is no credential to check. Callers read `InvalidSoapCredentials`; the message says what is missing.
     CredentialMissing,
@@ -33,7 +37,7 @@ impl Kind {
     pub const fn result(self) -> i32 {
         match self {
             Self::UnexpectedError | Self::Throttled | Self::Overloaded => 1,
-            Self::InvalidInputParameters => 2,
+            Self::InvalidInputParameters | Self::NameInvalid | Self::NameReused => 2,
             Self::InvalidSoapCredentials | Self::CredentialMissing => 3,
             Self::AlreadyExists => 52,
             Self::ObjectEntityMismatch => 53,
@@ -51,7 +55,7 @@ impl Kind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::UnexpectedError | Self::Throttled | Self::Overloaded => "UnexpectedError",
-            Self::InvalidInputParameters => "InvalidInputParameters",
+            Self::InvalidInputParameters | Self::NameInvalid | Self::NameReused => "InvalidInputParameters",
             Self::InvalidSoapCredentials | Self::CredentialMissing => "InvalidSoapCredentials",
             Self::AlreadyExists => "AlreadyExists",
             Self::ObjectEntityMismatch => "ObjectEntityMismatch",
@@ -65,11 +69,28 @@ impl Kind {
         }
     }
 
+    /// The kind of a refusal with this `code` that is kept for a retry.
+    pub fn of_refusal(code: &str) -> Option<Kind> {
+        const KEPT: [Kind; 9] = [
+            Kind::InvalidInputParameters,
+            Kind::AlreadyExists,
+            Kind::ObjectEntityMismatch,
+            Kind::NoLicensePool,
+            Kind::LicenseExpired,
+            Kind::NoFreeSeat,
+            Kind::NotAssigned,
+            Kind::LicenseNotAccepted,
+            Kind::NotSupported,
+        ];
+        KEPT.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// The name in the log and the metrics: `code`, except where operators must tell apart what callers need not.
     pub const fn outcome(self) -> &'static str {
         match self {
             Self::Throttled => "Throttled",
             Self::Overloaded => "Overloaded",
+            Self::NameReused => "NameReused",
             _ => self.code(),
         }
     }
@@ -84,6 +105,10 @@ impl From<&Refusal> for Kind {
             | Refusal::TooMany { .. }
             | Refusal::ModuleUnknown { .. }
             | Refusal::TooManyOwners { .. } => Kind::InvalidInputParameters,
+            Refusal::NameInvalid { .. } => Kind::NameInvalid,
+            Refusal::NameReused { .. } => Kind::NameReused,
+            Refusal::NameUnreadable { .. } => Kind::UnexpectedError,
+            Refusal::Kept { code, .. } => Kind::of_refusal(code).unwrap_or(Kind::UnexpectedError),
             Refusal::EntityUnknown { .. }
             | Refusal::ProviderInactive { .. }
             | Refusal::AccountUnavailable { .. }

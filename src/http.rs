@@ -202,6 +202,7 @@ async fn dispatch(
         instant: Instant::now(),
         // An IPv4 client that came in over an IPv6 socket is still that IPv4 client.
         peer: connection.peer.ip().to_canonical(),
+        name: None,
     };
     let request_id = context.id;
     let framing = Framing::of(parts.version, &parts.headers);

@@ -4,14 +4,15 @@
 //! Pure, like the seat rules: a store reads an [`Owner`] in one transaction, asks here, writes what was decided.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::seats::{Assignment, FieldFault, LicenseType, Refusal};
 
 /// One value for each license type, in the order of [`LicenseType::ALL`].
 pub type PerType<T> = [T; LicenseType::ALL.len()];
 
-/// An entity that license tools know as a module owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An entity that license tools know as a module owner. The form in which it is serialized is kept in rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     pub entity_id: i32,
     /// Whether seats are given out under it.
@@ -33,7 +34,7 @@ pub struct Owner {
 }
 
 /// What a license grants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     pub company_name: String,
     pub serial_nr: Option<String>,
@@ -43,7 +44,7 @@ pub struct Terms {
 }
 
 /// The dates shown to license tools; `None`: none, or for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dates {
     /// When to ask the issuer again.
     pub next_check: Option<Timestamp>,

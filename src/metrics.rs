@@ -54,6 +54,8 @@ pub struct Metrics {
     pub queue_refused: Counter,
     /// Groups that failed as a whole: nothing of them was changed.
     pub groups_failed: Counter,
+    /// Retries of named calls that got the answer of the first try.
+    pub replays: Counter,
     /// Open connections.
     pub connections: Gauge,
     /// Connections refused for want of a place: of the `service`, or of the `client`.
@@ -76,6 +78,7 @@ impl Metrics {
             commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 14)),
             queue_refused: Counter::default(),
             groups_failed: Counter::default(),
+            replays: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Family::default(),
             accepts_failed: Counter::default(),
@@ -95,6 +98,7 @@ impl Metrics {
         );
         r.register("store_queue_refused", "Calls refused because the queue was full", metrics.queue_refused.clone());
         r.register("store_groups_failed", "Groups of calls that failed as a whole", metrics.groups_failed.clone());
+        r.register("replays", "Retries of named calls answered as the first try", metrics.replays.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
         r.register(
             "connections_refused",

@@ -11,9 +11,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use name::{NAME_CHARS_MAX, UserName, is_undecoded, normal_name};
-pub use refusal::{FieldFault, Refusal, counted};
+pub use refusal::{CALL_NAME_CHARS_MAX, FieldFault, NameFault, Refusal, counted};
 
 /// The products a seat can be for. The names are the vendor's, case-sensitive, and stand in the WSDL in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,8 +103,8 @@ impl FromStr for Role {
     }
 }
 
-/// One seat of one pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// One seat of one pool. The form in which it is serialized is kept in rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SeatId {
     pub pool_id: i64,
     pub seat_no: i64,

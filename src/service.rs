@@ -16,8 +16,9 @@ use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer, normal_name};
 use crate::store::{
-    Activation, Actor, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, ModuleHistory,
-    ModulesRequest, NewTicket, OwnersRequest, PoolUse, Principal, Reply, Store, StoreError, TicketProof,
+    Activation, Actor, Added, Call, CallName, Credential, Details, FiledLicense, HistoryRequest, Holder,
+    HoldersRequest, ModuleHistory, ModulesRequest, NewTicket, Original, OwnersRequest, PoolUse, Principal, Reply,
+    Store, StoreError, TicketProof,
 };
 
 /// One call as it came in. Clock and randomness are read once, at the edge, and handed down.
@@ -28,6 +29,25 @@ pub struct CallContext {
     pub now: Timestamp,
     pub instant: Instant,
     pub peer: IpAddr,
+    /// What the caller calls it, so that a retry gets the same answer.
+    pub name: Option<Arc<CallName>>,
+}
+
+impl CallContext {
+    /// The call whose outcome is answered with, if this one is its retry.
+    pub fn original(&self) -> Option<Original> {
+        self.name.as_ref()?.original()
+    }
+
+    /// The id for the answer: that of the call whose outcome it tells.
+    pub fn answer_id(&self) -> Uuid {
+        self.original().map_or(self.id, |original| original.id)
+    }
+
+    /// The time for the answer, likewise.
+    pub fn answer_now(&self) -> Timestamp {
+        self.original().map_or(self.now, |original| original.now)
+    }
 }
 
 /// What a caller sent to say who they are.
@@ -203,6 +223,16 @@ impl Service {
         self.as_caller(context, identity, |call| self.store.activate(call, activation.clone(), dry_run)).await
     }
 
+    /// Activates the license of a file.
+    pub async fn add_license(
+        &self,
+        context: &CallContext,
+        identity: &Identity,
+        license: FiledLicense,
+    ) -> Result<Added, Error> {
+        self.as_caller(context, identity, |call| self.store.add_license(call, license.clone())).await
+    }
+
     /// Forgets a module owner and its license.
     pub async fn remove_license(
         &self,
@@ -221,6 +251,21 @@ impl Service {
         request: HistoryRequest,
     ) -> Result<Option<ModuleHistory>, Error> {
         self.as_caller(context, identity, |call| self.store.module_history(call, request.clone())).await
+    }
+
+    /// The error for a change with invalid arguments: that its caller is not signed in, or else the refusal. That of a named call is
+    /// kept for its retry.
+    pub async fn refuse_change(&self, context: &CallContext, identity: &Identity, refusal: Refusal) -> Error {
+        if context.name.is_none() {
+            return self.refuse(context, identity, refusal).await;
+        }
+        let refused = self.as_caller(context, identity, |call| self.store.refuse(call, refusal.clone())).await;
+        refused.err().unwrap_or_else(|| refusal.into())
+    }
+
+    /// The same for a call that changes nothing.
+    pub async fn refuse(&self, context: &CallContext, identity: &Identity, refusal: Refusal) -> Error {
+        self.principal(context, identity).await.err().unwrap_or_else(|| refusal.into())
     }
 
     /// Who calls.
@@ -287,7 +332,7 @@ impl Service {
             Identity::Password(claim) => self.as_claimed(context, claim, run).await,
             Identity::Ticket(proof) => {
                 let actor = Actor::Ticket(proof.clone());
-                let answer = run(Call { id: context.id, now: context.now, actor }).await.map_err(store_failed)?;
+                let answer = run(call(context, actor)).await.map_err(store_failed)?;
                 if !matches!(answer, Err(Refusal::CallerUnknown)) {
                     self.renew(proof.id, context.now).await;
                 }
@@ -304,7 +349,7 @@ impl Service {
         claim: &Claim,
         run: impl Fn(Call) -> Reply<'a, Result<T, Refusal>>,
     ) -> Result<T, Error> {
-        let call = |proved| Call { id: context.id, now: context.now, actor: Actor::Credential(proved) };
+        let call = |proved| call(context, Actor::Credential(proved));
         if let Some(proved) = self.remembered(claim, context) {
             match run(call(proved)).await.map_err(store_failed)? {
                 Err(Refusal::CallerUnknown) => self.authenticator.forget(claim),
@@ -370,6 +415,10 @@ impl Service {
             }
         }
     }
+}
+
+fn call(context: &CallContext, actor: Actor) -> Call {
+    Call { id: context.id, now: context.now, actor, name: context.name.clone() }
 }
 
 /// When a ticket that is used now expires.

@@ -4,11 +4,14 @@
 //! * An answer leaves only after its commit is durable.
 //! * A call that was cut off happened whole or not at all, and repeating it is safe.
 //! * On an error nothing was changed.
+//! * A change whose call is named ([`Call::name`]) happens once: a retry under the same name gets the outcome of the first try, refusals
+//!   included, as long as names are kept.
 //! * Every change leaves an event that says who made it, in the same transaction.
 //!
 //! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
 //! [`crate::license`].
 
+mod named;
 pub mod sqlite;
 
 use std::future::Future;
@@ -24,6 +27,8 @@ use uuid::Uuid;
 use crate::license::{Owner, Presented};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, Transfer};
+
+pub use named::{CallName, NameSource, Original};
 
 /// The answer of a store, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -71,11 +76,22 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// Whether an assignment may enroll a user name that is not known.
     pub enroll: bool,
+    /// How long the outcome of a named call is kept for a retry; 0: names are ignored.
+    pub named_calls_life: Duration,
+    /// Outcomes kept at most; one of more than 256 bytes counts as several. The oldest go first.
+    pub named_calls_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { queue_calls_max: 4096, group_calls_max: 256, busy_timeout: Duration::from_secs(5), enroll: true }
+        Options {
+            queue_calls_max: 4096,
+            group_calls_max: 256,
+            busy_timeout: Duration::from_secs(5),
+            enroll: true,
+            named_calls_life: Duration::from_secs(24 * 60 * 60),
+            named_calls_max: 1_000_000,
+        }
     }
 }
 
@@ -140,6 +156,9 @@ pub trait Licenses: Send + Sync {
     /// Removes a module owner: empties its pools, of which no seat may be in use, clears its name and deletes the offer.
     fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>>;
 
+    /// Activates the license of a file. Answers with its owner as it is then, whatever came of it.
+    fn add_license(&self, call: Call, license: FiledLicense) -> Reply<'_, Result<Added, Refusal>>;
+
     /// The history of a module, as far as the audit is read for it; `None`: the caller may not know the owner.
     fn module_history(&self, call: Call, request: HistoryRequest) -> Reply<'_, Result<Option<ModuleHistory>, Refusal>>;
 }
@@ -155,6 +174,10 @@ pub trait Tickets: Send + Sync {
 
     /// Keeps a ticket for the caller, and ends some that have expired. Answers who the caller is.
     fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>>;
+
+    /// Refuses a call whose arguments are invalid, so that a retry of a named call gets the same answer. If the caller is not signed in,
+    /// that is the answer instead.
+    fn refuse(&self, call: Call, refusal: Refusal) -> Reply<'_, Result<(), Refusal>>;
 
     /// Who the caller is.
     fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>>;
@@ -245,6 +268,23 @@ pub enum Activation {
     Presented(Presented),
     /// All that is offered to this company under this serial number.
     Serial { company_name: String, serial_nr: String },
+}
+
+/// The license of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FiledLicense {
+    pub owner_name: String,
+    /// What is in it; or why no issuer grants such a license.
+    pub presented: Result<Presented, Refusal>,
+}
+
+/// What came of the license of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// As it is after the call; `None`: the caller may not know it.
+    pub owner: Option<Owner>,
+    /// Why the license was not activated; `None`: it was.
+    pub refused: Option<Refusal>,
 }
 
 /// What the holder of a seat gets: the seat's own, or else the pool's.
@@ -347,6 +387,15 @@ pub struct Call {
     pub id: Uuid,
     pub now: Timestamp,
     pub actor: Actor,
+    /// What the caller calls it. Methods that change nothing ignore it, dry runs and sign-ins too.
+    pub name: Option<Arc<CallName>>,
+}
+
+impl Call {
+    /// The same call without its name.
+    fn unnamed(self) -> Call {
+        Call { name: None, ..self }
+    }
 }
 
 /// Who makes a change. The audit keeps the name.

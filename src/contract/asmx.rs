@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::credential::CredentialBlock;
 use super::message::{self, Naming, Record, Value, ValueError};
+use super::naming;
 use super::{
     Answer, Array, ComplexType, Contract, EnumValue, Enumeration, Field, Invocation, Kind, Operation, Streamed,
     log_outcome,
@@ -16,7 +17,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Transfer, UserName};
 use crate::service::{CallContext, Identity};
-use crate::soap::envelope::Envelope;
+use crate::soap::envelope::{Element, Envelope};
 use crate::store::{Holder, HoldersRequest, PoolUse};
 
 /// The path of the service, as the vendor spells it.
@@ -33,6 +34,7 @@ static OPERATIONS: &[Operation] = &[
         output: &ASSIGN_LICENSE_RESULT,
         response: "AssignLicenseResponse",
         result: "AssignLicenseResult",
+        changes: true,
         run: |call| Box::pin(assign_license(call)),
     },
     Operation {
@@ -42,6 +44,7 @@ static OPERATIONS: &[Operation] = &[
         output: &GET_ASSIGNED_LICENSE_DETAILS_RESULT,
         response: "GetAssignedLicenseDetailsResponse",
         result: "GetAssignedLicenseDetailsResult",
+        changes: false,
         run: |call| Box::pin(get_assigned_license_details(call)),
     },
     Operation {
@@ -54,6 +57,7 @@ static OPERATIONS: &[Operation] = &[
         output: &GET_ASSIGNED_LICENSES_SUMMARY_RESULT,
         response: "GetAssignedLicensesSummaryResponse",
         result: "GetAssignedLicensesSummaryResult",
+        changes: false,
         run: |call| Box::pin(get_assigned_licenses_summary(call)),
     },
     Operation {
@@ -63,6 +67,7 @@ static OPERATIONS: &[Operation] = &[
         output: &UNASSIGN_LICENSE_RESULT,
         response: "UnassignLicenseResponse",
         result: "UnassignLicenseResult",
+        changes: true,
         run: |call| Box::pin(unassign_license(call)),
     },
     Operation {
@@ -79,6 +84,7 @@ static OPERATIONS: &[Operation] = &[
         output: &TRANSFER_LICENSE_RESULT,
         response: "TransferLicenseResponse",
         result: "TransferLicenseResult",
+        changes: true,
         run: |call| Box::pin(transfer_license(call)),
     },
     Operation {
@@ -88,6 +94,7 @@ static OPERATIONS: &[Operation] = &[
         output: &GET_LICENSE_POOLS_RESULT,
         response: "GetLicensePoolsResponse",
         result: "GetLicensePoolsResult",
+        changes: false,
         run: |call| Box::pin(get_license_pools(call)),
     },
     Operation {
@@ -109,6 +116,7 @@ static OPERATIONS: &[Operation] = &[
         output: &ASSIGN_LICENSES_RESULT,
         response: "AssignLicensesResponse",
         result: "AssignLicensesResult",
+        changes: true,
         run: |call| Box::pin(assign_licenses(call)),
     },
 ];
@@ -204,6 +212,16 @@ pub static AUTH_HEADER: ComplexType = ComplexType {
     name: "AuthHeader",
     fields: &[Field::new("UserName", Kind::String), Field::new("Password", Kind::String)],
 };
+
+/// Whether a request may have this header block.
+pub fn is_block(block: &Element) -> bool {
+    block.is(CONTRACT.namespace, AUTH_HEADER.name) || naming::is_block(block, is_own)
+}
+
+/// Whether a namespace is that of the service.
+pub fn is_own(namespace: &str) -> bool {
+    namespace == CONTRACT.namespace
+}
 
 /// The credentials in the AuthHeader block of a message. Of several blocks the first counts: a user name of one is never
 /// combined with a password of another.
@@ -398,8 +416,8 @@ fn told(context: &CallContext, refused: &Error) -> String {
     const NOT_SIGNED_IN: &str =
         "The user name or password in AuthHeader is not valid. Send the UserName and Password of an active credential.";
     match refused.kind {
-        ErrorKind::InvalidSoapCredentials => format!("Err-{}; {NOT_SIGNED_IN}", context.id),
-        _ => format!("Err-{}; {refused}", context.id),
+        ErrorKind::InvalidSoapCredentials => format!("Err-{}; {NOT_SIGNED_IN}", context.answer_id()),
+        _ => format!("Err-{}; {refused}", context.answer_id()),
     }
 }
 

@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::asmx::AUTH_HEADER;
 use super::edition::Edition;
+use super::naming::ABOUT_SOAP;
 use super::{Contract, Field, Kind, Operation, sample};
 use crate::soap::Version;
 
@@ -42,6 +43,7 @@ pub fn operation(contract: &Contract, operation: &Operation, path: &str, host: &
             (back_link(file))
             h2 { (operation.name) }
             p { (operation.documentation) }
+            @if operation.changes { p { (ABOUT_SOAP) } }
             h3 { "Test" }
             @match test {
                 None => p { "The test form is only available for requests from the local machine." },

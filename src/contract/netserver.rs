@@ -21,6 +21,9 @@ use std::sync::Arc;
 
 use super::edition::Edition;
 use super::message::{Record, Value};
+use uuid::Uuid;
+
+use super::naming::SentName;
 use super::{ComplexType, Field, Kind, log_outcome};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::seats::{FieldFault, Refusal};
@@ -126,10 +129,14 @@ pub const EXCEPTION_INFO: Field = Field::new("ExceptionInfo", Kind::Complex(&typ
 pub const EXTRA_INFO: Field = Field::new("ExtraInfo", Kind::Declared(&types::SO_EXTRA_INFO));
 pub const SUCCEEDED: Field = Field::new("Succeeded", Kind::Boolean);
 
+/// Whether a namespace is that of an edition.
+pub fn is_own(namespace: &str) -> bool {
+    Edition::of_namespace(namespace) != Edition::First
+}
+
 /// Whether a request may have this header block.
 pub fn is_block(namespace: &str, name: &str) -> bool {
-    [APPLICATION_TOKEN, CREDENTIALS, TIME_ZONE].iter().any(|block| block.name == name)
-        && Edition::SERVICES.iter().any(|edition| edition.namespace() == namespace)
+    [APPLICATION_TOKEN, CREDENTIALS, TIME_ZONE].iter().any(|block| block.name == name) && is_own(namespace)
 }
 
 /// One operation: the elements that stand in the Body of its messages, and the work.
@@ -144,6 +151,8 @@ pub struct Operation {
     pub is_supported: bool,
     /// Whether it assigns or releases seats, so that the state of pools and seats may refuse it.
     pub changes_seats: bool,
+    /// Whether it changes something, so that its caller may want to name the call.
+    pub changes: bool,
     /// The edition that added it.
     pub since: Edition,
     run: Run,
@@ -157,7 +166,7 @@ impl Operation {
         run: Run,
     ) -> Operation {
         let since = Edition::First;
-        Operation { documentation, input, output, is_supported: true, changes_seats: false, since, run }
+        Operation { documentation, input, output, is_supported: true, changes_seats: false, changes: false, since, run }
     }
 
     const fn not_supported(self) -> Operation {
@@ -165,7 +174,11 @@ impl Operation {
     }
 
     const fn changes_seats(self) -> Operation {
-        Operation { changes_seats: true, ..self }
+        Operation { changes_seats: true, changes: true, ..self }
+    }
+
+    const fn changes(self) -> Operation {
+        Operation { changes: true, ..self }
     }
 
     const fn since(self, edition: Edition) -> Operation {
@@ -177,18 +190,29 @@ impl Operation {
         self.input.name
     }
 
-    /// Runs a call; counts it, and logs a refusal.
-    pub async fn call(&self, call: Call) -> Result<Record, Error> {
+    /// Runs a call, under the name that its caller gave it; counts it, and logs a refusal.
+    pub async fn call(&self, mut call: Call) -> Answered {
+        if let Some(name) = call.name.take() {
+            // The same on all surfaces: a retry may take another one.
+            name.name(&mut call.context, "NetServer", self.name(), Some(&call.arguments));
+        }
         let (service, context) = (Arc::clone(&call.service), call.context.clone());
         let outcome = (self.run)(call).await;
         let refused = outcome.as_ref().map_or_else(Some, |done| done.refused.as_ref());
         log_outcome(self.name(), &service.metrics, &context, refused);
-        outcome.map(|done| done.answer)
+        Answered { outcome: outcome.map(|done| done.answer), id: context.answer_id() }
     }
 }
 
 /// Does the operation's work.
 pub type Run = fn(Call) -> Pin<Box<dyn Future<Output = Result<Done, Error>> + Send>>;
+
+/// How a call ended.
+pub struct Answered {
+    pub outcome: Result<Record, Error>,
+    /// The id that stands in the answer.
+    pub id: Uuid,
+}
 
 /// What a call came to.
 pub struct Done {
@@ -209,6 +233,10 @@ pub struct Call {
     pub service: Arc<Service>,
     pub context: CallContext,
     pub identity: Identity,
+    /// What the caller calls it.
+    pub name: Option<SentName>,
+    /// As [`Operation::changes`] says.
+    pub changes: bool,
     /// How the caller writes date-times and wants to read them.
     pub dates: Dates,
     /// Of the operation's `input`.
@@ -257,7 +285,10 @@ impl Call {
 
     /// The error for a call with invalid arguments: that its caller is not signed in, or else the refusal.
     async fn refuse(&self, refusal: Refusal) -> Error {
-        self.service.principal(&self.context, &self.identity).await.err().unwrap_or_else(|| refusal.into())
+        match self.changes {
+            true => self.service.refuse_change(&self.context, &self.identity, refusal).await,
+            false => self.service.refuse(&self.context, &self.identity, refusal).await,
+        }
     }
 }
 
@@ -265,7 +296,9 @@ impl Call {
 pub const fn exception(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => "SoSessionException",
-        ErrorKind::InvalidInputParameters => "SoInvalidArgumentException",
+        ErrorKind::InvalidInputParameters | ErrorKind::NameInvalid | ErrorKind::NameReused => {
+            "SoInvalidArgumentException"
+        }
         ErrorKind::AccessDenied => "SoSentryException",
         ErrorKind::ObjectEntityMismatch => "SoNotFoundException",
         ErrorKind::AlreadyExists

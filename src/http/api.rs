@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::bodies::close;
 use super::connection::RETRY_SECONDS;
-use super::message::{accept_uncompressed, not_a_call};
+use super::message::{accept_uncompressed, call_name, not_a_call};
 use super::{Address, App};
 use crate::contract::edition::Edition;
 use crate::contract::message::Record;
@@ -163,11 +163,13 @@ impl WebRequest<'_> {
             service: Arc::clone(&self.app.service),
             context: self.context.clone(),
             identity,
+            changes: operation.changes,
+            name: call_name(&self.parts.headers, [], |_| false),
             dates: self.dates(),
             arguments,
             xml_limits: self.app.limits.xml.clone(),
         };
-        match operation.call(call).await {
+        match operation.call(call).await.outcome {
             Ok(record) => self.result(&record, style),
             Err(error) => self.failed(&error, style),
         }
@@ -226,7 +228,9 @@ impl WebRequest<'_> {
     fn failed(&self, error: &Error, style: Style) -> Response {
         match error.kind {
             ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => self.unauthorized(),
-            ErrorKind::InvalidInputParameters if style == Style::Agent => self.invalid(&explain(error)),
+            ErrorKind::InvalidInputParameters | ErrorKind::NameInvalid if style == Style::Agent => {
+                self.invalid(&explain(error))
+            }
             kind => {
                 let (status, wait) = match error.retry {
                     None => (status(kind), None),
@@ -350,7 +354,8 @@ enum Style {
 fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::InvalidSoapCredentials | ErrorKind::CredentialMissing => StatusCode::UNAUTHORIZED,
-        ErrorKind::InvalidInputParameters => StatusCode::BAD_REQUEST,
+        ErrorKind::InvalidInputParameters | ErrorKind::NameInvalid => StatusCode::BAD_REQUEST,
+        ErrorKind::NameReused => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::AccessDenied => StatusCode::FORBIDDEN,
         ErrorKind::ObjectEntityMismatch => StatusCode::NOT_FOUND,
         ErrorKind::AlreadyExists

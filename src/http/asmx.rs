@@ -9,12 +9,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::message::{ContentType, Refused, is_compressed, not_a_call, read_body, respond, understand};
+use super::message::{ContentType, Refused, call_name, is_compressed, not_a_call, read_body, respond, understand};
 use super::streamed::StreamedBody;
 use super::{App, pages, percent_decode};
-use crate::contract::asmx::{AUTH_HEADER, CONTRACT, identity};
+use crate::contract::asmx::{CONTRACT, identity, is_block, is_own};
 use crate::contract::edition::Edition;
 use crate::contract::message::{self, Naming, Nulls};
+use crate::contract::naming::SentName;
 use crate::contract::{Answer, Contract, Invocation, Operation};
 use crate::service::{CallContext, Identity};
 use crate::soap::envelope::{self, Element, Envelope, ReadError};
@@ -78,9 +79,9 @@ async fn answer(
 ) -> Response {
     match prepare(app, context, typed, content_type, headers, body) {
         Ok(call) => {
-            let Call { version, operation, identity, request } = call;
+            let Call { version, operation, identity, name, request } = call;
             let (service, context) = (Arc::clone(&app.service), context.clone());
-            let answer = (operation.run)(Invocation { service, context, identity, request }).await;
+            let answer = operation.call(Invocation { service, context, identity, request }, name).await;
             let mut w = Writer::compact();
             open_envelope(&mut w, version);
             w.open("soap:Body").open(operation.response).attribute("xmlns", CONTRACT.namespace).open(operation.result);
@@ -102,6 +103,7 @@ struct Call {
     version: Version,
     operation: &'static Operation,
     identity: Identity,
+    name: Option<SentName>,
     request: Option<message::Record>,
 }
 
@@ -125,7 +127,7 @@ fn prepare(
     }
     let refused = |fault| self::fault(version, fault);
     // In this order: SOAP 1.2 part 1 §2.6, and R2725 of the WS-I Basic Profile.
-    understand(&envelope, |block| block.is(CONTRACT.namespace, AUTH_HEADER.name)).map_err(refused)?;
+    understand(&envelope, is_block).map_err(refused)?;
     let operation = operation(&CONTRACT, typed, content_type, headers, &envelope).map_err(refused)?;
 
     let wrong_value = |e: message::ValueError| {
@@ -136,6 +138,7 @@ fn prepare(
         )))
     };
     let identity = identity(&envelope, context).map_err(wrong_value)?;
+    let name = call_name(headers, &envelope.header_blocks, is_own);
     let request = envelope
         .body
         .as_ref()
@@ -145,7 +148,7 @@ fn prepare(
         .map(|request| message::read(request, operation.input, Naming::Exact(CONTRACT.namespace)))
         .transpose()
         .map_err(wrong_value)?;
-    Ok(Call { version, operation, identity, request })
+    Ok(Call { version, operation, identity, name, request })
 }
 
 /// Which operation a message is for. In a message typed as SOAP 1.1 a SOAPAction header decides alone. Otherwise the action

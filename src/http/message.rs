@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 
 use super::bodies::close;
 use super::{App, Limits};
+use crate::contract::naming::{IDEMPOTENCY_KEY, SentName};
 use crate::service::CallContext;
 use crate::soap::envelope::{Element, Envelope};
 use crate::soap::fault::{Fault, FaultCode};
@@ -137,6 +138,15 @@ async fn read_to_end(body: &mut Body, length: usize, bytes_max: usize) -> Result
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
+}
+
+/// The name that the caller gave the call. `is_own`: whether a namespace is of the service.
+pub(super) fn call_name<'e>(
+    headers: &'e HeaderMap,
+    blocks: impl IntoIterator<Item = &'e Element>,
+    is_own: impl Fn(&str) -> bool,
+) -> Option<SentName> {
+    SentName::of_request(headers.get_all(IDEMPOTENCY_KEY).iter().map(HeaderValue::as_bytes), blocks, is_own)
 }
 
 /// Refuses a message with a mandatory header block that we do not know, or with one that may be mandatory.

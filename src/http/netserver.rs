@@ -5,19 +5,21 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use uuid::Uuid;
 
-use super::message::{ContentType, Refused, is_compressed, not_a_call, read_body, respond, understand};
+use super::message::{ContentType, Refused, call_name, is_compressed, not_a_call, read_body, respond, understand};
 use super::{Address, App, pages};
 use crate::contract::ComplexType;
 use crate::contract::credential::CredentialBlock;
 use crate::contract::message::{self, Naming, Nulls, Record, Value};
+use crate::contract::naming;
 use crate::contract::netserver::dates::Dates;
 use crate::contract::netserver::types::{SO_CREDENTIALS, SO_EXCEPTION_INFO, SO_TIME_ZONE};
 use crate::contract::netserver::{
-    CREDENTIALS, Call, EXCEPTION_INFO, EXTRA_INFO, Endpoint, Operation, SUCCEEDED, TIME_ZONE, exception, explain,
-    is_block, page as html, wsdl,
+    Answered, CREDENTIALS, Call, EXCEPTION_INFO, EXTRA_INFO, Endpoint, Operation, SUCCEEDED, TIME_ZONE, exception,
+    explain, is_block, is_own, page as html, wsdl,
 };
 use crate::error::Error;
 use crate::service::{CallContext, Identity};
@@ -64,15 +66,17 @@ pub(super) async fn call(endpoint: Endpoint, State(app): State<Arc<App>>, reques
         _ if is_compressed(&parts.headers) => Err(Refused::Compressed),
         None => Err(Refused::media_type(&parts.headers)),
         Some(typed) => match read_body(body, &parts.headers, &app.limits).await {
-            Ok(bytes) => prepare(endpoint, &app, &context, typed, content_type.charset.as_deref(), &bytes),
+            Ok(bytes) => {
+                prepare(endpoint, &app, &context, typed, content_type.charset.as_deref(), &parts.headers, &bytes)
+            }
             Err(unread) => Err(unread.into()),
         },
     };
     match prepared {
         Ok((version, operation, call)) => {
             let dates = call.dates;
-            let outcome = operation.call(call).await;
-            respond(StatusCode::OK, version, CACHED, answer(version, endpoint, operation, dates, outcome, &context))
+            let answered = operation.call(call).await;
+            respond(StatusCode::OK, version, CACHED, answer(version, endpoint, operation, dates, answered))
         }
         Err(refused) => {
             not_a_call(&app, &context, &refused.reason());
@@ -89,6 +93,7 @@ fn prepare(
     context: &CallContext,
     typed: Version,
     charset: Option<&str>,
+    headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(Version, &'static Operation, Call), Refused> {
     let text = encoding::decode(body, charset);
@@ -126,6 +131,8 @@ fn prepare(
         service: Arc::clone(&app.service),
         context: context.clone(),
         identity,
+        changes: operation.changes,
+        name: call_name(headers, envelope.header_blocks.iter().chain(&envelope.beside), is_own),
         dates,
         arguments: read(body, operation.input, Naming::Near(endpoint.namespace()))?,
         xml_limits: app.limits.xml.clone(),
@@ -137,7 +144,7 @@ fn prepare(
 /// they ask for anyway.
 fn is_known(block: &Element) -> bool {
     const ADDRESSING: &str = "http://www.w3.org/2005/08/addressing";
-    &*block.namespace == ADDRESSING || is_block(&block.namespace, &block.name)
+    &*block.namespace == ADDRESSING || naming::is_block(block, is_own) || is_block(&block.namespace, &block.name)
 }
 
 /// A block of the edition, or else of another one: they are the same in all. One inside Header counts before one beside it.
@@ -163,8 +170,7 @@ fn answer(
     endpoint: Endpoint,
     operation: &Operation,
     dates: Dates,
-    outcome: Result<Record, Error>,
-    context: &CallContext,
+    Answered { outcome, id }: Answered,
 ) -> String {
     let mut w = Writer::compact();
     let Endpoint { edition, .. } = endpoint;
@@ -173,7 +179,7 @@ fn answer(
     w.open("soap:Header");
     if let Err(error) = &outcome {
         block(&mut w, EXCEPTION_INFO.name);
-        exception_info(error, context).write(&mut w, edition, Nulls::LeftOut);
+        exception_info(error, id).write(&mut w, edition, Nulls::LeftOut);
         w.close();
     }
     block(&mut w, EXTRA_INFO.name);
@@ -199,10 +205,10 @@ fn time_zone(dates: Dates) -> Record {
 }
 
 /// The id finds the log line. There is never a stack trace.
-fn exception_info(error: &Error, context: &CallContext) -> Record {
+fn exception_info(error: &Error, id: Uuid) -> Record {
     let text = explain(error);
     Record::new(&SO_EXCEPTION_INFO)
-        .with("Message", Value::String(format!("Err-{}; {text}", context.id)))
+        .with("Message", Value::String(format!("Err-{id}; {text}")))
         .with("FriendlyText", Value::String(text))
         .with("ExceptionType", Value::String(format!("SuperOffice.Exceptions.{}", exception(error.kind))))
         .with("Source", Value::String("Seatkeeper".to_owned()))

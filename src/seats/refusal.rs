@@ -24,6 +24,22 @@ pub enum FieldFault {
     Unnamed,
 }
 
+/// What is wrong with the name that a caller gave a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameFault {
+    Empty,
+    TooLong,
+    /// It has a character that cannot be printed, or bytes that are no text.
+    NotPrintable,
+    /// It begins with a quote, and is no string of RFC 9651.
+    NotAString,
+    /// There are several, or a list of them.
+    Several,
+}
+
+/// Longest name of a call, in characters. The schema holds the same number.
+pub const CALL_NAME_CHARS_MAX: usize = 255;
+
 /// Why a call was refused. Its text tells the caller what was found and what would make the call succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -101,6 +117,20 @@ pub enum Refusal {
     LicenseUnreadable { reason: String },
     #[error("This operation is not supported here.")]
     NotSupported,
+    /// `header`: where the name stands.
+    #[error("{header} {} Nothing was changed.", name_text(*.fault))]
+    NameInvalid { header: &'static str, fault: NameFault },
+    #[error(
+        "{header} names another request: {operation} with other arguments, or another operation, at {at}. Nothing was changed. Send each request under a name of its own, and repeat a name only with the same request."
+    )]
+    NameReused { header: &'static str, operation: String, at: String },
+    #[error(
+        "{header} names a call that was made before, but its outcome was written by another version of this service and cannot be read. Nothing was changed now. Look up the state, then call under a new name."
+    )]
+    NameUnreadable { header: &'static str },
+    /// A refusal that was kept with the name of its call, for a retry: the code and the text that its caller got.
+    #[error("{text}")]
+    Kept { code: String, text: String },
 }
 
 impl Refusal {
@@ -146,6 +176,18 @@ fn field_text(field: &str, fault: FieldFault) -> String {
             format!("{field} holds no {name}. Send one in its New or its Current.")
         }
         FieldFault::Negative => format!("{field} must not be negative. Send the id of a user, or 0 for the caller."),
+    }
+}
+
+fn name_text(fault: NameFault) -> String {
+    match fault {
+        NameFault::Empty => "is empty. Send a name for the call, such as a new UUID, or leave it out.".to_owned(),
+        NameFault::TooLong => format!("has more than {CALL_NAME_CHARS_MAX} characters. Send a shorter name."),
+        NameFault::NotPrintable => "holds characters that cannot be printed. Send a name without, such as a UUID.".to_owned(),
+        NameFault::NotAString => {
+            "is no valid string: send a word without blanks, or a text in double quotes in which each quote and backslash has a backslash before it, such as \"8e03978e-40d5-43dd-bc93-6894a57f9324\".".to_owned()
+        }
+        NameFault::Several => "names the call several times. Send one name.".to_owned(),
     }
 }
 

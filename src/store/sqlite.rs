@@ -14,6 +14,7 @@ mod hand_written;
 mod history;
 mod look;
 mod modules;
+mod named;
 mod open;
 mod owner;
 mod readers;
@@ -34,22 +35,23 @@ pub use schema::{SCHEMA, SCHEMA_VERSION};
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
+use super::named::Outcome;
 use super::{
-    Activation, Administration, Call, Credential, Details, HistoryRequest, Holder, HoldersRequest, Licenses,
-    ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal, Reply,
-    Seats, StoreError, Tickets,
+    Activation, Added, Administration, Call, Credential, Details, FiledLicense, HistoryRequest, Holder, HoldersRequest,
+    Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest, PoolUse, Principal,
+    Reply, Seats, StoreError, Tickets,
 };
 use crate::license::Owner;
 use crate::metrics::Metrics;
-use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
+use crate::seats::{AssignRequest, Holding, Refusal, Role, SeatId, Transfer};
 use checkpoint::Checkpointer;
 use readers::Readers;
-use stop::{Stop, settle};
+use stop::{Stop, caller_of_role, settle};
 use writer::Writer;
 
 /// See the module.
@@ -60,6 +62,8 @@ pub struct SqliteStore {
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
     enroll: bool,
+    /// `None`: names of calls are ignored.
+    named_calls: Option<named::Limits>,
 }
 
 /// Lists of holders under way at a time; one more is refused.
@@ -86,6 +90,7 @@ impl SqliteStore {
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
             enroll: options.enroll,
+            named_calls: named_calls(options),
         })
     }
 
@@ -111,19 +116,34 @@ impl SqliteStore {
         })
     }
 
-    /// Runs a change when it is its turn.
-    fn write<T: Send + 'static>(
+    /// Runs a change when it is its turn, for a caller of at least this role. A retry of a named call gets the outcome of the first try.
+    fn write<T: Outcome>(
         &self,
-        change: impl Fn(&Connection) -> Result<T, Stop> + Send + 'static,
+        call: Call,
+        least: Role,
+        change: impl Fn(&Connection, &Call) -> Result<T, Stop> + Send + 'static,
     ) -> Reply<'_, Result<T, Refusal>> {
-        self.writer.run(move |connection| settle(change(connection)))
+        let (Some(limits), Some(name)) = (self.named_calls, call.name.clone()) else {
+            return self.writer.run(move |connection| settle(change(connection, &call)));
+        };
+        let named = Arc::clone(&name);
+        let reply = self
+            .writer
+            .run(move |connection| named::run(connection, &call, &named, limits, least, || change(connection, &call)));
+        Box::pin(async move {
+            let (outcome, original) = reply.await?;
+            if let Some(original) = original {
+                name.repeats(original);
+            }
+            Ok(outcome)
+        })
     }
 }
 
 impl Seats for SqliteStore {
     fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>> {
         let enroll = self.enroll;
-        self.write(move |connection| seats::assign(connection, &call, &request, enroll))
+        self.write(call, Role::Agent, move |connection, call| seats::assign(connection, call, &request, enroll))
     }
 
     fn assign_all(
@@ -133,16 +153,19 @@ impl Seats for SqliteStore {
         dry_run: bool,
     ) -> Reply<'_, Result<Vec<Result<SeatId, Refusal>>, Refusal>> {
         let enroll = self.enroll;
-        self.write(move |connection| seats::assign_all(connection, &call, &requests, enroll, dry_run))
+        let call = if dry_run { call.unnamed() } else { call };
+        self.write(call, Role::Agent, move |connection, call| {
+            seats::assign_all(connection, call, &requests, enroll, dry_run)
+        })
     }
 
     fn release(&self, call: Call, holding: Holding) -> Reply<'_, Result<SeatId, Refusal>> {
-        self.write(move |connection| seats::release(connection, &call, &holding))
+        self.write(call, Role::Admin, move |connection, call| seats::release(connection, call, &holding))
     }
 
     fn transfer(&self, call: Call, transfer: Transfer) -> Reply<'_, Result<SeatId, Refusal>> {
         let enroll = self.enroll;
-        self.write(move |connection| seats::transfer(connection, &call, &transfer, enroll))
+        self.write(call, Role::Admin, move |connection, call| seats::transfer(connection, call, &transfer, enroll))
     }
 
     fn details(&self, call: Call, holding: Holding) -> Reply<'_, Result<Details, Refusal>> {
@@ -176,19 +199,26 @@ impl Licenses for SqliteStore {
     }
 
     fn assign_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>> {
-        self.write(move |connection| modules::assign(connection, &call, &request))
+        self.write(call, Role::Agent, move |connection, call| modules::assign(connection, call, &request))
     }
 
     fn release_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>> {
-        self.write(move |connection| modules::release(connection, &call, &request))
+        self.write(call, Role::Admin, move |connection, call| modules::release(connection, call, &request))
     }
 
     fn activate(&self, call: Call, activation: Activation, dry_run: bool) -> Reply<'_, Result<(), Refusal>> {
-        self.write(move |connection| activate::activate(connection, &call, &activation, dry_run))
+        let call = if dry_run { call.unnamed() } else { call };
+        self.write(call, Role::Admin, move |connection, call| {
+            activate::activate(connection, call, &activation, dry_run)
+        })
     }
 
     fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>> {
-        self.write(move |connection| activate::remove(connection, &call, &owner_name))
+        self.write(call, Role::Admin, move |connection, call| activate::remove(connection, call, &owner_name))
+    }
+
+    fn add_license(&self, call: Call, license: FiledLicense) -> Reply<'_, Result<Added, Refusal>> {
+        self.write(call, Role::Admin, move |connection, call| activate::add(connection, call, &license))
     }
 
     fn module_history(&self, call: Call, request: HistoryRequest) -> Reply<'_, Result<Option<ModuleHistory>, Refusal>> {
@@ -210,7 +240,15 @@ impl Tickets for SqliteStore {
     }
 
     fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>> {
-        self.write(move |connection| ticket::issue(connection, &call, &ticket))
+        // Never kept for a retry: a ticket's secret is stored nowhere.
+        self.writer.run(move |connection| settle(ticket::issue(connection, &call, &ticket)))
+    }
+
+    fn refuse(&self, call: Call, refusal: Refusal) -> Reply<'_, Result<(), Refusal>> {
+        self.write(call, Role::Reader, move |connection, call| {
+            caller_of_role(connection, call, Role::Reader)?;
+            Err(refusal.clone().into())
+        })
     }
 
     fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>> {
@@ -239,6 +277,12 @@ impl Administration for SqliteStore {
         self.checkpoints.close();
         self.writer.close();
     }
+}
+
+fn named_calls(options: &Options) -> Option<named::Limits> {
+    let life = SignedDuration::try_from(options.named_calls_life).unwrap_or(SignedDuration::MAX);
+    let max = i64::try_from(options.named_calls_max).unwrap_or(i64::MAX);
+    (!life.is_zero()).then_some(named::Limits { life, max })
 }
 
 /// Runs a statement without parameters that is used again and again, such as COMMIT.

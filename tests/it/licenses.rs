@@ -88,6 +88,10 @@ impl Licenses {
         self.connection().query_row(query, [], |row| row.get(0)).expect(query)
     }
 
+    pub fn database(&self) -> std::path::PathBuf {
+        self.directory.join("seats.db")
+    }
+
     pub fn connection(&self) -> sqlite::AdminConnection {
         connection(&self.directory.join("seats.db"))
     }
@@ -175,11 +179,11 @@ pub fn call(who: &str) -> Call {
         "cli" => Actor::CommandLine,
         name => Actor::Credential(Credential { user_name: name.into(), password_hash: PASSWORD_HASH.as_str().into() }),
     };
-    Call { id: Uuid::new_v4(), now: at(NOW), actor }
+    Call { id: Uuid::new_v4(), now: at(NOW), actor, name: None }
 }
 
 pub fn call_by_ticket(proof: &TicketProof, now: &str) -> Call {
-    Call { id: Uuid::new_v4(), now: at(now), actor: Actor::Ticket(proof.clone()) }
+    Call { id: Uuid::new_v4(), now: at(now), actor: Actor::Ticket(proof.clone()), name: None }
 }
 
 /// What the issuer grants an owner, as a caller would hand it back.

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use seatkeeper::license::{Dates, Owner, Terms};
-use seatkeeper::seats::{FieldFault, Held, LicenseType, Refusal, Role, SeatId};
+use seatkeeper::seats::{FieldFault, Held, LicenseType, NameFault, Refusal, Role, SeatId};
 
 use crate::harness::*;
 use crate::web::{AGENT, Api, JSON, OWNER, basic, parsed};
@@ -71,10 +71,14 @@ fn kind(refusal: &Refusal) -> &'static str {
         Refusal::NothingOffered { .. } => "NothingOffered",
         Refusal::LicenseUnreadable { .. } => "LicenseUnreadable",
         Refusal::NotSupported => "NotSupported",
+        Refusal::NameInvalid { .. } => "NameInvalid",
+        Refusal::NameReused { .. } => "NameReused",
+        Refusal::NameUnreadable { .. } => "NameUnreadable",
+        Refusal::Kept { .. } => "Kept",
     }
 }
 
-const KINDS: usize = 26;
+const KINDS: usize = 30;
 
 #[test]
 fn every_refusal_is_a_sentence() {
@@ -101,7 +105,28 @@ fn every_refusal_is_a_sentence() {
     };
     let too_many = |found, max| Refusal::TooMany { field: "Items", found, max };
     let field = Refusal::field;
+    let bad_name = |fault| Refusal::NameInvalid { header: "Idempotency-Key", fault };
     let rows = [
+        (
+            bad_name(NameFault::Empty),
+            "Idempotency-Key is empty. Send a name for the call, such as a new UUID, or leave it out.",
+        ),
+        (
+            bad_name(NameFault::TooLong),
+            "Idempotency-Key has more than 255 characters. Send a shorter name. Nothing was changed.",
+        ),
+        (bad_name(NameFault::NotPrintable), "Idempotency-Key holds characters that cannot be printed."),
+        (bad_name(NameFault::NotAString), "Idempotency-Key is no valid string: send a word without blanks,"),
+        (bad_name(NameFault::Several), "Idempotency-Key names the call several times. Send one name."),
+        (
+            Refusal::NameReused { header: "RequestId", operation: "AssignLicense".to_owned(), at: PAST.to_owned() },
+            "RequestId names another request: AssignLicense with other arguments, or another operation, at 2026-01-31T00:00:00Z. Nothing was changed.",
+        ),
+        (
+            Refusal::NameUnreadable { header: "MessageID" },
+            "MessageID names a call that was made before, but its outcome was written by another version of this service",
+        ),
+        (Refusal::Kept { code: "NotAssigned".to_owned(), text: "As it was.".to_owned() }, "As it was."),
         (Refusal::CallerUnknown, "is not signed in"),
         (
             Refusal::RoleTooLow { role: Role::Reader, least: Role::Agent },

@@ -474,15 +474,15 @@ pub struct Tools {
 
 impl Tools {
     pub fn start() -> Tools {
-        Tools::on(SURFACES[0])
+        Tools::of(SURFACES[0])
     }
 
     /// One for each surface that has this operation.
     pub fn calling(operation: &'static str) -> impl Iterator<Item = Tools> {
-        SURFACES.into_iter().filter(move |surface| surface.has(operation)).map(Tools::on)
+        SURFACES.into_iter().filter(move |surface| surface.has(operation)).map(Tools::of)
     }
 
-    fn on(surface: Surface) -> Tools {
+    pub fn of(surface: Surface) -> Tools {
         Tools { server: Server::with_owners(), surface, tickets: RefCell::default() }
     }
 

@@ -116,8 +116,12 @@ async fn take_seats(
         if number >= calls {
             break;
         }
-        let call =
-            Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::Credential(credential.clone()) };
+        let call = Call {
+            id: Uuid::new_v4(),
+            now: jiff::Timestamp::now(),
+            actor: Actor::Credential(credential.clone()),
+            name: None,
+        };
         let request = AssignRequest {
             username: Some(format!("limit-{number:012}").into()),
             provider_entity_id: Some(1000 + i32::try_from(number * 7919 % entities).unwrap_or(0)),

@@ -63,7 +63,7 @@ static OPERATIONS: &[Operation] = &[
     operation!("ValidateLicenseInfo", [LICENSE_INFO_ARGUMENT] -> Kind::Complex(&LICENSE_RESULT),
         validate_license_info, "Checks whether a license can be activated as it is."),
     operation!("ActivateLicenseInfo", [NEW_LICENSE] -> Kind::Complex(&LICENSE_RESULT),
-        activate_license_info, "Activates the license that the issuer grants: the pools are changed to match it. Needs the role admin."),
+        activate_license_info, "Activates the license that the issuer grants: the pools are changed to match it. Needs the role admin.").changes(),
     operation!("GetLicenseStatusFromLicenseServer", [OWNER_NAME] -> Kind::Complex(&CHECK_LICENSE_STATUS_RESULT),
         get_license_status_from_license_server, "Gets the status of an owner's license, according to its issuer."),
     operation!("GetLicenseFromDB", [OWNER_NAME] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
@@ -72,13 +72,13 @@ static OPERATIONS: &[Operation] = &[
         get_user_and_installation_licence_status, "Gets the dates of the license that a user is under, and the modules that the user holds; 0 is the caller.")
         .since(Edition::Services88),
     operation!("ChangeSerialNumber", [NEW_COMPANY_NAME, NEW_SERIAL_NUMBER] -> Kind::Complex(&LICENSE_RESULT),
-        change_serial_number, "Activates every license that the issuer offers to this company under this serial number. Needs the role admin."),
+        change_serial_number, "Activates every license that the issuer offers to this company under this serial number. Needs the role admin.").changes(),
     operation!("GetUserLicenses", [ASSOCIATE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
         get_user_licenses, "Gets the modules that a user holds or can be assigned, by owner; 0 is the caller."),
     operation!("GetSatelliteLicenses", [SATELLITE_ID] -> Kind::Array(&ARRAY_OF_LICENSE_OWNER),
         get_satellite_licenses, "Gets the modules of a site, by owner; 0 is the central database, and there are no others."),
     operation!("RemoveLicenseFromDB", [MODULE_OWNER] -> Kind::Complex(&LICENSE_RESULT),
-        remove_license_from_db, "Removes an owner and its license, if none of its seats is in use. Needs the role admin."),
+        remove_license_from_db, "Removes an owner and its license, if none of its seats is in use. Needs the role admin.").changes(),
     operation!("GetLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
         file::get_license_from_file, "Reads a license file: what it grants, what is in force, and whether it can be activated."),
     operation!("GetShopUrl", [OWNER_NAME] -> Kind::String,
@@ -88,7 +88,7 @@ static OPERATIONS: &[Operation] = &[
     operation!("GetModuleLicenseFromDB", [OWNER_NAME, MODULE_NAME] -> Kind::Complex(&MODULE_LICENSE),
         get_module_license_from_db, "Gets one module of an owner."),
     operation!("AddLicenseFromFile", [FILE_CONTENT] -> Kind::Complex(&EXTENDED_LICENSE_INFO),
-        file::add_license_from_file, "Reads a license file and activates its license, if the issuer grants it. Needs the role admin."),
+        file::add_license_from_file, "Reads a license file and activates its license, if the issuer grants it. Needs the role admin.").changes(),
     operation!("GetThirdPartyLicenseAssignments", [ASSOCIATE_ID, MODULE_OWNER] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
         get_third_party_license_assignments, "Gets the modules of an owner that a user holds; 0 is the caller."),
     operation!("AssignThirdPartyLicenses", [ASSOCIATE_ID, MODULE_OWNER, MODULE_LICENSE_NAMES] -> Kind::Array(&ARRAY_OF_MODULE_LICENSE_LINK),
@@ -389,7 +389,7 @@ fn presented(call: &Call, mut license: Record) -> Result<Presented, String> {
 /// `with_new`: also what the issuer grants.
 fn extended_license_info(call: &Call, owner: &Owner, with_new: bool) -> Record {
     let new = with_new.then(|| owner.issued());
-    let obstacle = if with_new { owner.obstacle(call.context.now) } else { None };
+    let obstacle = if with_new { owner.obstacle(call.context.answer_now()) } else { None };
     let modules = LicenseType::ALL.into_iter().map(|license_type| {
         let numbers = owner.numbers(license_type, with_new);
         Record::new(&EXTENDED_MODULE_LICENSE)

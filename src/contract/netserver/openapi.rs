@@ -5,6 +5,8 @@
 //! member. `$select` makes members null, so even those of value types can be null. Null stands in the `type` of a member
 //! that is text, a number or a list: generators of clients lose it where such a type has a name of its own.
 
+mod refusals;
+
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value as Json, json};
@@ -15,8 +17,10 @@ use super::web::{
 };
 use super::{LICENSE, Operation};
 use crate::contract::edition::Edition;
+use crate::contract::naming::{ABOUT, IDEMPOTENCY_KEY};
 use crate::contract::{ComplexType, Declared, Enumeration, Field, Kind};
 use crate::seats::LicenseType;
+use refusals::{BAD_REQUEST, INVALID_REQUEST, NOT_IMPLEMENTED, REFUSALS, Refusal};
 
 const JSON_TYPE: [&str; 1] = ["application/json"];
 /// Of bodies that are one value. All of [`MEDIA_TYPES`] are taken, but a generator of clients (openapi-python-client 0.29) writes
@@ -146,12 +150,13 @@ fn public(id: &str, summary: &str, answer: &Json) -> Json {
 fn agent_call(operation: &Operation, schemas: &mut Schemas) -> Json {
     let answer = schemas.answer(operation, true);
     let mut call = head(operation, AGENT_TAG, &format!("v1LicenseAgent_{}", operation.name()));
-    call["parameters"] = json!([shared("parameters", "Select"), shared("parameters", "TimeZone")]);
+    call["parameters"] = shared_by(operation).into();
     call["requestBody"] = agent_body(operation, schemas);
     let refusals = REFUSALS.iter().filter(|refusal| match refusal.status {
         "400" => refusal.name == INVALID_REQUEST,
         "404" | "409" => operation.changes_seats,
         "405" => false,
+        "422" => operation.changes,
         _ => true,
     });
     call["responses"] = responses(operation, answer, refusals);
@@ -198,8 +203,7 @@ fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
     });
     // Those of the path are there for all of its methods, and a change may accept less.
     let in_path = if operation.changes_seats { path_parameters(route) } else { Vec::new() };
-    let shared_ones = [shared("parameters", "Select"), shared("parameters", "TimeZone")];
-    call["parameters"] = query.chain(in_path).chain(shared_ones).collect();
+    call["parameters"] = query.chain(in_path).chain(shared_by(operation)).collect();
     if let Some(name) = route.body {
         let schema = argument(operation, name, route.kind(name));
         let text = Some(TEXT_TYPE).filter(|_| matches!(route.kind(name), Kind::String));
@@ -211,6 +215,7 @@ fn resource_call(route: &Route, schemas: &mut Schemas) -> Json {
         "405" => route.method != Method::Get && route.path.iter().any(|segment| is_int(route, segment)),
         "409" => operation.changes_seats,
         "408" | "413" | "415" => route.body.is_some(),
+        "422" => operation.changes,
         _ => true,
     });
     call["responses"] = responses(operation, answer, refusals);
@@ -265,6 +270,8 @@ fn is_required(field: &Field) -> bool {
 
 /// Some character that is not blank.
 const NO_BLANKS: &str = r"\S";
+/// A name of a call: any printable ASCII in quotes, or a word without.
+const NAME: &str = r#"^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--:<-\[\]-~]{1,255})$"#;
 /// Some character that no int has.
 const NO_INT: &str = r"[^\s0-9+-]";
 
@@ -301,51 +308,6 @@ fn argument(operation: &Operation, name: &str, kind: Kind) -> Json {
     schema["examples"] = json!([example]);
     schema
 }
-
-/// How a call can end that does not do what it was asked to.
-struct Refusal {
-    status: &'static str,
-    name: &'static str,
-    says: &'static str,
-}
-
-const fn refusal(status: &'static str, name: &'static str, says: &'static str) -> Refusal {
-    Refusal { status, name, says }
-}
-
-/// Of agent calls.
-const INVALID_REQUEST: &str = "InvalidRequest";
-/// The same of the resource, which has one object for all errors.
-const BAD_REQUEST: &str = "BadRequest";
-const NOT_IMPLEMENTED: &str = "501";
-static REFUSALS: [Refusal; 14] = [
-    refusal("400", INVALID_REQUEST, "The body cannot be read, or an argument is missing or not valid."),
-    refusal("400", BAD_REQUEST, "The body cannot be read, or an argument is missing or not valid."),
-    refusal(
-        "401",
-        "Unauthorized",
-        "The caller is not signed in: no credentials, wrong ones, or a ticket that has ended.",
-    ),
-    refusal("403", "Forbidden", "The role of the credential may not do this."),
-    refusal("404", "NotFound", "Unknown, or not among the entities of the credential."),
-    refusal("405", "MethodNotAllowed", "The id in the path is not an integer of 32 bits, so this is another path."),
-    refusal("408", "RequestTimeout", "The body did not arrive in time."),
-    refusal("409", "Conflict", "The state of the licenses does not allow it."),
-    refusal("413", "ContentTooLarge", "The body is too large."),
-    refusal("415", "UnsupportedMediaType", "The body is of a media type that is not taken, or it is compressed."),
-    refusal(
-        "429",
-        "TooManyRequests",
-        "Too many wrong passwords for a user name from one address. Wait, then call again.",
-    ),
-    refusal("500", "InternalServerError", "The service failed."),
-    refusal(NOT_IMPLEMENTED, "NotImplemented", "The operation is not supported here."),
-    refusal(
-        "503",
-        "ServiceUnavailable",
-        "There are too many calls or connections at once. Nothing was changed; call again.",
-    ),
-];
 
 fn responses<'r>(operation: &Operation, answer: Json, refusals: impl Iterator<Item = &'r Refusal>) -> Json {
     let mut responses = Map::new();
@@ -397,7 +359,19 @@ fn shared_parameters() -> Json {
                 they are UTC.",
             "schema": { "type": "string", "examples": ["NO", "US-NY, includeTZOffset"] },
         },
+        "IdempotencyKey": {
+            "name": IDEMPOTENCY_KEY,
+            "in": "header",
+            "description": format!("{ABOUT} It has 1 to 255 characters, such as a new UUID for each call: a word, or a text in double quotes."),
+            "schema": { "type": "string", "pattern": NAME },
+        },
     })
+}
+
+/// The parameters of an operation that stand in one place.
+fn shared_by(operation: &Operation) -> Vec<Json> {
+    let names = ["Select", "TimeZone"].into_iter().chain(operation.changes.then_some("IdempotencyKey"));
+    names.map(|name| shared("parameters", name)).collect()
 }
 
 fn shared(what: &str, name: &str) -> Json {

@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, html};
 
 use super::Endpoint;
+use crate::contract::naming::ABOUT_SOAP;
 
 /// What the service does, and where its description is. `path`: where it is, as the reader typed it.
 pub fn overview(endpoint: Endpoint, path: &str) -> String {
@@ -26,6 +27,7 @@ pub fn overview(endpoint: Endpoint, path: &str) -> String {
                         ". Make a client for it from its description: "
                         a href={ (file) "?wsdl" } { (name) "?wsdl" } " or " a href={ (file) "?singleWsdl" } { (name) "?singleWsdl" } "."
                     }
+                    @if endpoint.operations().any(|operation| operation.changes) { p { (ABOUT_SOAP) } }
                     ul.operations {
                         @for operation in endpoint.operations() {
                             li { strong { (operation.name()) } p { (operation.documentation) } }

@@ -7,10 +7,10 @@ use rusqlite::{Connection, Row, params};
 use super::facts::Caller;
 use super::owner;
 use super::record::{By, by_triggers};
-use super::stop::{Stop, caller_of_role};
+use super::stop::{Stop, caller_of_role, settle};
 use crate::license::{self, Owner, PoolChange, Presented, filled};
 use crate::seats::Role;
-use crate::store::{Activation, Call};
+use crate::store::{Activation, Added, Call, FiledLicense};
 
 pub(super) fn activate(
     connection: &Connection,
@@ -35,6 +35,20 @@ pub(super) fn activate(
         by_triggers(connection, &By::new(call, &caller), carry_out)?;
     }
     Ok(())
+}
+
+/// Activates the license of a file, and reads its owner in the same transaction: a refusal is part of the answer.
+pub(super) fn add(connection: &Connection, call: &Call, license: &FiledLicense) -> Result<Added, Stop> {
+    let caller = caller_of_role(connection, call, Role::Admin)?;
+    let outcome = match &license.presented {
+        Ok(presented) => settle(activate(connection, call, &Activation::Presented(presented.clone()), false))?,
+        Err(refusal) => Err(refusal.clone()),
+    };
+    let owner = match owner::named(connection, &license.owner_name, caller.entity_id)? {
+        Some((entity_id, _)) => owner::read(connection, entity_id, None, call.now)?,
+        None => None,
+    };
+    Ok(Added { owner, refused: outcome.err() })
 }
 
 /// The owner that is named, if what is presented is what its issuer grants.

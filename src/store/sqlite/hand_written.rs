@@ -117,9 +117,11 @@ impl AdminConnection {
                 AuthAction::CreateIndex { table_name, .. } => {
                     context.database_name == Some("main") && ours.contains_key(table_name)
                 }
-                // A ticket made by hand would be the sign-in of another; a call made by hand, a change in another's name.
-                AuthAction::Insert { table_name: "ticket" | "call" } => !vacuum,
-                AuthAction::Update { table_name: "call", .. } | AuthAction::Delete { table_name: "call" } => true,
+                // A ticket made by hand would be the sign-in of another; a call made by hand, a change in another's name; a named call,
+                // an answer that the service never gave.
+                AuthAction::Insert { table_name: "ticket" | "call" | "named_call" } => !vacuum,
+                AuthAction::Update { table_name: "call" | "named_call", .. } => true,
+                AuthAction::Delete { table_name: "call" } => true,
                 AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
                     GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str())
                 }

@@ -369,7 +369,11 @@ mod tests {
             connection.execute_batch(by_hand).expect("notes");
             set_triggers(&connection, false).expect("off");
             let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
-            call(&connection, &Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine }, step);
+            call(
+                &connection,
+                &Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine, name: None },
+                step,
+            );
             set_triggers(&connection, true).expect("on");
             connection
                 .execute("INSERT INTO audit_event (action, actor) VALUES ('assign', 'forged')", [])
@@ -393,7 +397,7 @@ mod tests {
             set_triggers(&by_hand, false).expect("off");
             let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
             for (number, step) in (0_u128..).zip(&steps) {
-                let of_call = Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine };
+                let of_call = Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine, name: None };
                 if let Step::Expire { expired } = step {
                     let at = if *expired { "2020-01-01T00:00:00Z" } else { "2027-01-01T00:00:00Z" };
                     for connection in [&calls, &by_hand] {

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{
-    Call, EXTENDED_LICENSE_INFO, EXTENDED_MODULE_LICENSE, LICENSE_INFO, Response, activate, extended_license_info,
-    is_answer, license_info, module_license, owners, presented,
+    Call, EXTENDED_LICENSE_INFO, EXTENDED_MODULE_LICENSE, LICENSE_INFO, Response, extended_license_info, is_answer,
+    license_info, module_license, owners, presented,
 };
 use crate::contract::Kind;
 use crate::contract::message::{self, Naming, Record, Value, ValueError};
@@ -20,7 +20,7 @@ use crate::license::{Owner, Presented};
 use crate::seats::{self, LicenseType, Refusal, Role, is_undecoded};
 use crate::soap::envelope::{self, Element, position};
 use crate::soap::{encoding, excerpt};
-use crate::store::{Activation, Owners};
+use crate::store::{FiledLicense, Owners};
 
 /// Modules of one file at most. An owner has three here; more of them cost a long answer and are refused anyway.
 const MODULES_MAX: usize = 64;
@@ -50,18 +50,13 @@ pub(super) async fn add_license_from_file(mut call: Call) -> Result<Response, Er
     seats::check_role(Some(principal.role), Role::Admin)?;
     let file = match File::read(&call, &content) {
         Ok(file) => file,
-        Err(reason) => return Ok(unreadable(&call, reason)),
+        Err(reason) => {
+            let refused = call.refuse(Refusal::LicenseUnreadable { reason: reason.clone() }).await;
+            return if is_answer(&refused) { Ok(unreadable(&call, reason)) } else { Err(refused) };
+        }
     };
-    let outcome = match &file.presented {
-        Ok(presented) => activate(&call, Activation::Presented(presented.clone()), false).await,
-        Err(reason) => Err(Refusal::LicenseUnreadable { reason: reason.clone() }.into()),
-    };
-    let refused = match outcome {
-        Err(error) if !is_answer(&error) => return Err(error),
-        outcome => outcome.err(),
-    };
-    let owner = file.owner(&call).await?;
-    Ok(match (refused, owner) {
+    let added = call.service.add_license(&call.context, &call.identity, file.filed()).await?;
+    Ok(match (added.refused.map(Error::from), added.owner) {
         (None, Some(owner)) => Some(Value::Record(extended_license_info(&call, &owner, true))).into(),
         (refused, owner) => file.answer(&call, owner.as_ref(), refused),
     })
@@ -100,6 +95,11 @@ impl File {
             license: with_zeros(&dates_of_caller(call, element, license).map_err(at_line)?, call.dates),
             presented: presented(call, extended),
         })
+    }
+
+    fn filed(&self) -> FiledLicense {
+        let presented = self.presented.clone().map_err(|reason| Refusal::LicenseUnreadable { reason });
+        FiledLicense { owner_name: self.owner_name.clone(), presented }
     }
 
     /// The owner that the license is for, if the caller may see it.

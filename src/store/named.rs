@@ -1,0 +1,315 @@
+//! Calls that their callers named, so that a retry gets the outcome of the first try: the name, what is kept of an outcome, and
+//! the form of it. Pure; each store keeps the rows in a table of its own.
+//!
+//! What is kept must still be readable after an upgrade, for as long as names live: a refusal is kept as its code and sentence,
+//! and a test holds the form of the rest.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Added;
+use crate::error::Kind;
+use crate::license::Owner;
+use crate::seats::{NameFault, Refusal, SeatId};
+
+/// Where a caller named a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameSource {
+    /// The HTTP header `Idempotency-Key`.
+    IdempotencyKey,
+    /// A header block `RequestId`.
+    RequestId,
+    /// The header block `MessageID` of WS-Addressing.
+    MessageId,
+}
+
+impl NameSource {
+    /// As it stands in a request.
+    pub const fn header(self) -> &'static str {
+        match self {
+            NameSource::IdempotencyKey => "Idempotency-Key",
+            NameSource::RequestId => "RequestId",
+            NameSource::MessageId => "MessageID",
+        }
+    }
+
+    /// Whether the developer of the client asked for it. Toolkits send a MessageID by themselves, and message templates repeat one:
+    /// such a name must never keep a call from being served.
+    pub const fn is_deliberate(self) -> bool {
+        !matches!(self, NameSource::MessageId)
+    }
+}
+
+/// The name that a caller gave a call, and the request that goes with it.
+pub struct CallName {
+    pub source: NameSource,
+    /// As it was sent; or why it cannot be one.
+    pub text: Result<String, NameFault>,
+    /// For people.
+    pub operation: &'static str,
+    /// SHA-256 of the operation and its arguments: a retry has the same.
+    pub request_hash: [u8; 32],
+    original: OnceLock<Original>,
+}
+
+/// The call that a retry repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Original {
+    pub id: Uuid,
+    pub now: Timestamp,
+}
+
+impl CallName {
+    pub fn new(
+        source: NameSource,
+        text: Result<String, NameFault>,
+        operation: &'static str,
+        request_hash: [u8; 32],
+    ) -> CallName {
+        CallName { source, text, operation, request_hash, original: OnceLock::new() }
+    }
+
+    /// The call whose outcome a store has answered with; `None`: this call was run.
+    pub fn original(&self) -> Option<Original> {
+        self.original.get().copied()
+    }
+
+    /// For stores: the outcome is that of an earlier call.
+    pub(super) fn repeats(&self, original: Original) {
+        let _ = self.original.set(original);
+    }
+
+    /// The name, if it is valid.
+    pub(super) fn text(&self) -> Result<&str, Refusal> {
+        self.text.as_deref().map_err(|fault| Refusal::NameInvalid { header: self.source.header(), fault: *fault })
+    }
+}
+
+impl fmt::Debug for CallName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}: {:?}", self.source.header(), self.operation, self.text)
+    }
+}
+
+/// What a store's method answers with, in the form in which it is kept.
+pub(super) trait Outcome: Send + Sized + 'static {
+    type Kept: Serialize + DeserializeOwned;
+
+    fn keep(&self) -> Self::Kept;
+
+    /// `None`: it is of another version.
+    fn from_kept(kept: Self::Kept) -> Option<Self>;
+}
+
+/// An outcome or a refusal, as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kept<T> {
+    Done(T),
+    Refused(KeptRefusal),
+}
+
+/// See [`Refusal::Kept`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptRefusal {
+    code: String,
+    text: String,
+}
+
+impl KeptRefusal {
+    fn of(refusal: &Refusal) -> KeptRefusal {
+        KeptRefusal { code: Kind::from(refusal).code().to_owned(), text: refusal.to_string() }
+    }
+
+    fn refusal(self) -> Option<Refusal> {
+        let KeptRefusal { code, text } = self;
+        Kind::of_refusal(&code).map(|_| Refusal::Kept { code, text })
+    }
+}
+
+/// What is written into the row of a named call.
+pub(super) fn to_json<T: Outcome>(outcome: &Result<T, Refusal>) -> String {
+    let kept = keep(outcome);
+    serde_json::to_string(&kept).unwrap_or_else(|error| unreachable!("{error}: an outcome is text and numbers"))
+}
+
+/// What is read from it. `None`: it was written by another version of the program, or by another program.
+pub(super) fn of_json<T: Outcome>(json: &[u8]) -> Option<Result<T, Refusal>> {
+    from_kept(serde_json::from_slice(json).ok()?)
+}
+
+fn keep<T: Outcome>(outcome: &Result<T, Refusal>) -> Kept<T::Kept> {
+    match outcome {
+        Ok(value) => Kept::Done(value.keep()),
+        Err(refusal) => Kept::Refused(KeptRefusal::of(refusal)),
+    }
+}
+
+fn from_kept<T: Outcome>(kept: Kept<T::Kept>) -> Option<Result<T, Refusal>> {
+    match kept {
+        Kept::Done(value) => T::from_kept(value).map(Ok),
+        Kept::Refused(refused) => refused.refusal().map(Err),
+    }
+}
+
+macro_rules! kept_as_it_is {
+    ($($of:ty),*) => {
+        $(impl Outcome for $of {
+            type Kept = $of;
+
+            fn keep(&self) -> $of {
+                self.clone()
+            }
+
+            fn from_kept(kept: $of) -> Option<$of> {
+                Some(kept)
+            }
+        })*
+    };
+}
+
+kept_as_it_is!(SeatId, Owner);
+
+/// Of what only whether it was done is answered.
+impl Outcome for () {
+    type Kept = ();
+
+    fn keep(&self) {}
+
+    fn from_kept((): ()) -> Option<()> {
+        Some(())
+    }
+}
+
+impl Outcome for Vec<Result<SeatId, Refusal>> {
+    type Kept = Vec<Kept<SeatId>>;
+
+    fn keep(&self) -> Self::Kept {
+        self.iter().map(keep).collect()
+    }
+
+    fn from_kept(kept: Self::Kept) -> Option<Self> {
+        kept.into_iter().map(from_kept).collect()
+    }
+}
+
+/// See [`Added`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptAdded {
+    owner: Option<Owner>,
+    refused: Option<KeptRefusal>,
+}
+
+impl Outcome for Added {
+    type Kept = KeptAdded;
+
+    fn keep(&self) -> KeptAdded {
+        KeptAdded { owner: self.owner.clone(), refused: self.refused.as_ref().map(KeptRefusal::of) }
+    }
+
+    fn from_kept(KeptAdded { owner, refused }: KeptAdded) -> Option<Added> {
+        let refused = match refused {
+            None => None,
+            Some(refused) => Some(refused.refusal()?),
+        };
+        Some(Added { owner, refused })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::license::{Dates, Terms};
+    use crate::seats::LicenseType;
+
+    fn owner() -> Owner {
+        let at = |text: &str| Some(text.parse().expect("a time"));
+        let terms = Terms {
+            company_name: "Contoso".to_owned(),
+            serial_nr: Some("1010000014".to_owned()),
+            dates: Dates { expires: at("2027-01-31T00:00:00Z"), grace: Some(Timestamp::MAX), ..Dates::default() },
+            seats: [1, 2, 3],
+        };
+        Owner {
+            entity_id: 42,
+            active: true,
+            name: "CONTOSO".to_owned(),
+            description: None,
+            shop_url: Some("https://shop.example/".to_owned()),
+            current: terms.clone(),
+            offered: None,
+            in_use: [0, 1, 0],
+            held: [false, true, false],
+            can_assign: [true, false, true],
+        }
+    }
+
+    const OWNER: &str = r#"{"entity_id":42,"active":true,"name":"CONTOSO","description":null,"shop_url":"https://shop.example/","current":{"company_name":"Contoso","serial_nr":"1010000014","dates":{"next_check":null,"maintenance":null,"admin_warning":null,"expires":"2027-01-31T00:00:00Z","grace":"9999-12-30T22:00:00.999999999Z"},"seats":[1,2,3]},"offered":null,"in_use":[0,1,0],"held":[false,true,false],"can_assign":[true,false,true]}"#;
+
+    fn not_assigned() -> Refusal {
+        Refusal::NotAssigned { username: "anna".to_owned(), license_type: LicenseType::SqlBackup }
+    }
+
+    const NOT_ASSIGNED: &str = r#"{"code":"NotAssigned","text":"User 'anna' holds no SqlBackup license. Check the user name and the type, or assign one."}"#;
+
+    /// Rows outlive an upgrade: a form that is written must be read for as long as names live, by later versions too.
+    #[track_caller]
+    fn is_kept_as<T: Outcome + PartialEq + std::fmt::Debug>(outcome: &Result<T, Refusal>, json: &str) {
+        assert_eq!(to_json(outcome), json);
+        let read = of_json::<T>(json.as_bytes()).expect(json);
+        assert_eq!(to_json(&read), json, "as it was written");
+        match (outcome, read) {
+            (Ok(kept), Ok(read)) => assert_eq!(&read, kept),
+            (Err(kept), Err(read)) => {
+                assert_eq!((Kind::from(&read), read.to_string()), (Kind::from(kept), kept.to_string()));
+            }
+            (kept, read) => panic!("{kept:?} was read as {read:?}"),
+        }
+    }
+
+    #[test]
+    fn the_form_of_kept_outcomes_is_stable() {
+        let seat = SeatId { pool_id: 1, seat_no: 2 };
+        is_kept_as(&Ok(()), r#"{"done":null}"#);
+        is_kept_as(&Ok(seat), r#"{"done":{"pool_id":1,"seat_no":2}}"#);
+        is_kept_as::<SeatId>(&Err(not_assigned()), &format!(r#"{{"refused":{NOT_ASSIGNED}}}"#));
+        is_kept_as(&Ok(owner()), &format!(r#"{{"done":{OWNER}}}"#));
+        let added = |owner, refused| Ok(Added { owner, refused });
+        is_kept_as(&added(Some(owner()), None), &format!(r#"{{"done":{{"owner":{OWNER},"refused":null}}}}"#));
+        let json = to_json(&added(None, Some(not_assigned())));
+        assert_eq!(json, format!(r#"{{"done":{{"owner":null,"refused":{NOT_ASSIGNED}}}}}"#));
+        let items: Result<Vec<Result<SeatId, Refusal>>, Refusal> = Ok(vec![Ok(seat), Err(not_assigned())]);
+        let json = to_json(&items);
+        assert_eq!(
+            json,
+            format!(r#"{{"done":[{{"done":{{"pool_id":1,"seat_no":2}}}},{{"refused":{NOT_ASSIGNED}}}]}}"#)
+        );
+        let read = of_json::<Vec<Result<SeatId, Refusal>>>(json.as_bytes()).expect("ours");
+        assert_eq!(to_json(&read), json);
+    }
+
+    #[test]
+    fn what_is_of_another_version_is_not_read() {
+        for json in [
+            "",
+            "null",
+            "{}",
+            r#"{"done":null}"#,
+            r#"{"done":{"pool_id":1}}"#,
+            r#"{"refused":{"code":"NotAssigned"}}"#,
+            r#"{"refused":{"code":"Unheard","text":"of"}}"#,
+            r#"{"refused":{"code":"InvalidSoapCredentials","text":"never kept"}}"#,
+            "\u{FFFD}",
+        ] {
+            assert!(of_json::<SeatId>(json.as_bytes()).is_none(), "{json}");
+        }
+        assert!(of_json::<SeatId>(b"\xFF").is_none());
+        // A later version may add members.
+        assert!(of_json::<SeatId>(br#"{"done":{"pool_id":1,"seat_no":2,"more":3}}"#).is_some());
+    }
+}
