@@ -18,7 +18,7 @@ pub struct Table {
 pub struct Bug {
     pub name: String,
     pub what: String,
-    /// Whether the service runs as one process, and nobody writes to its file by hand.
+    /// Whether the service runs as one process, and its file is not written to by hand.
     #[serde(default)]
     pub is_alone: bool,
     #[serde(rename = "change")]
@@ -38,9 +38,8 @@ pub fn table() -> Table {
     toml::from_str(include_str!("bugs.toml")).unwrap_or_else(|e| panic!("tests/histories/bugs.toml: {e}"))
 }
 
-/// What the copy of the source has of ours. Its tests are one empty file.
-const COPIED: [&str; 9] =
-    ["Cargo.toml", "Cargo.lock", "src", "bench", "schema.sql", "wsdl", "openapi.json", "swagger.json", "deploy"];
+/// What the copy of the source has of ours, but for the manifest. Its tests are one empty file.
+const COPIED: [&str; 7] = ["src", "bench", "schema.sql", "wsdl", "openapi.json", "swagger.json", "deploy"];
 /// The binary in the copy: it must not take the place of the real one.
 const BINARY: &str = "seatkeeper-seeded";
 
@@ -53,9 +52,16 @@ pub fn build(table: &Table, place: &Path) -> PathBuf {
     for name in COPIED {
         copy_changed(ours, Path::new(name), &copy, &changes);
     }
-    let manifest = std::fs::read_to_string(ours.join("Cargo.toml")).expect("the manifest");
+    // Cargo tells packages of two workspaces in one target directory apart by name and version, not by place.
+    let version = |text: &str| {
+        let ours = concat!("name = \"seatkeeper\"\nversion = \"", env!("CARGO_PKG_VERSION"));
+        assert_eq!(text.matches(ours).count(), 1, "the version of this package stands behind its name");
+        text.replace(ours, &format!("{ours}-seeded"))
+    };
+    let read = |name| std::fs::read_to_string(ours.join(name)).expect(name);
     let binary = format!("\n[[bin]]\nname = \"{BINARY}\"\npath = \"src/main.rs\"\n");
-    write_if_new(&copy.join("Cargo.toml"), (manifest + &binary).as_bytes());
+    write_if_new(&copy.join("Cargo.toml"), (version(&read("Cargo.toml")) + &binary).as_bytes());
+    write_if_new(&copy.join("Cargo.lock"), version(&read("Cargo.lock")).as_bytes());
     write_if_new(&copy.join("tests/it/main.rs"), b"");
 
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -83,7 +89,7 @@ fn copy_changed(ours: &Path, name: &Path, copy: &Path, changes: &[&Change]) {
         for entry in std::fs::read_dir(&from).expect("a directory") {
             copy_changed(ours, &name.join(entry.expect("an entry").file_name()), copy, changes);
         }
-    } else if from.exists() && name != Path::new("Cargo.toml") {
+    } else if from.exists() {
         let bytes = std::fs::read(&from).expect("a file");
         match changes.iter().any(|change| change.file == name) {
             true => write_if_new(&copy.join(name), changed(name, bytes, changes).as_bytes()),

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Call, LAYOUT, Made, Offer, POOLS, Reply, Side, State, USERS, Window};
-use super::world::{CALLER, Meaning, World, shared_rows};
+use super::world::{CALLER, Meaning, Way, World, shared_rows};
 use crate::harness::*;
 use crate::kill::Random;
 use crate::program::{Serving, program_at, run};
@@ -44,6 +44,9 @@ pub const WORLDS: u16 = 12;
 /// Processes that serve the same file.
 const PROCESSES_MAX: usize = 2;
 
+/// Calls refused as busy in one race at most.
+const UNAVAILABLE_MAX: usize = 2_000;
+
 /// A call that was made: what is kept of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recorded {
@@ -72,6 +75,8 @@ pub struct Counts {
     pub kills: usize,
     pub clock_steps: usize,
     pub retries: usize,
+    /// Calls that were sent again under their name although they had been answered.
+    pub repeats: usize,
     /// Calls that the service refused because it was busy: they changed nothing, and are left out.
     pub unavailable: usize,
     pub by_hand: usize,
@@ -103,6 +108,7 @@ pub fn race(plan: &Plan) -> Race {
         steps: Mutex::new(Vec::new()),
         counts: Mutex::new(Counts::default()),
         failures: Mutex::new(Vec::new()),
+        differences: Mutex::new(Vec::new()),
         // The clock steps two hours ahead.
         ticket: ticket_until(&database, CALLER, x.saturating_add(SignedDuration::from_hours(24)).expect("a time")),
     };
@@ -132,6 +138,7 @@ pub fn race(plan: &Plan) -> Race {
         attempts.extend(shared.by_hand(world, "at the end".to_owned(), Call::ReadAll, &connection));
     }
     let mut failures = shared.failures.into_inner().expect("not poisoned");
+    failures.extend(shared.differences.into_inner().expect("not poisoned"));
     drop(connection);
     failures.extend(violations(&database).iter().map(|broken| format!("in the end, {broken:?}")));
     let (deaths, steps) = (shared.deaths.into_inner().expect("deaths"), shared.steps.into_inner().expect("steps"));
@@ -220,7 +227,10 @@ struct Shared<'p> {
     deaths: Mutex<Vec<Option<u64>>>,
     steps: Mutex<Vec<Step>>,
     counts: Mutex<Counts>,
+    /// They end the race.
     failures: Mutex<Vec<String>>,
+    /// Calls that were answered differently under the same name.
+    differences: Mutex<Vec<String>>,
     /// Of the credential that makes all calls.
     ticket: String,
 }
@@ -345,7 +355,11 @@ impl Shared<'_> {
             {
                 *presented = Some(*seats);
             }
-            let (way, request) = world.request(&call, &self.ticket, &mut random);
+            let (mut way, mut request) = world.request(&call, &self.ticket, &mut random);
+            // Some calls have a name: then all sendings are one operation, from the first sending to the last answer.
+            let name = (is_named(&call) && random.below(3) == 0).then(|| format!("{caller}-{}", attempts.len()));
+            let mut repeats = if name.is_some() { random.below(2) } else { 0 };
+            let mut first: Option<(u64, Option<(u64, Reply)>)> = None;
             // Now and then the caller hangs up before the answer comes, once.
             let mut hangs_up = random.below(300) == 0;
             loop {
@@ -358,12 +372,16 @@ impl Shared<'_> {
                 let Some((client, process, number)) = &mut connection else { continue };
                 let (process, number) = (*process, *number);
                 let begin = self.now();
-                let sent = client.0.write_all(&request).is_ok();
+                let (first_begin, answered) = first.get_or_insert((begin, None));
+                let sent = client.0.write_all(&with_name(&request, name.as_deref())).is_ok();
                 let answer = if sent && !hangs_up { client.receive_unchecked() } else { None };
                 let end = self.now();
-                let attempt = |outcome| Attempt {
+                let attempt = |begin, outcome| Attempt {
                     world: world.0,
-                    by: format!("caller {caller} {way:?} process {number}"),
+                    by: match &name {
+                        Some(name) => format!("caller {caller} {way:?} process {number} name {name}"),
+                        None => format!("caller {caller} {way:?} process {number}"),
+                    },
                     call: call.clone(),
                     begin,
                     outcome,
@@ -372,25 +390,56 @@ impl Shared<'_> {
                     hangs_up = false;
                     connection = None;
                     locked(&self.counts).retries += 1;
-                    attempts.push(attempt(Outcome::Lost(number)));
+                    if name.is_none() {
+                        attempts.push(attempt(begin, Outcome::Lost(number)));
+                    } else if let Way::NetServer(_) = way {
+                        // The surface does not count.
+                        (way, request) = world.request(&call, &self.ticket, &mut random);
+                    }
                     continue;
                 };
                 if self.kill_at_answer.swap(false, Ordering::Relaxed) {
                     self.kill(process);
                 }
-                match world.read(&call, way, &answer) {
-                    Ok(Meaning::Reply(reply)) => {
-                        if let (Call::License { owner }, Reply::License { numbers, .. }) = (&call, &reply) {
-                            seen.insert((world.0, *owner), numbers.map(|of| of[3] as u8));
+                let reply = match world.read(&call, way, &answer) {
+                    Ok(Meaning::Reply(reply)) => reply,
+                    Ok(Meaning::Unavailable) => {
+                        locked(&self.counts).unavailable += 1;
+                        if locked(&self.counts).unavailable > UNAVAILABLE_MAX {
+                            self.fail(format!("too many calls are refused as busy, the last with {answer:?}"));
                         }
-                        attempts.push(attempt(Outcome::Answered(end, reply)));
+                        // Of a call with a name an earlier sending may have taken effect.
+                        if name.is_some() {
+                            continue;
+                        }
+                        break;
                     }
-                    Ok(Meaning::Unavailable) => locked(&self.counts).unavailable += 1,
-                    Ok(Meaning::Unknown) => attempts.push(attempt(Outcome::Lost(number))),
+                    Ok(Meaning::Unknown) if name.is_some() => continue,
+                    Ok(Meaning::Unknown) => {
+                        attempts.push(attempt(begin, Outcome::Lost(number)));
+                        break;
+                    }
                     Err(failure) => {
                         self.fail(format!("{call:?} {way:?}: {failure}"));
                         return attempts;
                     }
+                };
+                if let (Call::License { owner }, Reply::License { numbers, .. }) = (&call, &reply) {
+                    seen.insert((world.0, *owner), numbers.map(|of| of[3] as u8));
+                }
+                if let Some((_, before)) = answered.as_ref().filter(|(_, before)| *before != reply) {
+                    let differs = format!("{call:?} under the name {name:?} was answered {before:?}, then {reply:?}");
+                    locked(&self.differences).push(differs);
+                }
+                *answered = Some((end, reply));
+                if repeats > 0 {
+                    repeats -= 1;
+                    locked(&self.counts).repeats += 1;
+                    continue;
+                }
+                let begin = *first_begin;
+                if let Some((end, reply)) = answered.take() {
+                    attempts.push(attempt(begin, Outcome::Answered(end, reply)));
                 }
                 break;
             }
@@ -476,6 +525,23 @@ impl Shared<'_> {
 }
 
 // Choices ---------------------------------------------------------------------------------------------------------------
+
+/// Whether a name means something for a call: it changes something.
+fn is_named(call: &Call) -> bool {
+    match call {
+        Call::Assign { .. } | Call::Release { .. } | Call::Transfer { .. } | Call::Activate { .. } => true,
+        Call::AssignModules { .. } | Call::ReleaseModules { .. } => true,
+        Call::Bulk { dry_run, .. } => !dry_run,
+        _ => false,
+    }
+}
+
+/// A request with its name in the head.
+fn with_name(request: &[u8], name: Option<&str>) -> Vec<u8> {
+    let Some(name) = name else { return request.to_vec() };
+    let head = request.iter().position(|byte| *byte == b'\n').expect("a request line") + 1;
+    [&request[..head], format!("Idempotency-Key: \"{name}\"\r\n").as_bytes(), &request[head..]].concat()
+}
 
 fn user(random: &mut Random) -> u8 {
     random.below(USERS as u64) as u8

@@ -43,6 +43,7 @@ impl Counts {
         self.kills += other.kills;
         self.clock_steps += other.clock_steps;
         self.retries += other.retries;
+        self.repeats += other.repeats;
         self.unavailable += other.unavailable;
         self.by_hand += other.by_hand;
     }
