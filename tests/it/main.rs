@@ -27,6 +27,7 @@ mod flood;
 mod fuzz;
 mod guard;
 mod harness;
+mod histories;
 mod hostile_random;
 mod hostile_sql;
 mod kill;

@@ -34,7 +34,12 @@ pub fn run(command: &mut Command, stdin: &str) -> Done {
 /// Without the environment of whoever runs the tests, where a variable could change a setting, and in the directory of
 /// the database, which is removed in the end.
 pub fn program(subcommand: &str, database: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_seatkeeper")), subcommand, database)
+}
+
+/// The same of another build of the program.
+pub fn program_at(binary: &Path, subcommand: &str, database: &Path) -> Command {
+    let mut command = Command::new(binary);
     command.env_clear().current_dir(database.parent().expect("a directory"));
     command.arg(subcommand).arg("--database").arg(database);
     command
