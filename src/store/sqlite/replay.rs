@@ -223,8 +223,7 @@ impl Subject {
 
     /// Makes the empty table. `born`: the event that created the row; null: no event did.
     fn make(&self, columns: &[String]) -> String {
-        let key: Vec<String> =
-            self.key.iter().map(|name| format!("{name} ANY {}NOT NULL", self.collation(name))).collect();
+        let key: Vec<String> = self.key.iter().map(|name| format!("{name} {} NOT NULL", self.key_type(name))).collect();
         let columns: Vec<String> = columns
             .iter()
             .map(|name| format!("{name} ANY{}", if COUNTED[..2].contains(&name.as_str()) { " DEFAULT 0" } else { "" }))
@@ -238,9 +237,13 @@ impl Subject {
         )
     }
 
-    /// Names of credentials compare as in their table.
-    fn collation(&self, name: &str) -> &'static str {
-        if name == "user_name" { "COLLATE NOCASE " } else { "" }
+    /// As in the table itself: keys of other types would not be searched for, but compared one by one.
+    fn key_type(&self, name: &str) -> &'static str {
+        match name {
+            "user_name" => "TEXT COLLATE NOCASE",
+            "license_type" => "TEXT",
+            _ => "INTEGER",
+        }
     }
 
     fn statements(&self, columns: &[String]) -> Statements {
