@@ -197,7 +197,7 @@ fn holders_are_selected_by_entity_pool_and_user() {
     assert_eq!(shown(&["--entity", "42"]), [first.clone(), second.clone()]);
     assert_eq!(shown(&["--entity", "1"]), [""; 0]);
     assert_eq!(shown(&["--entity", "1", "--below"]).len(), 3);
-    assert_eq!(shown(&["--pool", "2"]), [third.clone()]);
+    assert_eq!(shown(&["--pool", "2"]), std::slice::from_ref(&third));
     assert_eq!(shown(&["--user", "NINA"]), [first.clone(), third.clone()]);
     // Under its old name too: it is the name of no other account.
     let history = History { database: database.clone(), archives: Vec::new() };

@@ -65,7 +65,7 @@ fn part(database: &Connection, before: Timestamp) -> rusqlite::Result<Option<Par
     let Some(newest) = newest else { return Ok(None) };
     let last = "SELECT max(id) FROM audit_event WHERE id < ?1";
     let last: Option<i64> = database.query_row(last, [end.unwrap_or(newest).min(newest)], |row| row.get(0))?;
-    last.map(|last| Ok::<_, rusqlite::Error>(Part { start: start(database)?, last })).transpose()
+    last.map(|last| Ok(Part { start: start(database)?, last })).transpose()
 }
 
 /// The event before the first that the database has: the last one that was moved.
