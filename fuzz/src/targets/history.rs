@@ -81,12 +81,12 @@ impl<'d> Input<'d> {
     }
 
     fn optional(&mut self) -> Option<&'d [u8]> {
-        (self.byte() % 3 != 0).then(|| self.text())
+        (!self.byte().is_multiple_of(3)).then(|| self.text())
     }
 
     fn number(&mut self) -> Option<i64> {
         let mut bytes = [0; 8];
-        (self.byte() % 3 != 0).then(|| {
+        (!self.byte().is_multiple_of(3)).then(|| {
             bytes.fill_with(|| self.byte());
             i64::from_le_bytes(bytes)
         })
