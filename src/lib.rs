@@ -4,7 +4,7 @@
 //!
 //! * [`seats`]: the rules. Facts in, decision out; no I/O, no clock.
 //! * [`license`]: the rules for the numbers and the status of the same pools, and for activating what the issuer offers.
-//! * [`audit`]: the history as a chain of hashes, and how it is verified. Pure too.
+//! * [`chain`]: the history as a chain of hashes, and how it is verified. Pure too.
 //! * [`error`]: the errors that callers get, and the numbers of the codes.
 //! * [`store`]: what is kept, as one short trait, and SQLite behind it. One method is one transaction: it reads the
 //!   facts, asks the rules, writes what they decided, commits, and only then answers.
@@ -20,20 +20,20 @@
 //!
 //! | module | may use, of this crate |
 //! |---|---|
-//! | `seats`, `metrics`, `net`, `audit` | nothing |
+//! | `seats`, `metrics`, `net`, `chain` | nothing |
 //! | `error`, `license` | `seats` |
 //! | `soap` | `error` |
-//! | `auth`, `store` | `error`, `seats`, `license`, `metrics`, `net`, `audit` |
+//! | `auth`, `store` | `error`, `seats`, `license`, `metrics`, `net`, `chain` |
 //! | `service` | those, `auth`, `store` |
 //! | `contract` | those, `service`, `soap` |
 //! | `http`, then `config`, `cli`, `main` | everything above |
 //!
 //! A test reads the `use` lines and holds this table. axum appears only in `http`, quick-xml only in `soap`, rusqlite
-//! only in `store::sqlite` and the command line's SQL shell, ed25519-dalek only in `audit::sign`.
+//! only in `store::sqlite` and the command line's SQL shell, ed25519-dalek only in `chain::sign`.
 #![forbid(unsafe_code)]
 
-pub mod audit;
 pub mod auth;
+pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod contract;

@@ -12,8 +12,8 @@
 //! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
 //! [`crate::license`].
 
-pub mod audit;
 mod copies;
+pub mod history;
 mod named;
 pub mod sqlite;
 
@@ -31,7 +31,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::audit::{self as chain, Head, Link, Verified};
+use crate::chain::{self, Head, Link, Verified};
 use crate::license::{Owner, Presented};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, Transfer};
@@ -180,7 +180,7 @@ pub struct HistoryReport {
     /// Rows that were held against the history.
     pub rows: u64,
     /// What of the history is in files that were not named. Without it the tables are not held against the history.
-    pub archived: Vec<audit::Archived>,
+    pub archived: Vec<history::Archived>,
     /// Heads kept elsewhere that are of events outside of what was read.
     pub heads_before: usize,
 }

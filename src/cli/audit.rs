@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::{CannotRun, DatabaseArgs, Failure};
-use crate::audit::Head;
-use crate::audit::sign::{PublicKey, verify_signatures};
+use crate::chain::Head;
+use crate::chain::sign::{PublicKey, verify_signatures};
 use crate::store::HistoryReport;
-use crate::store::audit as store;
-use crate::store::audit::{Archived, History, HistoryError};
+use crate::store::history as store;
+use crate::store::history::{Archived, History, HistoryError};
 
 #[derive(Args)]
 pub(super) struct AuditArgs {

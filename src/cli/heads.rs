@@ -10,8 +10,8 @@ use tracing::{error, info};
 
 use super::CannotRun;
 use super::audit::read_key;
-use crate::audit::sign::Key;
-use crate::audit::{Link, to_hex};
+use crate::chain::sign::Key;
+use crate::chain::{Link, to_hex};
 use crate::config::Heads;
 use crate::store::Store;
 

@@ -5,57 +5,30 @@
 //! call that came in while the previous commit ran. If one of them fails, it is undone alone. Readers are separate read-only connections.
 //! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
 
-mod activate;
-mod archive;
-mod assignee;
-mod backup;
-mod chain;
+mod calls;
 mod check;
 mod checkpoint;
-mod companions;
-mod events;
-mod facts;
-mod guard;
+mod file;
 mod hand_written;
 mod history;
-mod holders;
-mod inspect;
-mod look;
-mod losses;
-mod migrate;
-mod modules;
-mod named;
-mod open;
-mod origin;
-mod owner;
 mod readers;
-mod record;
-mod replay;
-mod restore;
-mod schema;
-mod seats;
-mod sources;
 mod spool;
-mod stop;
 #[cfg(test)]
 mod tests;
-mod ticket;
 pub mod tokens;
-mod verifier;
-mod verify;
 mod writer;
 
-pub use archive::archive;
-pub use backup::backup;
 pub use check::{INVARIANTS, check, verify};
-pub use events::events;
+pub use file::backup::backup;
+pub use file::migrate::{migrate, try_migration};
+pub use file::restore::restore;
+pub use file::schema::{SCHEMA, SCHEMA_VERSION};
 pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
-pub use holders::holders_at;
-pub use migrate::{migrate, try_migration};
-pub use restore::restore;
-pub use schema::{SCHEMA, SCHEMA_VERSION};
-pub use sources::newest;
-pub use verify::{verify as verify_history, verify_all, verify_archive};
+pub use history::archive::archive;
+pub use history::events::events;
+pub use history::holders::holders_at;
+pub use history::sources::newest;
+pub use history::verify::{verify as verify_history, verify_all, verify_archive};
 
 use std::path::Path;
 use std::pin::Pin;
@@ -72,17 +45,20 @@ use super::{
     HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest,
     PoolUse, Principal, Reply, Seats, StoreError, Tickets,
 };
-use crate::audit::Link;
+use crate::chain::Link;
 use crate::license::Owner;
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, Refusal, Role, SeatId, Transfer};
-use chain::Chainer;
+use calls::stop::{Stop, caller_of_role, settle};
+use calls::{activate, look, module_history, modules, named, owner, seats, ticket};
+use check::background::Verifier;
 use checkpoint::Checkpointer;
-use guard::{Guard, Health};
+use file::guard::{Guard, Health};
+use file::{open, schema};
+use history::chain::{self, Chainer};
+use history::sources;
 use readers::Readers;
 use spool::Spools;
-use stop::{Stop, caller_of_role, settle};
-use verifier::Verifier;
 use writer::Writer;
 
 /// See [`super::create`].
@@ -287,7 +263,7 @@ impl Licenses for SqliteStore {
     }
 
     fn module_history(&self, call: Call, request: HistoryRequest) -> Reply<'_, Result<Option<ModuleHistory>, Refusal>> {
-        self.read(move |connection| history::history(connection, &call, &request))
+        self.read(move |connection| module_history::history(connection, &call, &request))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use seatkeeper::store::audit::{self, History, Selection};
+use seatkeeper::store::history::{self, History, Selection};
 
 use crate::audit_holders::{by_hand, made, make_call, of_history, open};
 use crate::audit_show::{audit, audit_ok};
@@ -25,11 +25,11 @@ fn ids(database: &Path, archives: &[&Path]) -> Vec<i64> {
     let archives = archives.iter().map(|path| path.to_path_buf()).collect();
     let history = History { database: database.to_owned(), archives };
     let mut ids = Vec::new();
-    let mut show = |event: &audit::Event| {
+    let mut show = |event: &history::Event| {
         ids.push(event.id);
         Ok(())
     };
-    audit::events(&history, &Selection::default(), &mut show).expect("read");
+    history::events(&history, &Selection::default(), &mut show).expect("read");
     ids
 }
 

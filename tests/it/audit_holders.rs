@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Transfer};
-use seatkeeper::store::audit::{self, EntitySelection, History, MomentSelection};
+use seatkeeper::store::history::{self, EntitySelection, History, MomentSelection};
 use seatkeeper::store::{self, Actor, Call, Store};
 
 use crate::audit_show::audit_ok;
@@ -38,7 +38,7 @@ pub fn of_history(database: &Path, archives: &[PathBuf], at: Timestamp) -> Holdi
     let history = History { database: database.to_owned(), archives: archives.to_vec() };
     let mut lines = Vec::new();
     let selection = MomentSelection { at, entity: None, pool_id: None, user: None };
-    audit::holders_at(&history, &selection, &mut |pool, holder| {
+    history::holders_at(&history, &selection, &mut |pool, holder| {
         let id = pool.id;
         lines.push(match holder {
             None => {
@@ -203,7 +203,7 @@ fn holders_are_selected_by_entity_pool_and_user() {
     let history = History { database: database.clone(), archives: Vec::new() };
     let entity = Some(EntitySelection { id: 43, below: false });
     let selection = MomentSelection { at: Timestamp::now(), entity, pool_id: None, user: Some("user1".to_owned()) };
-    audit::holders_at(&history, &selection, &mut |pool, _| panic!("{pool:?}")).expect("read");
+    history::holders_at(&history, &selection, &mut |pool, _| panic!("{pool:?}")).expect("read");
     let table = audit_ok("show", &database, &["--at", "now"]);
     assert_eq!(table.lines().count(), 4, "{table}");
 }

@@ -1,11 +1,11 @@
 //! The history as an outsider finds it: each change leaves an event, the events are chained, and whatever is changed in the
-//! file behind the guards is found. What the chain alone shows is in `src/audit/tests.rs`.
+//! file behind the guards is found. What the chain alone shows is in `src/chain/tests.rs`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rusqlite::Connection;
-use seatkeeper::audit::{Head, Link};
+use seatkeeper::chain::{Head, Link};
 use seatkeeper::store::HistoryReport;
 use seatkeeper::store::sqlite;
 

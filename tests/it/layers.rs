@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Crates that belong to one part, and that part. The last paragraph of the map in `src/lib.rs` says so.
 const CRATES: [(&str, &[&str]); 4] = [
     ("axum", &["http"]),
-    ("ed25519_dalek", &["audit::sign"]),
+    ("ed25519_dalek", &["chain::sign"]),
     ("quick_xml", &["soap"]),
     ("rusqlite", &["store::sqlite", "cli::sql"]),
 ];

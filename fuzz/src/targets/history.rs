@@ -1,7 +1,7 @@
 //! The history: the canonical form of events, and the verifier of their chain.
 
-use seatkeeper::audit::sign::{Key, PublicKey, verify_signatures};
-use seatkeeper::audit::{Event, Head, Link, Verifier};
+use seatkeeper::chain::sign::{Key, PublicKey, verify_signatures};
+use seatkeeper::chain::{Event, Head, Link, Verifier};
 
 /// Every event has a form of its own: read back as `docs/history.md` describes it, it is the same event.
 pub fn canonical(data: &[u8]) {

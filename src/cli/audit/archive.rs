@@ -7,9 +7,9 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::moment::moment;
-use crate::audit::to_hex;
+use crate::chain::to_hex;
 use crate::cli::{CannotRun, DatabaseArgs, Failure};
-use crate::store::audit;
+use crate::store::history;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +31,7 @@ pub(super) struct ArchiveArgs {
 
 pub(super) fn archive(args: &ArchiveArgs) -> Result<(), Failure> {
     let (database, file) = (&args.database.database, args.file.display());
-    let moved = audit::archive(database, args.before, &args.file).map_err(|e| CannotRun(e.to_string()))?;
+    let moved = history::archive(database, args.before, &args.file).map_err(|e| CannotRun(e.to_string()))?;
     let mut out = std::io::stdout().lock();
     match moved.archived {
         None => writeln!(out, "nothing to move: no event before {:.3} is chained and is not the newest", args.before)?,

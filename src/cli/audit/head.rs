@@ -8,10 +8,10 @@ use clap::Args;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::audit::Head;
-use crate::audit::sign::Key;
+use crate::chain::Head;
+use crate::chain::sign::Key;
 use crate::cli::{CannotRun, DatabaseArgs, Failure};
-use crate::store::audit;
+use crate::store::history;
 
 pub(super) const HEAD_EXAMPLES: &str = "\
 Examples:
@@ -50,7 +50,7 @@ pub(super) struct KeyArgs {
 pub(super) fn head(args: &HeadArgs) -> Result<(), Failure> {
     let database = &args.database.database;
     let key = args.key.as_deref().map(read_key).transpose()?;
-    let newest = audit::newest(database).map_err(|e| CannotRun(e.to_string()))?;
+    let newest = history::newest(database).map_err(|e| CannotRun(e.to_string()))?;
     let Some(newest) = newest else {
         return Err(CannotRun(format!("{}: no event is chained; the service chains them", database.display())).into());
     };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::table::{Format, Rows};
 use super::unless_closed;
 use crate::cli::Failure;
-use crate::store::audit::{self, History, HolderThen, MomentSelection, PoolThen};
+use crate::store::history::{self, History, HolderThen, MomentSelection, PoolThen};
 
 /// One row per taken seat. A pool of which no seat was taken has one row, in which the columns from `seat_no` on are empty.
 const COLUMNS: &[&str] = &[
@@ -27,7 +27,7 @@ pub(super) fn show(history: &History, selection: &MomentSelection, format: Forma
         // The pool alone is for readers that add up; a row would only be the same again.
         if holder.is_none() && pool.seats_in_use > 0 { Ok(()) } else { rows.row(row(pool, holder)) }
     };
-    let shown = audit::holders_at(history, selection, &mut show);
+    let shown = history::holders_at(history, selection, &mut show);
     unless_closed(shown.and_then(|newest| {
         rows.end()?;
         match newest {

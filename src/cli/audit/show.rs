@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::moment::moment;
 use super::table::{Format, Rows};
 use super::{HistoryArgs, holders, tell_missing, unless_closed};
-use crate::audit::to_hex;
+use crate::chain::to_hex;
 use crate::cli::Failure;
-use crate::store::audit::{self, ACTIONS, EntitySelection, Event, Selection};
+use crate::store::history::{self, ACTIONS, EntitySelection, Event, Selection};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -79,7 +79,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<(), Failure> {
     let entity = args.entity.map(|id| EntitySelection { id, below: args.below });
     let user = args.user.as_deref().map(name);
     if let Some(at) = args.at {
-        let selection = audit::MomentSelection { at, entity, pool_id: args.pool, user };
+        let selection = history::MomentSelection { at, entity, pool_id: args.pool, user };
         return holders::show(&history, &selection, args.format);
     }
     let selection = Selection {
@@ -97,7 +97,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<(), Failure> {
     let columns = if args.format == Format::Table { TABLE } else { COLUMNS };
     let mut rows = Rows::to_stdout(args.format, columns);
     let of = if args.format == Format::Table { for_people } else { for_programs };
-    let shown = audit::events(&history, &selection, &mut |event| rows.row(of(event)));
+    let shown = history::events(&history, &selection, &mut |event| rows.row(of(event)));
     unless_closed(shown.and_then(|missing| {
         rows.end()?;
         tell_missing(&missing);

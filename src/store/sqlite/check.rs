@@ -1,8 +1,9 @@
 //! What is verified of a file, and how: the schema, the pages, and every invariant of the rows.
 //!
 //! `seatkeeper check` and the start of the service go through all of it, on connections that change nothing; see
-//! [`super::inspect`]. What the service does while it runs is in [`super::verifier`].
+//! [`super::file::inspect`]. What the service does while it runs is in [`background`].
 
+pub(super) mod background;
 mod constraints;
 mod invariants;
 
@@ -17,12 +18,12 @@ pub use invariants::INVARIANTS;
 pub(super) use invariants::add_functions;
 use invariants::{CLEARED, TOLERATED};
 
-use super::companions::parked;
+use super::file::companions::parked;
+use super::file::inspect::{Look, has_hot_journal, look};
+use super::file::open::{connect, foresee, one_line, sqlite};
+use super::file::origin;
+use super::file::schema::{self, Contents, SCHEMA_VERSION, differences};
 use super::hand_written::BUSY_TIMEOUT;
-use super::inspect::{Look, has_hot_journal, look};
-use super::open::{connect, foresee, one_line, sqlite};
-use super::origin;
-use super::schema::{self, Contents, SCHEMA_VERSION, differences};
 use crate::store::{CheckHash, Checked, OpenError, Violation};
 
 /// Rows named for one invariant at most: enough to see what happened.

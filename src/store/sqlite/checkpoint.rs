@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
-use super::guard::Guard;
-use super::open;
+use super::file::guard::Guard;
+use super::file::open;
 use crate::store::OpenError;
 
 /// Frames (pages of 4 KiB) in the WAL from which on it is folded back: 64 MiB. Commits wait while a checkpoint syncs the file, so

@@ -11,9 +11,9 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::open::{absent, admin, clear_leftovers, connect, sqlite, use_wal};
-use super::record::set_triggers;
-use super::schema::{self, objects};
+use super::calls::record::set_triggers;
+use super::file::open::{absent, admin, clear_leftovers, connect, sqlite, use_wal};
+use super::file::schema::{self, objects};
 use crate::store::{HashPassword, OpenError};
 
 /// How long hand-written SQL waits for the lock.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::guard::Guard;
+use super::file::guard::Guard;
 use super::{execute, open, store_error};
 use crate::store::{OpenError, StoreError};
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::companions::beside;
+use super::file::companions::beside;
 use crate::seats::LicenseType;
 use crate::store::{Holder, StoreError};
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, StatementStatus};
 
-use super::{SCHEMA, activate, assignee, chain, facts, history, named, open, owner, record, seats as of_seats, ticket};
+use super::SCHEMA;
+use super::calls::{activate, assignee, facts, module_history, named, owner, record, seats as of_seats, ticket};
+use super::file::open;
+use super::history::chain;
 use crate::seats;
 
 fn made() -> Connection {
@@ -67,9 +70,9 @@ const OF_LICENSE_TOOLS: [&str; 30] = [
     activate::FOLLOW_OFFER,
     activate::SEATS_IN_USE,
     activate::EMPTY_POOLS,
-    history::NEWEST_OF_POOL,
-    history::DELETIONS,
-    history::EVENT,
+    module_history::NEWEST_OF_POOL,
+    module_history::DELETIONS,
+    module_history::EVENT,
     record::TAKE,
     record::RELEASE,
     record::OF_SEAT,

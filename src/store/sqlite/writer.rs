@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::{mpsc, oneshot};
 
-use super::guard::{Guard, Trouble};
+use super::file::guard::{Guard, Trouble};
 use super::{checkpoint, execute, store_error};
 use crate::metrics::Metrics;
 use crate::store::{OpenError, Options, Reply, StoreError};

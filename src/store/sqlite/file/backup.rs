@@ -1,0 +1,388 @@
+//! `seatkeeper backup`: a copy of one moment of a database, made while others write to it.
+//!
+//! SQLite's backup interface copies the pages within one read transaction. It never begins again, as it would without one
+//! whenever another connection writes; it blocks no writer; and every page of the file is read, so a damaged one is found. While it
+//! runs the WAL cannot begin again, so it is kept short: the copy is verified afterwards.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use rusqlite::backup::StepResult;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use uuid::Uuid;
+
+use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, users};
+use super::losses::continues;
+use super::open::{connect, reader, sqlite};
+use super::origin;
+use super::schema::{self, APPLICATION_ID, SCHEMA_VERSION};
+use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
+use crate::store::{Backup, CheckHash, CopyError, NewestEvent, OpenError, check};
+
+/// Pages between two syncs of the copy: 16 MiB. Else the commits of the service would wait at the end until the disk has taken all of it.
+const STEP_PAGES: i32 = 4096;
+/// A temporary file of another host, or of a process number that is taken again, is given up after this time.
+const TEMPORARY_AGE_MAX: Duration = Duration::from_hours(24);
+
+/// See [`crate::store::backup`].
+pub fn backup(
+    database: &Path,
+    target: &Path,
+    keep: Option<NonZeroUsize>,
+    now: Timestamp,
+    check_hash: CheckHash,
+) -> Result<Backup, CopyError> {
+    let target = Target::new(database, target, now)?;
+    if keep.is_some() && target.series.is_none() {
+        return Err(refused(&target.path, "--keep needs a directory, in which every backup has a name of its own"));
+    }
+    origin::check(database)?;
+    // Not only for reading: if this is the one program that has the database open, closing it folds its WAL back.
+    let source = connect(database, BUSY_TIMEOUT, false)?;
+    let version = version(&source, database)?;
+    let copy = Temporary::create(&target.directory, &target.name())?;
+    copy_pages(&source, database, copy.path())?;
+    drop(source);
+    verify(&copy, database, version, check_hash)?;
+    let copied = open_finished(copy.path())?;
+    let head = head(&copied).map_err(|e| sqlite(copy.path(), e))?;
+    if target.series.is_none() && target.path.exists() {
+        target.is_earlier_copy(&copied)?;
+    }
+    drop(copied);
+    let bytes = copy.sync()?;
+    copy.rename(&target.path)?;
+    let deleted = match (keep, &target.series) {
+        (Some(keep), Some(series)) => delete_older(&target, series, keep)?,
+        _ => Vec::new(),
+    };
+    Ok(Backup { path: target.path, bytes, version, head, deleted })
+}
+
+/// Where a backup goes.
+struct Target {
+    path: PathBuf,
+    directory: PathBuf,
+    /// In a directory: what the names of all backups of this database begin with.
+    series: Option<String>,
+}
+
+impl Target {
+    fn new(database: &Path, target: &Path, now: Timestamp) -> Result<Target, CopyError> {
+        if target.is_dir() {
+            let stem = database.file_stem().unwrap_or_default().to_string_lossy();
+            let series = format!("{stem}-");
+            let directory = target.to_owned();
+            let path = directory.join(format!("{series}{}.db", now.strftime("%Y%m%dT%H%M%S.%3fZ")));
+            if path.exists() {
+                return Err(refused(&path, "exists already"));
+            }
+            return Ok(Target { path, directory, series: Some(series) });
+        }
+        // A symbolic link stays, and what it names is replaced.
+        let path = if target.exists() { resolved(target)? } else { target.to_owned() };
+        let directory = match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+            Some(parent) => parent.to_owned(),
+            None => return Err(refused(target, "this is no name for a file")),
+        };
+        if !directory.is_dir() || target.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(refused(target, "there is no such directory"));
+        }
+        let target = Target { path, directory, series: None };
+        target.may_be_written(database)?;
+        Ok(target)
+    }
+
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// An earlier backup is replaced; no other file is.
+    fn may_be_written(&self, database: &Path) -> Result<(), CopyError> {
+        let path = &self.path;
+        let ours: Vec<PathBuf> = SUFFIXES.iter().map(|suffix| beside(database, suffix)).collect();
+        if is_same_file(path, database) || ours.iter().any(|file| file == path || is_same_file(file, path)) {
+            return Err(refused(path, "this is the database itself, or belongs to it. Name another file."));
+        }
+        if has_changes_beside(path) {
+            return Err(refused(
+                path,
+                "a -wal or -journal of this name stands there: another program uses it as a database, or did. Name another file.",
+            ));
+        }
+        let Ok(found) = fs::metadata(path) else { return Ok(()) };
+        let is_backup = || Ok(header(path)?.is_some_and(|header| header.application_id == APPLICATION_ID));
+        let is_backup =
+            found.is_file() && (found.len() == 0 || is_backup().map_err(|e: io::Error| failed(path, &e))?);
+        if !is_backup {
+            return Err(refused(path, "exists, and is no backup of Seatkeeper. Name another file."));
+        }
+        match users(path) {
+            by if by.is_empty() => Ok(()),
+            by => Err(refused(path, &format!("exists, and {} has it open. Name another file.", by.join(", ")))),
+        }
+    }
+
+    /// A backup is replaced only by one that goes on from it: it may be all that is left of a database that was lost and made again.
+    fn is_earlier_copy(&self, copy: &Connection) -> Result<(), CopyError> {
+        if fs::metadata(&self.path).is_ok_and(|found| found.len() == 0) {
+            return Ok(());
+        }
+        let _traces = Traces::before(&self.path);
+        let continued = reader(&self.path, BUSY_TIMEOUT)
+            .and_then(|earlier| continues(copy, &earlier).map_err(|e| sqlite(&self.path, e)));
+        match continued {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(refused(
+                &self.path,
+                "this backup has events that the database has not: it is of another database, or of the time before a restore. \
+                 Move it to another place if you need it, or delete it; it was not replaced.",
+            )),
+            Err(error) => Err(refused(
+                &self.path,
+                &format!(
+                    "this backup cannot be read ({error}). Move it to another place or delete it; it was not replaced."
+                ),
+            )),
+        }
+    }
+}
+
+/// Deletes what is older than the newest backups of a series; they have the time in their names. The one just made stays, however the
+/// clock was set.
+fn delete_older(target: &Target, series: &str, keep: NonZeroUsize) -> Result<Vec<PathBuf>, CopyError> {
+    let failed = |e: io::Error| failed(&target.directory, &e);
+    let mut others = Vec::new();
+    for entry in fs::read_dir(&target.directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_of_series = entry.file_name().to_str().is_some_and(|name| is_of_series(name, series));
+        if is_of_series && entry.path() != target.path && entry.file_type().map_err(failed)?.is_file() {
+            others.push(entry.path());
+        }
+    }
+    others.sort_unstable();
+    others.truncate((others.len() + 1).saturating_sub(keep.get()));
+    for path in &others {
+        fs::remove_file(path).map_err(failed)?;
+    }
+    sync_directory(&target.directory)?;
+    Ok(others)
+}
+
+/// Whether [`Target::new`] makes such names.
+fn is_of_series(name: &str, series: &str) -> bool {
+    let time = name.strip_prefix(series).and_then(|rest| rest.strip_suffix(".db")).unwrap_or_default();
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    shape == "00000000T000000.000Z"
+}
+
+/// Copies all pages of one moment to a file that is there and empty, without a WAL. The file is not durable yet.
+pub(crate) fn copy_pages(source: &Connection, path: &Path, to: &Path) -> Result<(), OpenError> {
+    let failed = |e| sqlite(path, e);
+    let written = |e| sqlite(to, e);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut copy = Connection::open_with_flags(to, flags).map_err(written)?;
+    // What is left by a failure is deleted, so it need not be undone.
+    let settings = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096;";
+    copy.execute_batch(settings).map_err(written)?;
+    let file = OpenOptions::new().write(true).open(to)?;
+    source.execute_batch("BEGIN").map_err(failed)?;
+    // The transaction begins with its first read.
+    source.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
+    let pages = rusqlite::backup::Backup::new(source, &mut copy).map_err(written)?;
+    loop {
+        match pages.step(STEP_PAGES).map_err(written)? {
+            StepResult::Done => break,
+            StepResult::More => file.sync_data()?,
+            _ => return Err(OpenError::Setting(format!("{}: another program has locked the copy", to.display()))),
+        }
+    }
+    drop(pages);
+    source.execute_batch("COMMIT").map_err(failed)?;
+    copy.close().map_err(|(_, e)| written(e))?;
+    leave_wal_mode(to)?;
+    Ok(())
+}
+
+/// Takes the WAL mode out of the header of a file that has no WAL. See [`origin::check`].
+fn leave_wal_mode(path: &Path) -> io::Result<()> {
+    if header(path)?.is_some_and(|header| header.is_wal) && !has_changes_beside(path) {
+        OpenOptions::new().write(true).open(path)?.write_all_at(&[1, 1], 18)?;
+    }
+    Ok(())
+}
+
+/// Holds a copy of a database to every invariant. One of an earlier version is left as it is: a copy of the copy is migrated and
+/// verified.
+fn verify(copy: &Temporary, database: &Path, version: i32, check_hash: CheckHash) -> Result<(), CopyError> {
+    let advice = "No backup was made: see 'seatkeeper check'.";
+    if version == SCHEMA_VERSION {
+        return hold_to_invariants(copy.path(), database, check_hash, advice);
+    }
+    let migrated = Temporary::create(&copy.directory, "migrated")?;
+    fs::copy(copy.path(), migrated.path()).map_err(|e| failed(&copy.directory, &e))?;
+    migrate(migrated.path()).map_err(|error| of(database, error))?;
+    hold_to_invariants(migrated.path(), database, check_hash, advice)
+}
+
+/// Brings a copy to the version of this program.
+pub(crate) fn migrate(copy: &Path) -> Result<(), OpenError> {
+    let connection = connect(copy, BUSY_TIMEOUT, false)?;
+    schema::prepare(&connection, copy, false)
+}
+
+/// `original`: what the copy was made of, for messages.
+pub(crate) fn hold_to_invariants(
+    copy: &Path,
+    original: &Path,
+    check_hash: CheckHash,
+    advice: &'static str,
+) -> Result<(), CopyError> {
+    let violations = check(copy, check_hash).map_err(|error| of(original, error))?;
+    leave_wal_mode(copy).map_err(|e| failed(copy, &e))?;
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(CopyError::Broken { path: original.to_owned(), violations, advice })
+}
+
+/// What is wrong with a copy is wrong with its original.
+pub(crate) fn of(original: &Path, error: OpenError) -> OpenError {
+    match error {
+        OpenError::Failed { reason, .. } => OpenError::Failed { path: original.to_owned(), reason },
+        OpenError::Tampered { what, .. } => OpenError::Tampered { path: original.to_owned(), what },
+        other => other,
+    }
+}
+
+/// The version of the schema of a database of ours that this program can read.
+pub(crate) fn version(connection: &Connection, path: &Path) -> Result<i32, CopyError> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let found = number("user_version").map_err(|e| sqlite(path, e))?;
+    if number("application_id").map_err(|e| sqlite(path, e))? != APPLICATION_ID || found < 1 {
+        return Err(refused(path, "this is not a Seatkeeper database"));
+    }
+    if found > SCHEMA_VERSION {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION }.into());
+    }
+    Ok(found)
+}
+
+/// Opens a copy that nothing writes to any more, for reading.
+pub(crate) fn open_finished(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))
+}
+
+/// The newest event of a database of any version.
+pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Option<NewestEvent>> {
+    let is_chained = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('audit_event') WHERE name = 'hash')";
+    let hash = if connection.query_row(is_chained, [], |row| row.get(0))? { "hash" } else { "NULL" };
+    let newest = format!("SELECT id, at, {hash} FROM audit_event ORDER BY id DESC LIMIT 1");
+    connection
+        .query_row(&newest, [], |row| Ok(NewestEvent { event_id: row.get(0)?, at: row.get(1)?, hash: row.get(2)? }))
+        .optional()
+}
+
+/// A file that is not finished. It is readable by its owner only from its first byte on, and deleted on drop.
+pub(crate) struct Temporary {
+    path: PathBuf,
+    directory: PathBuf,
+}
+
+/// What the names of all temporary files end with.
+const TEMPORARY: &str = ".seatkeeper-copy";
+/// Tells this process from an earlier one of the same number: in a container all have the same.
+static PROCESS: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().simple().to_string()[..8].to_owned());
+
+impl Temporary {
+    /// Makes the file, and deletes those that were left by programs that died. `name`: the file that it is going to be.
+    pub(crate) fn create(directory: &Path, name: &str) -> Result<Temporary, CopyError> {
+        delete_left_behind(directory);
+        let path = directory.join(format!(".{name}.{}.{}{TEMPORARY}", std::process::id(), *PROCESS));
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        made.map_err(|e| failed(directory, &e))?;
+        Ok(Temporary { path, directory: directory.to_owned() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the content durable; its bytes.
+    pub(crate) fn sync(&self) -> Result<u64, CopyError> {
+        let file = File::open(&self.path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
+        file.map(|found| found.len()).map_err(|e| failed(&self.path, &e))
+    }
+
+    /// Gives the file its name, durably; replaces what has it.
+    fn rename(&self, path: &Path) -> Result<(), CopyError> {
+        fs::rename(&self.path, path).map_err(|e| failed(path, &e))?;
+        sync_directory(&self.directory)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        for path in SUFFIXES.iter().map(|suffix| beside(&self.path, suffix)).chain([self.path.clone()]) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Deletes temporary files, and what SQLite made beside them, of processes that are no more. What cannot be deleted stays.
+fn delete_left_behind(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some((pid, process)) = name.to_str().and_then(maker) else { continue };
+        if process == *PROCESS {
+            continue;
+        }
+        let age = entry.metadata().and_then(|found| found.modified()).ok();
+        let age = age.and_then(|changed| SystemTime::now().duration_since(changed).ok());
+        if pid == std::process::id() || !is_running(pid) || age.is_some_and(|age| age > TEMPORARY_AGE_MAX) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The process that made a temporary file of this name: its number, and what tells it from others.
+fn maker(name: &str) -> Option<(u32, &str)> {
+    let (name, rest) = name.strip_prefix('.')?.rsplit_once(TEMPORARY)?;
+    if !rest.is_empty() && !SUFFIXES.contains(&rest) {
+        return None;
+    }
+    let (name, process) = name.rsplit_once('.')?;
+    let (_, pid) = name.rsplit_once('.')?;
+    Some((pid.parse().ok()?, process))
+}
+
+fn is_running(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    // One that may not be asked runs.
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+/// The path without symbolic links.
+pub(crate) fn resolved(path: &Path) -> Result<PathBuf, CopyError> {
+    fs::canonicalize(path).map_err(|e| failed(path, &e))
+}
+
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), CopyError> {
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|e| failed(directory, &e))
+}
+
+pub(crate) fn refused(path: &Path, reason: &str) -> CopyError {
+    CopyError::Refused { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+pub(crate) fn failed(path: &Path, error: &io::Error) -> CopyError {
+    refused(path, &error.to_string())
+}

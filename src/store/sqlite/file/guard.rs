@@ -1,0 +1,566 @@
+//! Whether the store may go on: is the file it writes still the file that the next start will open?
+//!
+//! Operators delete, move, copy over and restore files, and other programs change schemas. SQLite goes on writing to what it
+//! has open; what it then commits is lost with the next start. So the files are looked at
+//!
+//! * in each write transaction, before anything is written: the caller then hears that nothing was changed;
+//! * after each COMMIT, before the answer: what happens to the files later happens to a change that was saved;
+//! * once a second at rest, when a reader opens a connection, and when readiness is asked for.
+//!
+//! What is compared, and which mistake it finds:
+//!
+//! | compared | finds |
+//! |---|---|
+//! | device and inode at the path of the file and of its `-wal`; links of `-shm` | `rm`, `mv` away or over it, a renamed directory |
+//! | size and time of change of the file, which only a checkpoint may change; the wal-index says whether there was one | `cp` over it |
+//! | the last frame of the `-wal` against the wal-index | `cp` over the `-wal`, a `-wal` cut short |
+//! | `PRAGMA schema_version`; if it has changed, the whole schema | a dropped trigger |
+//!
+//! It costs five `stat` calls a commit and two reads of a few bytes, some microseconds. Only a change that happens in the very
+//! moment of a checkpoint is not seen as such; the next verification finds it.
+
+use std::fmt::Display;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ffi};
+use tokio::sync::watch;
+
+use super::companions::{beside, parked};
+use super::open;
+use super::schema::{SCHEMA, SCHEMA_VERSION, differences};
+use crate::store::sqlite::store_error;
+use crate::store::{Fault, OpenError, StoreError};
+
+/// Whether calls are taken. Once stopped, it stays stopped until the store is opened again.
+pub(crate) struct Health {
+    fault: watch::Sender<Option<Fault>>,
+    /// When a change could not be saved; that may pass, as a full disk does.
+    save_failed: Mutex<Option<Instant>>,
+}
+
+/// How long the service is not ready after a change could not be saved. Then calls find out whether they can be again: a full
+/// disk has room for a short change now and then, so one that is saved says nothing.
+const NOT_READY: Duration = Duration::from_secs(10);
+
+impl Default for Health {
+    fn default() -> Health {
+        Health { fault: watch::Sender::new(None), save_failed: Mutex::default() }
+    }
+}
+
+impl Health {
+    /// Stops the store, unless it has stopped before, and logs why. `details`: what was found, and what the operator should
+    /// do now; for the log only.
+    pub(crate) fn stop(&self, fault: Fault, details: impl Display) {
+        let is_first = self.fault.send_if_modified(|current| {
+            let is_first = current.is_none();
+            current.get_or_insert(fault);
+            is_first
+        });
+        if is_first {
+            tracing::error!(%fault, "the store has stopped taking calls: {details}");
+        }
+    }
+
+    /// # Errors
+    ///
+    /// [`StoreError::Stopped`] once the store has stopped.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match *self.fault.borrow() {
+            None => Ok(()),
+            Some(fault) => Err(StoreError::Stopped(fault)),
+        }
+    }
+
+    /// Waits until the store has stopped.
+    pub(crate) async fn stopped(&self) -> Fault {
+        let mut fault = self.fault.subscribe();
+        let found = fault.wait_for(Option::is_some).await.ok().and_then(|fault| *fault);
+        match found {
+            Some(fault) => fault,
+            // The sender lives as long as `self`, so this is not reached.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A change could not be saved.
+    pub(crate) fn save_failed(&self) {
+        *self.save_failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a change could not be saved a moment ago.
+    pub(crate) fn cannot_save(&self) -> bool {
+        let failed = *self.save_failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|at| at.elapsed() < NOT_READY)
+    }
+}
+
+/// What is wrong, and what the log says about it.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    fault: Fault,
+    details: String,
+}
+
+/// Why a transaction must not write.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The store must stop.
+    Stop(Problem),
+    /// SQLite could not tell, as when a read fails. That may pass.
+    Fail(StoreError),
+}
+
+impl From<Problem> for Trouble {
+    fn from(problem: Problem) -> Trouble {
+        Trouble::Stop(problem)
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        match store_error(error) {
+            error @ StoreError::Damaged(_) => Trouble::Stop(Problem::damaged(&error)),
+            error => Trouble::Fail(error),
+        }
+    }
+}
+
+impl Problem {
+    fn damaged(error: &StoreError) -> Problem {
+        let details = format!("{error}. Stop the service, run 'seatkeeper check', and restore a backup.");
+        Problem { fault: Fault::Damaged("it cannot be read"), details }
+    }
+}
+
+/// Looks at the files of one store.
+pub(crate) struct Guard {
+    pub(crate) health: Arc<Health>,
+    /// `None`: there is nothing to look at, as in memory.
+    files: Option<Files>,
+    /// The last one found right; none at first.
+    schema_version: AtomicI64,
+    /// The store stopped where there was no connection to save the log with.
+    to_save: Mutex<Option<Fault>>,
+}
+
+impl Guard {
+    /// Takes the files as they are now for the right ones. `connection` has them open.
+    pub(crate) fn new(connection: &Connection, path: &Path, health: Arc<Health>) -> Result<Guard, OpenError> {
+        // After a crash this completes what the wal-index calls begun: from here on only a checkpoint may change the file.
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|e| open::sqlite(path, e))?;
+        Ok(Guard { health, files: Some(Files::new(path)?), ..Guard::of_memory() })
+    }
+
+    /// Of a database without files.
+    pub(crate) fn of_memory() -> Guard {
+        Guard { health: Arc::default(), files: None, schema_version: AtomicI64::new(NONE), to_save: Mutex::default() }
+    }
+
+    /// In a write transaction, before anything is written. Only then the wal-index and the schema stand still.
+    pub(crate) fn before_write(&self, connection: &Connection) -> Result<(), Trouble> {
+        let Some(files) = &self.files else { return Ok(()) };
+        let index = files.index()?;
+        files.look(Some(&index))?;
+        files.last_frame(&index)?;
+        self.schema(connection)?;
+        files.stamp(&index, connection)?;
+        Ok(())
+    }
+
+    /// After COMMIT, before the answer.
+    pub(crate) fn after_write(&self) -> Result<(), Problem> {
+        let Some(files) = &self.files else { return Ok(()) };
+        files.stamp_saved();
+        files.look(None)
+    }
+
+    fn look(&self) -> Result<(), Problem> {
+        self.files.as_ref().map_or(Ok(()), |files| files.look(Some(&files.index()?)))
+    }
+
+    /// Where nothing is written. Stops the store if something is wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Stopped`].
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        self.health.check()?;
+        self.look().map_err(|problem| self.stop(problem, None))
+    }
+
+    /// Once a second, on a connection that is in no transaction.
+    pub(crate) fn at_rest(&self, connection: &Connection) {
+        if self.health.check().is_err() {
+            return self.save_late(connection);
+        }
+        let looked = self.look().map_err(Trouble::from).and_then(|()| self.schema(connection));
+        match looked {
+            Ok(()) => {}
+            Err(Trouble::Stop(problem)) => drop(self.stop(problem, Some(connection))),
+            Err(Trouble::Fail(error)) => tracing::warn!(%error, "the schema could not be read"),
+        }
+    }
+
+    /// Compares the whole schema when its version has changed: a new index of the administrator's does no harm.
+    fn schema(&self, connection: &Connection) -> Result<(), Trouble> {
+        let version = || connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get::<_, i64>(0));
+        let found = version()?;
+        if found == self.schema_version.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if let Some(what) = differences(connection, SCHEMA)?.into_iter().next() {
+            let details = format!(
+                "another program changed the schema: {what}. Undo that, or restore a backup, and start again; \
+                 'seatkeeper check' lists all of it and the rows that break a promise."
+            );
+            return Err(Problem { fault: Fault::Schema, details }.into());
+        }
+        // At rest there is no transaction: keep the version only if it is still the same.
+        if version()? == found {
+            self.schema_version.store(found, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// A read or a write found the file to be broken. A file that was replaced is the likelier reason.
+    pub(crate) fn stop_damaged(&self, error: &StoreError) -> StoreError {
+        let problem = self.look().err().unwrap_or_else(|| Problem::damaged(error));
+        self.stop(problem, None)
+    }
+
+    /// A checkpoint that fails loses nothing: the log has it all. But a disk that does not sync may not have it.
+    pub(crate) fn checkpoint_failed(&self, error: &rusqlite::Error) {
+        match error.sqlite_extended_error_code() {
+            Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => self.stop_unsynced(error),
+            _ => tracing::warn!(%error, "a checkpoint failed; it is tried again later"),
+        }
+    }
+
+    /// The system did not say that a change is on the disk.
+    pub(crate) fn stop_unsynced(&self, error: &rusqlite::Error) {
+        let details = format!(
+            "{error}. Whether the last changes are on the disk is unknown; the next start reads what it has. Look at the system's log: \
+             the disk may be failing."
+        );
+        self.health.stop(Fault::Sync, details);
+    }
+
+    /// Stops the store. `connection` is in no transaction: through it the log is saved, as far as it still can be.
+    pub(crate) fn stop(&self, Problem { fault, details }: Problem, connection: Option<&Connection>) -> StoreError {
+        if self.health.check().is_ok() {
+            let saved = match connection {
+                Some(connection) => self.save(fault, connection),
+                None => {
+                    *self.to_save.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+                    None
+                }
+            };
+            self.health.stop(fault, format_args!("{details}{}", saved.unwrap_or_default()));
+        }
+        self.health.check().err().unwrap_or(StoreError::Stopped(fault))
+    }
+
+    fn save(&self, fault: Fault, connection: &Connection) -> Option<String> {
+        self.files.as_ref()?.save(fault, connection)
+    }
+
+    fn save_late(&self, connection: &Connection) {
+        let fault = self.to_save.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(saved) = fault.and_then(|fault| self.save(fault, connection)) {
+            tracing::warn!("the store has stopped;{saved}");
+        }
+    }
+
+    /// Before a connection that can write is closed: a store that has stopped leaves the files as they are. The last
+    /// connection would fold the WAL back and delete what then stands at its path.
+    pub(crate) fn before_close(&self, connection: &Connection) {
+        if let (Ok(()), Err(problem)) = (self.health.check(), self.look()) {
+            self.stop(problem, Some(connection));
+        }
+        self.save_late(connection);
+        if self.health.check().is_err()
+            && let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::error!(%error, "the files may change when they are closed");
+        }
+    }
+}
+
+/// No version of a schema.
+const NONE: i64 = -1;
+
+struct Files {
+    path: PathBuf,
+    wal_path: PathBuf,
+    main: Id,
+    wal: Id,
+    wal_file: File,
+    shm_file: Arc<File>,
+    seen: Mutex<Seen>,
+    stamp: Mutex<Stamp>,
+}
+
+/// Which WAL has a copy of the first page; by its salts.
+#[derive(Default)]
+struct Stamp {
+    saved: [u8; 8],
+    /// Written, but not committed yet.
+    written: Option<[u8; 8]>,
+}
+
+/// Device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Id(u64, u64);
+
+impl Id {
+    fn of(file: &Metadata) -> Id {
+        Id(file.dev(), file.ino())
+    }
+}
+
+/// The file when it was last found right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    /// Read before the other two, so that no checkpoint that began later is taken for one that is known.
+    checkpoint: Checkpoint,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// Which checkpoint was the last, as the wal-index has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Checkpoint {
+    salts: [u8; 8],
+    folded_back: u32,
+    /// Written before the first page is written to the file.
+    begun: u32,
+}
+
+/// The first bytes of the wal-index, <https://www.sqlite.org/walformat.html#the_wal_index_file_format>.
+struct Index([u8; 136]);
+
+impl Index {
+    fn number(&self, at: usize) -> u32 {
+        u32::from_ne_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
+    }
+
+    fn salts(&self) -> [u8; 8] {
+        std::array::from_fn(|i| self.0[32 + i])
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { salts: self.salts(), folded_back: self.number(96), begun: self.number(128) }
+    }
+
+    fn frames(&self) -> u64 {
+        self.number(16).into()
+    }
+
+    fn page_bytes(&self) -> u64 {
+        match u16::from_ne_bytes([self.0[14], self.0[15]]) {
+            1 => 65_536,
+            bytes => bytes.into(),
+        }
+    }
+
+    /// Of the last frame.
+    fn checksum(&self) -> [u32; 2] {
+        [self.number(24), self.number(28)]
+    }
+}
+
+impl Files {
+    fn new(path: &Path) -> Result<Files, OpenError> {
+        let (wal_path, shm_path) = (beside(path, "-wal"), beside(path, "-shm"));
+        let in_file =
+            |path: &Path, e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        let wal_file = File::open(&wal_path).map_err(|e| in_file(&wal_path, e))?;
+        let shm_file = parked(&shm_path).map_err(|e| in_file(&shm_path, e))?;
+        let wal = Id::of(&wal_file.metadata()?);
+        let checkpoint = index(&shm_file)?.checkpoint();
+        let main = std::fs::metadata(path).map_err(|e| in_file(path, e))?;
+        let seen = Seen { checkpoint, size: main.size(), modified: (main.mtime(), main.mtime_nsec()) };
+        Ok(Files {
+            path: path.to_owned(),
+            wal_path,
+            main: Id::of(&main),
+            wal,
+            wal_file,
+            shm_file,
+            seen: Mutex::new(seen),
+            stamp: Mutex::default(),
+        })
+    }
+
+    /// Whether the files at their paths are those that are open, and whether only checkpoints have changed the file.
+    /// `index`: read just now, if it was.
+    fn look(&self, index: Option<&Index>) -> Result<(), Problem> {
+        let main = match std::fs::metadata(&self.path) {
+            Ok(main) if Id::of(&main) == self.main => main,
+            Ok(_) => return Err(self.lost("another file was put in its place")),
+            Err(error) => return Err(self.lost(&error.to_string())),
+        };
+        match std::fs::metadata(&self.wal_path) {
+            Ok(wal) if Id::of(&wal) == self.wal => {}
+            Ok(_) => return Err(self.log_lost("another file was put in the place of the '-wal'")),
+            Err(error) => return Err(self.log_lost(&format!("the '-wal': {error}"))),
+        }
+        // What happens to it hurts only the next change.
+        if index.is_some() && self.shm_file.metadata().map_or(0, |shm| shm.nlink()) == 0 {
+            return Err(self.log_lost("the '-shm' was deleted or replaced"));
+        }
+        self.only_checkpoints(&main, index)
+    }
+
+    /// `before`: read before the file was looked at.
+    fn only_checkpoints(&self, main: &Metadata, before: Option<&Index>) -> Result<(), Problem> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (size, modified) = (main.size(), (main.mtime(), main.mtime_nsec()));
+        if (seen.size, seen.modified) == (size, modified) {
+            seen.checkpoint = before.map_or(seen.checkpoint, Index::checkpoint);
+            return Ok(());
+        }
+        // Read after the file: a checkpoint says that it begins before it writes.
+        let checkpoint = self.index()?.checkpoint();
+        let is_under_way = checkpoint.folded_back < checkpoint.begun;
+        if checkpoint == seen.checkpoint && !is_under_way {
+            return Err(Problem {
+                fault: Fault::File,
+                details: format!(
+                    "{}: another program wrote over it. Stop the service and restore a backup; \
+                     what 'cp' wrote there fits neither the log nor what the service knows.",
+                    self.path.display()
+                ),
+            });
+        }
+        // The checkpoint that was read first: what is written from now on is of this one, or of a later one.
+        let again = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
+        *seen = Seen { checkpoint, size: again.size(), modified: (again.mtime(), again.mtime_nsec()) };
+        Ok(())
+    }
+
+    fn index(&self) -> Result<Index, Problem> {
+        index(&self.shm_file).map_err(|error| self.log_lost(&format!("the '-shm': {error}")))
+    }
+
+    /// Whether the newest commit is in the `-wal`. In a write transaction only.
+    fn last_frame(&self, index: &Index) -> Result<(), Problem> {
+        let Some(last) = index.frames().checked_sub(1) else { return Ok(()) };
+        let mut head = [0; FRAME_HEAD_BYTES];
+        let at = WAL_HEAD_BYTES + last * (FRAME_HEAD_BYTES as u64 + index.page_bytes());
+        let found = self.wal_file.read_exact_at(&mut head, at);
+        let number = |at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        if found.is_err() || head[8..16] != index.salts() || [number(16), number(20)] != index.checksum() {
+            return Err(self.log_lost("another program wrote over the '-wal', or cut it short"));
+        }
+        Ok(())
+    }
+
+    /// Writes the first page once into each WAL. With it goes the change counter of the file, which tells at the next start
+    /// whether file and WAL belong together; see [`super::origin`].
+    fn stamp(&self, index: &Index, connection: &Connection) -> rusqlite::Result<()> {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if index.frames() > 0 && stamp.saved == index.salts() {
+            return Ok(());
+        }
+        // If this transaction starts the WAL over, the next one does it again.
+        stamp.written = Some(index.salts());
+        connection.pragma_update(None, "user_version", SCHEMA_VERSION)
+    }
+
+    fn stamp_saved(&self) {
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        stamp.saved = stamp.written.take().unwrap_or(stamp.saved);
+    }
+
+    fn lost(&self, what: &str) -> Problem {
+        let path = self.path.display();
+        Problem {
+            fault: Fault::File,
+            details: format!(
+                "{path}: {what}. Stop the service. If the file was moved, move it back, beside its '-wal', and start again; \
+                 else restore a backup."
+            ),
+        }
+    }
+
+    fn log_lost(&self, what: &str) -> Problem {
+        Problem {
+            fault: Fault::Log,
+            details: format!("{}: {what}. Leave the files as they are, and start again.", self.path.display()),
+        }
+    }
+
+    /// Writes what only a log without a name still has into the file, where that is safe; what to tell the operator.
+    fn save(&self, fault: Fault, connection: &Connection) -> Option<String> {
+        let is_gone = |path: &Path| std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        match fault {
+            // No other program has opened the file without its log, or a new log would be there.
+            Fault::Log if is_gone(&self.wal_path) && self.is_in_place() => Some(match fold_back(connection) {
+                Ok(()) => " Nothing is lost: the file now holds everything that was saved.".to_owned(),
+                Err(error) => format!(" Restore a backup: the newest changes are lost ({error})."),
+            }),
+            // Only its index is gone, which a start makes of the log.
+            Fault::Log if std::fs::metadata(&self.wal_path).is_ok_and(|wal| Id::of(&wal) == self.wal) => None,
+            Fault::Log => Some(
+                " The newest changes may be lost with the old log. Run 'seatkeeper check', and restore a backup if it is newer."
+                    .to_owned(),
+            ),
+            // No other program can reach the deleted file.
+            Fault::File if !self.is_in_place() => {
+                let descriptor = self.deleted()?;
+                fold_back(connection).ok()?;
+                let process = std::process::id();
+                Some(format!(
+                    " Until the service stops, 'cp /proc/{process}/fd/{descriptor} FILE' saves the deleted database."
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_in_place(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|main| Id::of(&main) == self.main)
+    }
+
+    /// The descriptor of the file, if it has no name any more.
+    fn deleted(&self) -> Option<String> {
+        let descriptors = std::fs::read_dir("/proc/self/fd").ok()?;
+        descriptors.flatten().find_map(|entry| {
+            let file = std::fs::metadata(entry.path()).ok()?;
+            let is_it = Id::of(&file) == self.main && file.nlink() == 0;
+            is_it.then(|| entry.file_name().to_string_lossy().into_owned())
+        })
+    }
+}
+
+const WAL_HEAD_BYTES: u64 = 32;
+const FRAME_HEAD_BYTES: usize = 24;
+
+fn index(shm_file: &File) -> std::io::Result<Index> {
+    let mut bytes = [0; 136];
+    shm_file.read_exact_at(&mut bytes, 0)?;
+    Ok(Index(bytes))
+}
+
+/// All of the WAL, for which it waits for readers.
+fn fold_back(connection: &Connection) -> Result<(), String> {
+    const READERS_TIMEOUT: Duration = Duration::from_secs(2);
+    let folded = connection.busy_timeout(READERS_TIMEOUT).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        })
+    });
+    match folded {
+        Ok((0, all, done)) if all == done => Ok(()),
+        Ok(_) => Err("other programs are reading it".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

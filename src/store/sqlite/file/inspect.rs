@@ -1,0 +1,138 @@
+//! Connections that only look: they change neither the file nor anything beside it, and need no right to write.
+//!
+//! A file in WAL mode is read together with its log (`-wal`), whose index (`-shm`) the programs share that have the file open. An
+//! ordinary connection makes both if they are not there, which a look must not do and often cannot.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::SystemTime;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::companions::beside;
+use super::open::{absent, configure, sqlite};
+use crate::store::OpenError;
+use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
+
+/// Enough for the indexes of a large table; a check reads them in no order.
+const CACHE_KIB: i64 = 32 * 1024;
+/// How often a look begins again because another program disturbed it.
+const TRIES: usize = 3;
+
+/// One look at a file, with as many connections as are wanted.
+pub(crate) struct Look<'p> {
+    path: &'p Path,
+    way: Way,
+    /// The file and its log before the look.
+    stamps: [Option<Stamp>; 2],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The index is there: another program has the file open, or had it open when it was killed. Read as any reader does.
+    Shared,
+    /// There is a log without its index, as in a copy of both: no program has the file open. The index is made in memory.
+    Log,
+    /// There is neither: no program has the file open, and it is read as one that cannot change.
+    Alone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    changed_at: Option<SystemTime>,
+}
+
+/// Looks at a file, again if another program opens or changes it meanwhile.
+///
+/// # Errors
+///
+/// That of `see`; no file, an empty one, and one whose last write was cut off and must be undone first.
+pub(crate) fn look<T>(path: &Path, see: impl Fn(&Look<'_>) -> Result<T, OpenError>) -> Result<T, OpenError> {
+    for _ in 0..TRIES {
+        let look = Look::at(path)?;
+        let seen = see(&look);
+        if look.is_undisturbed() {
+            return seen;
+        }
+    }
+    let reason = "other programs changed the file while it was read; try again".to_owned();
+    Err(OpenError::Failed { path: path.to_owned(), reason })
+}
+
+/// Whether a write to a file that is not in WAL mode was cut off. Whoever opens the file to write undoes it.
+pub(crate) fn has_hot_journal(path: &Path) -> bool {
+    bytes(&beside(path, "-journal")) > 0
+}
+
+impl<'p> Look<'p> {
+    fn at(path: &'p Path) -> Result<Look<'p>, OpenError> {
+        if let Some(absent) = absent(path)? {
+            return Err(absent);
+        }
+        if has_hot_journal(path) {
+            let reason = format!(
+                "its last write was cut off, and {} says how to undo it; `seatkeeper sql` and `serve` do that when they open it",
+                beside(path, "-journal").display()
+            );
+            return Err(OpenError::Failed { path: path.to_owned(), reason });
+        }
+        let way = if beside(path, "-shm").exists() {
+            Way::Shared
+        } else if bytes(&beside(path, "-wal")) > 0 {
+            Way::Log
+        } else {
+            Way::Alone
+        };
+        Ok(Look { path, way, stamps: stamps(path) })
+    }
+
+    /// A connection that reads.
+    pub(crate) fn connection(&self) -> Result<Connection, OpenError> {
+        let failed = |e| sqlite(self.path, e);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = match self.way {
+            Way::Shared => Connection::open_with_flags(self.path, flags),
+            // Without locks, which no program could be kept out with: only a file that can be written can be locked whole.
+            Way::Log => Connection::open_with_flags_and_vfs(self.path, flags, c"unix-none"),
+            Way::Alone => Connection::open_with_flags(uri(self.path), flags | OpenFlags::SQLITE_OPEN_URI),
+        };
+        let connection = connection.map_err(failed)?;
+        if self.way == Way::Log {
+            // Said before the first read, it keeps the index of the log in this connection's own memory.
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(failed)?;
+        }
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+        configure(&connection, self.path, BUSY_TIMEOUT, CACHE_KIB)?;
+        connection.pragma_update(None, "query_only", true).map_err(failed)?;
+        Ok(connection)
+    }
+
+    fn is_undisturbed(&self) -> bool {
+        self.way == Way::Shared || (!beside(self.path, "-shm").exists() && stamps(self.path) == self.stamps)
+    }
+}
+
+fn stamps(path: &Path) -> [Option<Stamp>; 2] {
+    [path, &beside(path, "-wal")].map(|path| {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Stamp { bytes: file.len(), changed_at: file.modified().ok() })
+    })
+}
+
+fn bytes(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// The name by which SQLite opens a file that cannot change: without locks, log and journal.
+fn uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(byte.into()),
+            _ => uri += &format!("%{byte:02X}"),
+        }
+    }
+    uri + "?mode=ro&immutable=1"
+}

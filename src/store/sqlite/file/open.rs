@@ -1,0 +1,220 @@
+//! Opening a database file: make it, migrate it, refuse it; the settings every connection has.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::Access;
+
+use super::companions::beside;
+use super::origin;
+use super::restore::interrupted;
+use super::schema::{self, SCHEMA, differences};
+use crate::store::OpenError;
+use crate::store::sqlite::calls::record::set_triggers;
+
+/// The first SQLite whose WAL is safe with concurrent writers.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// The one connection that writes.
+pub(crate) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    foresee(path)?;
+    let connection = admin(path, busy_timeout, false)?;
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(|e| sqlite(path, e))? {
+        return Err(read_only(path, "it can only be read"));
+    }
+    if let Some(what) = differences(&connection, SCHEMA).map_err(|e| sqlite(path, e))?.into_iter().next() {
+        return Err(OpenError::Tampered { path: path.to_owned(), what });
+    }
+    // What they do for changes by hand, `record` does for calls.
+    set_triggers(&connection, false).map_err(|e| sqlite(path, e))?;
+    clear_leftovers(&connection).map_err(|e| sqlite(path, e))?;
+    Ok(connection)
+}
+
+/// What must be so before SQLite sees the file, which would replay the log of another file into it.
+///
+/// # Errors
+///
+/// No file, an empty one, one that cannot be written, and one whose log is that of another.
+pub(crate) fn foresee(path: &Path) -> Result<(), OpenError> {
+    let absent = absent(path)?;
+    if let Some(missing @ OpenError::Missing(_)) = absent {
+        return Err(missing);
+    }
+    can_write(path)?;
+    origin::forget_cached_log(path)?;
+    // Also of an empty file, which says more than that it is empty.
+    origin::check(path)?;
+    absent.map_or(Ok(()), Err)
+}
+
+/// SQLite opens a file that it cannot write to read it, and keeps its log in the directory.
+fn can_write(path: &Path) -> Result<(), OpenError> {
+    let log = beside(path, "-wal");
+    let directory = log.parent().unwrap_or(Path::new("/"));
+    let can = |path: &Path, access| rustix::fs::access(path, access).map_err(|e| read_only(path, &e.to_string()));
+    can(path, Access::READ_OK | Access::WRITE_OK)?;
+    can(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+    for log in ["-wal", "-shm"].map(|suffix| beside(path, suffix)) {
+        if log.exists() {
+            can(&log, Access::READ_OK | Access::WRITE_OK)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_only(path: &Path, why: &str) -> OpenError {
+    OpenError::Setting(format!(
+        "{}: the service cannot write there ({why}). The database, its '-wal' and '-shm', and their directory must be writable by \
+         the account that the service runs as.",
+        path.display()
+    ))
+}
+
+/// Deletes rows that mean something only inside the call or statement that wrote them: of a call that is named in a copy or a dump,
+/// and notes of changes that did not take place. The triggers are off.
+pub(crate) fn clear_leftovers(connection: &Connection) -> rusqlite::Result<()> {
+    let found = "SELECT EXISTS (SELECT 1 FROM call) OR EXISTS (SELECT 1 FROM change)";
+    match connection.query_row(found, [], |row| row.get(0))? {
+        true => connection.execute_batch("DELETE FROM call; DELETE FROM change"),
+        false => Ok(()),
+    }
+}
+
+/// A connection that makes checkpoints and nothing else.
+pub(crate) fn checkpoints(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    connect(path, busy_timeout, false)
+}
+
+/// A connection that only reads.
+pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
+    configure(&connection, path, busy_timeout, 512)?;
+    connection.pragma_update(None, "query_only", true).map_err(|e| sqlite(path, e))?;
+    Ok(connection)
+}
+
+/// A connection that writes, with the triggers on. `create`: makes a database if there is none, also of an empty file.
+pub(crate) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
+    origin::check(path)?;
+    let connection = connect(path, busy_timeout, create)?;
+    schema::prepare(&connection, path, create)?;
+    use_wal(&connection, path)?;
+    Ok(connection)
+}
+
+/// A connection to whatever the file holds. `create`: makes the file if there is none; without it an empty file is refused.
+pub(crate) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(OpenError::Setting(format!(
+            "SQLite {} is linked; 3.51.3 or later is needed (earlier ones can lose writes in WAL mode)",
+            rusqlite::version()
+        )));
+    }
+    if let Some(absent) = absent(path)? {
+        if let Some(interrupted) = interrupted(path) {
+            return Err(interrupted);
+        }
+        if !create {
+            return Err(absent);
+        }
+        // SQLite would delete it without a word, and it may hold all that is left of a database.
+        let log = beside(path, "-wal");
+        if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            return Err(OpenError::LogAlone { path: path.to_owned(), log });
+        }
+        create_private_file(path)?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
+    configure(&connection, path, busy_timeout, 4096)?;
+    Ok(connection)
+}
+
+/// Why a file is no database that could be opened: it is not there, or it is empty.
+pub(crate) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() && file.len() == 0 => Ok(Some(OpenError::Empty(path.to_owned()))),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Some(OpenError::Missing(path.to_owned()))),
+        Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    }
+}
+
+/// After the schema is there: the first change of a WAL file should not be the switch to WAL itself.
+pub(crate) fn use_wal(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|e| sqlite(path, e))?;
+    if mode != "wal" {
+        return Err(OpenError::Setting(format!(
+            "{}: WAL mode is not possible here (journal_mode is '{mode}'). Put the file on a local file system.",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The file holds password hashes: only its owner reads it. The WAL files inherit this.
+pub(crate) fn create_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
+
+/// The settings every connection has, read back because SQLite ignores a PRAGMA it does not know.
+pub(crate) fn configure(
+    connection: &Connection,
+    path: &Path,
+    busy_timeout: Duration,
+    cache_kib: i64,
+) -> Result<(), OpenError> {
+    let failed = |e| sqlite(path, e);
+    connection.busy_timeout(busy_timeout).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(failed)?;
+    // Plans do not depend on the values bound. Else a statement with a LIMIT that is bound is prepared again at each use,
+    // which costs more than to run it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
+    // A word in double quotes is a name, never a text: a misspelled column must not be a condition that always holds.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(failed)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false).map_err(failed)?;
+    let settings: [(&str, i64); 5] =
+        [("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0), ("cache_size", -cache_kib), ("temp_store", 2)];
+    for (name, value) in settings {
+        connection.pragma_update(None, name, value).map_err(failed)?;
+        let found: i64 = connection.pragma_query_value(None, name, |row| row.get(0)).map_err(failed)?;
+        if found != value {
+            return Err(OpenError::Setting(format!("{}: PRAGMA {name} stays {found}", path.display())));
+        }
+    }
+    Ok(())
+}
+
+/// The text of an error as one line that can be read: SQLite quotes the rest of a statement, however long.
+pub(crate) fn one_line(error: &rusqlite::Error) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let text = match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    };
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
+    let (path, reason) = (path.to_owned(), one_line(&source));
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Unreadable { path, reason },
+        _ => OpenError::Failed { path, reason },
+    }
+}

@@ -1,0 +1,444 @@
+//! `seatkeeper restore`: a verified copy of a backup in the place of a database that no program has open.
+//!
+//! The copy is complete, verified and durable before any file of the database is touched. Then, while this program holds SQLite's own
+//! locks on the database, a few steps exchange the files ([`steps`]): after each of them there is the old database with its WAL, or the
+//! new one, or no database at all beside the whole old one under its new name. The next restore goes on from there, and until then no
+//! database is opened or made in that place ([`interrupted`]).
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use rustix::fs::{FlockOperation, fcntl_lock};
+
+use super::backup::{
+    Temporary, copy_pages, failed, head, hold_to_invariants, migrate, of, open_finished, refused, resolved,
+    sync_directory, version,
+};
+use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, length, users};
+use super::losses::compare;
+use super::open::{reader, sqlite};
+use super::origin;
+use super::schema::{APPLICATION_ID, SCHEMA_VERSION};
+use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
+use crate::store::{CheckHash, CopyError, History, Kept, NewestEvent, OpenError, Restore, Restored};
+
+/// Between the name of a database and the time at which a restore has replaced it.
+const KEPT: &str = ".before-restore-";
+
+/// See [`crate::store::restore`].
+pub fn restore(
+    database: &Path,
+    restore: &Restore,
+    now: Timestamp,
+    check_hash: CheckHash,
+) -> Result<Restored, CopyError> {
+    let place = Place::new(database)?;
+    may_be_restored(&restore.backup, restore.is_whole, &place.path)?;
+    let in_use_by = users(&place.path);
+    if !restore.dry_run && !in_use_by.is_empty() {
+        return Err(CopyError::InUse { path: place.path, by: in_use_by });
+    }
+    let copy = Temporary::create(&place.directory, &place.name)?;
+    let version = copy_backup(&restore.backup, copy.path())?;
+    if version < SCHEMA_VERSION {
+        migrate(copy.path()).map_err(|error| of(&restore.backup, error))?;
+    }
+    let advice = "It was not restored, nothing was changed. Take an older backup.";
+    hold_to_invariants(copy.path(), &restore.backup, check_hash, advice)?;
+
+    let copied = open_finished(copy.path())?;
+    let head = head(&copied).map_err(|e| sqlite(copy.path(), e))?;
+    let history = place.history(&copied);
+    drop(copied);
+    let owner_not_set = place.give_owner_and_mode(copy.path())?;
+    let bytes = copy.sync()?;
+    let seen = place.stamps();
+    let mut restored = Restored {
+        database: place.path.clone(),
+        bytes,
+        version,
+        version_now: SCHEMA_VERSION,
+        head,
+        history,
+        kept: None,
+        owner_not_set,
+        in_use_by,
+    };
+    if restore.dry_run {
+        return Ok(restored);
+    }
+
+    // Until the end, so that no program opens the old files meanwhile and goes on writing to them.
+    let _locks = place.lock()?;
+    if place.stamps() != seen {
+        return Err(refused(
+            &place.path,
+            "another program changed the database meanwhile. Nothing was changed; stop that program and restore again.",
+        ));
+    }
+    let (steps, kept) = place.steps(copy.path(), now);
+    for step in steps {
+        step.take().map_err(|(path, error)| match interrupted(&place.path) {
+            Some(interrupted) => refused(&path, &format!("{error}. {interrupted}")),
+            None => refused(
+                &path,
+                &format!(
+                    "{error}. The old database is still in place. Move it away together with its -wal and -shm, then restore again."
+                ),
+            ),
+        })?;
+    }
+    verify_restored(&place.path, restored.head.as_ref())?;
+    restored.kept = kept;
+    Ok(restored)
+}
+
+/// The version of the backup.
+fn copy_backup(backup: &Path, copy: &Path) -> Result<i32, CopyError> {
+    let _traces = Traces::before(backup);
+    let connection = reader(backup, BUSY_TIMEOUT)?;
+    let version = version(&connection, backup)?;
+    copy_pages(&connection, backup, copy)?;
+    Ok(version)
+}
+
+/// The message for a database that is missing where a restore has kept one: it may have ended halfway. `None`: none was kept.
+pub(crate) fn interrupted(database: &Path) -> Option<OpenError> {
+    let place = Place::new(database).ok().filter(|place| !place.path.exists())?;
+    let is_companion = |path: &Path| SUFFIXES.iter().any(|end| path.to_string_lossy().ends_with(end));
+    let kept = place.kept_files().into_iter().filter(|path| !is_companion(path)).max()?;
+    Some(OpenError::Interrupted { path: place.path, kept })
+}
+
+/// The file to restore must be a whole database of ours.
+fn may_be_restored(backup: &Path, is_whole: bool, database: &Path) -> Result<(), CopyError> {
+    let found = fs::metadata(backup).map_err(|e| failed(backup, &e))?;
+    if !found.is_file() {
+        return Err(refused(backup, "this is no file. Name one backup."));
+    }
+    if is_same_file(backup, database) {
+        return Err(refused(backup, "this is the database itself. Name a backup."));
+    }
+    let Some(header) = header(backup).map_err(|e| failed(backup, &e))? else {
+        return Err(refused(backup, "this is not a database, or only the beginning of one. Take another backup."));
+    };
+    origin::check(backup)?;
+    let has_wal = length(&beside(backup, "-wal")) > 0;
+    if let Some(length) = header.length.filter(|length| !has_wal && found.len() < *length) {
+        return Err(refused(
+            backup,
+            &format!("it is truncated: {} bytes of {length} are there. Take another backup.", found.len()),
+        ));
+    }
+    if header.application_id != APPLICATION_ID {
+        return Err(refused(backup, "this is not a Seatkeeper database. Name another file."));
+    }
+    if header.is_wal && !has_wal && !is_whole {
+        return Err(refused(
+            backup,
+            "this is no file of 'seatkeeper backup' but a plain copy of a database file. If a program had the database open at the time, \
+             the newest changes were in its -wal and are not here. Restore a backup; or put the -wal beside this file; or, if nothing \
+             had the database open when it was copied, say so with --stopped-copy.",
+        ));
+    }
+    Ok(())
+}
+
+/// Where the database is, or is going to be.
+struct Place {
+    /// Without symbolic links.
+    path: PathBuf,
+    directory: PathBuf,
+    name: String,
+}
+
+impl Place {
+    fn new(database: &Path) -> Result<Place, CopyError> {
+        let name = database.file_name().ok_or_else(|| refused(database, "this is no name for a file"))?;
+        let path = match fs::symlink_metadata(database) {
+            Ok(_) => resolved(database)?,
+            Err(_) => {
+                let parent = database.parent().filter(|parent| !parent.as_os_str().is_empty());
+                resolved(parent.unwrap_or(Path::new(".")))?.join(name)
+            }
+        };
+        if path.is_dir() {
+            return Err(refused(&path, "this is a directory. Name the database file."));
+        }
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Place { path, directory, name })
+    }
+
+    /// What is lost. A database that cannot be read is replaced all the same.
+    fn history(&self, backup: &Connection) -> History {
+        if !self.path.exists() {
+            return History::None;
+        }
+        let _traces = Traces::before(&self.path);
+        let compared = origin::check(&self.path)
+            .and_then(|()| reader(&self.path, BUSY_TIMEOUT))
+            .and_then(|connection| compare(&connection, backup).map_err(|e| sqlite(&self.path, e)));
+        compared.unwrap_or_else(|error| History::Unknown(error.to_string()))
+    }
+
+    /// Gives the copy the owner and the mode of the database, or else the owner of the directory. What cannot be set is said.
+    fn give_owner_and_mode(&self, copy: &Path) -> Result<Option<String>, CopyError> {
+        let failed = |e: io::Error| failed(copy, &e);
+        let before = fs::metadata(&self.path).ok();
+        let model = before.clone().map_or_else(|| fs::metadata(&self.directory), Ok).map_err(failed)?;
+        let own = fs::metadata(copy).map_err(failed)?;
+        let mut not_set = None;
+        if (own.uid(), own.gid()) != (model.uid(), model.gid())
+            && let Err(error) = std::os::unix::fs::chown(copy, Some(model.uid()), Some(model.gid()))
+        {
+            let (is, was) = ((own.uid(), own.gid()), (model.uid(), model.gid()));
+            not_set = Some(format!("the file belongs to {}:{}, not to {}:{} ({error})", is.0, is.1, was.0, was.1));
+        }
+        if let Some(before) = before {
+            fs::set_permissions(copy, fs::Permissions::from_mode(before.mode() & 0o777)).map_err(failed)?;
+        }
+        Ok(not_set)
+    }
+
+    /// What changes when a program writes to the database.
+    fn stamps(&self) -> Vec<Option<(u64, u64, Option<SystemTime>)>> {
+        let files = ["", "-wal", "-journal"].map(|suffix| beside(&self.path, suffix));
+        let stamp = |path: &PathBuf| fs::metadata(path).ok().map(|f| (f.ino(), f.len(), f.modified().ok()));
+        files.iter().map(stamp).collect()
+    }
+
+    /// Takes every lock that SQLite takes on these files; they are held until the files are closed.
+    fn lock(&self) -> Result<Vec<File>, CopyError> {
+        let mut locked = Vec::new();
+        for path in [self.path.clone(), beside(&self.path, "-shm")] {
+            match OpenOptions::new().read(true).write(true).open(&path) {
+                Ok(file) => {
+                    if fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                        return Err(CopyError::InUse {
+                            path: self.path.clone(),
+                            by: vec!["another program".to_owned()],
+                        });
+                    }
+                    locked.push(file);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(&path, &error)),
+            }
+        }
+        Ok(locked)
+    }
+
+    /// How the copy takes the place of the database, in steps that can be interrupted after each; and what is kept.
+    fn steps(&self, copy: &Path, now: Timestamp) -> (Vec<Step>, Option<Kept>) {
+        let kept = beside(&self.path, &format!("{KEPT}{}", now.strftime("%Y%m%dT%H%M%S.%3fZ")));
+        let mut steps = Vec::new();
+        let kept_before = self.kept_files();
+        let has_wal = has_changes_beside(&self.path);
+        let is_there = self.path.exists();
+        if is_there {
+            // An interrupted restore has left second names of files that are still in place.
+            let in_place: Vec<PathBuf> = SUFFIXES.iter().chain([&""]).map(|end| beside(&self.path, end)).collect();
+            let is_second = |left: &&PathBuf| in_place.iter().any(|path| is_same_file(left, path));
+            steps.extend(kept_before.iter().filter(is_second).cloned().map(Step::Remove));
+        }
+        let companions = || SUFFIXES.iter().map(|end| (beside(&self.path, end), beside(&kept, end)));
+        if is_there && has_wal {
+            // All of the old database is under the new name from the moment its file is.
+            for (from, to) in companions().filter(|(from, _)| from.exists()) {
+                steps.push(Step::Link(from, to));
+            }
+            steps.push(Step::Sync(self.directory.clone()));
+            steps.push(Step::Rename(self.path.clone(), kept.clone()));
+            steps.push(Step::Sync(self.directory.clone()));
+        }
+        for (from, to) in companions().filter(|(from, _)| from.exists()) {
+            // Without its database a WAL is kept too, unless an interrupted restore has kept it already.
+            let is_kept = kept_before.iter().any(|left| is_same_file(left, &from));
+            if !is_there && !is_kept && length(&from) > 0 && !from.to_string_lossy().ends_with("-shm") {
+                steps.push(Step::Link(from.clone(), to));
+            }
+            steps.push(Step::Remove(from));
+        }
+        if is_there && !has_wal {
+            steps.push(Step::Link(self.path.clone(), kept.clone()));
+        }
+        steps.push(Step::Sync(self.directory.clone()));
+        steps.push(Step::Rename(copy.to_owned(), self.path.clone()));
+        steps.push(Step::Sync(self.directory.clone()));
+        (steps, is_there.then_some(Kept { path: kept, has_wal }))
+    }
+
+    /// Everything that restores have kept here.
+    fn kept_files(&self) -> Vec<PathBuf> {
+        let begin = format!("{}{KEPT}", self.name);
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let names = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&begin)));
+        names.map(|entry| entry.path()).collect()
+    }
+}
+
+/// One change of a directory: it happens whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    /// Gives a file a second name.
+    Link(PathBuf, PathBuf),
+    /// Gives a file another name; replaces what has it.
+    Rename(PathBuf, PathBuf),
+    Remove(PathBuf),
+    /// Makes the steps before durable.
+    Sync(PathBuf),
+}
+
+impl Step {
+    /// On failure: the file, and why.
+    fn take(&self) -> Result<(), (PathBuf, String)> {
+        let (path, done) = match self {
+            Step::Link(from, to) => (to, fs::hard_link(from, to)),
+            Step::Rename(from, to) => (to, fs::rename(from, to)),
+            Step::Remove(path) => (path, fs::remove_file(path)),
+            Step::Sync(directory) => return sync_directory(directory).map_err(|e| (directory.clone(), e.to_string())),
+        };
+        done.map_err(|e| (path.clone(), e.to_string()))
+    }
+}
+
+/// The database that stands there now is the copy, and SQLite reads it.
+fn verify_restored(path: &Path, head_before: Option<&NewestEvent>) -> Result<(), CopyError> {
+    let connection = open_finished(path)?;
+    let found = head(&connection).map_err(|e| sqlite(path, e))?;
+    let sound: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|e| sqlite(path, e))?;
+    if sound != "ok" || found.as_ref() != head_before {
+        return Err(refused(path, &format!("the restored file is not what was copied: {sound}. Restore again.")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::run_sql;
+
+    const STEPS_MAX: usize = 20;
+    const TIMES: [&str; 2] = ["2026-11-25T12:00:00Z", "2026-11-26T12:00:00Z"];
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().expect("a time")
+    }
+
+    fn no_hash(_: &str) -> Result<String, String> {
+        Err("not here".to_owned())
+    }
+
+    fn directory() -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("seatkeeper-restore-{}", uuid::Uuid::new_v4()));
+        fs::create_dir(&directory).expect("a directory");
+        directory
+    }
+
+    /// A directory with a database, in which one entity is in the file and with `wal` a second one is in the WAL, as a crash leaves it;
+    /// and with a backup of another database, in which there is a third one.
+    fn prepared(wal: bool) -> PathBuf {
+        let directory = directory();
+        let (live, path) = (directory.join("live.db"), directory.join("seats.db"));
+        run_sql(&live, "INSERT INTO entity (id, name) VALUES (1, 'in the file')", no_hash).expect("a database");
+        let connection = Connection::open(&live).expect("open");
+        if wal {
+            let script = "PRAGMA wal_autocheckpoint = 0; INSERT INTO entity (id, name) VALUES (2, 'in the WAL')";
+            connection.execute_batch(script).expect("a change");
+            for end in ["-wal", "-shm"] {
+                fs::copy(beside(&live, end), beside(&path, end)).expect("copy");
+            }
+        }
+        fs::copy(&live, &path).expect("copy");
+        drop(connection);
+        let other = "UPDATE entity SET name = 'in the backup'; DELETE FROM entity WHERE id = 2";
+        run_sql(&live, other, no_hash).expect("another database");
+        crate::store::backup(&live, &directory.join("backup.db"), None, at(TIMES[0]), |_| Ok(())).expect("a backup");
+        fs::remove_file(live).expect("remove");
+        directory
+    }
+
+    fn copied(from: &Path) -> PathBuf {
+        let to = directory();
+        for entry in fs::read_dir(from).expect("a directory").flatten() {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
+        }
+        to
+    }
+
+    fn entities(path: &Path) -> Result<Vec<String>, OpenError> {
+        let connection = crate::store::sqlite::file::open::admin(path, BUSY_TIMEOUT, false)?;
+        let mut names = connection.prepare("SELECT name FROM entity ORDER BY id").expect("query");
+        let names = names.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("names");
+        Ok(names)
+    }
+
+    /// After each step there is the old database, all of it, or the new one, or a message that says what to do; and the restore can be
+    /// repeated, whether or not the database was opened in between.
+    #[test]
+    fn a_restore_that_dies_after_any_step_can_be_repeated() {
+        let mut without_database = 0;
+        for wal in [false, true] {
+            let old: &[&str] = if wal { &["in the file", "in the WAL"] } else { &["in the file"] };
+            let new: &[&str] = &["in the backup"];
+            let prepared = prepared(wal);
+            for opened in [false, true] {
+                for taken in 0..=STEPS_MAX {
+                    let directory = copied(&prepared);
+                    let (path, backup) = (directory.join("seats.db"), directory.join("backup.db"));
+                    let place = Place::new(&path).expect("a place");
+                    let copy = directory.join("copy.db");
+                    fs::copy(&backup, &copy).expect("copy");
+                    let (steps, kept) = place.steps(&copy, at(TIMES[0]));
+                    let is_last = taken >= steps.len();
+                    steps.iter().take(taken).for_each(|step| step.take().expect("a step"));
+                    let kept = kept.expect("it is kept");
+                    if opened {
+                        match entities(&path) {
+                            Ok(names) => assert!(names == old || names == new, "{names:?} after {taken} of {steps:?}"),
+                            Err(error) => {
+                                assert!(matches!(error, OpenError::Interrupted { .. }), "{error} after {taken}");
+                                assert!(!path.exists());
+                                without_database += 1;
+                            }
+                        }
+                    }
+                    let request = Restore { backup, dry_run: false, is_whole: false };
+                    let again = restore(&path, &request, at(TIMES[1]), |_| Ok(())).expect("repeated");
+                    assert_eq!(entities(&path).expect("restored"), new, "after {taken} of {steps:?}");
+                    let wholes = [Some(kept), again.kept].into_iter().flatten().filter(|kept| kept.path.exists());
+                    let found: Vec<_> = wholes.map(|kept| entities(&kept.path).expect("kept")).collect();
+                    assert!(found.iter().any(|names| names == old), "{found:?} after {taken} of {steps:?}");
+                    fs::remove_dir_all(directory).expect("clean up");
+                    if is_last {
+                        break;
+                    }
+                }
+            }
+            fs::remove_dir_all(prepared).expect("clean up");
+        }
+        assert!(without_database > 0, "with a WAL there is a moment without a database");
+    }
+
+    #[test]
+    fn a_wal_without_its_database_is_kept_too() {
+        let directory = prepared(true);
+        let (path, backup) = (directory.join("seats.db"), directory.join("backup.db"));
+        let wal = fs::read(beside(&path, "-wal")).expect("the WAL");
+        fs::remove_file(&path).expect("remove");
+        let request = Restore { backup, dry_run: false, is_whole: false };
+        let restored = restore(&path, &request, at(TIMES[0]), |_| Ok(())).expect("restored");
+        assert_eq!((restored.kept, entities(&path).expect("new")), (None, vec!["in the backup".to_owned()]));
+        let kept = Place::new(&path).expect("a place").kept_files();
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        assert_eq!(fs::read(&kept[0]).expect("kept"), wal);
+        fs::remove_dir_all(directory).expect("clean up");
+    }
+}

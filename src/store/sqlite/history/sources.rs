@@ -1,0 +1,350 @@
+//! The files that a history is in: archives, the oldest events first, and then the database. Each is opened to be read only, also
+//! where no service has it open, and on storage that cannot be written.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::archive::start;
+use super::verify::open_to_read;
+use crate::chain::Link;
+use crate::store::OpenError;
+use crate::store::history::{Archived, History, HistoryError, Newest};
+use crate::store::sqlite::file::open::sqlite;
+use crate::store::sqlite::file::schema::{SCHEMA_VERSION, require_newest};
+
+/// "SEAH": `PRAGMA application_id` of archives.
+pub(crate) const ARCHIVE_APPLICATION_ID: i32 = 1_397_048_136;
+
+/// One file of a history.
+pub(crate) struct Source {
+    pub path: PathBuf,
+    pub connection: Connection,
+    /// Events up to this one are in an older file. They may stand in both, where a move to an archive was interrupted.
+    pub after: i64,
+}
+
+impl Source {
+    pub(crate) fn failed(&self, error: rusqlite::Error) -> HistoryError {
+        sqlite(&self.path, error).into()
+    }
+}
+
+/// All files of a history, and what is in none of them.
+pub(crate) struct Sources {
+    /// Archives by age, then the database.
+    pub all: Vec<Source>,
+    /// Moved to archives that are not among those named.
+    pub missing: Vec<Archived>,
+    /// All that was moved to archives, as the database says it.
+    pub known: Vec<Archived>,
+    /// Of the first archive.
+    pub range: Option<Archived>,
+}
+
+impl Sources {
+    /// Opens the files; the archives must be of this database.
+    pub(crate) fn open(history: &History) -> Result<Sources, HistoryError> {
+        let sources = Sources::open_unchecked(history)?;
+        for source in &sources.all[..sources.all.len() - 1] {
+            let range = archived(&source.connection).map_err(|e| source.failed(e))?;
+            let belongs = |range| belongs(&sources.database().connection, &sources.known, &source.connection, range);
+            range
+                .iter()
+                .try_for_each(belongs)
+                .map_err(|reason| HistoryError::Archive { path: source.path.clone(), reason })?;
+        }
+        Ok(sources)
+    }
+
+    /// Opens the files, also such as do not belong together.
+    pub(crate) fn open_unchecked(history: &History) -> Result<Sources, HistoryError> {
+        let database = open_database(&history.database)?;
+        let known = archived(&database).map_err(|e| sqlite(&history.database, e))?;
+        let mut archives = Vec::new();
+        for path in &history.archives {
+            let (connection, range) = open_archive(path)?;
+            archives.push((range, path.clone(), connection));
+        }
+        archives.sort_by_key(|(range, ..)| (range.first_event, range.last_event));
+        let covered = |known: &Archived| {
+            archives
+                .iter()
+                .any(|(range, ..)| range.first_event <= known.first_event && known.last_event <= range.last_event)
+        };
+        let missing = known.iter().filter(|known| !covered(known)).cloned().collect();
+        let range = archives.first().map(|(range, ..)| range.clone());
+        let mut after = i64::MIN;
+        let mut all = Vec::new();
+        for (_, path, connection) in archives {
+            // What is in it, not what it says: else events of the database could be hidden behind a false number.
+            let newest: Option<i64> = connection
+                .query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0))
+                .map_err(|e| sqlite(&path, e))?;
+            all.push(Source { path, connection, after });
+            after = after.max(newest.unwrap_or(i64::MIN));
+        }
+        all.push(Source { path: history.database.clone(), connection: database, after });
+        Ok(Sources { all, missing, known, range })
+    }
+
+    /// The event before the first that is read.
+    pub(crate) fn start(&self) -> rusqlite::Result<Option<Link>> {
+        match &self.range {
+            Some(range) => Ok(range.start()),
+            None => start(&self.database().connection),
+        }
+    }
+
+    /// What the archives hold other than what was moved to them, as far as the database knows it.
+    pub(crate) fn other_than_moved(&self) -> rusqlite::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for known in self.known.iter().filter(|known| !self.missing.contains(known)) {
+            let (id, hash) = (known.last_event, "SELECT hash FROM audit_event WHERE id = ?1");
+            let archives = &self.all[..self.all.len() - 1];
+            let mut is_there = false;
+            for archive in archives.iter().filter(|archive| archive.after < id) {
+                let hash =
+                    archive.connection.query_row(hash, [id], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()?;
+                is_there |= hash.flatten().as_ref() == Some(&known.hash);
+            }
+            if !is_there {
+                found.push(format!(
+                    "event {id} in the archives is not the one that was moved there, or has another hash"
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn database(&self) -> &Source {
+        self.all.last().expect("the database is always there")
+    }
+}
+
+/// The newest event that is chained.
+pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Option<Link>> {
+    let newest = "SELECT id, hash FROM audit_event WHERE hash IS NOT NULL ORDER BY id DESC LIMIT 1";
+    connection.query_row(newest, [], |row| Ok(Link { event: row.get(0)?, hash: row.get(1)? })).optional()
+}
+
+/// See [`crate::store::history::newest`].
+pub fn newest(database: &Path) -> Result<Option<Newest>, OpenError> {
+    let connection = open_database(database)?;
+    let read = || -> rusqlite::Result<Option<Newest>> {
+        // One transaction, so that all is of one moment.
+        connection.execute_batch("BEGIN")?;
+        let Some(link) = head(&connection)? else { return Ok(None) };
+        let counts =
+            "SELECT count(*) + coalesce((SELECT sum(events) FROM audit_archive), 0), sum(id > ?1) FROM audit_event";
+        let (events, unchained) =
+            connection.query_row(counts, [link.event], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        Ok(Some(Newest { link, events: events - unchained, unchained }))
+    };
+    read().map_err(|e| sqlite(database, e))
+}
+
+/// A database of the version that this program knows, to be read.
+pub(crate) fn open_database(path: &Path) -> Result<Connection, OpenError> {
+    let connection = open_to_read(path)?;
+    if numbers(&connection).map_err(|e| sqlite(path, e))?.0 == ARCHIVE_APPLICATION_ID {
+        return Err(OpenError::Setting(format!(
+            "{}: this is an archive of events: name the database with --database and this file with --archive",
+            path.display()
+        )));
+    }
+    require_newest(&connection, path).map(|()| connection)
+}
+
+fn numbers(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get(0));
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+/// An archive, to be read, and what it says of itself.
+pub(crate) fn open_archive(path: &Path) -> Result<(Connection, Archived), HistoryError> {
+    let connection = open_to_read(path)?;
+    let numbers = numbers(&connection).map_err(|e| sqlite(path, e))?;
+    if numbers != (ARCHIVE_APPLICATION_ID, SCHEMA_VERSION) {
+        let reason = "this is no archive of events, or of another version".to_owned();
+        return Err(HistoryError::Archive { path: path.to_owned(), reason });
+    }
+    let range = archived(&connection).map_err(|e| sqlite(path, e))?;
+    let [range] = <[Archived; 1]>::try_from(range).map_err(|_| HistoryError::Archive {
+        path: path.to_owned(),
+        reason: "its table audit_archive must have one row".to_owned(),
+    })?;
+    Ok((connection, range))
+}
+
+/// Whether an archive holds events that this database knows: that were moved out of it, or are still in it too.
+fn belongs(database: &Connection, known: &[Archived], archive: &Connection, range: &Archived) -> Result<(), String> {
+    let hash = |connection: &Connection, id: i64| {
+        let hash = "SELECT hash FROM audit_event WHERE id = ?1";
+        connection.query_row(hash, [id], |row| row.get::<_, Option<Vec<u8>>>(0)).optional().map(Option::flatten)
+    };
+    let of_archive = |id| hash(archive, id).map_err(|e| e.to_string());
+    if let Some(known) = known.iter().find(|known| known.first_event == range.first_event) {
+        return match of_archive(known.last_event)? {
+            Some(found) if found == known.hash => Ok(()),
+            Some(_) => Err(format!("event {} has another hash than the database says", known.last_event)),
+            None => Err(format!(
+                "it should hold events {} to {}, but event {} is not in it",
+                known.first_event, known.last_event, known.last_event
+            )),
+        };
+    }
+    match (hash(database, range.last_event).map_err(|e| e.to_string())?, of_archive(range.last_event)?) {
+        (Some(here), Some(there)) if here == there => Ok(()),
+        _ => Err("it is no archive of this database".to_owned()),
+    }
+}
+
+/// What was moved to archives, as a database or an archive says it.
+pub(crate) fn archived(connection: &Connection) -> rusqlite::Result<Vec<Archived>> {
+    let rows = "SELECT file, first_event, last_event, events, until, hash, previous_hash FROM audit_archive ORDER BY first_event";
+    connection.prepare(rows)?.query_map([], row_of_archive)?.collect()
+}
+
+fn row_of_archive(row: &Row<'_>) -> rusqlite::Result<Archived> {
+    Ok(Archived {
+        file: text(row, 0)?.unwrap_or_default(),
+        first_event: row.get(1)?,
+        last_event: row.get(2)?,
+        events: row.get(3)?,
+        until: text(row, 4)?.unwrap_or_default(),
+        hash: row.get(5)?,
+        previous_hash: row.get(6)?,
+    })
+}
+
+/// A text that need not be valid: one bad name must not hide the rest.
+pub(crate) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    let value = row.get_ref(index)?;
+    Ok(match value {
+        rusqlite::types::ValueRef::Null => None,
+        rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => {
+            Some(String::from_utf8_lossy(bytes).into_owned())
+        }
+        rusqlite::types::ValueRef::Integer(number) => Some(number.to_string()),
+        rusqlite::types::ValueRef::Real(number) => Some(number.to_string()),
+    })
+}
+
+/// The time during which a pool had its id. The id of a deleted pool can be used again.
+struct Life {
+    first: i64,
+    last: i64,
+    entity_id: Option<i64>,
+    license_type: Option<String>,
+}
+
+/// Whose each pool was, and of what type, as the events of pools say it.
+#[derive(Default)]
+pub(crate) struct Lives(HashMap<i64, Vec<Life>>);
+
+impl Lives {
+    pub(crate) fn read(sources: &Sources) -> Result<Lives, HistoryError> {
+        let mut lives = Lives::default();
+        for source in &sources.all {
+            lives.read_events(source).map_err(|e| source.failed(e))?;
+        }
+        let database = sources.database();
+        lives.read_pools(&database.connection).map_err(|e| database.failed(e))?;
+        Ok(lives)
+    }
+
+    fn read_events(&mut self, source: &Source) -> rusqlite::Result<()> {
+        let mut statement = source.connection.prepare(POOL_EVENTS)?;
+        let mut rows = statement.query([source.after])?;
+        while let Some(row) = rows.next()? {
+            let (id, pool_id): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let lives = self.0.entry(pool_id).or_default();
+            let is_open = lives.last().is_some_and(|life| life.last == i64::MAX);
+            let action = text(row, 2)?.unwrap_or_default();
+            if action == "pool-create" || !is_open {
+                // Without its creation: that event is in an archive.
+                let first = if action == "pool-create" { id } else { i64::MIN };
+                lives.push(Life { first, last: i64::MAX, entity_id: None, license_type: None });
+            }
+            if let Some(life) = lives.last_mut() {
+                life.entity_id = row.get::<_, Option<i64>>(3)?.or(life.entity_id);
+                life.license_type = text(row, 4)?.or(life.license_type.take());
+                if action == "pool-delete" {
+                    life.last = id;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Pools whose events are in archives; and what events from before version 3 do not say.
+    fn read_pools(&mut self, database: &Connection) -> rusqlite::Result<()> {
+        let mut statement = database.prepare("SELECT id, entity_id, license_type FROM license_pool")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let lives = self.0.entry(row.get(0)?).or_default();
+            if lives.last().is_none_or(|life| life.last != i64::MAX) {
+                lives.push(Life { first: i64::MIN, last: i64::MAX, entity_id: None, license_type: None });
+            }
+            if let Some(life) = lives.last_mut() {
+                life.entity_id = life.entity_id.or(row.get(1)?);
+                life.license_type = life.license_type.take().or(text(row, 2)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of the pool that had this id when this event happened.
+    pub(crate) fn at(&self, pool_id: i64, event: i64) -> (Option<i64>, Option<&str>) {
+        let lives = self.0.get(&pool_id).map(Vec::as_slice).unwrap_or_default();
+        // The first life that ends with the event or after it: one whose creation is not known may begin with any event.
+        let life = lives.iter().find(|life| life.last >= event).filter(|life| life.first <= event);
+        life.map_or((None, None), |life| (life.entity_id, life.license_type.as_deref()))
+    }
+}
+
+const POOL_EVENTS: &str = "
+    SELECT id, pool_id, action, entity_id, license_type FROM audit_event INDEXED BY audit_event_of_pool
+     WHERE pool_id IS NOT NULL AND seat_no IS NULL AND id > ?1
+     ORDER BY id";
+
+/// The ids of an entity and of those below it: as the tree is now, and deleted entities where they were.
+pub(crate) fn below(sources: &Sources, entity_id: i64) -> Result<Vec<i64>, HistoryError> {
+    let mut above: HashMap<i64, Vec<i64>> = HashMap::new();
+    let mut add = |source: &Source, query: &str| -> rusqlite::Result<()> {
+        let mut statement = source.connection.prepare(query)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            above.entry(row.get(0)?).or_default().push(row.get(1)?);
+        }
+        Ok(())
+    };
+    let database = sources.database();
+    add(database, "SELECT parent_id, id FROM entity WHERE parent_id IS NOT NULL").map_err(|e| database.failed(e))?;
+    for source in &sources.all {
+        add(source, DELETED_ENTITIES).map_err(|e| source.failed(e))?;
+    }
+    let mut found = vec![entity_id];
+    let mut next = 0;
+    while let Some(id) = found.get(next) {
+        for below in above.remove(id).unwrap_or_default() {
+            if !found.contains(&below) {
+                found.push(below);
+            }
+        }
+        next += 1;
+    }
+    Ok(found)
+}
+
+const DELETED_ENTITIES: &str = "
+    SELECT json_extract(old_values, '$.parent_id'), entity_id FROM audit_event
+     WHERE action = 'entity-delete' AND entity_id IS NOT NULL AND json_valid(old_values)
+       AND json_extract(old_values, '$.parent_id') IS NOT NULL";
+
+/// The account that has a name now.
+pub(crate) fn account_named(database: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    database.query_row("SELECT id FROM account WHERE username = ?1", params![name], |row| row.get(0)).optional()
+}

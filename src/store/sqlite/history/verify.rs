@@ -1,0 +1,306 @@
+//! `seatkeeper audit verify`: the chain of the history, and every row of the tables against what the history leads to.
+//! Reads the file, changes nothing, and needs memory that does not grow with it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
+
+use super::chain;
+use super::replay::{NotApplied, Replay, SUBJECTS, Subject};
+use super::sources::{Source, Sources, open_archive};
+use crate::chain::{Head, Link, Verifier};
+use crate::store::history::{History, HistoryError};
+use crate::store::sqlite::file::open::{self, sqlite};
+use crate::store::sqlite::file::schema::{SCHEMA, differences};
+use crate::store::sqlite::hand_written;
+use crate::store::{HistoryReport, OpenError};
+
+/// Faults named at most, of each kind: enough to see what happened.
+const NAMED_MAX: usize = 20;
+
+/// See [`crate::store::verify_history`].
+pub fn verify(path: &Path, heads: Vec<Head>) -> Result<HistoryReport, OpenError> {
+    let history = History { database: path.to_owned(), archives: Vec::new() };
+    verify_all(&history, heads).map_err(|error| match error {
+        HistoryError::Open(error) => error,
+        other => OpenError::Setting(other.to_string()),
+    })
+}
+
+/// See [`crate::store::history::verify`].
+pub fn verify_all(history: &History, heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
+    let sources = Sources::open_unchecked(history)?;
+    let database = sources.database();
+    // The tables that are made again go to a temporary file.
+    let settings = "PRAGMA query_only = OFF; PRAGMA temp_store = FILE; PRAGMA temp.cache_size = -65536; PRAGMA temp.journal_mode = OFF;
+                    BEGIN";
+    let failed = |e| database.failed(e);
+    database.connection.execute_batch(settings).map_err(failed)?;
+    let differences = differences(&database.connection, SCHEMA).map_err(failed)?;
+    let broken = differences.into_iter().map(|what| format!("the schema was changed: {what}")).collect();
+    let mut report = HistoryReport { broken, archived: sources.missing.clone(), ..HistoryReport::default() };
+    let start = sources.start().map_err(failed)?;
+    // Without the beginning of the history it is not known what the tables should be.
+    let replay = if start.is_none() { Some(Replay::begin(&database.connection).map_err(failed)?) } else { None };
+    report.heads_before = heads.iter().filter(|head| start.is_some_and(|start| head.event < start.event)).count();
+    read_events(&sources, replay.as_ref(), start, heads, &mut report)?;
+    if replay.is_some() {
+        for subject in &SUBJECTS {
+            compare(&database.connection, subject, &mut report).map_err(failed)?;
+        }
+    }
+    report.broken.extend(sources.other_than_moved().map_err(failed)?);
+    Ok(report)
+}
+
+/// See [`crate::store::history::verify_archive`].
+pub fn verify_archive(file: &Path, heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
+    let (connection, range) = open_archive(file)?;
+    let mut report = HistoryReport::default();
+    let start = range.start();
+    let is_inside = |head: &Head| start.is_none_or(|start| head.event >= start.event) && head.event <= range.last_event;
+    let (inside, outside): (Vec<Head>, Vec<Head>) = heads.into_iter().partition(is_inside);
+    report.heads_before = outside.len();
+    report.archived.extend(start.map(|_| range.clone()));
+    let said = super::archive::verify_copy(&connection, &range).map_err(|e| sqlite(file, e))?;
+    report.broken.extend(said.err());
+    let source = Source { path: file.to_owned(), connection, after: i64::MIN };
+    let sources = Sources { all: vec![source], missing: Vec::new(), known: Vec::new(), range: None };
+    if report.broken.is_empty() {
+        read_events(&sources, None, start, inside, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Verifies the chain and applies each event. The chain is of interest up to its first fault, but the events after it too say
+/// what the tables should be.
+fn read_events(
+    sources: &Sources,
+    replay: Option<&Replay<'_>>,
+    start: Option<Link>,
+    heads: Vec<Head>,
+    report: &mut HistoryReport,
+) -> Result<(), HistoryError> {
+    let mut verifier = Verifier::new(start, heads).map_err(|fault| report.broken.push(fault.to_string())).ok();
+    let mut not_applied = Named::new(report.broken.len());
+    for source in &sources.all {
+        if !read_file(source, replay, &mut verifier, &mut not_applied, report).map_err(|e| source.failed(e))? {
+            // Nothing can be said of what follows.
+            return Ok(());
+        }
+    }
+    not_applied.finish(&mut report.broken, "events");
+    match verifier.map(Verifier::finish) {
+        Some(Ok(verified)) => report.chain = Some(verified),
+        Some(Err(fault)) => report.broken.push(fault.to_string()),
+        None => {}
+    }
+    Ok(())
+}
+
+/// The events of one file; whether all of them could be read.
+fn read_file(
+    source: &Source,
+    replay: Option<&Replay<'_>>,
+    verifier: &mut Option<Verifier>,
+    not_applied: &mut Named,
+    report: &mut HistoryReport,
+) -> rusqlite::Result<bool> {
+    let mut statement = source.connection.prepare(EVENTS)?;
+    let mut rows = statement.query([source.after])?;
+    while let Some(row) = rows.next()? {
+        report.events += 1;
+        let event = match chain::event(row) {
+            Ok(event) => event,
+            Err(column) => {
+                let id = row.get::<_, i64>(0)?;
+                report.broken.push(format!("event {id}: its {column} is not what the schema allows there"));
+                return Ok(false);
+            }
+        };
+        let hash = match row.get_ref(HASH)? {
+            ValueRef::Null => None,
+            ValueRef::Blob(hash) | ValueRef::Text(hash) => Some(hash),
+            _ => Some(&[][..]),
+        };
+        if let Some(Err(fault)) = verifier.as_mut().map(|verifier| verifier.check(&event, hash)) {
+            report.broken.push(fault.to_string());
+            *verifier = None;
+        }
+        match replay.map(|replay| replay.apply(&event)) {
+            None | Some(Ok(())) => {}
+            Some(Err(NotApplied::Failed(error))) => return Err(error),
+            Some(Err(NotApplied::Event(what))) => {
+                not_applied.add(&mut report.broken, || format!("event {}: {what}", event.id))
+            }
+        }
+    }
+    Ok(true)
+}
+
+const EVENTS: &str = "
+    SELECT id, at, action, actor, request_id, reason, entity_id, license_type, pool_id, seat_no, account_id,
+           username, old_values, new_values, previous_id, pool_events, hash
+      FROM main.audit_event WHERE id > ?1 ORDER BY id";
+const HASH: usize = 16;
+
+/// Holds each row of a table against the history, and the history against the table.
+fn compare(connection: &Connection, subject: &Subject, report: &mut HistoryReport) -> rusqlite::Result<()> {
+    let (table, key) = (subject.table, subject.key);
+    let mut columns = subject.columns(connection)?;
+    if subject.name == "credential" {
+        // Names compare without regard to case; the spelling is recorded too.
+        columns.push("user_name".to_owned());
+    }
+    let is_same = key.iter().map(|name| format!("past.{name} = now.{name}")).collect::<Vec<_>>().join(" AND ");
+    let keys = |of: &str| key.iter().map(|name| format!("{of}.{name}")).collect::<Vec<_>>().join(", ");
+    let now = |name: &str| match name {
+        "license_data" => "CASE WHEN now.license_data IS NOT NULL THEN hex(now.license_data) END".to_owned(),
+        "user_name" => "now.user_name COLLATE BINARY".to_owned(),
+        _ => format!("now.{name}"),
+    };
+    // Seats are made and removed with their pool, all other rows by an event of their own.
+    let is_born = if subject.name == "seat" { "past.pool_id" } else { "past.born" };
+    let mut named = Named::new(report.broken.len());
+    let past = |name: &str| match (subject.name, name) {
+        ("seat", "license_type") => {
+            "(SELECT license_type FROM temp.past_license_pool AS pool WHERE pool.id = past.pool_id)".to_owned()
+        }
+        _ => format!("past.{name}"),
+    };
+    let pairs: String = columns.iter().map(|name| format!(", {}, {}", now(name), past(name))).collect();
+    let differs: String = columns.iter().map(|name| format!(" OR {} IS NOT {}", now(name), past(name))).collect();
+    let sql = format!(
+        "SELECT {}, {is_born} IS NOT NULL{pairs} FROM main.{table} AS now LEFT JOIN temp.past_{table} AS past ON {is_same}
+          WHERE {is_born} IS NULL{differs}",
+        keys("now")
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let line = || -> rusqlite::Result<String> {
+            let name = row_name(subject, row)?;
+            if !row.get::<_, bool>(key.len())? {
+                return Ok(format!("{name} is in the table, but by the history there is no such row"));
+            }
+            let mut parts = Vec::new();
+            for (index, column) in (key.len() + 1..).step_by(2).zip(&columns) {
+                let (now, past) = (row.get_ref(index)?, row.get_ref(index + 1)?);
+                if now != past {
+                    parts.push(match column.as_str() {
+                        // Not for everybody's eyes.
+                        "product_key" | "license_data" => format!("{column} is not what the history says"),
+                        _ => format!("{column} is {}, by the history it is {}", shown(now), shown(past)),
+                    });
+                }
+            }
+            Ok(format!("{name}: {}", parts.join("; ")))
+        };
+        let line = line()?;
+        named.add(&mut report.broken, || line);
+    }
+    let sql = format!(
+        "SELECT {} FROM temp.past_{table} AS past LEFT JOIN main.{table} AS now ON {is_same} WHERE now.{} IS NULL",
+        keys("past"),
+        key[0]
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name = row_name(subject, row)?;
+        named.add(&mut report.broken, || format!("{name} is missing in the table: by the history it is there"));
+    }
+    named.finish(&mut report.broken, table);
+    let count = format!("SELECT count(*) FROM main.{table}");
+    report.rows += connection.query_row(&count, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+    Ok(())
+}
+
+/// What a row is called; its key is in the first columns.
+fn row_name(subject: &Subject, row: &Row<'_>) -> rusqlite::Result<String> {
+    let first = shown(row.get_ref(0)?);
+    let second = if subject.key.len() > 1 { shown(row.get_ref(1)?) } else { String::new() };
+    Ok(match subject.name {
+        "seat" => format!("seat {second} of pool {first}"),
+        "offer" => format!("the offer for entity {first}"),
+        "offer-module" => format!("the offer of {second} for entity {first}"),
+        name => format!("{name} {first}"),
+    })
+}
+
+fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "null".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) => format!("'{}'", String::from_utf8_lossy(text)),
+        ValueRef::Blob(blob) => format!("x'{}'", crate::chain::to_hex(blob)),
+    }
+}
+
+/// Names the first faults of a kind and counts the others.
+struct Named {
+    first: usize,
+    others: u64,
+}
+
+impl Named {
+    /// `first`: how many faults of other kinds stand before them.
+    fn new(first: usize) -> Named {
+        Named { first, others: 0 }
+    }
+
+    fn add(&mut self, broken: &mut Vec<String>, line: impl FnOnce() -> String) {
+        if broken.len() - self.first < NAMED_MAX { broken.push(line()) } else { self.others += 1 }
+    }
+
+    fn finish(self, broken: &mut Vec<String>, what: &str) {
+        if self.others > 0 {
+            broken.push(format!("{what}: {} more", self.others));
+        }
+    }
+}
+
+/// A connection that reads a file, which may be a copy on a medium that cannot be written.
+pub(crate) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::Missing(path.to_owned()));
+    }
+    let probe = |connection: &Connection| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+    let opened = open::reader(path, hand_written::BUSY_TIMEOUT)?;
+    match probe(&opened) {
+        Ok(()) => return Ok(opened),
+        // SQLite would make the files -wal and -shm beside it, to read it.
+        Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {}
+        Err(error) => return Err(sqlite(path, error)),
+    }
+    let wal = std::path::PathBuf::from(format!("{}-wal", path.display()));
+    if wal.metadata().is_ok_and(|wal| wal.len() > 0) {
+        return Err(OpenError::Setting(format!(
+            "{}: the file beside it, {}, holds the newest changes, and it cannot be read here. Copy both to a directory that \
+             can be written.",
+            path.display(),
+            wal.display()
+        )));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(unchanging(path), flags).map_err(|e| sqlite(path, e))?;
+    open::configure(&connection, path, Duration::ZERO, 4096)?;
+    probe(&connection).map_err(|e| sqlite(path, e))?;
+    Ok(connection)
+}
+
+/// The path as a URI by which SQLite takes it for granted that the file does not change.
+fn unchanging(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut uri = "file://".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri + "?immutable=1"
+}
