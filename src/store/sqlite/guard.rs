@@ -16,7 +16,7 @@
 //! | the last frame of the `-wal` against the wal-index | `cp` over the `-wal`, a `-wal` cut short |
 //! | `PRAGMA schema_version`; if it has changed, the whole schema | a dropped trigger |
 //!
-//! It costs five `stat` calls a commit and two reads of a few bytes, some microseconds. Only a change that happens in the very
+//! It costs six `stat` calls a commit and four reads of a few bytes, some microseconds. Only a change that happens in the very
 //! moment of a checkpoint is not seen as such; the next verification finds it.
 
 use std::fmt::Display;
@@ -170,6 +170,7 @@ impl Guard {
         files.last_frame(&index)?;
         self.schema(connection)?;
         files.stamp(&index, connection)?;
+        *files.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(index);
         Ok(())
     }
 
@@ -177,6 +178,10 @@ impl Guard {
     pub(super) fn after_write(&self) -> Result<(), Problem> {
         let Some(files) = &self.files else { return Ok(()) };
         files.stamp_saved();
+        let before = files.before.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(before) = before {
+            files.meanwhile(&before)?;
+        }
         files.look(None)
     }
 
@@ -304,6 +309,8 @@ struct Files {
     shm_file: Arc<File>,
     seen: Mutex<Seen>,
     stamp: Mutex<Stamp>,
+    /// What the transaction that is under way found.
+    before: Mutex<Option<Index>>,
 }
 
 /// Which WAL has a copy of the first page; by its salts.
@@ -358,6 +365,12 @@ impl Index {
         Checkpoint { salts: self.salts(), folded_back: self.number(96), begun: self.number(128) }
     }
 
+    /// Whether a checkpoint has nothing to do, and none is under way.
+    fn is_folded_back(&self) -> bool {
+        let checkpoint = self.checkpoint();
+        u64::from(checkpoint.folded_back) == self.frames() && checkpoint.begun == checkpoint.folded_back
+    }
+
     fn frames(&self) -> u64 {
         self.number(16).into()
     }
@@ -395,6 +408,7 @@ impl Files {
             shm_file,
             seen: Mutex::new(seen),
             stamp: Mutex::default(),
+            before: Mutex::default(),
         })
     }
 
@@ -430,19 +444,45 @@ impl Files {
         let checkpoint = self.index()?.checkpoint();
         let is_under_way = checkpoint.folded_back < checkpoint.begun;
         if checkpoint == seen.checkpoint && !is_under_way {
-            return Err(Problem {
-                fault: Fault::File,
-                details: format!(
-                    "{}: another program wrote over it. Stop the service and restore a backup; \
-                     what 'cp' wrote there fits neither the log nor what the service knows.",
-                    self.path.display()
-                ),
-            });
+            return Err(self.overwritten());
         }
         // The checkpoint that was read first: what is written from now on is of this one, or of a later one.
         let again = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
         *seen = Seen { checkpoint, size: again.size(), modified: (again.mtime(), again.mtime_nsec()) };
         Ok(())
+    }
+
+    /// After COMMIT: what was written over while the transaction was under way. What it wrote itself would hide that from now on: its
+    /// own frame is then the last of the log, and a log that it began again looks like a checkpoint.
+    fn meanwhile(&self, before: &Index) -> Result<(), Problem> {
+        let main = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
+        let now = self.index()?;
+        if now.salts() == before.salts() {
+            // Another program may begin the log again after this COMMIT. Its index says so first.
+            return match self.last_frame(before) {
+                Err(problem) if self.index()?.salts() == before.salts() => Err(problem),
+                _ => Ok(()),
+            };
+        }
+        // Of a log that was folded back as a whole there was no checkpoint any more, and of the new one there is none yet.
+        let is_no_checkpoint = before.is_folded_back() && now.checkpoint().begun == 0 && now.frames() > 0;
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_changed = (seen.size, seen.modified) != (main.size(), (main.mtime(), main.mtime_nsec()));
+        if is_no_checkpoint && is_changed && Id::of(&main) == self.main {
+            return Err(self.overwritten());
+        }
+        Ok(())
+    }
+
+    fn overwritten(&self) -> Problem {
+        Problem {
+            fault: Fault::File,
+            details: format!(
+                "{}: another program wrote over it. Stop the service and restore a backup; \
+                 what 'cp' wrote there fits neither the log nor what the service knows.",
+                self.path.display()
+            ),
+        }
     }
 
     fn index(&self) -> Result<Index, Problem> {
@@ -561,5 +601,81 @@ fn fold_back(connection: &Connection) -> Result<(), String> {
         Ok((0, all, done)) if all == done => Ok(()),
         Ok(_) => Err("other programs are reading it".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use super::*;
+
+    /// A database with a log of some commits; none of them is folded back, or all.
+    fn made(name: &str, is_folded_back: bool) -> (PathBuf, Connection, Guard) {
+        let directory = std::env::temp_dir().join(format!("seatkeeper-guard-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir(&directory).expect("a directory");
+        let path = directory.join("seats.db");
+        let connection = open::admin(&path, Duration::ZERO, true).expect("made");
+        let guard = Guard::new(&connection, &path, Arc::default()).expect("a guard");
+        for _ in 0..3 {
+            write(&connection, &guard, || {}).expect("nothing is wrong");
+        }
+        if is_folded_back {
+            fold_back(&connection).expect("folded back");
+        }
+        (path, connection, guard)
+    }
+
+    /// One transaction, and what happens to the files while it is under way.
+    fn write(connection: &Connection, guard: &Guard, accident: impl FnOnce()) -> Result<(), Problem> {
+        connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+        guard.before_write(connection).expect("nothing is wrong yet");
+        accident();
+        connection.execute_batch("INSERT INTO entity (name) VALUES ('a'); COMMIT").expect("written");
+        guard.after_write()
+    }
+
+    fn write_over(path: &Path, length: u64) {
+        let file = OpenOptions::new().write(true).open(path).expect("the file");
+        let bytes = std::fs::read(path).expect("the file");
+        file.set_len(0).expect("cut off");
+        file.write_all_at(&bytes[..length as usize], 0).expect("written");
+    }
+
+    #[test]
+    fn what_happens_to_the_files_during_a_commit_is_found_before_the_answer() {
+        for is_folded_back in [false, true] {
+            let name = if is_folded_back { "new-log" } else { "log" };
+            let (path, connection, guard) = made(name, is_folded_back);
+            let whole = std::fs::metadata(&path).expect("the file").len();
+            let problem = write(&connection, &guard, || write_over(&path, whole)).expect_err("the file");
+            assert_eq!(problem.fault, Fault::File, "{problem:?}");
+            std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
+        }
+        let (path, connection, guard) = made("cut", false);
+        let log = beside(&path, "-wal");
+        let whole = std::fs::metadata(&log).expect("the log").len();
+        let problem = write(&connection, &guard, || write_over(&log, whole - 4120)).expect_err("the log");
+        assert_eq!(problem.fault, Fault::Log, "{problem:?}");
+        std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
+    }
+
+    #[test]
+    fn a_log_that_begins_again_is_no_accident() {
+        let (path, connection, guard) = made("again", false);
+        let other = Connection::open(&path).expect("open");
+        for mode in ["PASSIVE", "FULL", "RESTART", "TRUNCATE"] {
+            for _ in 0..3 {
+                write(&connection, &guard, || {}).expect("nothing is wrong");
+            }
+            other.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).expect(mode);
+            write(&connection, &guard, || {}).expect(mode);
+            // A checkpoint of what is in the log, while a transaction is under way.
+            let passive = || other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).expect("passive");
+            write(&connection, &guard, passive).expect(mode);
+        }
+        drop(other);
+        std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
     }
 }
