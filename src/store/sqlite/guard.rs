@@ -16,7 +16,7 @@
 //! | the last frame of the `-wal` against the wal-index | `cp` over the `-wal`, a `-wal` cut short |
 //! | `PRAGMA schema_version`; if it has changed, the whole schema | a dropped trigger |
 //!
-//! It costs six `stat` calls a commit and four reads of a few bytes, some microseconds. Only a change that happens in the very
+//! It costs six `stat` calls a commit and five reads of a few bytes, some microseconds. Only a change that happens in the very
 //! moment of a checkpoint is not seen as such; the next verification finds it.
 
 use std::fmt::Display;
@@ -457,12 +457,16 @@ impl Files {
     fn meanwhile(&self, before: &Index) -> Result<(), Problem> {
         let main = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
         let now = self.index()?;
-        if now.salts() == before.salts() {
-            // Another program may begin the log again after this COMMIT. Its index says so first.
-            return match self.last_frame(before) {
-                Err(problem) if self.index()?.salts() == before.salts() => Err(problem),
-                _ => Ok(()),
-            };
+        let is_same_log = now.salts() == before.salts();
+        let found = self.begins(&now).and_then(|()| if is_same_log { self.last_frame(before) } else { Ok(()) });
+        // Another program may begin the log again after this COMMIT. Its index says so first.
+        if let Err(problem) = found
+            && self.index()?.salts() == now.salts()
+        {
+            return Err(problem);
+        }
+        if is_same_log {
+            return Ok(());
         }
         // Of a log that was folded back as a whole there was no checkpoint any more, and of the new one there is none yet.
         let is_no_checkpoint = before.is_folded_back() && now.checkpoint().begun == 0 && now.frames() > 0;
@@ -489,6 +493,24 @@ impl Files {
         index(&self.shm_file).map_err(|error| self.log_lost(&format!("the '-shm': {error}")))
     }
 
+    /// Whether the `-wal` has the beginning of the log.
+    fn begins(&self, index: &Index) -> Result<(), Problem> {
+        if index.frames() == 0 {
+            return Ok(());
+        }
+        let mut head = [0; WAL_HEAD_BYTES as usize + FRAME_HEAD_BYTES];
+        let found = self.wal_file.read_exact_at(&mut head, 0);
+        let first = &head[WAL_HEAD_BYTES as usize..];
+        if found.is_err() || head[16..24] != index.salts() || first[8..16] != index.salts() {
+            return Err(self.log_overwritten());
+        }
+        Ok(())
+    }
+
+    fn log_overwritten(&self) -> Problem {
+        self.log_lost("another program wrote over the '-wal', or cut it short")
+    }
+
     /// Whether the newest commit is in the `-wal`. In a write transaction only.
     fn last_frame(&self, index: &Index) -> Result<(), Problem> {
         let Some(last) = index.frames().checked_sub(1) else { return Ok(()) };
@@ -497,7 +519,7 @@ impl Files {
         let found = self.wal_file.read_exact_at(&mut head, at);
         let number = |at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         if found.is_err() || head[8..16] != index.salts() || [number(16), number(20)] != index.checksum() {
-            return Err(self.log_lost("another program wrote over the '-wal', or cut it short"));
+            return Err(self.log_overwritten());
         }
         Ok(())
     }
@@ -659,6 +681,24 @@ mod tests {
         let problem = write(&connection, &guard, || write_over(&log, whole - 4120)).expect_err("the log");
         assert_eq!(problem.fault, Fault::Log, "{problem:?}");
         std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
+    }
+
+    /// What is cut off once the transaction has written, as a COMMIT of many pages does it in many steps.
+    #[test]
+    fn a_log_that_lost_its_beginning_in_a_commit_is_found_before_the_answer() {
+        for (is_folded_back, length) in [(false, 0), (true, 0), (true, WAL_HEAD_BYTES)] {
+            let (path, connection, guard) = made(&format!("begin-{is_folded_back}-{length}"), is_folded_back);
+            let log = beside(&path, "-wal");
+            connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+            guard.before_write(&connection).expect("nothing is wrong yet");
+            connection.execute_batch("INSERT INTO entity (name) VALUES ('a'); COMMIT").expect("written");
+            let whole = std::fs::metadata(&log).expect("the log").len();
+            let file = OpenOptions::new().write(true).open(&log).expect("the log");
+            file.set_len(length).and_then(|()| file.set_len(whole)).expect("cut off");
+            let problem = guard.after_write().expect_err("the log");
+            assert_eq!(problem.fault, Fault::Log, "{problem:?}");
+            std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
+        }
     }
 
     #[test]

@@ -125,7 +125,9 @@ impl AdminConnection {
                 AuthAction::Update { table_name: "call" | "named_call", .. } => true,
                 AuthAction::Delete { table_name: "call" } => true,
                 // Under another name the tables of this file are not seen to be ours. A name that is computed is not told.
-                AuthAction::Attach { filename } => filename.starts_with("file:") || is_same_file(&path, Path::new(filename)),
+                AuthAction::Attach { filename } => {
+                    filename.starts_with("file:") || is_same_file(&path, Path::new(filename))
+                }
                 AuthAction::Unknown { code: ffi::SQLITE_ATTACH, .. } => true,
                 AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
                     GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str())
