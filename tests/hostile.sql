@@ -927,6 +927,24 @@ DELETE FROM call;
 ATTACH 'seats.db' AS again;
 INSERT INTO again.call (id, actor) VALUES (1, 'agent');
 
+-- the sign-in of another, in the same file under a name as VACUUM uses
+-- expect: not authorized
+-- only: ours
+ATTACH 'seats.db' AS vacuum_1;
+INSERT INTO vacuum_1.ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'agent', '2099-01-01T00:00:00Z');
+
+-- the same file by an address
+-- expect: not authorized
+-- only: ours
+ATTACH 'file:seats.db?cache=private' AS vacuum_1;
+INSERT INTO vacuum_1.ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'agent', '2099-01-01T00:00:00Z');
+
+-- the same file by a name that is computed
+-- expect: not authorized
+-- only: ours
+ATTACH 'seats' || '.db' AS vacuum_1;
+INSERT INTO vacuum_1.ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'agent', '2099-01-01T00:00:00Z');
+
 -- a row that says what exists
 -- expect: the table existing has no rows
 INSERT INTO existing DEFAULT VALUES;
@@ -985,6 +1003,12 @@ CREATE UNIQUE INDEX mine ON seat (product_key) WHERE product_key LIKE 'KEY-%';
 ATTACH 'seats.db' AS again;
 DROP TRIGGER again.seat_update;
 UPDATE again.seat SET account_id = 4 WHERE pool_id = 1 AND seat_no = 1;
+
+-- an index of one's own, in the same file under another name
+-- expect: not authorized
+-- only: ours
+ATTACH 'seats.db' AS again;
+CREATE UNIQUE INDEX again.mine ON seat (product_key) WHERE product_key LIKE 'KEY-%';
 
 -- checks switched off
 -- expect: not authorized

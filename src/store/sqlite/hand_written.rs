@@ -1,6 +1,7 @@
 //! Connections for SQL written by hand: what it may do, and in whose name it does it.
 
 use std::ops::Deref;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ffi, params};
 use uuid::Uuid;
 
 use super::calls::record::set_triggers;
@@ -58,7 +59,7 @@ pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) 
         .and_then(|()| set_triggers(&connection, true))
         .map_err(|e| sqlite(path, e))?;
     connection.busy_handler(Some(try_again_soon)).map_err(|e| sqlite(path, e))?;
-    AdminConnection::new(connection, hash_password).map_err(|e| sqlite(path, e))
+    AdminConnection::new(connection, path, hash_password).map_err(|e| sqlite(path, e))
 }
 
 /// See [`crate::store::run_sql`].
@@ -90,7 +91,7 @@ pub fn restore_dump(path: &Path, dump: &str) -> Result<(), OpenError> {
 }
 
 impl AdminConnection {
-    fn new(mut connection: Connection, hash_password: HashPassword) -> rusqlite::Result<AdminConnection> {
+    fn new(mut connection: Connection, path: &Path, hash_password: HashPassword) -> rusqlite::Result<AdminConnection> {
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
         connection.create_scalar_function("hash_password", 1, flags, move |context| {
             let password: String = context.get(0)?;
@@ -99,6 +100,7 @@ impl AdminConnection {
         let ours = objects(&connection)?;
         let is_trusted = Arc::new(AtomicBool::new(false));
         let trusted = Arc::clone(&is_trusted);
+        let path = path.to_owned();
         let is_refused = move |context: &AuthContext<'_>| {
             // VACUUM copies every row to a database of its own.
             let vacuum = context.database_name.is_some_and(|name| name.starts_with("vacuum_"));
@@ -122,6 +124,11 @@ impl AdminConnection {
                 AuthAction::Insert { table_name: "ticket" | "call" | "named_call" } => !vacuum,
                 AuthAction::Update { table_name: "call" | "named_call", .. } => true,
                 AuthAction::Delete { table_name: "call" } => true,
+                // Under another name the tables of this file are not seen to be ours. A name that is computed is not told.
+                AuthAction::Attach { filename } => {
+                    filename.starts_with("file:") || is_same_file(&path, Path::new(filename))
+                }
+                AuthAction::Unknown { code: ffi::SQLITE_ATTACH, .. } => true,
                 AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
                     GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str())
                 }
@@ -165,6 +172,11 @@ impl AdminConnection {
         self.is_trusted.store(false, Ordering::Relaxed);
         written.and(on_again)
     }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Settings that SQL by hand may read but not write: each would switch off a guard or the durability of the file.

@@ -157,7 +157,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
              OR action NOT IN ('assign', 'release', 'seat-change', 'pool-create', 'pool-change', 'pool-delete',
                                'entity-create', 'entity-change', 'entity-delete', 'account-create', 'account-change',
                                'credential-create', 'credential-change', 'credential-delete', 'offer-create', 'offer-change',
-                               'offer-delete', 'offer-module-create', 'offer-module-change', 'offer-module-delete')
+                               'offer-delete', 'offer-module-create', 'offer-module-change', 'offer-module-delete', 'archive')
              OR license_type NOT IN ('SkraftDiskImageV5', 'SqlBackup', 'ExchangeBackup')
              OR CASE WHEN json_valid(old_values) THEN json_type(old_values) <> 'object' ELSE old_values IS NOT NULL END
              OR CASE WHEN json_valid(new_values) THEN json_type(new_values) <> 'object' ELSE new_values IS NOT NULL END",
@@ -199,4 +199,19 @@ pub(crate) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 fn is_text(bytes: &[u8]) -> bool {
     let is_refused = |c| matches!(c, '\0' | '\u{fffd}' | '\u{fffe}' | '\u{ffff}');
     std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(is_refused))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::INVARIANTS;
+
+    /// An action that the invariants do not know would be damage, and the service would not start again.
+    #[test]
+    fn every_action_of_the_history_is_known_to_the_invariants() {
+        let named = |name: &str| INVARIANTS.iter().find(|(of, _)| *of == name).map(|(_, sql)| *sql);
+        let sql = named("an event says what happened and when").expect("the invariant");
+        for action in crate::store::audit::ACTIONS {
+            assert!(sql.contains(&format!("'{action}'")), "{action}");
+        }
+    }
 }

@@ -16,7 +16,7 @@
 //! | the last frame of the `-wal` against the wal-index | `cp` over the `-wal`, a `-wal` cut short |
 //! | `PRAGMA schema_version`; if it has changed, the whole schema | a dropped trigger |
 //!
-//! It costs five `stat` calls a commit and two reads of a few bytes, some microseconds. Only a change that happens in the very
+//! It costs six `stat` calls a commit and five reads of a few bytes, some microseconds. Only a change that happens in the very
 //! moment of a checkpoint is not seen as such; the next verification finds it.
 
 use std::fmt::Display;
@@ -171,6 +171,7 @@ impl Guard {
         files.last_frame(&index)?;
         self.schema(connection)?;
         files.stamp(&index, connection)?;
+        *files.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(index);
         Ok(())
     }
 
@@ -178,6 +179,10 @@ impl Guard {
     pub(crate) fn after_write(&self) -> Result<(), Problem> {
         let Some(files) = &self.files else { return Ok(()) };
         files.stamp_saved();
+        let before = files.before.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(before) = before {
+            files.meanwhile(&before)?;
+        }
         files.look(None)
     }
 
@@ -305,6 +310,8 @@ struct Files {
     shm_file: Arc<File>,
     seen: Mutex<Seen>,
     stamp: Mutex<Stamp>,
+    /// What the transaction that is under way found.
+    before: Mutex<Option<Index>>,
 }
 
 /// Which WAL has a copy of the first page; by its salts.
@@ -359,6 +366,12 @@ impl Index {
         Checkpoint { salts: self.salts(), folded_back: self.number(96), begun: self.number(128) }
     }
 
+    /// Whether a checkpoint has nothing to do, and none is under way.
+    fn is_folded_back(&self) -> bool {
+        let checkpoint = self.checkpoint();
+        u64::from(checkpoint.folded_back) == self.frames() && checkpoint.begun == checkpoint.folded_back
+    }
+
     fn frames(&self) -> u64 {
         self.number(16).into()
     }
@@ -396,6 +409,7 @@ impl Files {
             shm_file,
             seen: Mutex::new(seen),
             stamp: Mutex::default(),
+            before: Mutex::default(),
         })
     }
 
@@ -431,14 +445,7 @@ impl Files {
         let checkpoint = self.index()?.checkpoint();
         let is_under_way = checkpoint.folded_back < checkpoint.begun;
         if checkpoint == seen.checkpoint && !is_under_way {
-            return Err(Problem {
-                fault: Fault::File,
-                details: format!(
-                    "{}: another program wrote over it. Stop the service and restore a backup; \
-                     what 'cp' wrote there fits neither the log nor what the service knows.",
-                    self.path.display()
-                ),
-            });
+            return Err(self.overwritten());
         }
         // The checkpoint that was read first: what is written from now on is of this one, or of a later one.
         let again = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
@@ -446,8 +453,63 @@ impl Files {
         Ok(())
     }
 
+    /// After COMMIT: what was written over while the transaction was under way. What it wrote itself would hide that from now on: its
+    /// own frame is then the last of the log, and a log that it began again looks like a checkpoint.
+    fn meanwhile(&self, before: &Index) -> Result<(), Problem> {
+        let main = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
+        let now = self.index()?;
+        let is_same_log = now.salts() == before.salts();
+        let found = self.begins(&now).and_then(|()| if is_same_log { self.last_frame(before) } else { Ok(()) });
+        // Another program may begin the log again after this COMMIT. Its index says so first.
+        if let Err(problem) = found
+            && self.index()?.salts() == now.salts()
+        {
+            return Err(problem);
+        }
+        if is_same_log {
+            return Ok(());
+        }
+        // Of a log that was folded back as a whole there was no checkpoint any more, and of the new one there is none yet.
+        let is_no_checkpoint = before.is_folded_back() && now.checkpoint().begun == 0 && now.frames() > 0;
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_changed = (seen.size, seen.modified) != (main.size(), (main.mtime(), main.mtime_nsec()));
+        if is_no_checkpoint && is_changed && Id::of(&main) == self.main {
+            return Err(self.overwritten());
+        }
+        Ok(())
+    }
+
+    fn overwritten(&self) -> Problem {
+        Problem {
+            fault: Fault::File,
+            details: format!(
+                "{}: another program wrote over it. Stop the service and restore a backup; \
+                 what 'cp' wrote there fits neither the log nor what the service knows.",
+                self.path.display()
+            ),
+        }
+    }
+
     fn index(&self) -> Result<Index, Problem> {
         index(&self.shm_file).map_err(|error| self.log_lost(&format!("the '-shm': {error}")))
+    }
+
+    /// Whether the `-wal` has the beginning of the log.
+    fn begins(&self, index: &Index) -> Result<(), Problem> {
+        if index.frames() == 0 {
+            return Ok(());
+        }
+        let mut head = [0; WAL_HEAD_BYTES as usize + FRAME_HEAD_BYTES];
+        let found = self.wal_file.read_exact_at(&mut head, 0);
+        let first = &head[WAL_HEAD_BYTES as usize..];
+        if found.is_err() || head[16..24] != index.salts() || first[8..16] != index.salts() {
+            return Err(self.log_overwritten());
+        }
+        Ok(())
+    }
+
+    fn log_overwritten(&self) -> Problem {
+        self.log_lost("another program wrote over the '-wal', or cut it short")
     }
 
     /// Whether the newest commit is in the `-wal`. In a write transaction only.
@@ -458,7 +520,7 @@ impl Files {
         let found = self.wal_file.read_exact_at(&mut head, at);
         let number = |at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         if found.is_err() || head[8..16] != index.salts() || [number(16), number(20)] != index.checksum() {
-            return Err(self.log_lost("another program wrote over the '-wal', or cut it short"));
+            return Err(self.log_overwritten());
         }
         Ok(())
     }
@@ -562,5 +624,99 @@ fn fold_back(connection: &Connection) -> Result<(), String> {
         Ok((0, all, done)) if all == done => Ok(()),
         Ok(_) => Err("other programs are reading it".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use super::*;
+
+    /// A database with a log of some commits; none of them is folded back, or all.
+    fn made(name: &str, is_folded_back: bool) -> (PathBuf, Connection, Guard) {
+        let directory = std::env::temp_dir().join(format!("seatkeeper-guard-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir(&directory).expect("a directory");
+        let path = directory.join("seats.db");
+        let connection = open::admin(&path, Duration::ZERO, true).expect("made");
+        let guard = Guard::new(&connection, &path, Arc::default()).expect("a guard");
+        for _ in 0..3 {
+            write(&connection, &guard, || {}).expect("nothing is wrong");
+        }
+        if is_folded_back {
+            fold_back(&connection).expect("folded back");
+        }
+        (path, connection, guard)
+    }
+
+    /// One transaction, and what happens to the files while it is under way.
+    fn write(connection: &Connection, guard: &Guard, accident: impl FnOnce()) -> Result<(), Problem> {
+        connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+        guard.before_write(connection).expect("nothing is wrong yet");
+        accident();
+        connection.execute_batch("INSERT INTO entity (name) VALUES ('a'); COMMIT").expect("written");
+        guard.after_write()
+    }
+
+    fn write_over(path: &Path, length: u64) {
+        let file = OpenOptions::new().write(true).open(path).expect("the file");
+        let bytes = std::fs::read(path).expect("the file");
+        file.set_len(0).expect("cut off");
+        file.write_all_at(&bytes[..length as usize], 0).expect("written");
+    }
+
+    #[test]
+    fn what_happens_to_the_files_during_a_commit_is_found_before_the_answer() {
+        for is_folded_back in [false, true] {
+            let name = if is_folded_back { "new-log" } else { "log" };
+            let (path, connection, guard) = made(name, is_folded_back);
+            let whole = std::fs::metadata(&path).expect("the file").len();
+            let problem = write(&connection, &guard, || write_over(&path, whole)).expect_err("the file");
+            assert_eq!(problem.fault, Fault::File, "{problem:?}");
+            std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
+        }
+        let (path, connection, guard) = made("cut", false);
+        let log = beside(&path, "-wal");
+        let whole = std::fs::metadata(&log).expect("the log").len();
+        let problem = write(&connection, &guard, || write_over(&log, whole - 4120)).expect_err("the log");
+        assert_eq!(problem.fault, Fault::Log, "{problem:?}");
+        std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
+    }
+
+    /// What is cut off once the transaction has written, as a COMMIT of many pages does it in many steps.
+    #[test]
+    fn a_log_that_lost_its_beginning_in_a_commit_is_found_before_the_answer() {
+        for (is_folded_back, length) in [(false, 0), (true, 0), (true, WAL_HEAD_BYTES)] {
+            let (path, connection, guard) = made(&format!("begin-{is_folded_back}-{length}"), is_folded_back);
+            let log = beside(&path, "-wal");
+            connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+            guard.before_write(&connection).expect("nothing is wrong yet");
+            connection.execute_batch("INSERT INTO entity (name) VALUES ('a'); COMMIT").expect("written");
+            let whole = std::fs::metadata(&log).expect("the log").len();
+            let file = OpenOptions::new().write(true).open(&log).expect("the log");
+            file.set_len(length).and_then(|()| file.set_len(whole)).expect("cut off");
+            let problem = guard.after_write().expect_err("the log");
+            assert_eq!(problem.fault, Fault::Log, "{problem:?}");
+            std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_log_that_begins_again_is_no_accident() {
+        let (path, connection, guard) = made("again", false);
+        let other = Connection::open(&path).expect("open");
+        for mode in ["PASSIVE", "FULL", "RESTART", "TRUNCATE"] {
+            for _ in 0..3 {
+                write(&connection, &guard, || {}).expect("nothing is wrong");
+            }
+            other.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).expect(mode);
+            write(&connection, &guard, || {}).expect(mode);
+            // A checkpoint of what is in the log, while a transaction is under way.
+            let passive = || other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).expect("passive");
+            write(&connection, &guard, passive).expect(mode);
+        }
+        drop(other);
+        std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
     }
 }
