@@ -251,7 +251,8 @@ fn no_open_pool(provider_entity_id: i32, license_type: LicenseType, pools: &[Poo
         None => Refusal::NoPool {
             provider_entity_id,
             license_type,
-            starts_at: pools.iter().filter_map(|p| p.starts_at).filter(|at| *at > now).min(),
+            // None is open and none has expired: each of them starts later.
+            starts_at: pools.iter().filter_map(|p| p.starts_at).min(),
         },
     }
 }

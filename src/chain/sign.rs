@@ -175,6 +175,7 @@ mod tests {
         let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
         let key = Key::from_pem(private).expect("a key");
         assert_eq!((key.public().to_string().as_str(), key.to_pem().as_str()), (public, private));
+        assert_eq!(format!("{:?}", key.public()), public);
         let pem = key.public().to_pem();
         assert_eq!(
             pem,

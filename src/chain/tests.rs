@@ -147,6 +147,24 @@ fn the_form_is_what_the_page_says() {
     assert_eq!(String::from_utf8_lossy(&event.canonical()), form);
 }
 
+#[test]
+fn numbers_are_written_in_decimal() {
+    for (value, written) in [
+        (0, "1:0,"),
+        (-1, "2:-1,"),
+        (9, "1:9,"),
+        (10, "2:10,"),
+        (-10, "3:-10,"),
+        (1_000_000_000, "10:1000000000,"),
+        (i64::MAX, "19:9223372036854775807,"),
+        (i64::MIN, "20:-9223372036854775808,"),
+    ] {
+        let event = Event { pool_events: Some(value), ..Event::default() };
+        let form = format!("E11:0,0:,0:,0:,{}{written}", "-".repeat(11));
+        assert_eq!(String::from_utf8_lossy(&event.canonical()), form);
+    }
+}
+
 /// The test vectors of `docs/history.md`.
 #[test]
 fn the_test_vectors_hold() {
@@ -203,6 +221,23 @@ fn heads_are_lines_of_json() {
     assert_eq!(heads.iter().map(Head::to_string).collect::<Vec<_>>(), [line.clone(), signed]);
     for (bad, number) in [("x", 1), ("\n{}", 2), (&line.replace("ab", "xy") as &str, 1), (&format!("{line}\n[]"), 2)] {
         assert_eq!(Head::read_all(bad).expect_err(bad).line, number, "{bad}");
+    }
+}
+
+#[test]
+fn a_break_says_what_is_known() {
+    let (at, expected) = (|| "2027-01-31T00:00:00Z".to_owned(), || "ab".repeat(32));
+    for (fault, says) in [
+        (Fault::HashDiffers { previous: Some(6) }, "event 7: its hash does not follow from event 6 and its own values"),
+        (Fault::HashDiffers { previous: None }, "event 7: its hash does not follow from its own values"),
+        (Fault::Rewritten { at: at(), expected: expected(), agreed: Some(5) }, "was rewritten after event 5"),
+        (Fault::Rewritten { at: at(), expected: expected(), agreed: None }, "was rewritten at it or before it"),
+        (Fault::Removed { at: at(), agreed: Some(5) }, "it was removed after event 5"),
+        (Fault::CutOff { at: at(), last: Some(6) }, "the history ends at event 6"),
+        (Fault::CutOff { at: at(), last: None }, "the history ends before the first event"),
+    ] {
+        let said = Break { event: 7, fault }.to_string();
+        assert!(said.contains(says), "{said}");
     }
 }
 

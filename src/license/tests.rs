@@ -83,6 +83,64 @@ fn the_first_status_that_applies_is_told() {
 }
 
 #[test]
+fn a_warning_says_what_ends_when() {
+    let (past, now, later, last) =
+        (Some("2026-05-01T00:00:00Z"), Some(NOW), Some("2026-07-01T00:00:00Z"), Some("2026-08-01T00:00:00Z"));
+    for (expires, grace, says) in [
+        (None, None, "needs attention since 2026-06-01T00:00:00Z"),
+        (None, last, "ends at 2026-08-01T00:00:00Z"),
+        (later, None, "expires at 2026-07-01T00:00:00Z"),
+        (later, last, "expires at 2026-07-01T00:00:00Z"),
+        (now, None, "expired at 2026-06-01T00:00:00Z"),
+        (past, last, "expired at 2026-05-01T00:00:00Z, and ends at 2026-08-01T00:00:00Z"),
+        (now, last, "expired at 2026-06-01T00:00:00Z, and ends at 2026-08-01T00:00:00Z"),
+    ] {
+        let mut owner = owner();
+        let warning = expires.filter(|at| *at < NOW).unwrap_or(NOW);
+        owner.current.dates = Dates {
+            admin_warning: Some(at(warning)),
+            expires: expires.map(at),
+            grace: grace.map(at),
+            ..Dates::default()
+        };
+        for (shop_url, renew) in [
+            (None, "Renew it with your supplier."),
+            (Some(""), "Renew it with your supplier."),
+            (Some("https://shop.example"), "Renew it in the shop."),
+        ] {
+            owner.shop_url = shop_url.map(str::to_owned);
+            assert_eq!(owner.status(at(NOW)).1, format!("The license of CONTOSO {says}. {renew}"));
+            assert_eq!(owner.shop_url(), shop_url.filter(|url| !url.is_empty()));
+        }
+    }
+}
+
+#[test]
+fn people_are_shown_the_description_or_the_company() {
+    let mut owner = owner();
+    assert_eq!((owner.description(), owner.shop_url()), ("Contoso", None));
+    owner.description = Some("Contoso of Oslo".to_owned());
+    assert_eq!(owner.description(), "Contoso of Oslo");
+}
+
+#[test]
+fn numbers_with_and_without_what_is_offered() {
+    let mut owner = owner();
+    owner.offered = Some(terms([20, 3, 7]));
+    let of = |with_new| LicenseType::ALL.map(|license_type| owner.numbers(license_type, with_new));
+    let numbers = |[in_use, free, added, new_total, new_free, total]: [i64; 6]| Numbers {
+        in_use,
+        free,
+        added,
+        new_total,
+        new_free,
+        total,
+    };
+    assert_eq!(of(true), [[3, 7, 10, 20, 17, 10], [5, 0, -2, 3, -2, 5], [0, 7, 0, 7, 7, 7]].map(numbers));
+    assert_eq!(of(false), [[3, 7, 0, 10, 7, 10], [5, 0, 0, 5, 0, 5], [0, 7, 0, 7, 7, 7]].map(numbers));
+}
+
+#[test]
 fn what_can_be_activated_has_its_dates_in_order() {
     for (warning, expires, grace, ordered) in [
         (None, None, None, true),
@@ -90,6 +148,7 @@ fn what_can_be_activated_has_its_dates_in_order() {
         (Some("2027-01-02T00:00:00Z"), Some("2027-01-01T00:00:00Z"), None, false),
         (None, Some("2027-01-02T00:00:00Z"), Some("2027-01-01T00:00:00Z"), false),
         (Some("2027-01-02T00:00:00Z"), None, Some("2027-01-01T00:00:00Z"), false),
+        (Some("2027-01-01T00:00:00Z"), Some("2027-01-02T00:00:00Z"), Some("2027-01-03T00:00:00Z"), true),
     ] {
         let mut owner = owner();
         owner.current.dates = Dates {
@@ -117,6 +176,10 @@ fn nobody_can_present_more_than_is_granted() {
     };
     assert_eq!(owner().accept(&granted, at(NOW)), Ok(()));
     type Change = fn(&mut Presented);
+    // What was not sent is not looked at.
+    assert_eq!(owner().accept(&Presented::default(), at(NOW)), Err(not_granted("ModuleLicenses")));
+    let modules_only = Presented { modules: granted.modules.clone(), ..Presented::default() };
+    assert_eq!(owner().accept(&modules_only, at(NOW)), Ok(()));
     let changes: [(Change, &str); 10] = [
         (|p| p.modules[0].1 = 11, "ModuleLicenses"),
         (|p| drop(p.modules.pop()), "ModuleLicenses"),
@@ -132,9 +195,175 @@ fn nobody_can_present_more_than_is_granted() {
     for (change, what) in changes {
         let mut presented = granted.clone();
         change(&mut presented);
-        let refused = owner().accept(&presented, at(NOW)).expect_err(what).to_string();
-        assert!(refused.contains(&format!("{what} differs")), "{refused}");
+        assert_eq!(owner().accept(&presented, at(NOW)), Err(not_granted(what)));
     }
+}
+
+fn not_granted(differs: &'static str) -> Refusal {
+    Refusal::LicenseNotGranted { owner_name: "CONTOSO".to_owned(), differs }
+}
+
+/// A date is what was granted. No date is also 1 January 1970, up to 14 hours before and after it in UTC.
+#[test]
+fn dates_are_presented_as_they_are_granted() {
+    let day = Some("2027-01-01T00:00:00Z");
+    for (granted, sent, same) in [
+        (None, None, true),
+        (day, day, true),
+        (day, Some("2027-01-01T00:00:01Z"), false),
+        (day, None, false),
+        (None, day, false),
+        (Some("1970-01-01T00:00:00Z"), None, true),
+        (Some("1970-01-01T14:00:00Z"), None, true),
+        (Some("1969-12-31T10:00:00Z"), None, true),
+        (Some("1970-01-01T14:00:01Z"), None, false),
+        (Some("1969-12-31T09:59:59Z"), None, false),
+    ] {
+        let mut owner = owner();
+        owner.current.dates.maintenance = granted.map(at);
+        let dates = PresentedDates { maintenance: Some(sent.map(at)), ..PresentedDates::default() };
+        let modules = LicenseType::ALL.map(|t| (t.module_name().to_owned(), owner.current.seats[t.index()] as i32));
+        let presented = Presented { dates, modules: modules.into(), ..Presented::default() };
+        let expected = if same { Ok(()) } else { Err(not_granted("MaintenanceDate")) };
+        assert_eq!(owner.accept(&presented, at(NOW)), expected, "{granted:?} {sent:?}");
+    }
+}
+
+/// What is presented may be right, and still not be activated.
+#[test]
+fn what_is_granted_has_ended_when_its_grace_has() {
+    let mut owner = owner();
+    owner.current.dates.grace = Some(at(NOW));
+    let modules =
+        vec![("SKRAFTDISKIMAGEV5".to_owned(), 10), ("SQLBACKUP".to_owned(), 5), ("EXCHANGEBACKUP".to_owned(), 7)];
+    let presented = Presented { modules, ..Presented::default() };
+    let ended = Refusal::LicenseEnded { owner_name: "CONTOSO".to_owned(), ended_at: at(NOW) };
+    assert_eq!(owner.accept(&presented, at(NOW)), Err(ended));
+    assert_eq!(owner.accept(&presented, at("2026-05-31T23:59:59Z")), Ok(()));
+}
+
+#[test]
+fn modules_without_seats_may_be_left_out() {
+    let mut owner = owner();
+    owner.current = terms([10, 0, 0]);
+    owner.in_use = [0; 3];
+    let module = |name: &str, number| (name.to_owned(), number);
+    for (modules, same) in [
+        (vec![module("SKRAFTDISKIMAGEV5", 10)], true),
+        (vec![module("SKRAFTDISKIMAGEV5", 10), module("SQLBACKUP", 0)], true),
+        (vec![module("SQLBACKUP", 0)], false),
+        (vec![module("SKRAFTDISKIMAGEV5", 10), module("SQLBACKUP", 0), module("SQLBACKUP", 0)], false),
+    ] {
+        let presented = Presented { modules, ..Presented::default() };
+        assert_eq!(owner.accept(&presented, at(NOW)).is_ok(), same, "{presented:?}");
+    }
+}
+
+#[test]
+fn an_activation_changes_the_pools_of_each_type() {
+    let pool = |id, license_type, seats_total, seats_in_use| OpenPool {
+        id,
+        license_type,
+        seats_total,
+        seats_in_use,
+        expires_at: None,
+    };
+    let pools = [
+        pool(1, LicenseType::SkraftDiskImageV5, 10, 3),
+        pool(2, LicenseType::SqlBackup, 5, 5),
+        pool(3, LicenseType::ExchangeBackup, 7, 0),
+    ];
+    let mut owner = owner();
+    assert_eq!(owner.plan(&pools), Ok(None), "nothing is offered");
+    for (seats, expected) in [
+        ([10, 5, 7], Ok(Some(vec![]))),
+        (
+            [12, 5, 6],
+            Ok(Some(vec![
+                PoolChange::Resize { pool_id: 1, seats_total: 12 },
+                PoolChange::Resize { pool_id: 3, seats_total: 6 },
+            ])),
+        ),
+        (
+            [10, 4, 7],
+            Err(Refusal::LicenseTooSmall {
+                owner_name: "CONTOSO".to_owned(),
+                license_type: LicenseType::SqlBackup,
+                in_use: 5,
+                seats: 4,
+            }),
+        ),
+    ] {
+        owner.offered = Some(terms(seats));
+        assert_eq!(owner.plan(&pools), expected, "{seats:?}");
+    }
+    owner.offered = Some(terms([10, 5, 7]));
+    let created = PoolChange::Create { license_type: LicenseType::ExchangeBackup, seats_total: 7 };
+    assert_eq!(owner.plan(&pools[..2]), Ok(Some(vec![created])));
+}
+
+#[test]
+fn an_offer_is_there_and_can_be_activated() {
+    let offered = |owners: &[Owner]| offered_to(owners, "Contoso", "1010000014", at(NOW));
+    let (company_name, serial_nr) = ("Contoso".to_owned(), "1010000014".to_owned());
+    assert_eq!(offered(&[]), Err(Refusal::NothingOffered { company_name, serial_nr }));
+    assert_eq!(offered(&[owner(), owner()]), Ok(()));
+    let mut ended = owner();
+    ended.current.dates.grace = Some(at(NOW));
+    let refusal = Refusal::LicenseEnded { owner_name: "CONTOSO".to_owned(), ended_at: at(NOW) };
+    assert_eq!(offered(&[owner(), ended]), Err(refusal));
+}
+
+#[test]
+fn a_license_in_use_is_not_removed() {
+    assert_eq!(remove(" contoso ", 0), Ok(()));
+    for in_use in [1, 2] {
+        assert_eq!(
+            remove(" contoso ", in_use),
+            Err(Refusal::LicenseInUse { owner_name: "CONTOSO".to_owned(), in_use })
+        );
+    }
+}
+
+#[test]
+fn a_field_is_filled_by_more_than_blanks() {
+    assert_eq!(filled("OwnerName", " CONTOSO\t"), Ok("CONTOSO"));
+    for empty in ["", " \t\n"] {
+        assert_eq!(filled("OwnerName", empty), Err(Refusal::field("OwnerName", FieldFault::Empty)));
+    }
+}
+
+#[test]
+fn one_answer_holds_as_many_owners_as_it_may() {
+    assert_eq!((check_owners(0), check_owners(OWNERS_MAX)), (Ok(()), Ok(())));
+    for found in [OWNERS_MAX + 1, OWNERS_MAX + 2] {
+        assert_eq!(check_owners(found), Err(Refusal::TooManyOwners { max: OWNERS_MAX }));
+    }
+}
+
+#[test]
+fn a_module_that_is_held_is_not_taken_again() {
+    let seat = crate::seats::SeatId { pool_id: 1, seat_no: 2 };
+    let taken = Assignment { seat, account_id: Some(5), give_up: None };
+    let license_type = LicenseType::SqlBackup;
+    let held = || Refusal::AlreadyAssigned { username: "bob".to_owned(), license_type, held: None };
+    for (decided, holds_one, expected) in [
+        (Ok(taken), false, Ok(Some(taken))),
+        (Err(held()), true, Ok(None)),
+        // Of another owner.
+        (Err(held()), false, Err(held())),
+        (Err(Refusal::CallerUnknown), true, Err(Refusal::CallerUnknown)),
+    ] {
+        assert_eq!(take_module(decided, holds_one), expected);
+    }
+}
+
+#[test]
+fn each_type_is_taken_once() {
+    use LicenseType::{ExchangeBackup, SqlBackup};
+    let once = |types: &[LicenseType]| each_once(types).collect::<Vec<_>>();
+    assert_eq!(once(&[]), []);
+    assert_eq!(once(&[SqlBackup, ExchangeBackup, SqlBackup, SqlBackup]), [SqlBackup, ExchangeBackup]);
 }
 
 #[test]
@@ -161,6 +390,9 @@ fn pools_follow_the_number_that_is_granted() {
         (&[][..], 3, Some(vec![create(3)])),
         (&[][..], 0, Some(vec![])),
         (&[pool(1, POOL_SEATS_MAX, 0, None)][..], POOL_SEATS_MAX + 2, Some(vec![create(2)])),
+        (&[pool(1, 2, 0, None)][..], POOL_SEATS_MAX, Some(vec![to(1, POOL_SEATS_MAX)])),
+        (&[pool(1, 2, 0, None)][..], POOL_SEATS_MAX + 1, Some(vec![create(POOL_SEATS_MAX - 1)])),
+        (&[pool(1, 5, 2, None), pool(2, 5, 2, None)][..], 6, Some(vec![to(2, 2), to(1, 4)])),
     ] {
         assert_eq!(resize(LicenseType::SqlBackup, pools, seats), expected, "{seats}");
     }

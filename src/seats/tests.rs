@@ -158,6 +158,7 @@ fn what_is_refused_and_what_is_said() {
         ),
         ("pools=none", Kind::NoLicensePool, "has no SqlBackup license pool."),
         ("pools=1:2026-07-01..-:7", Kind::NoLicensePool, "the next one starts at 2026-07-01T00:00:00Z"),
+        ("pools=1:2026-08-01..-:7,2:2026-07-01..-:7", Kind::NoLicensePool, "starts at 2026-07-01T00:00:00Z"),
         ("pools=1:-..2026-06-15:7", Kind::LicenseExpired, "expired at 2026-06-15T00:00:00Z"),
         ("pools=1:-..2025-01-01:7,2:-..2026-01-01:7", Kind::LicenseExpired, "expired at 2026-01-01T00:00:00Z"),
         ("pools=1:-..2025-01-01:7,2:2027-01-01..-:7", Kind::LicenseExpired, "expired at 2025-01-01T00:00:00Z"),
@@ -327,6 +328,141 @@ fn blanks_at_the_ends_are_no_part_of_a_name() {
     ] {
         assert_eq!(normal_name(sent), name, "{sent:?}");
         assert_eq!((UserName::from(sent).as_str(), UserName::from(sent.to_owned()).as_str()), (name, name));
+    }
+}
+
+/// The names are those of the vendor and of license tools; the order is that of the numbers in a license.
+#[test]
+fn types_and_roles_have_one_name_each() {
+    let names =
+        [("SkraftDiskImageV5", "SKRAFTDISKIMAGEV5"), ("SqlBackup", "SQLBACKUP"), ("ExchangeBackup", "EXCHANGEBACKUP")];
+    for ((at, (name, module)), license_type) in names.into_iter().enumerate().zip(LicenseType::ALL) {
+        assert_eq!((license_type.name(), license_type.to_string().as_str()), (name, name));
+        assert_eq!((license_type.module_name(), license_type.index()), (module, at));
+        assert_eq!(name.parse(), Ok(license_type));
+        assert_eq!(LicenseType::of_module(&format!(" {} ", module.to_lowercase())), Some(license_type));
+    }
+    for unknown in ["", "sqlbackup", "SQLBACKUP", "SqlBackup ", "Other"] {
+        let refused = unknown.parse::<LicenseType>().expect_err(unknown);
+        assert!(refused.contains("there are SkraftDiskImageV5, SqlBackup, ExchangeBackup"), "{refused}");
+    }
+    assert_eq!((LicenseType::of_module(""), LicenseType::of_module("SQL")), (None, None));
+    for (name, role) in [("reader", Role::Reader), ("agent", Role::Agent), ("admin", Role::Admin)] {
+        assert_eq!((role.name(), name.parse()), (name, Ok(role)));
+    }
+    assert!("Admin".parse::<Role>().is_err());
+}
+
+/// Which of the roles may do what asks for a role.
+#[test]
+fn a_role_may_do_what_those_before_it_may() {
+    use Role::{Admin, Agent, Reader};
+    for (least, may) in [(Reader, [true, true, true]), (Agent, [false, true, true]), (Admin, [false, false, true])] {
+        for (role, may) in [Reader, Agent, Admin].into_iter().zip(may) {
+            let expected = if may { Ok(()) } else { Err(Refusal::RoleTooLow { role, least }) };
+            assert_eq!(check_role(Some(role), least), expected);
+        }
+        assert_eq!(check_role(None, least), Err(Refusal::CallerUnknown));
+    }
+}
+
+#[test]
+fn one_call_assigns_as_many_as_it_may() {
+    let agent = Some(Role::Agent);
+    for (caller, items, expected) in [
+        (agent, 1, Ok(())),
+        (agent, ASSIGNMENTS_MAX, Ok(())),
+        (Some(Role::Admin), 1, Ok(())),
+        (agent, ASSIGNMENTS_MAX + 1, Err(Refusal::TooMany { field: "Items", found: 1001, max: 1000 })),
+        (agent, 0, Err(Refusal::field("Items", FieldFault::NoItems))),
+        (Some(Role::Reader), 0, Err(Refusal::RoleTooLow { role: Role::Reader, least: Role::Agent })),
+        (None, 1, Err(Refusal::CallerUnknown)),
+    ] {
+        assert_eq!(assign_all(caller, items), expected, "{caller:?} {items}");
+    }
+}
+
+#[test]
+fn callers_look_at_what_is_theirs() {
+    let entity = |active, in_subtree| Some(Entity { active, in_subtree });
+    let field = "EntityId";
+    let unknown = Refusal::EntityUnknown { field, entity_id: 42 };
+    let reader = Some(Role::Reader);
+    for (caller, entity_id, entity, expected) in [
+        (reader, Some(42), entity(true, true), Ok(42)),
+        (reader, Some(42), entity(false, true), Ok(42)),
+        (reader, Some(1), entity(true, true), Ok(1)),
+        (reader, Some(42), entity(true, false), Err(unknown.clone())),
+        (reader, Some(42), None, Err(unknown)),
+        (reader, Some(0), entity(true, true), Err(Refusal::field(field, FieldFault::NotPositive))),
+        (reader, None, None, Err(Refusal::field(field, FieldFault::Missing))),
+        (None, Some(42), entity(true, true), Err(Refusal::CallerUnknown)),
+    ] {
+        assert_eq!(look(caller, field, entity_id, entity), expected, "{caller:?} {entity_id:?} {entity:?}");
+    }
+}
+
+/// Facts of which the store reads some before it asks, so as not to read the others.
+#[test]
+fn what_can_be_used_is_active_and_of_the_caller() {
+    for (active, in_subtree) in [(true, true), (true, false), (false, true), (false, false)] {
+        assert_eq!(Entity { active, in_subtree }.is_usable(), active && in_subtree);
+        assert_eq!(Account { id: 5, active, in_subtree }.is_usable(), active && in_subtree);
+    }
+    let held = |expires_at: Option<&str>| {
+        let seat = SeatId { pool_id: 9, seat_no: 90 };
+        Held { seat, expires_at: expires_at.map(at), entity_id: 43, in_subtree: true }.has_expired(at(NOW))
+    };
+    assert_eq!([held(None), held(Some(NOW)), held(Some("2026-06-15T12:00:00.001Z"))], [false, true, false]);
+}
+
+/// Sentences that differ by what they are about, or by how many.
+#[test]
+fn refusals_say_what_they_found() {
+    let license_type = LicenseType::SqlBackup;
+    let full = |seats_total, pools| Refusal::NoFreeSeat { provider_entity_id: 42, license_type, seats_total, pools };
+    let small = |in_use| Refusal::LicenseTooSmall { owner_name: "ACME".to_owned(), license_type, in_use, seats: 0 };
+    let in_use = |in_use| Refusal::LicenseInUse { owner_name: "ACME".to_owned(), in_use };
+    let field = Refusal::field;
+    let named = |fault| Refusal::NameInvalid { header: "Idempotency-Key", fault };
+    for (refusal, says) in [
+        (full(0, 1), "Provider entity 42 has no SqlBackup seats (1 pool). Add seats to a pool."),
+        (
+            full(1, 1),
+            "The only SqlBackup seat of provider entity 42 is in use (1 pool). Release a seat or add seats to a pool.",
+        ),
+        (
+            full(2, 2),
+            "All 2 SqlBackup seats of provider entity 42 are in use (2 pools). Release a seat or add seats to a pool.",
+        ),
+        (small(1), "1 SqlBackup seat of ACME is in use and the new license has 0. Release 1 first."),
+        (small(2), "2 SqlBackup seats of ACME are in use and the new license has 0. Release 2 first."),
+        (
+            in_use(1),
+            "1 of its seats is taken, including those of pools that have expired or not started. Release it first.",
+        ),
+        (
+            in_use(2),
+            "2 of its seats are taken, including those of pools that have expired or not started. Release them first.",
+        ),
+        (Refusal::TooManyOwners { max: 1 }, "more than 1 owner."),
+        (Refusal::TooManyOwners { max: 0 }, "more than 0 owners."),
+        (field("AssociateId", FieldFault::NotPositive), "AssociateId must be 1 or more. Send the id of a user."),
+        (
+            field("EntityId", FieldFault::NotPositive),
+            "EntityId must be 1 or more. Send the number of a provider entity.",
+        ),
+        (field("ModuleLicense", FieldFault::Unnamed), "ModuleLicense holds no ModuleName."),
+        (field("LicenseInfo", FieldFault::Unnamed), "LicenseInfo holds no OwnerName."),
+        (field("AssociateId", FieldFault::Negative), "AssociateId must not be negative."),
+        (field("Items", FieldFault::NoItems), "Items is missing or has no items."),
+        (named(NameFault::Empty), "Idempotency-Key is empty. Send a name for the call"),
+        (named(NameFault::TooLong), "Idempotency-Key has more than 255 characters."),
+        (named(NameFault::Several), "Idempotency-Key names the call several times."),
+        (Refusal::OwnerUnknown { owner_name: "A\u{7}C\nME".to_owned() }, "Owner 'ACME' does not exist"),
+        (Refusal::ModuleUnknown { name: "x".repeat(65) }, &format!("There is no module '{}';", "x".repeat(64))),
+    ] {
+        assert!(refusal.to_string().contains(says), "{refusal}");
     }
 }
 
