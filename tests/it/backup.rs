@@ -545,7 +545,7 @@ fn a_file_that_is_no_whole_backup_is_refused() {
         ("text.db", "not a database, or only the beginning of one"),
         ("foreign.db", "this is not a Seatkeeper database"),
         ("newer.db", "Run a newer seatkeeper"),
-        ("broken.db", "rows break an invariant. It was not restored"),
+        ("broken.db", "rows break an invariant: 2. It was not restored"),
         ("plain.db", "the newest changes were in its -wal and are not here"),
         ("stray.db", "stray.db: the '-wal' beside it is the log of another file"),
         ("../seats.db", "No such file"),

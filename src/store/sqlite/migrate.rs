@@ -11,6 +11,7 @@ use super::companions::beside;
 use super::hand_written::BUSY_TIMEOUT;
 use super::inspect::look;
 use super::open::{connect, create_private_file, foresee, sqlite, use_wal};
+use super::origin;
 use super::schema::{self, Contents, SCHEMA_VERSION, differences};
 use crate::store::{CheckHash, Migrated, OpenError, TriedMigration};
 
@@ -41,6 +42,7 @@ pub fn migrate(path: &Path) -> Result<Option<Migrated>, OpenError> {
 pub fn try_migration(path: &Path, check_hash: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
     let trial = Removed(beside(path, &format!(".trial-{}", std::process::id())));
     let from = look(path, |look| {
+        origin::check(path)?;
         let connection = look.connection()?;
         let Contents::Ours { version, .. } = schema::contents(&connection, path)? else {
             return Err(OpenError::Empty(path.to_owned()));
