@@ -40,7 +40,7 @@ const CANNOT_RUN: u8 = 3;
 #[error("{0}")]
 struct CannotRun(String);
 
-/// License seats over SOAP: AssignLicense for backup agents.
+/// License seats for backup agents and license tools, over SOAP and a Web API.
 #[derive(Parser)]
 #[command(
     name = "seatkeeper",

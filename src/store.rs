@@ -666,9 +666,16 @@ pub enum Fault {
 /// Why a store was not opened. The text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{}: there is no such database; `serve` and `sql` make one with --create", .0.display())]
+    #[error(
+        "{}: there is no such database. Check its name, and that its disk is mounted; if it was lost, restore a backup. Only to begin \
+         with a new one, use `serve` or `sql` with --create.",
+        .0.display()
+    )]
     Missing(PathBuf),
-    #[error("{}: the file is empty; `serve` and `sql` make a database of it with --create", .0.display())]
+    #[error(
+        "{}: the file is empty. If it was a database, restore a backup. Only to begin with a new one, use `serve` or `sql` with --create.",
+        .0.display()
+    )]
     Empty(PathBuf),
     #[error(
         "{}: there is no such database, but the log of one: {}. It holds changes that were not yet in the database file. \
@@ -707,8 +714,8 @@ pub enum OpenError {
     Unreadable { path: PathBuf, reason: String },
     #[error(
         "{path}: the '-wal' beside it is the log of another file, as when a backup is copied over a database whose service was killed. \
-         To use this file, restore it with 'seatkeeper restore', or move {path}-wal and {path}-shm away and start again: changes that are \
-         only in them are then not in the database. To use the old database, put its file back.",
+         To use the backup, name it to 'seatkeeper restore', which keeps the other files. If the backup is only here, move {path}-wal and \
+         {path}-shm away instead; what only they hold is then not in the database. To use the old database, put its file back.",
         path = .0.display()
     )]
     ForeignLog(PathBuf),

@@ -135,6 +135,7 @@ fn told(
     }
     match found.broken.len() {
         0 => Ok(()),
+        1 => Err(format!("{}: 1 fault in the history or against it", file.display()).into()),
         n => Err(format!("{}: {n} faults in the history or against it", file.display()).into()),
     }
 }

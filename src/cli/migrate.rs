@@ -34,6 +34,7 @@ pub(super) fn migrate(args: &MigrateArgs) -> Result<(), Failure> {
         }
         return match tried.violations.len() {
             0 => Ok(()),
+            1 => Err(format!("{}: 1 row would break an invariant", database.display()).into()),
             n => Err(format!("{}: {n} rows would break an invariant", database.display()).into()),
         };
     }

@@ -123,7 +123,7 @@ pub enum CopyError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The rows go to the caller one by one.
-    #[error("{}: {} rows break an invariant. {advice}", .path.display(), .violations.len())]
+    #[error("{}: rows break an invariant: {}. {advice}", .path.display(), .violations.len())]
     Broken { path: PathBuf, violations: Vec<Violation>, advice: &'static str },
     #[error(
         "{}: {} has it open. Stop it first, then restore: systemctl stop seatkeeper. Nothing was changed.",

@@ -535,7 +535,7 @@ fn a_file_that_is_no_whole_backup_is_refused() {
     let (before, backups_before) = (files(&directory), files(&target));
     for (file, reason) in [
         ("missing.db", "No such file"),
-        ("directory.db", "this is no file. Name one backup."),
+        ("directory.db", "this is not a file. Name one backup."),
         ("cut-0.db", "not a database, or only the beginning of one"),
         ("cut-50.db", "not a database, or only the beginning of one"),
         ("cut-1000.db", "it is truncated: 1000 bytes of "),
@@ -545,7 +545,7 @@ fn a_file_that_is_no_whole_backup_is_refused() {
         ("text.db", "not a database, or only the beginning of one"),
         ("foreign.db", "this is not a Seatkeeper database"),
         ("newer.db", "Run a newer seatkeeper"),
-        ("broken.db", "rows break an invariant. It was not restored"),
+        ("broken.db", "rows break an invariant: 2. It was not restored"),
         ("plain.db", "the newest changes were in its -wal and are not here"),
         ("stray.db", "stray.db: the '-wal' beside it is the log of another file"),
         ("../seats.db", "No such file"),
@@ -611,6 +611,23 @@ fn a_backup_of_an_earlier_version_stays_and_is_migrated_when_restored() {
     // A database of that version is compared with it all the same.
     let said = succeeds(restore(&database, &file, &[]));
     assert_eq!(line(&said, "lost"), "nothing, the backup has every event", "{said}");
+
+    // Migrations record what they found, each at its own time: that does not part the histories.
+    let file = directory.join("version-2.db");
+    let older = Connection::open(&file).expect("open");
+    older.execute_batch(include_str!("../../src/store/sqlite/migrations/schema_2.sql")).expect("schema of version 2");
+    older
+        .execute_batch(
+            "INSERT INTO entity (id, name) VALUES (42, 'Contoso');
+             INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (42, 'SqlBackup', 5);",
+        )
+        .expect("data");
+    drop(older);
+    succeeds(restore(&new, &file, &[]));
+    let said = succeeds(restore(&new, &file, &["--dry-run"]));
+    assert!(!said.contains("warning: ") && said.contains("entity-create by migration"), "{said}");
+    let head = line(&said, "newest event of the backup");
+    assert!(head.starts_with("event 1 at "), "{said}");
 }
 
 #[test]

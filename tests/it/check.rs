@@ -318,8 +318,11 @@ fn the_check_names_every_row_that_breaks_an_invariant() {
         let Done { code, stdout, stderr } = seatkeeper("check", &database, &[], "");
         let expected: BTreeSet<String> = told.iter().map(|line| format!("broken: {line}")).collect();
         assert_eq!((code, stdout.lines().map(str::to_owned).collect()), (Some(1), expected), "{sql}\n{stderr}");
-        let rows = told.len();
-        assert_eq!(stderr, format!("error: {}: {rows} rows break an invariant\n", database.display()));
+        let rows = match told.len() {
+            1 => "1 row breaks".to_owned(),
+            n => format!("{n} rows break"),
+        };
+        assert_eq!(stderr, format!("error: {}: {rows} an invariant\n", database.display()));
     }
 }
 
@@ -342,7 +345,11 @@ fn a_good_database_is_ok_and_one_that_is_not_there_is_not_made() {
     assert_eq!(check.code, Some(3));
     assert_eq!(
         check.stderr,
-        format!("error: {}: there is no such database; `serve` and `sql` make one with --create\n", nowhere.display())
+        format!(
+            "error: {}: there is no such database. Check its name, and that its disk is mounted; if it was lost, restore a backup. \
+             Only to begin with a new one, use `serve` or `sql` with --create.\n",
+            nowhere.display()
+        )
     );
     assert!(!nowhere.exists());
 }

@@ -13,6 +13,14 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("sql", &[]),
     ("check", &[]),
     ("release", &["--username", "x", "--license-type", "SqlBackup"]),
+    ("migrate", &[]),
+    ("migrate", &["--dry-run"]),
+    ("backup", &["backup.db"]),
+    ("audit verify", &[]),
+    ("audit show", &[]),
+    ("audit show", &["--at", "1d"]),
+    ("audit head", &[]),
+    ("audit archive", &["--before", "1d", "archive.db"]),
 ];
 
 fn files(directory: &TempDir) -> Vec<String> {
@@ -26,7 +34,8 @@ fn no_command_makes_a_database_unless_asked_to() {
     let database = directory.join("seats.db");
     for (command, arguments) in COMMANDS {
         let refused = seatkeeper(command, &database, arguments, SEED);
-        let because = "there is no such database; `serve` and `sql` make one with --create";
+        let because = "there is no such database. Check its name, and that its disk is mounted; if it was lost, restore a backup. \
+                       Only to begin with a new one, use `serve` or `sql` with --create.";
         assert_eq!(refused.stderr, format!("error: {}: {because}\n", database.display()), "{command}");
         assert_eq!(refused.code, Some(3), "{command}");
         assert_eq!(files(&directory), [""; 0], "{command}");
@@ -40,7 +49,8 @@ fn an_empty_file_is_no_database_and_becomes_one_only_when_asked_to() {
     std::fs::write(&database, "").expect("write");
     for (command, arguments) in COMMANDS {
         let refused = seatkeeper(command, &database, arguments, SEED);
-        let because = "the file is empty; `serve` and `sql` make a database of it with --create";
+        let because = "the file is empty. If it was a database, restore a backup. Only to begin with a new one, use `serve` or `sql` \
+                       with --create.";
         assert_eq!(refused.stderr, format!("error: {}: {because}\n", database.display()), "{command}");
         assert_eq!((refused.code, files(&directory)), (Some(3), vec!["seats.db".to_owned()]), "{command}");
         assert_eq!(std::fs::metadata(&database).expect("still there").len(), 0, "{command}");
@@ -50,6 +60,47 @@ fn an_empty_file_is_no_database_and_becomes_one_only_when_asked_to() {
     // With --create a database that is there stays as it is.
     let kept = seatkeeper("sql", &database, &["--create"], "SELECT name FROM entity");
     assert_eq!(kept.stdout, "Northwind\n");
+}
+
+/// What is left of a lost database is named before anything else.
+#[test]
+fn every_command_names_what_is_left_of_a_database() {
+    for (left, because) in [
+        ("seats.db-wal", "there is no such database, but the log of one: "),
+        (
+            "seats.db.before-restore-20261125T120000.000Z",
+            "is what a restore has kept of it. If the restore was interrupted",
+        ),
+    ] {
+        let directory = TempDir::new();
+        let database = directory.join("seats.db");
+        std::fs::write(directory.join(left), "changes").expect("write");
+        for (command, arguments) in COMMANDS {
+            let refused = seatkeeper(command, &database, arguments, SEED);
+            assert!(refused.stderr.contains(because), "{command}: {}", refused.stderr);
+            assert_eq!((refused.code, files(&directory)), (Some(3), vec![left.to_owned()]), "{command}");
+        }
+    }
+}
+
+/// SQLite would replay the log into the file, and the command would answer from the mixture.
+#[test]
+fn every_command_refuses_a_file_with_the_log_of_another() {
+    let directory = TempDir::new();
+    let database = directory.join("seats.db");
+    assert_eq!(seatkeeper("sql", &database, &["--create"], SEED).code, Some(0));
+    assert_eq!(seatkeeper("backup", &database, &["older.db"], "").code, Some(0));
+    let serving = Serving::start(&database);
+    assert_eq!(seatkeeper("sql", &database, &[], "UPDATE entity SET name = 'Contoso'").code, Some(0));
+    serving.kill();
+    std::fs::copy(directory.join("older.db"), &database).expect("copy");
+    let before = (std::fs::read(&database).expect("read"), files(&directory).len());
+    for (command, arguments) in COMMANDS {
+        let refused = seatkeeper(command, &database, arguments, "");
+        assert!(refused.stderr.contains("the '-wal' beside it is the log of another file"), "{command}: {refused:?}");
+        assert_eq!(refused.code, Some(3), "{command}");
+        assert!((std::fs::read(&database).expect("read"), files(&directory).len()) == before, "{command}");
+    }
 }
 
 #[test]

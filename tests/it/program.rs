@@ -41,7 +41,7 @@ pub fn program(subcommand: &str, database: &Path) -> Command {
 pub fn program_at(binary: &Path, subcommand: &str, database: &Path) -> Command {
     let mut command = Command::new(binary);
     command.env_clear().current_dir(database.parent().expect("a directory"));
-    command.arg(subcommand).arg("--database").arg(database);
+    command.args(subcommand.split(' ')).arg("--database").arg(database);
     command
 }
 

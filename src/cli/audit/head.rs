@@ -1,6 +1,6 @@
 //! `seatkeeper audit head` and `audit key`: the head of the history, and the key that signs it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,12 @@ fn make_key(file: &Path) -> Result<Key, Failure> {
     let key = Key::from_random(&random);
     // A key that is there is never replaced.
     let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let mut made = made.map_err(|e| failed(&e))?;
+    let mut made = made.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => {
+            failed(&"it exists already. --public prints its public key; for another key name another file")
+        }
+        _ => failed(&e),
+    })?;
     made.write_all(key.to_pem().as_bytes()).and_then(|()| made.sync_all()).map_err(|e| failed(&e))?;
     Ok(key)
 }

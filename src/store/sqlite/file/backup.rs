@@ -93,7 +93,9 @@ impl Target {
             None => return Err(refused(target, "this is no name for a file")),
         };
         if !directory.is_dir() || target.as_os_str().as_encoded_bytes().ends_with(b"/") {
-            return Err(refused(target, "there is no such directory"));
+            return Err(
+                OpenError::Failed { path: target.to_owned(), reason: "there is no such directory".to_owned() }.into()
+            );
         }
         let target = Target { path, directory, series: None };
         target.may_be_written(database)?;
@@ -111,11 +113,11 @@ impl Target {
         if is_same_file(path, database) || ours.iter().any(|file| file == path || is_same_file(file, path)) {
             return Err(refused(path, "this is the database itself, or belongs to it. Name another file."));
         }
+        let by = users(path);
+        let in_use = || refused(path, &format!("exists, and {} has it open. Name another file.", by.join(", ")));
         if has_changes_beside(path) {
-            return Err(refused(
-                path,
-                "a -wal or -journal of this name stands there: another program uses it as a database, or did. Name another file.",
-            ));
+            let used = "a -wal or -journal of this name stands there: another program used it as a database. Name another file.";
+            return Err(if by.is_empty() { refused(path, used) } else { in_use() });
         }
         let Ok(found) = fs::metadata(path) else { return Ok(()) };
         let is_backup = || Ok(header(path)?.is_some_and(|header| header.application_id == APPLICATION_ID));
@@ -124,10 +126,7 @@ impl Target {
         if !is_backup {
             return Err(refused(path, "exists, and is no backup of Seatkeeper. Name another file."));
         }
-        match users(path) {
-            by if by.is_empty() => Ok(()),
-            by => Err(refused(path, &format!("exists, and {} has it open. Name another file.", by.join(", ")))),
-        }
+        if by.is_empty() { Ok(()) } else { Err(in_use()) }
     }
 
     /// A backup is replaced only by one that goes on from it: it may be all that is left of a database that was lost and made again.
@@ -235,7 +234,7 @@ fn verify(copy: &Temporary, database: &Path, version: i32, check_hash: CheckHash
 /// Brings a copy to the version of this program.
 pub(crate) fn migrate(copy: &Path) -> Result<(), OpenError> {
     let connection = connect(copy, BUSY_TIMEOUT, false)?;
-    schema::prepare(&connection, copy, false)
+    schema::bring_up(&connection, copy, |_| Ok(()))
 }
 
 /// `original`: what the copy was made of, for messages.
@@ -384,5 +383,5 @@ pub(crate) fn refused(path: &Path, reason: &str) -> CopyError {
 }
 
 pub(crate) fn failed(path: &Path, error: &io::Error) -> CopyError {
-    refused(path, &error.to_string())
+    OpenError::Failed { path: path.to_owned(), reason: error.to_string() }.into()
 }

@@ -483,8 +483,8 @@ impl Files {
         Problem {
             fault: Fault::File,
             details: format!(
-                "{}: another program wrote over it. Stop the service and restore a backup; \
-                 what 'cp' wrote there fits neither the log nor what the service knows.",
+                "{}: another program wrote over it. What it wrote does not fit to the '-wal'. Stop the service and restore a backup \
+                 with 'seatkeeper restore'.",
                 self.path.display()
             ),
         }
@@ -547,7 +547,7 @@ impl Files {
         Problem {
             fault: Fault::File,
             details: format!(
-                "{path}: {what}. Stop the service. If the file was moved, move it back, beside its '-wal', and start again; \
+                "{path}: {what}. If the file was moved, stop the service, move the file back beside its '-wal', and start again; \
                  else restore a backup."
             ),
         }
@@ -581,7 +581,8 @@ impl Files {
                 fold_back(connection).ok()?;
                 let process = std::process::id();
                 Some(format!(
-                    " Until the service stops, 'cp /proc/{process}/fd/{descriptor} FILE' saves the deleted database."
+                    " While this process lives, 'cp /proc/{process}/fd/{descriptor} FILE' saves the deleted database, and nothing is \
+                     lost: stop the service then, and run 'seatkeeper restore --stopped-copy FILE'."
                 ))
             }
             _ => None,

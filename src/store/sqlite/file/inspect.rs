@@ -61,6 +61,11 @@ pub(crate) fn look<T>(path: &Path, see: impl Fn(&Look<'_>) -> Result<T, OpenErro
     Err(OpenError::Failed { path: path.to_owned(), reason })
 }
 
+/// A connection for a reader that cannot begin again, in a directory in which this program can make no files.
+pub(super) fn connection(path: &Path) -> Result<Connection, OpenError> {
+    Look::at(path)?.connection()
+}
+
 /// Whether a write to a file that is not in WAL mode was cut off. Whoever opens the file to write undoes it.
 pub(crate) fn has_hot_journal(path: &Path) -> bool {
     bytes(&beside(path, "-journal")) > 0

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::companions::beside;
 use super::inspect::look;
 use super::open::{connect, create_private_file, foresee, sqlite, use_wal};
+use super::origin;
 use super::schema::{self, Contents, SCHEMA_VERSION, differences};
 use crate::store::sqlite::check::check;
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
@@ -41,6 +42,7 @@ pub fn migrate(path: &Path) -> Result<Option<Migrated>, OpenError> {
 pub fn try_migration(path: &Path, check_hash: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
     let trial = Removed(beside(path, &format!(".trial-{}", std::process::id())));
     let from = look(path, |look| {
+        origin::check(path)?;
         let connection = look.connection()?;
         let Contents::Ours { version, .. } = schema::contents(&connection, path)? else {
             return Err(OpenError::Empty(path.to_owned()));

@@ -40,8 +40,9 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 /// No file, an empty one, one that cannot be written, and one whose log is that of another.
 pub(crate) fn foresee(path: &Path) -> Result<(), OpenError> {
     let absent = absent(path)?;
-    if let Some(missing @ OpenError::Missing(_)) = absent {
-        return Err(missing);
+    match absent {
+        None | Some(OpenError::Empty(_)) => {}
+        Some(missing) => return Err(missing),
     }
     can_write(path)?;
     origin::forget_cached_log(path)?;
@@ -114,19 +115,13 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
             rusqlite::version()
         )));
     }
-    if let Some(absent) = absent(path)? {
-        if let Some(interrupted) = interrupted(path) {
-            return Err(interrupted);
-        }
-        if !create {
-            return Err(absent);
-        }
-        // SQLite would delete it without a word, and it may hold all that is left of a database.
-        let log = beside(path, "-wal");
-        if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-            return Err(OpenError::LogAlone { path: path.to_owned(), log });
-        }
-        create_private_file(path)?;
+    match absent(path)? {
+        None => {}
+        Some(OpenError::Empty(_) | OpenError::Missing(_)) if create => match log_alone(path) {
+            Some(log_alone) => return Err(log_alone),
+            None => create_private_file(path)?,
+        },
+        Some(absent) => return Err(absent),
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))?;
@@ -134,14 +129,25 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
     Ok(connection)
 }
 
-/// Why a file is no database that could be opened: it is not there, or it is empty.
+/// Why a file is no database that could be opened: it is empty, or it is not there. Of a missing one this says too what is left of
+/// it: its log, or what a restore has kept.
 pub(crate) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
     match std::fs::metadata(path) {
         Ok(file) if file.is_file() && file.len() == 0 => Ok(Some(OpenError::Empty(path.to_owned()))),
         Ok(_) => Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Some(OpenError::Missing(path.to_owned()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let left = interrupted(path).or_else(|| log_alone(path));
+            Ok(Some(left.unwrap_or_else(|| OpenError::Missing(path.to_owned()))))
+        }
         Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     }
+}
+
+/// The log of a database that is missing or empty. SQLite would delete it without a word, and it may hold all that is left.
+fn log_alone(path: &Path) -> Option<OpenError> {
+    let log = beside(path, "-wal");
+    let has_changes = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    has_changes.then(|| OpenError::LogAlone { path: path.to_owned(), log })
 }
 
 /// After the schema is there: the first change of a WAL file should not be the switch to WAL itself.
@@ -215,6 +221,11 @@ pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
     let (path, reason) = (path.to_owned(), one_line(&source));
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Unreadable { path, reason },
+        // The system's reason says more. The file is not opened for it: closing it again would end SQLite's locks.
+        Some(ErrorCode::CannotOpen) => match rustix::fs::access(&path, Access::READ_OK) {
+            Ok(()) => OpenError::Failed { path, reason: "unable to open the database file".to_owned() },
+            Err(error) => OpenError::Failed { path, reason: error.to_string() },
+        },
         _ => OpenError::Failed { path, reason },
     }
 }

@@ -44,7 +44,7 @@ pub fn restore(
         return Err(CopyError::InUse { path: place.path, by: in_use_by });
     }
     let copy = Temporary::create(&place.directory, &place.name)?;
-    let version = copy_backup(&restore.backup, copy.path())?;
+    let Copied { version, head: head_of_backup, history } = copy_backup(&restore.backup, copy.path(), &place)?;
     if version < SCHEMA_VERSION {
         migrate(copy.path()).map_err(|error| of(&restore.backup, error))?;
     }
@@ -52,8 +52,7 @@ pub fn restore(
     hold_to_invariants(copy.path(), &restore.backup, check_hash, advice)?;
 
     let copied = open_finished(copy.path())?;
-    let head = head(&copied).map_err(|e| sqlite(copy.path(), e))?;
-    let history = place.history(&copied);
+    let head_now = head(&copied).map_err(|e| sqlite(copy.path(), e))?;
     drop(copied);
     let owner_not_set = place.give_owner_and_mode(copy.path())?;
     let bytes = copy.sync()?;
@@ -63,7 +62,7 @@ pub fn restore(
         bytes,
         version,
         version_now: SCHEMA_VERSION,
-        head,
+        head: head_of_backup,
         history,
         kept: None,
         owner_not_set,
@@ -93,18 +92,25 @@ pub fn restore(
             ),
         })?;
     }
-    verify_restored(&place.path, restored.head.as_ref())?;
+    verify_restored(&place.path, head_now.as_ref())?;
     restored.kept = kept;
     Ok(restored)
 }
 
-/// The version of the backup.
-fn copy_backup(backup: &Path, copy: &Path) -> Result<i32, CopyError> {
+/// What a backup says of itself. A migration of its copy adds events that neither the backup nor the database has.
+struct Copied {
+    version: i32,
+    head: Option<NewestEvent>,
+    history: History,
+}
+
+fn copy_backup(backup: &Path, copy: &Path, place: &Place) -> Result<Copied, CopyError> {
     let _traces = Traces::before(backup);
     let connection = reader(backup, BUSY_TIMEOUT)?;
     let version = version(&connection, backup)?;
     copy_pages(&connection, backup, copy)?;
-    Ok(version)
+    let head = head(&connection).map_err(|e| sqlite(backup, e))?;
+    Ok(Copied { version, head, history: place.history(&connection) })
 }
 
 /// The message for a database that is missing where a restore has kept one: it may have ended halfway. `None`: none was kept.
@@ -119,7 +125,7 @@ pub(crate) fn interrupted(database: &Path) -> Option<OpenError> {
 fn may_be_restored(backup: &Path, is_whole: bool, database: &Path) -> Result<(), CopyError> {
     let found = fs::metadata(backup).map_err(|e| failed(backup, &e))?;
     if !found.is_file() {
-        return Err(refused(backup, "this is no file. Name one backup."));
+        return Err(refused(backup, "this is not a file. Name one backup."));
     }
     if is_same_file(backup, database) {
         return Err(refused(backup, "this is the database itself. Name a backup."));
@@ -141,7 +147,7 @@ fn may_be_restored(backup: &Path, is_whole: bool, database: &Path) -> Result<(),
     if header.is_wal && !has_wal && !is_whole {
         return Err(refused(
             backup,
-            "this is no file of 'seatkeeper backup' but a plain copy of a database file. If a program had the database open at the time, \
+            "this was not made by 'seatkeeper backup': it is a plain copy of a database file. If a program had the database open at the time, \
              the newest changes were in its -wal and are not here. Restore a backup; or put the -wal beside this file; or, if nothing \
              had the database open when it was copied, say so with --stopped-copy.",
         ));
@@ -159,7 +165,7 @@ struct Place {
 
 impl Place {
     fn new(database: &Path) -> Result<Place, CopyError> {
-        let name = database.file_name().ok_or_else(|| refused(database, "this is no name for a file"))?;
+        let name = database.file_name().ok_or_else(|| refused(database, "this is not a name of a file"))?;
         let path = match fs::symlink_metadata(database) {
             Ok(_) => resolved(database)?,
             Err(_) => {

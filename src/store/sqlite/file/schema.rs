@@ -245,18 +245,12 @@ fn drop_guards(connection: &Connection, schema: &str) -> rusqlite::Result<()> {
 
 /// Refuses a file that is not a database of the newest version; changes nothing.
 pub(crate) fn require_newest(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let failed = |e| sqlite(path, e);
-    match version(connection).map_err(failed)? {
-        _ if !is_ours(connection).map_err(failed)? => Err(OpenError::Foreign(path.to_owned())),
-        SCHEMA_VERSION => Ok(()),
-        found if found > SCHEMA_VERSION => {
-            Err(OpenError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION })
+    match contents(connection, path)? {
+        Contents::Nothing => Err(OpenError::Empty(path.to_owned())),
+        Contents::Ours { version: found, .. } if found < SCHEMA_VERSION => {
+            Err(OpenError::Older { path: path.to_owned(), found, known: SCHEMA_VERSION })
         }
-        found => Err(OpenError::Setting(format!(
-            "{}: its schema has version {found}, and the history is chained from version 4 on: open it with 'seatkeeper serve' or \
-             'seatkeeper sql' first, which bring it to version {SCHEMA_VERSION}",
-            path.display()
-        ))),
+        Contents::Ours { .. } => Ok(()),
     }
 }
 

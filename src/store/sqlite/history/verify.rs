@@ -2,18 +2,19 @@
 //! Reads the file, changes nothing, and needs memory that does not grow with it.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
+use rusqlite::{Connection, Row};
+use rustix::fs::Access;
 
 use super::chain;
 use super::replay::{NotApplied, Replay, SUBJECTS, Subject};
 use super::sources::{Source, Sources, open_archive};
 use crate::chain::{Head, Link, Verifier};
 use crate::store::history::{History, HistoryError};
-use crate::store::sqlite::file::open::{self, sqlite};
+use crate::store::sqlite::file::open::{self, absent, sqlite};
 use crate::store::sqlite::file::schema::{SCHEMA, differences};
+use crate::store::sqlite::file::{inspect, origin};
 use crate::store::sqlite::hand_written;
 use crate::store::{HistoryReport, OpenError};
 
@@ -264,43 +265,28 @@ impl Named {
 }
 
 /// A connection that reads a file, which may be a copy on a medium that cannot be written.
+///
+/// # Errors
+///
+/// No file, an empty one, one whose log is that of another, and one that cannot be read.
 pub(crate) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
-    if !path.exists() {
-        return Err(OpenError::Missing(path.to_owned()));
+    if let Some(absent) = absent(path)? {
+        return Err(absent);
     }
-    let probe = |connection: &Connection| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
-    let opened = open::reader(path, hand_written::BUSY_TIMEOUT)?;
-    match probe(&opened) {
-        Ok(()) => return Ok(opened),
+    origin::check(path)?;
+    let probe = |connection: Connection| {
+        let tables = "SELECT count(*) FROM sqlite_schema";
+        connection.query_row(tables, [], |_| Ok(())).map(|()| connection).map_err(|e| sqlite(path, e))
+    };
+    match open::reader(path, hand_written::BUSY_TIMEOUT).and_then(probe) {
         // SQLite would make the files -wal and -shm beside it, to read it.
-        Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {}
-        Err(error) => return Err(sqlite(path, error)),
+        Err(OpenError::Failed { .. }) if !can_have_companions(path) => inspect::connection(path).and_then(probe),
+        opened => opened,
     }
-    let wal = std::path::PathBuf::from(format!("{}-wal", path.display()));
-    if wal.metadata().is_ok_and(|wal| wal.len() > 0) {
-        return Err(OpenError::Setting(format!(
-            "{}: the file beside it, {}, holds the newest changes, and it cannot be read here. Copy both to a directory that \
-             can be written.",
-            path.display(),
-            wal.display()
-        )));
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(unchanging(path), flags).map_err(|e| sqlite(path, e))?;
-    open::configure(&connection, path, Duration::ZERO, 4096)?;
-    probe(&connection).map_err(|e| sqlite(path, e))?;
-    Ok(connection)
 }
 
-/// The path as a URI by which SQLite takes it for granted that the file does not change.
-fn unchanging(path: &Path) -> String {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut uri = "file://".to_owned();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(*byte)),
-            _ => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    uri + "?immutable=1"
+/// Whether this program may make files beside this one.
+fn can_have_companions(path: &Path) -> bool {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
