@@ -49,7 +49,7 @@ pub use archive::archive;
 pub use backup::backup;
 pub use check::{INVARIANTS, check, verify};
 pub use events::events;
-pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
+pub use hand_written::{AdminConnection, Author, admin_connection, explain, resize_pool, restore_dump, run_sql};
 pub use holders::holders_at;
 pub use migrate::{migrate, try_migration};
 pub use restore::restore;
