@@ -1,12 +1,14 @@
 //! The command line: each subcommand is a few lines over the library.
 
 mod audit;
+mod author;
 mod backup;
 mod check;
 mod demo;
 mod descriptors;
 mod heads;
 mod migrate;
+mod resize;
 mod restore;
 mod serve;
 mod sql;
@@ -88,6 +90,11 @@ enum Command {
         after_help = "Examples:\n  seatkeeper restore --database seats.db --dry-run /var/backups/seats.db\n  seatkeeper restore --database seats.db /var/backups/seats.db"
     )]
     Restore(restore::RestoreArgs),
+    /// Change the number of seats of a pool, in steps between which calls are served. For changes by many thousands.
+    #[command(
+        after_help = "Example:\n  seatkeeper resize --database seats.db --pool 1 --seats 2000000 --as anna --reason 'order 4711'"
+    )]
+    Resize(resize::ResizeArgs),
     /// Give back the seat that a user holds.
     #[command(
         after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
@@ -145,6 +152,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(args) => migrate::migrate(&args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => restore::restore(&args),
+        Command::Resize(args) => resize::resize(&args),
         Command::Release(args) => release(args),
         Command::Audit(args) => audit::audit(args),
     };

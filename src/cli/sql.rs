@@ -10,9 +10,9 @@ use clap::Args;
 use rusqlite::Statement;
 use rusqlite::types::ValueRef;
 
+use super::author::AuthorArgs;
 use super::{DatabaseArgs, Failure};
 use crate::auth;
-use crate::seats::UserName;
 use crate::store::sqlite::tokens::{starts_with, tokens, words};
 use crate::store::sqlite::{self, AdminConnection, Author};
 
@@ -28,12 +28,8 @@ pub(super) struct SqlArgs {
     /// Go on after a statement that failed. Without it everything is undone at the first error.
     #[arg(long)]
     keep_going: bool,
-    /// Name under which the history records the changes; without it they are those of 'sql'.
-    #[arg(long = "as", value_name = "NAME")]
-    author: Option<String>,
-    /// Why the changes are made; the history keeps it. Needs --as.
-    #[arg(long, value_name = "TEXT", requires = "author")]
-    reason: Option<String>,
+    #[command(flatten)]
+    author: AuthorArgs,
     /// At the prompt: seconds without input after which a transaction that is open is undone; meanwhile the service cannot write.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     idle_s: u64,
@@ -60,7 +56,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
         return Ok(sqlite::restore_dump(database, script)?);
     }
     let connection = sqlite::admin_connection(database, args.create, auth::hash_password)?;
-    let author = args.author.clone().map(|name| author(name, args.reason.clone())).transpose()?;
+    let author = args.author.read()?;
     let shell = Shell { connection, author, aligned: std::io::stdout().is_terminal() };
     match script {
         None => prompt::Prompt::new(shell, Duration::from_secs(args.idle_s)).converse(),
@@ -86,19 +82,6 @@ fn decoded(script: Vec<u8>, source: &str) -> Result<String, Failure> {
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
         format!("{source}, line {line}: this is not UTF-8; write the text in UTF-8. Nothing was run.").into()
     })
-}
-
-/// A name by the rules for user names, and not one that means a change without a name.
-fn author(name: String, reason: Option<String>) -> Result<Author, Failure> {
-    let name = UserName::from(name);
-    match name.checked() {
-        Ok(name) if !["sql", "cli"].iter().any(|taken| name.eq_ignore_ascii_case(taken)) => {
-            Ok(Author { name: name.to_owned(), reason })
-        }
-        _ => {
-            Err("--as must be a name of 1 to 128 characters other than sql and cli, without control characters".into())
-        }
-    }
 }
 
 struct Shell {
@@ -155,7 +138,7 @@ impl Shell {
         };
         match done {
             Ok(()) => Ok(Ok(())),
-            Err(PrintError::Sql(error)) => Ok(Err(explain(&error))),
+            Err(PrintError::Sql(error)) => Ok(Err(sqlite::explain(&error))),
             Err(PrintError::Output(error)) => Err(error.into()),
         }
     }
@@ -255,19 +238,6 @@ fn statement_end(sql: &str) -> usize {
         }
     }
     sql.len()
-}
-
-/// The message of a guard, without what SQLite puts around it.
-fn explain(error: &rusqlite::Error) -> String {
-    let message = match error {
-        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
-        other => other.to_string(),
-    };
-    // The schema's way to say a number; see license_pool_update.
-    match message.strip_prefix("bad JSON path: '").and_then(|m| m.strip_suffix('\'')) {
-        Some(said) => said.to_owned(),
-        None => message.strip_prefix("CHECK constraint failed: ").map_or(message.clone(), str::to_owned),
-    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub use file::backup::backup;
 pub use file::migrate::{migrate, try_migration};
 pub use file::restore::restore;
 pub use file::schema::{SCHEMA, SCHEMA_VERSION};
-pub use hand_written::{AdminConnection, Author, admin_connection, restore_dump, run_sql};
+pub use hand_written::{AdminConnection, Author, admin_connection, explain, resize_pool, restore_dump, run_sql};
 pub use history::archive::archive;
 pub use history::events::events;
 pub use history::holders::holders_at;

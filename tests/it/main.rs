@@ -57,6 +57,7 @@ mod power;
 mod program;
 mod prompt;
 mod refusals;
+mod resize;
 mod sign_ins;
 mod simulation;
 mod store;

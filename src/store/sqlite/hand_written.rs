@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, ffi, params};
+use rusqlite::{Connection, OptionalExtension as _, ffi, params};
 use uuid::Uuid;
 
 use super::calls::record::set_triggers;
@@ -178,6 +178,64 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
     matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
 }
+
+/// The message of a guard, without what SQLite puts around it.
+pub fn explain(error: &rusqlite::Error) -> String {
+    let message = match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        other => other.to_string(),
+    };
+    // The schema's way to say a number; see license_pool_update.
+    match message.strip_prefix("bad JSON path: '").and_then(|m| m.strip_suffix('\'')) {
+        Some(said) => said.to_owned(),
+        None => message.strip_prefix("CHECK constraint failed: ").map_or(message.clone(), str::to_owned),
+    }
+}
+
+/// Seats that one step of [`resize_pool`] makes or removes: some 50 ms, in which no call can change anything.
+const STEP_SEATS: i64 = 20_000;
+/// Between two steps, in which waiting calls are served.
+const STEP_PAUSE: Duration = Duration::from_millis(100);
+
+/// Changes `seats_total` of a pool in steps, between which calls are served; `progress` hears the number after each. What
+/// was done stays if a later step is refused.
+///
+/// # Errors
+///
+/// A pool that does not exist, and what the guards refuse: fewer seats than are in use, more than a pool can have.
+pub fn resize_pool(
+    connection: &AdminConnection,
+    author: Option<&Author>,
+    pool_id: i64,
+    seats: i64,
+    mut progress: impl FnMut(i64),
+) -> Result<(), String> {
+    let words = |error: rusqlite::Error| explain(&error);
+    // Asked before the first step, so that a refusal changes nothing.
+    let found = "SELECT seats_total, seats_in_use FROM license_pool WHERE id = ?1";
+    let read = || connection.query_row(found, [pool_id], |row| Ok((row.get(0)?, row.get(1)?))).optional();
+    let (mut total, in_use): (i64, i64) =
+        read().map_err(words)?.ok_or_else(|| format!("there is no pool {pool_id}"))?;
+    let is_refused = !(in_use..=SEATS_MAX).contains(&seats);
+    while total != seats {
+        let next = if is_refused { seats } else { total + (seats - total).clamp(-STEP_SEATS, STEP_SEATS) };
+        let change = || connection.execute("UPDATE license_pool SET seats_total = ?2 WHERE id = ?1", [pool_id, next]);
+        match author {
+            Some(author) => connection.in_the_name_of(author, change),
+            None => change(),
+        }
+        .map_err(words)?;
+        total = next;
+        progress(total);
+        if total != seats {
+            std::thread::sleep(STEP_PAUSE);
+        }
+    }
+    Ok(())
+}
+
+/// As `schema.sql` has it; the constraint there decides.
+const SEATS_MAX: i64 = 10_000_000;
 
 /// Settings that SQL by hand may read but not write: each would switch off a guard or the durability of the file.
 const GUARDING_PRAGMAS: [&str; 7] = [

@@ -210,7 +210,7 @@ mod tests {
     fn every_action_of_the_history_is_known_to_the_invariants() {
         let named = |name: &str| INVARIANTS.iter().find(|(of, _)| *of == name).map(|(_, sql)| *sql);
         let sql = named("an event says what happened and when").expect("the invariant");
-        for action in crate::store::audit::ACTIONS {
+        for action in crate::store::history::ACTIONS {
             assert!(sql.contains(&format!("'{action}'")), "{action}");
         }
     }

@@ -62,7 +62,7 @@ pub(crate) fn look<T>(path: &Path, see: impl Fn(&Look<'_>) -> Result<T, OpenErro
 }
 
 /// A connection for a reader that cannot begin again, in a directory in which this program can make no files.
-pub(super) fn connection(path: &Path) -> Result<Connection, OpenError> {
+pub(crate) fn connection(path: &Path) -> Result<Connection, OpenError> {
     Look::at(path)?.connection()
 }
 

@@ -1,0 +1,36 @@
+//! `seatkeeper resize`: seats added to a pool or removed from it, in steps that let calls through.
+
+use std::io::Write as _;
+
+use clap::Args;
+
+use super::author::AuthorArgs;
+use super::{DatabaseArgs, Failure};
+use crate::auth;
+use crate::store::sqlite;
+
+#[derive(Args)]
+pub(super) struct ResizeArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// The pool's id.
+    #[arg(long, value_name = "ID")]
+    pool: i64,
+    /// How many seats it is to have (seats_total).
+    #[arg(long, value_name = "NUMBER")]
+    seats: i64,
+    #[command(flatten)]
+    author: AuthorArgs,
+}
+
+pub(super) fn resize(args: &ResizeArgs) -> Result<(), Failure> {
+    let author = args.author.read()?;
+    let connection = sqlite::admin_connection(&args.database.database, false, auth::hash_password)?;
+    let mut now = None;
+    let resized = sqlite::resize_pool(&connection, author.as_ref(), args.pool, args.seats, |seats| now = Some(seats));
+    let done = now.map_or("nothing was changed".to_owned(), |seats| format!("it has {seats} seats now"));
+    match resized {
+        Ok(()) => Ok(writeln!(std::io::stdout(), "pool {}: {} seats", args.pool, args.seats)?),
+        Err(error) => Err(format!("pool {}: {error}; {done}", args.pool).into()),
+    }
+}
