@@ -112,6 +112,11 @@ pub const INVARIANTS: &[(&str, &str)] = &[
             AND (created.pool_id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM audit_archive))",
     ),
     (
+        "the events that are chained are the first ones",
+        "SELECT 'event ' || id || ' has no hash, and later ones have' FROM audit_event
+          WHERE hash IS NULL AND id < (SELECT max(id) FROM audit_event WHERE hash IS NOT NULL)",
+    ),
+    (
         "events that were moved to an archive are not here",
         "SELECT 'event ' || id FROM audit_event WHERE id <= (SELECT max(last_event) FROM audit_archive)",
     ),
@@ -157,7 +162,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
              OR action NOT IN ('assign', 'release', 'seat-change', 'pool-create', 'pool-change', 'pool-delete',
                                'entity-create', 'entity-change', 'entity-delete', 'account-create', 'account-change',
                                'credential-create', 'credential-change', 'credential-delete', 'offer-create', 'offer-change',
-                               'offer-delete', 'offer-module-create', 'offer-module-change', 'offer-module-delete')
+                               'offer-delete', 'offer-module-create', 'offer-module-change', 'offer-module-delete', 'archive')
              OR license_type NOT IN ('SkraftDiskImageV5', 'SqlBackup', 'ExchangeBackup')
              OR CASE WHEN json_valid(old_values) THEN json_type(old_values) <> 'object' ELSE old_values IS NOT NULL END
              OR CASE WHEN json_valid(new_values) THEN json_type(new_values) <> 'object' ELSE new_values IS NOT NULL END",
@@ -199,4 +204,19 @@ pub(crate) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 fn is_text(bytes: &[u8]) -> bool {
     let is_refused = |c| matches!(c, '\0' | '\u{fffd}' | '\u{fffe}' | '\u{ffff}');
     std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(is_refused))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::INVARIANTS;
+    use crate::store::history::ACTIONS;
+
+    #[test]
+    fn every_action_is_one_that_an_event_may_say() {
+        let query =
+            INVARIANTS.iter().find(|(name, _)| *name == "an event says what happened and when").expect("there").1;
+        for action in ACTIONS {
+            assert!(query.contains(&format!("'{action}'")), "{action}");
+        }
+    }
 }
