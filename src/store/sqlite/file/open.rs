@@ -1,5 +1,7 @@
 //! Opening a database file: make it, migrate it, refuse it; the settings every connection has.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::Access;
 
-use super::companions::beside;
+use super::companions::{beside, in_file};
 use super::origin;
 use super::restore::interrupted;
 use super::schema::{self, SCHEMA, differences};
@@ -40,7 +42,7 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 /// No file, an empty one, one that cannot be written, and one whose log is that of another.
 pub(crate) fn foresee(path: &Path) -> Result<(), OpenError> {
     let absent = absent(path)?;
-    if let Some(missing @ OpenError::Missing(_)) = absent {
+    if let Some(missing @ (OpenError::Missing(_) | OpenError::Interrupted { .. })) = absent {
         return Err(missing);
     }
     can_write(path)?;
@@ -115,10 +117,7 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
         )));
     }
     if let Some(absent) = absent(path)? {
-        if let Some(interrupted) = interrupted(path) {
-            return Err(interrupted);
-        }
-        if !create {
+        if !create || matches!(absent, OpenError::Interrupted { .. }) {
             return Err(absent);
         }
         // SQLite would delete it without a word, and it may hold all that is left of a database.
@@ -134,13 +133,15 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
     Ok(connection)
 }
 
-/// Why a file is no database that could be opened: it is not there, or it is empty.
+/// Why a file is no database that could be opened: it is not there, perhaps because a restore was interrupted, or it is empty.
 pub(crate) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
     match std::fs::metadata(path) {
         Ok(file) if file.is_file() && file.len() == 0 => Ok(Some(OpenError::Empty(path.to_owned()))),
         Ok(_) => Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Some(OpenError::Missing(path.to_owned()))),
-        Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Some(interrupted(path).unwrap_or_else(|| OpenError::Missing(path.to_owned()))))
+        }
+        Err(error) => Err(in_file(path, error)),
     }
 }
 
@@ -160,11 +161,9 @@ pub(crate) fn use_wal(connection: &Connection, path: &Path) -> Result<(), OpenEr
 
 /// The file holds password hashes: only its owner reads it. The WAL files inherit this.
 pub(crate) fn create_private_file(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map(drop).map_err(|e| in_file(path, e))
 }
 
 /// The settings every connection has, read back because SQLite ignores a PRAGMA it does not know.
