@@ -53,7 +53,7 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Calls refused because the store's queue was full.
     pub queue_refused: Counter,
-    /// Groups that failed as a whole: nothing of them was changed.
+    /// Groups that failed as a whole: nothing of them was changed, or whether it was is unknown.
     pub groups_failed: Counter,
     /// When the last verification of the database ended that found nothing, in seconds since 1970.
     pub verified_at_seconds: Gauge<f64, AtomicU64>,

@@ -24,7 +24,12 @@ pub(super) struct BackupArgs {
     keep: Option<NonZeroUsize>,
 }
 
+/// How much a backup gives way to the service, as `nice` counts: verifying the copy takes up to four cores.
+const NICE: i32 = 6;
+
 pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
+    // Without the right to do so it competes with the service, which costs calls a little.
+    let _ = rustix::process::nice(NICE);
     let begun = Instant::now();
     let now = jiff::Timestamp::now();
     let backup =

@@ -13,6 +13,7 @@ use rusqlite::types::ValueRef;
 use super::author::AuthorArgs;
 use super::{DatabaseArgs, Failure};
 use crate::auth;
+use crate::chain::to_hex;
 use crate::store::sqlite::tokens::{starts_with, tokens, words};
 use crate::store::sqlite::{self, AdminConnection, Author};
 
@@ -193,7 +194,7 @@ fn text(value: ValueRef<'_>) -> String {
         ValueRef::Integer(n) => n.to_string(),
         ValueRef::Real(n) => n.to_string(),
         ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        ValueRef::Blob(bytes) => format!("x'{}'", bytes.iter().map(|b| format!("{b:02x}")).collect::<String>()),
+        ValueRef::Blob(bytes) => format!("x'{}'", to_hex(bytes)),
     }
 }
 

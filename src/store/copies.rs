@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::{OpenError, Violation};
+use crate::chain::to_hex;
 
 /// A backup that was made and verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +34,7 @@ impl fmt::Display for NewestEvent {
         write!(f, "event {} at {}, ", self.event_id, self.at)?;
         match &self.hash {
             None => f.write_str("not chained yet"),
-            Some(hash) => {
-                hash.iter().try_fold(f.write_str("hash "), |written, byte| written.map(|()| write!(f, "{byte:02x}")))?
-            }
+            Some(hash) => write!(f, "hash {}", to_hex(hash)),
         }
     }
 }
@@ -132,4 +131,10 @@ pub enum CopyError {
     InUse { path: PathBuf, by: Vec<String> },
     #[error("{}: {reason}", .path.display())]
     Refused { path: PathBuf, reason: String },
+}
+
+impl From<std::io::Error> for CopyError {
+    fn from(error: std::io::Error) -> CopyError {
+        OpenError::from(error).into()
+    }
 }

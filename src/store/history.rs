@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{HistoryReport, OpenError, sqlite};
-use crate::chain::{Hash, Head, Link};
+use super::{OpenError, sqlite};
+use crate::chain::{Hash, Head, Link, Verified, to_hex};
 
 /// Where a history is: the database, and archives that older events were moved to, in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,6 +212,58 @@ pub struct Newest {
 /// The end of the history of a database; `None`: no event is chained.
 pub fn newest(database: &Path) -> Result<Option<Newest>, OpenError> {
     sqlite::newest(database)
+}
+
+/// What became of verifying a history.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryReport {
+    /// What is wrong, in words: of the chain its first fault, then events that do not fit, then rows. Empty if nothing is.
+    pub broken: Vec<String>,
+    /// Events that were read.
+    pub events: u64,
+    /// The chain, if it is unbroken.
+    pub chain: Option<Verified>,
+    /// Rows that were held against the history.
+    pub rows: u64,
+    /// What of the history is in files that were not named. Without it the tables are not held against the history.
+    pub archived: Vec<Archived>,
+    /// Heads kept elsewhere that are of events outside of what was read.
+    pub heads_before: usize,
+}
+
+impl std::fmt::Display for HistoryReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "events: {}", self.events)?;
+        if let Some(chain) = &self.chain {
+            if chain.unchained_events > 0 {
+                writeln!(f, "not yet chained: {} at the end", chain.unchained_events)?;
+            }
+            match &chain.head {
+                Some(head) => writeln!(f, "head: event {}, hash {}", head.event, to_hex(&head.hash))?,
+                None => writeln!(f, "head: none")?,
+            }
+            if chain.heads > 0 {
+                writeln!(f, "heads kept elsewhere that are in the history: {}", chain.heads)?;
+            }
+        }
+        if self.heads_before > 0 {
+            writeln!(
+                f,
+                "heads kept elsewhere that are of events in other files, and were not compared: {}",
+                self.heads_before
+            )?;
+        }
+        for part in &self.archived {
+            let (first, last, until, file) = (part.first_event, part.last_event, &part.until, &part.file);
+            writeln!(f, "not read: events {first} to {last} (until {until}) were moved to {file}")?;
+        }
+        write!(f, "rows held against the history: {}", self.rows)?;
+        match (self.broken.is_empty(), self.rows) {
+            (false, _) => Ok(()),
+            (true, 0) => write!(f, "\nok: this part of the history is unbroken"),
+            (true, _) => write!(f, "\nok: the history is unbroken, and the tables are what it leads to"),
+        }
+    }
 }
 
 /// Verifies the chain of the history through all of its files, and, if they are all there, that the tables are what the history

@@ -258,6 +258,11 @@ const BREACHES: &[Breach] = &[
         ],
     },
     Breach {
+        without: &["audit_event_update"],
+        sql: "UPDATE audit_event SET hash = zeroblob(32) WHERE id <> 3",
+        told: &["the events that are chained are the first ones: event 3 has no hash, and later ones have"],
+    },
+    Breach {
         without: &[],
         sql: "DROP TRIGGER seat_update; DROP INDEX seat_free",
         told: &[

@@ -194,3 +194,17 @@ fn an_undamaged_file_is_served() {
     std::fs::write(place.join("seats.db"), sound).expect("write");
     assert!(verdicts_agree(&place.join("seats.db"), "nothing"));
 }
+
+/// The number of free pages in the header: SQLite finds it to be wrong only when a change needs a page.
+#[test]
+fn a_wrong_number_of_free_pages_is_found() {
+    let directory = TempDir::new();
+    let mut file = sound(&directory);
+    file[36..40].copy_from_slice(&4864_u32.to_be_bytes());
+    let database = directory.join("place/seats.db");
+    std::fs::create_dir(directory.join("place")).expect("directory");
+    std::fs::write(&database, &file).expect("write");
+    assert!(!verdicts_agree(&database, "free pages"));
+    let check = seatkeeper("check", &database, &[], "");
+    assert!(check.stdout.contains("Freelist: size is "), "{check:?}");
+}

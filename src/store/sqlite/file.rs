@@ -10,3 +10,4 @@ pub(super) mod open;
 pub(super) mod origin;
 pub(super) mod restore;
 pub(super) mod schema;
+pub(super) mod temporary;

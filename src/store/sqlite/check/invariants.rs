@@ -112,6 +112,11 @@ pub const INVARIANTS: &[(&str, &str)] = &[
             AND (created.pool_id IS NOT NULL OR NOT EXISTS (SELECT 1 FROM audit_archive))",
     ),
     (
+        "the events that are chained are the first ones",
+        "SELECT 'event ' || id || ' has no hash, and later ones have' FROM audit_event
+          WHERE hash IS NULL AND id < (SELECT max(id) FROM audit_event WHERE hash IS NOT NULL)",
+    ),
+    (
         "events that were moved to an archive are not here",
         "SELECT 'event ' || id FROM audit_event WHERE id <= (SELECT max(last_event) FROM audit_archive)",
     ),

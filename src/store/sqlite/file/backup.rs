@@ -4,31 +4,27 @@
 //! whenever another connection writes; it blocks no writer; and every page of the file is read, so a damaged one is found. While it
 //! runs the WAL cannot begin again, so it is kept short: the copy is verified afterwards.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
-use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use rusqlite::backup::StepResult;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
-use uuid::Uuid;
 
 use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, users};
 use super::losses::continues;
 use super::open::{connect, reader, sqlite};
 use super::origin;
 use super::schema::{self, APPLICATION_ID, SCHEMA_VERSION};
+use super::temporary::{Temporary, directory_of, sync_directory};
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
 use crate::store::{Backup, CheckHash, CopyError, NewestEvent, OpenError, check};
 
 /// Pages between two syncs of the copy: 16 MiB. Else the commits of the service would wait at the end until the disk has taken all of it.
 const STEP_PAGES: i32 = 4096;
-/// A temporary file of another host, or of a process number that is taken again, is given up after this time.
-const TEMPORARY_AGE_MAX: Duration = Duration::from_hours(24);
 
 /// See [`crate::store::backup`].
 pub fn backup(
@@ -87,11 +83,10 @@ impl Target {
         }
         // A symbolic link stays, and what it names is replaced.
         let path = if target.exists() { resolved(target)? } else { target.to_owned() };
-        let directory = match path.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
-            Some(parent) => parent.to_owned(),
-            None => return Err(refused(target, "this is no name for a file")),
-        };
+        if path.file_name().is_none() {
+            return Err(refused(target, "this is no name for a file"));
+        }
+        let directory = directory_of(&path).to_owned();
         if !directory.is_dir() || target.as_os_str().as_encoded_bytes().ends_with(b"/") {
             return Err(
                 OpenError::Failed { path: target.to_owned(), reason: "there is no such directory".to_owned() }.into()
@@ -113,7 +108,7 @@ impl Target {
         if is_same_file(path, database) || ours.iter().any(|file| file == path || is_same_file(file, path)) {
             return Err(refused(path, "this is the database itself, or belongs to it. Name another file."));
         }
-        let by = users(path);
+        let by = if path.exists() { users(path) } else { Vec::new() };
         let in_use = || refused(path, &format!("exists, and {} has it open. Name another file.", by.join(", ")));
         if has_changes_beside(path) {
             let used = "a -wal or -journal of this name stands there: another program used it as a database. Name another file.";
@@ -225,8 +220,8 @@ fn verify(copy: &Temporary, database: &Path, version: i32, check_hash: CheckHash
     if version == SCHEMA_VERSION {
         return hold_to_invariants(copy.path(), database, check_hash, advice);
     }
-    let migrated = Temporary::create(&copy.directory, "migrated")?;
-    fs::copy(copy.path(), migrated.path()).map_err(|e| failed(&copy.directory, &e))?;
+    let migrated = Temporary::create(directory_of(copy.path()), "migrated")?;
+    fs::copy(copy.path(), migrated.path()).map_err(|e| failed(migrated.path(), &e))?;
     migrate(migrated.path()).map_err(|error| of(database, error))?;
     hold_to_invariants(migrated.path(), database, check_hash, advice)
 }
@@ -290,92 +285,9 @@ pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Option<NewestEve
         .optional()
 }
 
-/// A file that is not finished. It is readable by its owner only from its first byte on, and deleted on drop.
-pub(crate) struct Temporary {
-    path: PathBuf,
-    directory: PathBuf,
-}
-
-/// What the names of all temporary files end with.
-const TEMPORARY: &str = ".seatkeeper-copy";
-/// Tells this process from an earlier one of the same number: in a container all have the same.
-static PROCESS: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().simple().to_string()[..8].to_owned());
-
-impl Temporary {
-    /// Makes the file, and deletes those that were left by programs that died. `name`: the file that it is going to be.
-    pub(crate) fn create(directory: &Path, name: &str) -> Result<Temporary, CopyError> {
-        delete_left_behind(directory);
-        let path = directory.join(format!(".{name}.{}.{}{TEMPORARY}", std::process::id(), *PROCESS));
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        made.map_err(|e| failed(directory, &e))?;
-        Ok(Temporary { path, directory: directory.to_owned() })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Makes the content durable; its bytes.
-    pub(crate) fn sync(&self) -> Result<u64, CopyError> {
-        let file = File::open(&self.path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
-        file.map(|found| found.len()).map_err(|e| failed(&self.path, &e))
-    }
-
-    /// Gives the file its name, durably; replaces what has it.
-    fn rename(&self, path: &Path) -> Result<(), CopyError> {
-        fs::rename(&self.path, path).map_err(|e| failed(path, &e))?;
-        sync_directory(&self.directory)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        for path in SUFFIXES.iter().map(|suffix| beside(&self.path, suffix)).chain([self.path.clone()]) {
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
-/// Deletes temporary files, and what SQLite made beside them, of processes that are no more. What cannot be deleted stays.
-fn delete_left_behind(directory: &Path) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some((pid, process)) = name.to_str().and_then(maker) else { continue };
-        if process == *PROCESS {
-            continue;
-        }
-        let age = entry.metadata().and_then(|found| found.modified()).ok();
-        let age = age.and_then(|changed| SystemTime::now().duration_since(changed).ok());
-        if pid == std::process::id() || !is_running(pid) || age.is_some_and(|age| age > TEMPORARY_AGE_MAX) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// The process that made a temporary file of this name: its number, and what tells it from others.
-fn maker(name: &str) -> Option<(u32, &str)> {
-    let (name, rest) = name.strip_prefix('.')?.rsplit_once(TEMPORARY)?;
-    if !rest.is_empty() && !SUFFIXES.contains(&rest) {
-        return None;
-    }
-    let (name, process) = name.rsplit_once('.')?;
-    let (_, pid) = name.rsplit_once('.')?;
-    Some((pid.parse().ok()?, process))
-}
-
-fn is_running(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    // One that may not be asked runs.
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-}
-
 /// The path without symbolic links.
 pub(crate) fn resolved(path: &Path) -> Result<PathBuf, CopyError> {
     fs::canonicalize(path).map_err(|e| failed(path, &e))
-}
-
-pub(crate) fn sync_directory(directory: &Path) -> Result<(), CopyError> {
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|e| failed(directory, &e))
 }
 
 pub(crate) fn refused(path: &Path, reason: &str) -> CopyError {

@@ -28,6 +28,11 @@ pub(crate) fn has_changes_beside(path: &Path) -> bool {
     length(&beside(path, "-wal")) > 0 || length(&beside(path, "-journal")) > 0
 }
 
+/// An error of a file, with its name.
+pub(crate) fn in_file(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
     let identity = |path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     identity(a).is_some_and(|a| Some(a) == identity(b))

@@ -31,7 +31,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ffi};
 use tokio::sync::watch;
 
-use super::companions::{beside, parked};
+use super::companions::{beside, in_file, parked};
 use super::open;
 use super::schema::{SCHEMA, SCHEMA_VERSION, differences};
 use crate::store::sqlite::store_error;
@@ -392,8 +392,6 @@ impl Index {
 impl Files {
     fn new(path: &Path) -> Result<Files, OpenError> {
         let (wal_path, shm_path) = (beside(path, "-wal"), beside(path, "-shm"));
-        let in_file =
-            |path: &Path, e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
         let wal_file = File::open(&wal_path).map_err(|e| in_file(&wal_path, e))?;
         let shm_file = parked(&shm_path).map_err(|e| in_file(&shm_path, e))?;
         let wal = Id::of(&wal_file.metadata()?);

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::companions::beside;
+use super::companions::{beside, length};
 use super::open::{absent, configure, sqlite};
 use crate::store::OpenError;
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
@@ -68,7 +68,7 @@ pub(crate) fn connection(path: &Path) -> Result<Connection, OpenError> {
 
 /// Whether a write to a file that is not in WAL mode was cut off. Whoever opens the file to write undoes it.
 pub(crate) fn has_hot_journal(path: &Path) -> bool {
-    bytes(&beside(path, "-journal")) > 0
+    length(&beside(path, "-journal")) > 0
 }
 
 impl<'p> Look<'p> {
@@ -85,7 +85,7 @@ impl<'p> Look<'p> {
         }
         let way = if beside(path, "-shm").exists() {
             Way::Shared
-        } else if bytes(&beside(path, "-wal")) > 0 {
+        } else if length(&beside(path, "-wal")) > 0 {
             Way::Log
         } else {
             Way::Alone
@@ -124,10 +124,6 @@ fn stamps(path: &Path) -> [Option<Stamp>; 2] {
         let file = std::fs::metadata(path).ok()?;
         Some(Stamp { bytes: file.len(), changed_at: file.modified().ok() })
     })
-}
-
-fn bytes(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
 /// The name by which SQLite opens a file that cannot change: without locks, log and journal.

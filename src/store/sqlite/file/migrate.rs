@@ -1,16 +1,17 @@
 //! Bringing an older file to the newest version of the schema, with a copy of it as it was.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rusqlite::Connection;
 
+use super::backup::copy_pages;
 use super::companions::beside;
 use super::inspect::look;
-use super::open::{connect, create_private_file, foresee, sqlite, use_wal};
+use super::open::{connect, foresee, sqlite, use_wal};
 use super::origin;
 use super::schema::{self, Contents, SCHEMA_VERSION, differences};
+use super::temporary::{Temporary, directory_of};
 use crate::store::sqlite::check::check;
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
 use crate::store::{CheckHash, Migrated, OpenError, TriedMigration};
@@ -40,30 +41,22 @@ pub fn migrate(path: &Path) -> Result<Option<Migrated>, OpenError> {
 
 /// See [`crate::store::try_migration`].
 pub fn try_migration(path: &Path, check_hash: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
-    let trial = Removed(beside(path, &format!(".trial-{}", std::process::id())));
-    let from = look(path, |look| {
+    let (from, trial) = look(path, |look| {
         origin::check(path)?;
         let connection = look.connection()?;
-        let Contents::Ours { version, .. } = schema::contents(&connection, path)? else {
-            return Err(OpenError::Empty(path.to_owned()));
-        };
-        if version < SCHEMA_VERSION {
-            trial.remove();
-            // To SQLite a copy is a write.
-            connection.pragma_update(None, "query_only", false).map_err(|e| sqlite(path, e))?;
-            copy(&connection, path, &trial.0)?;
+        match schema::contents(&connection, path)? {
+            Contents::Nothing => Err(OpenError::Empty(path.to_owned())),
+            Contents::Ours { version, .. } if version >= SCHEMA_VERSION => Ok((version, None)),
+            Contents::Ours { version, .. } => Ok((version, Some(copy(&connection, path, "trial")?))),
         }
-        Ok(version)
     })?;
-    if from >= SCHEMA_VERSION {
-        return Ok(None);
-    }
+    let Some(trial) = trial else { return Ok(None) };
     let begun = Instant::now();
-    let connection = connect(&trial.0, BUSY_TIMEOUT, false)?;
+    let connection = connect(trial.path(), BUSY_TIMEOUT, false)?;
     schema::bring_up(&connection, path, |_| Ok(()))?;
     drop(connection);
     let took = begun.elapsed();
-    let violations = check(&trial.0, check_hash)?.violations;
+    let violations = check(trial.path(), check_hash)?.violations;
     Ok(Some(TriedMigration { from, to: SCHEMA_VERSION, took, violations }))
 }
 
@@ -83,29 +76,24 @@ fn keep(path: &Path, version: i32) -> Result<PathBuf, OpenError> {
             path.display()
         ))
     })?;
-    let unfinished = Removed(beside(&kept, ".tmp"));
-    unfinished.remove();
-    // Not the connection that migrates: a copy is made outside a transaction. It reads the file as it is before the first step.
+    // Not the connection that migrates: the copy has a read transaction of its own. It is of the file as it is before the first step.
     let connection = connect(path, BUSY_TIMEOUT, false)?;
-    copy(&connection, path, &unfinished.0)?;
-    verify(&unfinished.0, version)?;
-    std::fs::rename(&unfinished.0, &kept)?;
-    if let Some(directory) = kept.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        File::open(directory)?.sync_all()?;
-    }
+    let copy = copy(&connection, path, &kept.file_name().unwrap_or_default().to_string_lossy())?;
+    verify(copy.path(), version)?;
+    copy.sync()?;
+    copy.rename(&kept)?;
     Ok(kept)
 }
 
-/// A copy that only its owner can read, and that is on the disk.
-fn copy(connection: &Connection, path: &Path, to: &Path) -> Result<(), OpenError> {
-    let failed = |error: rusqlite::Error| OpenError::Failed {
+/// A copy of the pages as they are, damaged ones too, as a backup has them.
+fn copy(connection: &Connection, path: &Path, name: &str) -> Result<Temporary, OpenError> {
+    let failed = |error: OpenError| OpenError::Failed {
         path: path.to_owned(),
-        reason: format!("a copy of it cannot be made, and without one it is not migrated: {}: {error}", to.display()),
+        reason: format!("a copy of it cannot be made, and without one it is not migrated: {error}"),
     };
-    create_private_file(to)?;
-    let name = to.to_str().ok_or_else(|| OpenError::Setting(format!("{}: the path is not UTF-8", to.display())))?;
-    connection.execute("VACUUM INTO ?1", [name]).map_err(failed)?;
-    Ok(File::open(to)?.sync_all()?)
+    let copy = Temporary::create(directory_of(&beside(path, "")), name).map_err(|e| failed(e.into()))?;
+    copy_pages(connection, path, copy.path()).map_err(failed)?;
+    Ok(copy)
 }
 
 /// Reads all of a copy again.
@@ -113,7 +101,7 @@ fn verify(copy: &Path, version: i32) -> Result<(), OpenError> {
     look(copy, |look| {
         let connection = look.connection()?;
         let failed = |e| sqlite(copy, e);
-        let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
         let changed = differences(&connection, schema::of_version(version).unwrap_or_default()).map_err(failed)?;
         match changed.into_iter().next() {
             Some(what) => Err(OpenError::Tampered { path: copy.to_owned(), what }),
@@ -121,22 +109,4 @@ fn verify(copy: &Path, version: i32) -> Result<(), OpenError> {
             None => Ok(()),
         }
     })
-}
-
-/// A file that is removed in the end, with what SQLite puts beside it.
-struct Removed(PathBuf);
-
-impl Removed {
-    fn remove(&self) {
-        for behind in ["", "-wal", "-shm", "-journal"] {
-            // Mostly it is not there.
-            let _ = std::fs::remove_file(beside(&self.0, behind));
-        }
-    }
-}
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        self.remove();
-    }
 }

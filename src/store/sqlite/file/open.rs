@@ -1,5 +1,7 @@
 //! Opening a database file: make it, migrate it, refuse it; the settings every connection has.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::Access;
 
-use super::companions::beside;
+use super::companions::{beside, in_file};
 use super::origin;
 use super::restore::interrupted;
 use super::schema::{self, SCHEMA, differences};
@@ -139,7 +141,7 @@ pub(crate) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
             let left = interrupted(path).or_else(|| log_alone(path));
             Ok(Some(left.unwrap_or_else(|| OpenError::Missing(path.to_owned()))))
         }
-        Err(error) => Err(std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        Err(error) => Err(in_file(path, error)),
     }
 }
 
@@ -166,11 +168,9 @@ pub(crate) fn use_wal(connection: &Connection, path: &Path) -> Result<(), OpenEr
 
 /// The file holds password hashes: only its owner reads it. The WAL files inherit this.
 pub(crate) fn create_private_file(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map(drop).map_err(|e| in_file(path, e))
 }
 
 /// The settings every connection has, read back because SQLite ignores a PRAGMA it does not know.

@@ -16,14 +16,14 @@ use rusqlite::Connection;
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::backup::{
-    Temporary, copy_pages, failed, head, hold_to_invariants, migrate, of, open_finished, refused, resolved,
-    sync_directory, version,
+    copy_pages, failed, head, hold_to_invariants, migrate, of, open_finished, refused, resolved, version,
 };
 use super::companions::{SUFFIXES, Traces, beside, has_changes_beside, header, is_same_file, length, users};
 use super::losses::compare;
 use super::open::{reader, sqlite};
 use super::origin;
 use super::schema::{APPLICATION_ID, SCHEMA_VERSION};
+use super::temporary::{Temporary, sync_directory};
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
 use crate::store::{CheckHash, CopyError, History, Kept, NewestEvent, OpenError, Restore, Restored};
 

@@ -5,7 +5,7 @@
 //! transactions that each also write how far it came, so at any moment the database knows where its part of the chain begins. An
 //! interruption leaves events in both files, and the next run goes on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,8 +17,9 @@ use super::sources::{ARCHIVE_APPLICATION_ID, archived, open_archive, open_databa
 use crate::chain::{Hash, Link, Verifier, to_hex};
 use crate::store::history::{Archived, HistoryError, Moved};
 use crate::store::sqlite::calls::record::set_triggers;
-use crate::store::sqlite::file::open::{connect, create_private_file, sqlite};
+use crate::store::sqlite::file::open::{connect, sqlite};
 use crate::store::sqlite::file::schema::SCHEMA_VERSION;
+use crate::store::sqlite::file::temporary::{Temporary, directory_of};
 use crate::store::sqlite::hand_written::{BUSY_TIMEOUT, try_again_soon};
 
 /// Events that one transaction deletes: calls wait for about ten milliseconds.
@@ -77,35 +78,26 @@ pub(crate) fn start(database: &Connection) -> rusqlite::Result<Option<Link>> {
 
 /// Writes the copy under another name, syncs it, verifies it, and gives it its name.
 fn write(path: &Path, database: &Connection, part: Part, file: &Path) -> Result<(), HistoryError> {
-    let unfinished = PathBuf::from(format!("{}.part", file.display()));
-    let result = write_unfinished(path, database, &part, file, &unfinished).and_then(|()| {
-        let (copy, range) = open_archive(&unfinished)?;
-        verify_copy(&copy, &range)
-            .map_err(|e| sqlite(&unfinished, e))?
-            .map_err(|reason| of_file(&unfinished, reason))?;
-        drop(copy);
-        std::fs::rename(&unfinished, file)?;
-        sync_directory(file)?;
-        Ok(())
-    });
-    if result.is_err() {
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    result
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    let unfinished = Temporary::create(directory_of(file), &name)?;
+    write_unfinished(path, database, &part, &name, unfinished.path())?;
+    let (copy, range) = open_archive(unfinished.path())?;
+    verify_copy(&copy, &range)
+        .map_err(|e| sqlite(unfinished.path(), e))?
+        .map_err(|reason| of_file(unfinished.path(), reason))?;
+    drop(copy);
+    unfinished.sync()?;
+    unfinished.rename(file)?;
+    Ok(())
 }
 
 fn write_unfinished(
     path: &Path,
     database: &Connection,
     part: &Part,
-    file: &Path,
+    name: &str,
     unfinished: &Path,
 ) -> Result<(), HistoryError> {
-    // What an interrupted run left.
-    match std::fs::remove_file(unfinished) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => create_private_file(unfinished)?,
-    }
     let failed = |e| HistoryError::from(sqlite(unfinished, e));
     let of_database = |e| HistoryError::from(sqlite(path, e));
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -142,7 +134,6 @@ fn write_unfinished(
     let (Some(first), Some(head)) = (first, verified.head) else {
         return Err(of_file(path, "the events are gone: another program moved them".to_owned()));
     };
-    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     copy.execute(
         "INSERT INTO audit_archive (first_event, last_event, events, until, hash, previous_hash, file)
          SELECT ?1, id, ?3, at, ?4, ?5, ?6 FROM audit_event WHERE id = ?2",
@@ -150,9 +141,7 @@ fn write_unfinished(
     )
     .map_err(failed)?;
     copy.execute_batch("COMMIT").map_err(failed)?;
-    copy.close().map_err(|(_, e)| failed(e))?;
-    std::fs::File::open(unfinished)?.sync_all()?;
-    Ok(())
+    copy.close().map_err(|(_, e)| failed(e))
 }
 
 const COPY: &str =
@@ -331,10 +320,4 @@ fn record(database: &Connection, range: &Archived, file: &str) -> rusqlite::Resu
     });
     let record = "INSERT INTO audit_event (action, actor, new_values) VALUES ('archive', 'cli', ?1)";
     database.execute(record, [values.to_string()]).map(drop)
-}
-
-/// A rename is durable once its directory is.
-fn sync_directory(file: &Path) -> std::io::Result<()> {
-    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(directory)?.sync_all()
 }

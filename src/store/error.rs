@@ -1,0 +1,126 @@
+//! Why a store did not do its work, stopped, or was not opened.
+
+use std::path::PathBuf;
+
+use super::Violation;
+
+/// Why a store could not do its work. Nothing was changed, except where the variant says otherwise.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// More calls are waiting than the queue takes.
+    #[error("the queue of the store is full")]
+    QueueFull,
+    /// Another program held the database locked for longer than the store waits.
+    #[error("the database is locked by another program")]
+    Locked,
+    /// The store is shutting down, or its thread died.
+    #[error("the store is closed")]
+    Closed,
+    /// The store takes no calls until it is opened again.
+    #[error("the store has stopped: {0}")]
+    Stopped(Fault),
+    #[error("{0}")]
+    Failed(String),
+    /// What stands in the file is no database, or not a sound one.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// The commit itself failed, and whether the change is in the file is unknown: it may be there after the next start,
+    /// or not. Repeating the call is safe.
+    #[error("it is unknown whether the change was saved: {0}")]
+    Unknown(String),
+}
+
+/// Why a store stopped taking calls for good. `Display` is short and free of paths: strangers may read it. The log has the
+/// details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The file was deleted, replaced or overwritten.
+    #[error("the database file was deleted, replaced or overwritten")]
+    File,
+    /// The same of its write-ahead log, or of the index of that.
+    #[error("the write-ahead log of the database was deleted, replaced or overwritten")]
+    Log,
+    /// The schema is no longer the one of this program.
+    #[error("the schema of the database was changed")]
+    Schema,
+    /// The disk did not confirm a change. Only a new start can find out what it has.
+    #[error("the disk failed to save a change")]
+    Sync,
+    /// Rows break this invariant, or pages cannot be read.
+    #[error("the database is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+/// Why a store was not opened. The text says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "{}: there is no such database. Check its name, and that its disk is mounted; if it was lost, restore a backup. Only to begin \
+         with a new one, use `serve` or `sql` with --create.",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    #[error(
+        "{}: the file is empty. If it was a database, restore a backup. Only to begin with a new one, use `serve` or `sql` with --create.",
+        .0.display()
+    )]
+    Empty(PathBuf),
+    #[error(
+        "{}: there is no such database, but the log of one: {}. It holds changes that were not yet in the database file. \
+         Bring that file back beside it, or move the log away before a new database is made.",
+        .path.display(), .log.display()
+    )]
+    LogAlone { path: PathBuf, log: PathBuf },
+    /// The place of a database is empty, but a restore has been there.
+    #[error(
+        "{}: there is no such database, but {} is what a restore has kept of it. If the restore was interrupted, run it again, with the \
+         backup or with that file; both are whole. To begin with an empty database, move that file away.",
+        .path.display(), .kept.display()
+    )]
+    Interrupted { path: PathBuf, kept: PathBuf },
+    #[error("{}: this is not a Seatkeeper database, and it is not empty. Name another file.", .0.display())]
+    Foreign(PathBuf),
+    #[error(
+        "{}: its schema has version {found}, this program knows up to {known}. Run a newer seatkeeper, or restore a backup made before the upgrade.",
+        .path.display()
+    )]
+    Newer { path: PathBuf, found: i32, known: i32 },
+    #[error(
+        "{}: its schema has version {found}, this program works with version {known}. Run 'seatkeeper migrate', which keeps a \
+         copy of the file as it is; the service does the same when it starts.",
+        .path.display()
+    )]
+    Older { path: PathBuf, found: i32, known: i32 },
+    #[error("{}: {}", .path.display(), broken(.violations))]
+    Damaged { path: PathBuf, violations: Vec<Violation> },
+    #[error("{}: the schema was changed: {what}. Run 'seatkeeper check' for all of it; restore a backup or undo the change.", .path.display())]
+    Tampered { path: PathBuf, what: String },
+    #[error("{}: {reason}", .path.display())]
+    Failed { path: PathBuf, reason: String },
+    /// SQLite finds pages that cannot be.
+    #[error("{}: the file is damaged: {reason}. Restore a backup.", .path.display())]
+    Unreadable { path: PathBuf, reason: String },
+    #[error(
+        "{path}: the '-wal' beside it is the log of another file, as when a backup is copied over a database whose service was killed. \
+         To use the backup, name it to 'seatkeeper restore', which keeps the other files. If the backup is only here, move {path}-wal and \
+         {path}-shm away instead; what only they hold is then not in the database. To use the old database, put its file back.",
+        path = .0.display()
+    )]
+    ForeignLog(PathBuf),
+    #[error("{0}")]
+    Setting(String),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// How a store says that it is damaged: the first rows, and what to do.
+fn broken(violations: &[Violation]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = violations.iter().take(SHOWN).map(Violation::to_string).collect();
+    let more = if violations.len() > SHOWN { "; …" } else { "" };
+    format!(
+        "the database is damaged: {}{more}. Run 'seatkeeper check' for all of it; restore a backup, or repair the rows with \
+         'seatkeeper sql' while no service runs.",
+        shown.join("; ")
+    )
+}
