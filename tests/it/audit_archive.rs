@@ -181,6 +181,38 @@ fn an_archive_that_is_missing_or_altered_is_found() {
     assert!(done.code == Some(3) && done.stderr.contains("has another hash than the database says"), "{done:?}");
 }
 
+/// A row of `audit_archive` that fits the chain does not stand for a move.
+#[test]
+fn events_that_were_removed_as_if_they_were_moved_are_found() {
+    let directory = TempDir::new();
+    let (database, _, second) = moved(&directory);
+    let removed = |script: &str| {
+        let copy = altered(&directory, &database, script);
+        let done = audit("verify", &copy, &[]);
+        let is_found = done.stdout.contains("no event says that they were moved to an archive: they were removed");
+        assert!(done.code == Some(1) && is_found, "{script}: {done:?}");
+    };
+    verified(&database, &[]);
+    for n in 0..5 {
+        sql(&database, &format!("UPDATE entity SET note = 'more {n}' WHERE id = 42")).expect("an event");
+    }
+    open(&database).close();
+    verified(&database, &[]);
+    let more = "(SELECT max(id) - 2 FROM audit_event)";
+    // An archive of the forger's own; and one that is said to go on.
+    removed(&format!(
+        "INSERT INTO audit_archive SELECT 1 + max(last_event), {more}, 1, until, (SELECT hash FROM audit_event WHERE id = {more}), NULL,
+                '/lost' FROM audit_archive;
+         DELETE FROM audit_event WHERE id <= {more}"
+    ));
+    removed(&format!(
+        "UPDATE audit_archive SET last_event = {more}, hash = (SELECT hash FROM audit_event WHERE id = {more})
+          WHERE first_event > 1;
+         DELETE FROM audit_event WHERE id <= {more}"
+    ));
+    verified(&database, &[&second]);
+}
+
 #[test]
 fn a_move_that_cannot_be_done_changes_nothing() {
     let directory = TempDir::new();

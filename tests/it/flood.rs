@@ -441,7 +441,7 @@ fn clients_cannot_write_lines_of_the_log() {
     }
     let log = program.kill();
     let lines: Vec<&str> = log.lines().collect();
-    assert_eq!(lines.len(), 1 + messages.len(), "a line when it starts and one for each refusal\n{log}");
+    assert_eq!(lines.len(), 2 + messages.len(), "two lines when it starts and one for each refusal\n{log}");
     for line in lines {
         assert!(!line.starts_with(FORGED) && !line.contains(|c: char| c.is_control()) && line.len() < 2000, "{line}");
     }
@@ -480,7 +480,7 @@ fn license_tools_cannot_either() {
     }
     let log = program.kill();
     let lines: Vec<&str> = log.lines().collect();
-    assert_eq!(lines.len(), 1 + messages.len(), "a line when it starts and one for each refusal\n{log}");
+    assert_eq!(lines.len(), 2 + messages.len(), "two lines when it starts and one for each refusal\n{log}");
     for line in lines {
         assert!(!line.starts_with(FORGED) && !line.contains(|c: char| c.is_control()) && line.len() < 2000, "{line}");
     }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use rustix::fs::Access;
 
 use super::chain;
@@ -42,6 +42,7 @@ pub fn verify_all(history: &History, heads: Vec<Head>) -> Result<HistoryReport, 
     let differences = differences(&database.connection, SCHEMA).map_err(failed)?;
     let broken = differences.into_iter().map(|what| format!("the schema was changed: {what}")).collect();
     let mut report = HistoryReport { broken, archived: sources.missing.clone(), ..HistoryReport::default() };
+    report.broken.extend(move_not_told(&database.connection).map_err(failed)?);
     let start = sources.start().map_err(failed)?;
     // Without the beginning of the history it is not known what the tables should be.
     let replay = if start.is_none() { Some(Replay::begin(&database.connection).map_err(failed)?) } else { None };
@@ -54,6 +55,25 @@ pub fn verify_all(history: &History, heads: Vec<Head>) -> Result<HistoryReport, 
     }
     report.broken.extend(sources.other_than_moved().map_err(failed)?);
     Ok(report)
+}
+
+/// Where the events of the database begin is only as true as the event that tells of the last move, which is chained as any other.
+/// It is newer than what was moved, so it is here.
+fn move_not_told(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let last = "
+        SELECT first_event, last_event, NOT EXISTS (
+                   SELECT 1 FROM audit_event AS e
+                    WHERE action = 'archive' AND id > archive.last_event AND json_valid(new_values)
+                      AND json_extract(new_values, '$.first_event') = archive.first_event
+                      AND (json_extract(new_values, '$.last_event') > archive.last_event
+                           OR json_extract(new_values, '$.last_event') = archive.last_event
+                              AND json_extract(new_values, '$.hash') = lower(hex(archive.hash))))
+          FROM audit_archive AS archive ORDER BY last_event DESC LIMIT 1";
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?));
+    let last = connection.query_row(last, [], read).optional()?;
+    Ok(last.filter(|(_, _, is_missing)| *is_missing).map(|(first, last, _)| {
+        format!("events {first} to {last} are not here, and no event says that they were moved to an archive: they were removed")
+    }))
 }
 
 /// See [`crate::store::history::verify_archive`].
