@@ -90,7 +90,7 @@ impl Target {
         let directory = match path.parent() {
             Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
             Some(parent) => parent.to_owned(),
-            None => return Err(refused(target, "this is no name for a file")),
+            None => return Err(refused(target, "this is not a name of a file")),
         };
         if !directory.is_dir() || target.as_os_str().as_encoded_bytes().ends_with(b"/") {
             return Err(

@@ -285,6 +285,5 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
 
 /// Whether this program may make files beside this one.
 fn can_have_companions(path: &Path) -> bool {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    rustix::fs::access(open::directory(path), Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
