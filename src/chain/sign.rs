@@ -21,10 +21,12 @@ pub struct PublicKey(VerifyingKey);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error(
-        "this is no Ed25519 private key in PKCS#8 PEM, as `seatkeeper audit key` and `openssl genpkey -algorithm ed25519` make it"
+        "this is not an Ed25519 private key in PKCS#8 PEM, as `seatkeeper audit key` and `openssl genpkey -algorithm ed25519` make it"
     )]
     Private,
-    #[error("this is no Ed25519 public key: 64 hexadecimal digits, or PEM that begins with -----BEGIN PUBLIC KEY-----")]
+    #[error(
+        "this is not an Ed25519 public key: 64 hexadecimal digits, or PEM that begins with -----BEGIN PUBLIC KEY-----"
+    )]
     Public,
 }
 

@@ -102,9 +102,9 @@ curl -s {url} \\
 {envelope}
 EOF
 
-Then read the row:
+Then read the history: it has the seat, and that 'agent' took it.
 
-echo \"SELECT * FROM audit_event;\" | {program} sql --database {database}
+{program} audit show --database {database} --newest-first --limit 2
 
 License tools see the same seat: '1 of 100 in use'.
 

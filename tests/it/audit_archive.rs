@@ -153,6 +153,16 @@ fn an_archive_that_is_missing_or_altered_is_found() {
         assert!(done.code == Some(1) && done.stdout.starts_with("broken: event "), "{script}: {done:?}");
         assert_eq!(verify_archive(&copy).code, Some(1), "{script}");
     }
+    // One that is not there, and one that is empty.
+    let (nowhere, empty) = (directory.join("nowhere.db"), directory.join("empty.db"));
+    std::fs::write(&empty, "").expect("write");
+    for (archive, reason) in [(&nowhere, "nowhere.db: there is no such file"), (&empty, "empty.db: the file is empty")]
+    {
+        let named = audit("verify", &database, &["--archive", text(archive)]);
+        for done in [named, verify_archive(archive)] {
+            assert!(done.code == Some(3) && done.stderr.contains(&format!("{reason}\n")), "{done:?}");
+        }
+    }
     // One that says of itself that it holds more or less than it does.
     for script in [
         "UPDATE audit_archive SET last_event = last_event + 1000",

@@ -44,17 +44,20 @@ impl Accident {
         get(&self.service, "/readyz")
     }
 
-    /// Runs a shell command in the directory.
     fn shell(&self, command: &str) {
-        let directory = self.directory.join(".");
-        let done = run(Command::new("bash").args(["-ec", command]).current_dir(directory), "");
-        assert_eq!(done.code, Some(0), "{command}: {done:?}");
+        shell(&self.directory, command);
     }
 
     /// Lines of the log that are errors.
     fn errors(&self) -> Vec<String> {
         self.service.log().lines().filter(|line| line.contains("\"level\":\"ERROR\"")).map(str::to_owned).collect()
     }
+}
+
+/// Runs a shell command in the directory.
+fn shell(directory: &TempDir, command: &str) {
+    let done = run(Command::new("bash").args(["-ec", command]).current_dir(directory.join(".")), "");
+    assert_eq!(done.code, Some(0), "{command}: {done:?}");
 }
 
 fn seed(database: &Path) {
@@ -100,7 +103,7 @@ enum Repair {
     Start,
     /// By this command first.
     Run(&'static str),
-    /// By the command that the log has.
+    /// By the commands that the log has.
     FromLog,
     /// Not at all: what was acknowledged was overwritten. The next start refuses what is there, and says this.
     Refused(&'static str),
@@ -152,10 +155,14 @@ fn after_an_accident_nothing_is_acknowledged_and_nothing_is_lost() {
             errors.iter().filter(|line| line.contains("the store has stopped taking calls")).collect();
         assert_eq!(stopped.len(), 1, "{command}: {errors:?}");
 
+        let mut from_log = String::new();
         if let Repair::FromLog = repair {
             let (_, copy) = stopped[0].split_once("'cp ").expect(stopped[0]);
-            let (copy, _) = copy.split_once(" FILE'").expect(copy);
-            accident.shell(&format!("cp {copy} saved.db; rm -f seats.db*"));
+            let (copy, rest) = copy.split_once(" FILE'").expect(copy);
+            accident.shell(&format!("cp {copy} saved.db"));
+            let (_, restore) = rest.split_once("'seatkeeper ").expect(rest);
+            let (restore, _) = restore.split_once(" FILE'").expect(restore);
+            from_log = format!("{} {restore} saved.db", env!("CARGO_BIN_EXE_seatkeeper"));
         }
         accident.service.kill();
         accident.service = match repair {
@@ -166,12 +173,11 @@ fn after_an_accident_nothing_is_acknowledged_and_nothing_is_lost() {
             }
             Repair::Start => Serving::start(&accident.database),
             Repair::Run(repair) => {
-                let directory = accident.directory.join(".");
-                assert_eq!(run(Command::new("bash").args(["-ec", repair]).current_dir(directory), "").code, Some(0));
+                shell(&accident.directory, repair);
                 Serving::start(&accident.database)
             }
             Repair::FromLog => {
-                std::fs::rename(accident.directory.join("saved.db"), &accident.database).expect("moved");
+                shell(&accident.directory, &from_log);
                 Serving::start(&accident.database)
             }
         };

@@ -2,7 +2,7 @@
 //! because then events could be forged and counters written. In the end every invariant holds.
 
 use rusqlite::Connection;
-use seatkeeper::store::sqlite::{INVARIANTS, SCHEMA};
+use seatkeeper::store::sqlite::{INVARIANTS, SCHEMA, add_functions};
 
 use crate::harness::PASSWORD_HASH;
 use crate::kill::{Random, number_from};
@@ -11,6 +11,7 @@ use crate::kill::{Random, number_from};
 fn seeded(random: &mut Random) -> Connection {
     let connection = Connection::open_in_memory().expect("open");
     connection.execute_batch(SCHEMA).expect("schema");
+    add_functions(&connection).expect("functions");
     let (recursive, foreign) = (random.below(2), random.below(2));
     let hash = &*PASSWORD_HASH;
     let data = format!(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use seatkeeper::store::{self, sqlite};
+use seatkeeper::store::sqlite;
 
 use crate::harness::*;
 use crate::program::{Done, Serving, run, seatkeeper};
@@ -145,7 +145,7 @@ fn the_history_of_a_migrated_file_leads_to_its_tables() {
             "SELECT action || ' ' || coalesce(entity_id, '') || coalesce(' ' || iif(username GLOB '*[^ -~]*', '?', username), '')
                           FROM audit_event
                          WHERE actor = 'migration' ORDER BY id";
-        store::migrate(&database).expect("migrated");
+        migrate(&database);
         let recorded = texts(&database, as_found);
         assert_eq!(faults(&database), "", "version {version}: {recorded:#?}");
         if version == 3 {

@@ -146,8 +146,8 @@ fn state(directory: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)
         .collect()
 }
 
-/// Runs `check` as a user that may read the directory and write nothing in it.
-fn check_as_a_reader(directory: &TempDir, database: &Path) -> Done {
+/// Runs a command as a user that may read the directory and write nothing in it.
+fn as_a_reader(directory: &TempDir, command_line: &str, database: &Path) -> Done {
     let set_mode = |path: &Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("permissions");
     };
@@ -160,14 +160,16 @@ fn check_as_a_reader(directory: &TempDir, database: &Path) -> Done {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     let mut command = if is_root {
         let program = directory.join("seatkeeper");
-        std::fs::copy(env!("CARGO_BIN_EXE_seatkeeper"), &program).expect("copy");
+        if !program.exists() {
+            std::fs::copy(env!("CARGO_BIN_EXE_seatkeeper"), &program).expect("copy");
+        }
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
         command
     } else {
         Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
     };
-    let done = run(command.arg("check").arg("--database").arg(database), "");
+    let done = run(command.args(command_line.split(' ')).arg("--database").arg(database), "");
     set_mode(place, 0o755);
     done
 }
@@ -206,7 +208,7 @@ fn a_check_changes_nothing_and_needs_no_right_to_write() {
                 }
                 let before = state(&place);
                 let done = if is_reader {
-                    check_as_a_reader(&directory, &database)
+                    as_a_reader(&directory, "check", &database)
                 } else {
                     seatkeeper("check", &database, &[], "")
                 };
@@ -221,6 +223,41 @@ fn a_check_changes_nothing_and_needs_no_right_to_write() {
             }
         }
     }
+}
+
+/// A copy of a database and its log, on a medium that cannot be written, is read with what only the log has.
+#[test]
+fn the_history_of_a_copy_is_read_without_the_right_to_write() {
+    for beside in [&[][..], &["-shm"]] {
+        let directory = TempDir::new();
+        let place = directory.join("place");
+        std::fs::create_dir(&place).expect("directory");
+        let database = killed(&place, false);
+        for name in beside {
+            std::fs::remove_file(format!("{}{name}", database.display())).expect("removed");
+        }
+        let before = state(&place);
+        for (command, said) in [
+            ("audit verify", "ok: the history is unbroken"),
+            ("audit show --action assign", "backup01"),
+            ("audit show --at 2099-01-01", "backup01"),
+            ("audit head", "{\"event\":"),
+        ] {
+            let done = as_a_reader(&directory, command, &database);
+            assert!(done.code == Some(0) && done.stdout.contains(said), "without {beside:?}: {command}: {done:?}");
+            assert!(state(&place) == before, "without {beside:?}: {command}");
+        }
+    }
+    let directory = TempDir::new();
+    let place = directory.join("place");
+    std::fs::create_dir(&place).expect("directory");
+    let database = killed(&place, false);
+    std::fs::remove_file(format!("{}-shm", database.display())).expect("removed");
+    let refused = as_a_reader(&directory, &format!("backup {}", directory.join("backup.db").display()), &database);
+    assert!(
+        refused.code == Some(3) && refused.stderr.contains("Copy it, with its '-wal', to another place"),
+        "{refused:?}"
+    );
 }
 
 /// A name with characters that mean something in the addresses by which SQLite opens files.

@@ -20,7 +20,7 @@ fn moment_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     }
     format!("{text}T00:00:00Z").parse().map_err(|_| {
         format!(
-            "'{text}' is no moment: write 2027-01-31, 2027-01-31T12:00:00Z, or how long ago, such as 7d, 12h or 30m"
+            "'{text}' is not a time: write 2027-01-31, 2027-01-31T12:00:00Z, or how long ago, such as 7d, 12h or 30m"
         )
     })
 }

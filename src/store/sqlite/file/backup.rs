@@ -84,7 +84,7 @@ impl Target {
         // A symbolic link stays, and what it names is replaced.
         let path = if target.exists() { resolved(target)? } else { target.to_owned() };
         if path.file_name().is_none() {
-            return Err(refused(target, "this is no name for a file"));
+            return Err(refused(target, "this is not a name of a file"));
         }
         let directory = directory_of(&path).to_owned();
         if !directory.is_dir() || target.as_os_str().as_encoded_bytes().ends_with(b"/") {

@@ -578,9 +578,10 @@ impl Files {
                 let descriptor = self.deleted()?;
                 fold_back(connection).ok()?;
                 let process = std::process::id();
+                let path = self.path.display();
                 Some(format!(
                     " While this process lives, 'cp /proc/{process}/fd/{descriptor} FILE' saves the deleted database, and nothing is \
-                     lost: stop the service then, and run 'seatkeeper restore --stopped-copy FILE'."
+                     lost. Then stop the service, and run 'seatkeeper restore --database {path} --stopped-copy FILE'."
                 ))
             }
             _ => None,

@@ -13,6 +13,7 @@ use super::companions::{beside, in_file};
 use super::origin;
 use super::restore::interrupted;
 use super::schema::{self, SCHEMA, differences};
+use super::temporary::directory_of;
 use crate::store::OpenError;
 use crate::store::sqlite::calls::record::set_triggers;
 
@@ -202,6 +203,15 @@ pub(crate) fn configure(
     Ok(())
 }
 
+/// What the system says about a file that SQLite cannot open.
+fn cannot_open(path: &Path) -> Option<String> {
+    let unreadable = rustix::fs::access(path, Access::READ_OK).err().map(|error| error.to_string());
+    unreadable.or_else(|| {
+        let error = rustix::fs::access(directory_of(path), Access::WRITE_OK | Access::EXEC_OK).err()?;
+        Some(format!("SQLite needs files beside it, and cannot make them there ({error}). Copy it, with its '-wal', to another place."))
+    })
+}
+
 /// The text of an error as one line that can be read: SQLite quotes the rest of a statement, however long.
 pub(crate) fn one_line(error: &rusqlite::Error) -> String {
     const CHARACTERS_MAX: usize = 200;
@@ -222,10 +232,10 @@ pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Unreadable { path, reason },
         // The system's reason says more. The file is not opened for it: closing it again would end SQLite's locks.
-        Some(ErrorCode::CannotOpen) => match rustix::fs::access(&path, Access::READ_OK) {
-            Ok(()) => OpenError::Failed { path, reason: "unable to open the database file".to_owned() },
-            Err(error) => OpenError::Failed { path, reason: error.to_string() },
-        },
+        Some(ErrorCode::CannotOpen) => {
+            let reason = cannot_open(&path).unwrap_or_else(|| "unable to open the database file".to_owned());
+            OpenError::Failed { path, reason }
+        }
         _ => OpenError::Failed { path, reason },
     }
 }

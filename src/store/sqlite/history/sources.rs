@@ -164,10 +164,14 @@ fn numbers(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
 
 /// An archive, to be read, and what it says of itself.
 pub(crate) fn open_archive(path: &Path) -> Result<(Connection, Archived), HistoryError> {
-    let connection = open_to_read(path)?;
+    let connection = open_to_read(path).map_err(|error| match error {
+        OpenError::Missing(path) => HistoryError::Archive { path, reason: "there is no such file".to_owned() },
+        OpenError::Empty(path) => HistoryError::Archive { path, reason: "the file is empty".to_owned() },
+        other => other.into(),
+    })?;
     let numbers = numbers(&connection).map_err(|e| sqlite(path, e))?;
     if numbers != (ARCHIVE_APPLICATION_ID, SCHEMA_VERSION) {
-        let reason = "this is no archive of events, or of another version".to_owned();
+        let reason = "this is not an archive of events, or it is one of another version".to_owned();
         return Err(HistoryError::Archive { path: path.to_owned(), reason });
     }
     let range = archived(&connection).map_err(|e| sqlite(path, e))?;

@@ -14,6 +14,7 @@ use crate::chain::{Head, Link, Verifier};
 use crate::store::history::{History, HistoryError};
 use crate::store::sqlite::file::open::{self, absent, sqlite};
 use crate::store::sqlite::file::schema::{SCHEMA, differences};
+use crate::store::sqlite::file::temporary::directory_of;
 use crate::store::sqlite::file::{inspect, origin};
 use crate::store::sqlite::hand_written;
 use crate::store::{HistoryReport, OpenError};
@@ -307,6 +308,5 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
 
 /// Whether this program may make files beside this one.
 fn can_have_companions(path: &Path) -> bool {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    rustix::fs::access(directory_of(path), Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
