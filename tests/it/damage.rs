@@ -194,3 +194,18 @@ fn an_undamaged_file_is_served() {
     std::fs::write(place.join("seats.db"), sound).expect("write");
     assert!(verdicts_agree(&place.join("seats.db"), "nothing"));
 }
+
+/// The first change that needs a page would stop the service.
+#[test]
+fn a_wrong_count_of_free_pages_is_found() {
+    let directory = TempDir::new();
+    let mut file = sound(&directory);
+    file[36] = 227;
+    let place = directory.join("one");
+    std::fs::create_dir(&place).expect("directory");
+    let database = place.join("seats.db");
+    std::fs::write(&database, file).expect("write");
+    let check = seatkeeper("check", &database, &[], "");
+    assert!(check.code == Some(1) && check.stdout.contains("free pages"), "{check:?}");
+    assert!(!verdicts_agree(&database, "the count of free pages"));
+}

@@ -250,16 +250,21 @@ impl Bounded {
 
 /// What SQLite reads from the header without calling it damage: a file that it would not write, and texts that are not UTF-8.
 fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut header = [0; 20];
+    let mut header = [0; 40];
     let file = parked(Path::new(connection.path().unwrap_or_default()));
     let is_read = file.and_then(|file| file.read_exact_at(&mut header, 0)).is_ok();
     // Byte 18 is the version of the format for programs that write: 1 with a rollback journal, 2 with a log.
     let version = header[18];
+    // SQLite trips over it when it writes. It cannot be compared with the pages there are: the header may be older than the log.
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let (pages, free) = (number(28), number(36));
     let encoding: String = connection.pragma_query_value(None, "encoding", |row| row.get(0))?;
     let found = [
         (!is_read).then(|| "its header cannot be read".to_owned()),
         (is_read && !matches!(version, 1 | 2))
             .then(|| format!("its header asks for a program that writes format {version}")),
+        (is_read && pages > 0 && free >= pages)
+            .then(|| format!("its header counts {free} free pages, of {pages} that there are")),
         (encoding != "UTF-8").then(|| format!("its header says that texts are {encoding}")),
     ];
     Ok(found.into_iter().flatten().collect())
