@@ -106,22 +106,23 @@ impl Target {
         if is_same_file(path, database) || ours.iter().any(|file| file == path || is_same_file(file, path)) {
             return Err(refused(path, "this is the database itself, or belongs to it. Name another file."));
         }
-        let by = if path.exists() { users(path) } else { Vec::new() };
-        if !by.is_empty() {
-            return Err(refused(path, &format!("exists, and {} has it open. Name another file.", by.join(", "))));
+        if let Ok(found) = fs::metadata(path) {
+            let is_ours = || Ok(header(path)?.is_some_and(|header| header.application_id == APPLICATION_ID));
+            let is_backup =
+                found.is_file() && (found.len() == 0 || is_ours().map_err(|e: io::Error| failed(path, &e))?);
+            if !is_backup {
+                return Err(refused(path, "exists, and is no backup of Seatkeeper. Name another file."));
+            }
+            let by = users(path);
+            if !by.is_empty() {
+                return Err(refused(path, &format!("exists, and {} has it open. Name another file.", by.join(", "))));
+            }
         }
         if has_changes_beside(path) {
             return Err(refused(
                 path,
                 "a -wal or -journal of this name stands there: another program uses it as a database, or did. Name another file.",
             ));
-        }
-        let Ok(found) = fs::metadata(path) else { return Ok(()) };
-        let is_backup = || Ok(header(path)?.is_some_and(|header| header.application_id == APPLICATION_ID));
-        let is_backup =
-            found.is_file() && (found.len() == 0 || is_backup().map_err(|e: io::Error| failed(path, &e))?);
-        if !is_backup {
-            return Err(refused(path, "exists, and is no backup of Seatkeeper. Name another file."));
         }
         Ok(())
     }
