@@ -18,7 +18,7 @@ mod tests;
 pub mod tokens;
 mod writer;
 
-pub use check::{INVARIANTS, check, verify};
+pub use check::{INVARIANTS, add_functions, check, verify};
 pub use file::backup::backup;
 pub use file::migrate::{migrate, try_migration};
 pub use file::restore::restore;

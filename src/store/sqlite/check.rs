@@ -14,9 +14,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode, Row};
 
-pub use invariants::INVARIANTS;
-pub(super) use invariants::add_functions;
 use invariants::{CLEARED, TOLERATED};
+pub use invariants::{INVARIANTS, add_functions};
 
 use super::file::companions::parked;
 use super::file::inspect::{Look, has_hot_journal, look};

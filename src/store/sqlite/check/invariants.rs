@@ -186,7 +186,7 @@ pub(super) const CLEARED: &[&str] = &["no row is left in the middle of a change"
 
 /// Adds the functions of the invariants: `is_text(...)`, whether each argument is null or valid UTF-8 without NUL, U+FFFD, U+FFFE and
 /// U+FFFF; `is_time(text)`, whether it is a time that the service can read.
-pub(crate) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+pub fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function("is_text", -1, flags, |context| {
         Ok((0..context.len()).all(|index| match context.get_raw(index) {
