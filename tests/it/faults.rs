@@ -293,6 +293,8 @@ fn is_ready(address: SocketAddr) -> bool {
 
 /// Starts on the file, and holds it to the answers and to every invariant.
 fn verify(database: &Path, held_before: &[&str], answered: &[Answered]) -> Result<(), String> {
+    // As a start does.
+    store::migrate(database).map_err(|e| e.to_string())?;
     let store =
         store::open(database, &store::Options::default(), Arc::new(Metrics::new())).map_err(|e| e.to_string())?;
     store.close();
