@@ -74,6 +74,7 @@ fn no_sequence_of_statements_looks_like_a_change_under_way() {
     let mut random = Random::from_seed();
     for _ in 0..number_from("SEATKEEPER_SEQUENCES").unwrap_or(60) {
         let connection = seeded(&mut random);
+        add_functions(&connection).expect("functions");
         let mut done = Vec::new();
         let exists = |query: &str| connection.prepare(query).and_then(|mut query| query.exists([])).expect(query);
         for _ in 0..30 {

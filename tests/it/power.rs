@@ -244,6 +244,8 @@ fn examine_one(
 
 /// Opens an image as the service does when its file is there and up to date, and holds it to every invariant.
 fn recover(database: &Path) -> Result<(), String> {
+    // As a start does.
+    store::migrate(database).map_err(|e| e.to_string())?;
     let store =
         store::open(database, &store::Options::default(), Arc::new(Metrics::new())).map_err(|e| e.to_string())?;
     store.close();

@@ -109,7 +109,8 @@ impl Drop for Traces {
 /// The programs that have a database or one of its companions open, this one excepted; in words.
 ///
 /// Every connection in WAL mode holds locks on the file and on `-shm` until it is closed, also one that rests, and whatever the
-/// file holds. It must be called while this process has no connection to them, whose locks it would give up. Where /proc can be read, programs without a lock are found too, and those whose file was deleted.
+/// file holds. It must be called while this process has no connection to them, whose locks it would give up. Where /proc can be read,
+/// programs without a lock are found too, and those whose file was deleted.
 pub(crate) fn users(path: &Path) -> Vec<String> {
     let mut pids = Vec::new();
     let mut unknown = false;

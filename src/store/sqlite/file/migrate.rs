@@ -80,20 +80,22 @@ fn keep(path: &Path, version: i32) -> Result<PathBuf, OpenError> {
     let connection = connect(path, BUSY_TIMEOUT, false)?;
     let copy = copy(&connection, path, &kept.file_name().unwrap_or_default().to_string_lossy())?;
     verify(copy.path(), version)?;
-    copy.sync()?;
-    copy.rename(&kept)?;
+    copy.sync().and_then(|_| copy.rename(&kept)).map_err(|e| not_copied(path, &e.into()))?;
     Ok(kept)
 }
 
 /// A copy of the pages as they are, damaged ones too, as a backup has them.
 fn copy(connection: &Connection, path: &Path, name: &str) -> Result<Temporary, OpenError> {
-    let failed = |error: OpenError| OpenError::Failed {
+    let copy = Temporary::create(directory_of(&beside(path, "")), name).map_err(|e| not_copied(path, &e.into()))?;
+    copy_pages(connection, path, copy.path()).map_err(|e| not_copied(path, &e))?;
+    Ok(copy)
+}
+
+fn not_copied(path: &Path, error: &OpenError) -> OpenError {
+    OpenError::Failed {
         path: path.to_owned(),
         reason: format!("a copy of it cannot be made, and without one it is not migrated: {error}"),
-    };
-    let copy = Temporary::create(directory_of(&beside(path, "")), name).map_err(|e| failed(e.into()))?;
-    copy_pages(connection, path, copy.path()).map_err(failed)?;
-    Ok(copy)
+    }
 }
 
 /// Reads all of a copy again.

@@ -1,7 +1,7 @@
 //! Chains the events in the file: each gets its hash in the order of the ids, in the transaction that writes.
 //!
-//! The service's own events get theirs as they are written; see [`crate::store::sqlite::calls::record`]. What triggers wrote, for changes by hand
-//! and for rare calls, is chained before or after that by [`chain`]. The hashes that are there are a beginning of the history,
+//! The service's own events get theirs as they are written; see [`crate::store::sqlite::calls::record`]. What triggers wrote, for
+//! changes by hand and for rare calls, is chained before or after that by [`chain`]. The hashes that are there are a beginning of the history,
 //! and what is left to do follows from the file alone, so no rollback can mislead the writer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
