@@ -3,6 +3,7 @@
 pub(super) mod backup;
 pub(super) mod companions;
 pub(super) mod guard;
+pub(super) mod health;
 pub(super) mod inspect;
 mod losses;
 pub(super) mod migrate;
@@ -11,3 +12,4 @@ pub(super) mod origin;
 pub(super) mod restore;
 pub(super) mod schema;
 pub(super) mod temporary;
+mod wal_index;

@@ -12,7 +12,7 @@ use rusqlite::{Connection, InterruptHandle};
 
 use crate::metrics::Metrics;
 use crate::store::sqlite::check;
-use crate::store::sqlite::file::guard::Health;
+use crate::store::sqlite::file::health::Health;
 use crate::store::sqlite::file::open;
 use crate::store::{Fault, OpenError, Options, Violation};
 

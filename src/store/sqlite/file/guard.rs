@@ -19,87 +19,23 @@
 //! It costs six `stat` calls a commit and five reads of a few bytes, some microseconds. Only a change that happens in the very
 //! moment of a checkpoint is not seen as such; the next verification finds it.
 
-use std::fmt::Display;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ffi};
-use tokio::sync::watch;
 
 use super::companions::{beside, in_file, parked};
+use super::health::Health;
 use super::open;
 use super::schema::{SCHEMA, SCHEMA_VERSION, differences};
+use super::wal_index::{Checkpoint, Index};
 use crate::store::sqlite::store_error;
 use crate::store::{Fault, OpenError, StoreError};
-
-/// Whether calls are taken. Once stopped, it stays stopped until the store is opened again.
-pub(crate) struct Health {
-    fault: watch::Sender<Option<Fault>>,
-    /// When a change could not be saved; that may pass, as a full disk does.
-    save_failed: Mutex<Option<Instant>>,
-}
-
-/// How long the service is not ready after a change could not be saved. Then calls find out whether they can be again: a full
-/// disk has room for a short change now and then, so one that is saved says nothing.
-const NOT_READY: Duration = Duration::from_secs(10);
-
-impl Default for Health {
-    fn default() -> Health {
-        Health { fault: watch::Sender::new(None), save_failed: Mutex::default() }
-    }
-}
-
-impl Health {
-    /// Stops the store, unless it has stopped before, and logs why. `details`: what was found, and what the operator should
-    /// do now; for the log only.
-    pub(crate) fn stop(&self, fault: Fault, details: impl Display) {
-        let is_first = self.fault.send_if_modified(|current| {
-            let is_first = current.is_none();
-            current.get_or_insert(fault);
-            is_first
-        });
-        if is_first {
-            tracing::error!(%fault, "the store has stopped taking calls: {details}");
-        }
-    }
-
-    /// # Errors
-    ///
-    /// [`StoreError::Stopped`] once the store has stopped.
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
-        match *self.fault.borrow() {
-            None => Ok(()),
-            Some(fault) => Err(StoreError::Stopped(fault)),
-        }
-    }
-
-    /// Waits until the store has stopped.
-    pub(crate) async fn stopped(&self) -> Fault {
-        let mut fault = self.fault.subscribe();
-        let found = fault.wait_for(Option::is_some).await.ok().and_then(|fault| *fault);
-        match found {
-            Some(fault) => fault,
-            // The sender lives as long as `self`, so this is not reached.
-            None => std::future::pending().await,
-        }
-    }
-
-    /// A change could not be saved.
-    pub(crate) fn save_failed(&self) {
-        *self.save_failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// Whether a change could not be saved a moment ago.
-    pub(crate) fn cannot_save(&self) -> bool {
-        let failed = *self.save_failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_some_and(|at| at.elapsed() < NOT_READY)
-    }
-}
 
 /// What is wrong, and what the log says about it.
 #[derive(Debug)]
@@ -341,61 +277,13 @@ struct Seen {
     modified: (i64, i64),
 }
 
-/// Which checkpoint was the last, as the wal-index has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Checkpoint {
-    salts: [u8; 8],
-    folded_back: u32,
-    /// Written before the first page is written to the file.
-    begun: u32,
-}
-
-/// The first bytes of the wal-index, <https://www.sqlite.org/walformat.html#the_wal_index_file_format>.
-struct Index([u8; 136]);
-
-impl Index {
-    fn number(&self, at: usize) -> u32 {
-        u32::from_ne_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
-    }
-
-    fn salts(&self) -> [u8; 8] {
-        std::array::from_fn(|i| self.0[32 + i])
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { salts: self.salts(), folded_back: self.number(96), begun: self.number(128) }
-    }
-
-    /// Whether a checkpoint has nothing to do, and none is under way.
-    fn is_folded_back(&self) -> bool {
-        let checkpoint = self.checkpoint();
-        u64::from(checkpoint.folded_back) == self.frames() && checkpoint.begun == checkpoint.folded_back
-    }
-
-    fn frames(&self) -> u64 {
-        self.number(16).into()
-    }
-
-    fn page_bytes(&self) -> u64 {
-        match u16::from_ne_bytes([self.0[14], self.0[15]]) {
-            1 => 65_536,
-            bytes => bytes.into(),
-        }
-    }
-
-    /// Of the last frame.
-    fn checksum(&self) -> [u32; 2] {
-        [self.number(24), self.number(28)]
-    }
-}
-
 impl Files {
     fn new(path: &Path) -> Result<Files, OpenError> {
         let (wal_path, shm_path) = (beside(path, "-wal"), beside(path, "-shm"));
         let wal_file = File::open(&wal_path).map_err(|e| in_file(&wal_path, e))?;
         let shm_file = parked(&shm_path).map_err(|e| in_file(&shm_path, e))?;
         let wal = Id::of(&wal_file.metadata()?);
-        let checkpoint = index(&shm_file)?.checkpoint();
+        let checkpoint = Index::read(&shm_file)?.checkpoint();
         let main = std::fs::metadata(path).map_err(|e| in_file(path, e))?;
         let seen = Seen { checkpoint, size: main.size(), modified: (main.mtime(), main.mtime_nsec()) };
         Ok(Files {
@@ -489,7 +377,7 @@ impl Files {
     }
 
     fn index(&self) -> Result<Index, Problem> {
-        index(&self.shm_file).map_err(|error| self.log_lost(&format!("the '-shm': {error}")))
+        Index::read(&self.shm_file).map_err(|error| self.log_lost(&format!("the '-shm': {error}")))
     }
 
     /// Whether the `-wal` has the beginning of the log.
@@ -606,12 +494,6 @@ impl Files {
 const WAL_HEAD_BYTES: u64 = 32;
 const FRAME_HEAD_BYTES: usize = 24;
 
-fn index(shm_file: &File) -> std::io::Result<Index> {
-    let mut bytes = [0; 136];
-    shm_file.read_exact_at(&mut bytes, 0)?;
-    Ok(Index(bytes))
-}
-
 /// All of the WAL, for which it waits for readers.
 fn fold_back(connection: &Connection) -> Result<(), String> {
     const READERS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -628,95 +510,4 @@ fn fold_back(connection: &Connection) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::OpenOptions;
-
-    use super::*;
-
-    /// A database with a log of some commits; none of them is folded back, or all.
-    fn made(name: &str, is_folded_back: bool) -> (PathBuf, Connection, Guard) {
-        let directory = std::env::temp_dir().join(format!("seatkeeper-guard-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).expect("a directory");
-        let path = directory.join("seats.db");
-        let connection = open::admin(&path, Duration::ZERO, true).expect("made");
-        let guard = Guard::new(&connection, &path, Arc::default()).expect("a guard");
-        for _ in 0..3 {
-            write(&connection, &guard, || {}).expect("nothing is wrong");
-        }
-        if is_folded_back {
-            fold_back(&connection).expect("folded back");
-        }
-        (path, connection, guard)
-    }
-
-    /// One transaction, and what happens to the files while it is under way.
-    fn write(connection: &Connection, guard: &Guard, accident: impl FnOnce()) -> Result<(), Problem> {
-        connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
-        guard.before_write(connection).expect("nothing is wrong yet");
-        accident();
-        connection.execute_batch("INSERT INTO entity (name) VALUES ('a'); COMMIT").expect("written");
-        guard.after_write()
-    }
-
-    fn write_over(path: &Path, length: u64) {
-        let file = OpenOptions::new().write(true).open(path).expect("the file");
-        let bytes = std::fs::read(path).expect("the file");
-        file.set_len(0).expect("cut off");
-        file.write_all_at(&bytes[..length as usize], 0).expect("written");
-    }
-
-    #[test]
-    fn what_happens_to_the_files_during_a_commit_is_found_before_the_answer() {
-        for is_folded_back in [false, true] {
-            let name = if is_folded_back { "new-log" } else { "log" };
-            let (path, connection, guard) = made(name, is_folded_back);
-            let whole = std::fs::metadata(&path).expect("the file").len();
-            let problem = write(&connection, &guard, || write_over(&path, whole)).expect_err("the file");
-            assert_eq!(problem.fault, Fault::File, "{problem:?}");
-            std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
-        }
-        let (path, connection, guard) = made("cut", false);
-        let log = beside(&path, "-wal");
-        let whole = std::fs::metadata(&log).expect("the log").len();
-        let problem = write(&connection, &guard, || write_over(&log, whole - 4120)).expect_err("the log");
-        assert_eq!(problem.fault, Fault::Log, "{problem:?}");
-        std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
-    }
-
-    /// What is cut off once the transaction has written, as a COMMIT of many pages does it in many steps.
-    #[test]
-    fn a_log_that_lost_its_beginning_in_a_commit_is_found_before_the_answer() {
-        for (is_folded_back, length) in [(false, 0), (true, 0), (true, WAL_HEAD_BYTES)] {
-            let (path, connection, guard) = made(&format!("begin-{is_folded_back}-{length}"), is_folded_back);
-            let log = beside(&path, "-wal");
-            connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
-            guard.before_write(&connection).expect("nothing is wrong yet");
-            connection.execute_batch("INSERT INTO entity (name) VALUES ('a'); COMMIT").expect("written");
-            let whole = std::fs::metadata(&log).expect("the log").len();
-            let file = OpenOptions::new().write(true).open(&log).expect("the log");
-            file.set_len(length).and_then(|()| file.set_len(whole)).expect("cut off");
-            let problem = guard.after_write().expect_err("the log");
-            assert_eq!(problem.fault, Fault::Log, "{problem:?}");
-            std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
-        }
-    }
-
-    #[test]
-    fn a_log_that_begins_again_is_no_accident() {
-        let (path, connection, guard) = made("again", false);
-        let other = Connection::open(&path).expect("open");
-        for mode in ["PASSIVE", "FULL", "RESTART", "TRUNCATE"] {
-            for _ in 0..3 {
-                write(&connection, &guard, || {}).expect("nothing is wrong");
-            }
-            other.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).expect(mode);
-            write(&connection, &guard, || {}).expect(mode);
-            // A checkpoint of what is in the log, while a transaction is under way.
-            let passive = || other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).expect("passive");
-            write(&connection, &guard, passive).expect(mode);
-        }
-        drop(other);
-        std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
-    }
-}
+mod tests;
