@@ -108,7 +108,7 @@ impl SqliteStore {
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
         let mut connection = open::writer(path, options.busy_timeout)?;
         let guard = Arc::new(Guard::new(&connection, path, Arc::new(Health::default()))?);
-        chain::chain_all(&connection).map_err(|e| open::sqlite(path, e))?;
+        chain::chain_at_start(&connection).map_err(|e| open::sqlite(path, e))?;
         let reads_max = reads_max();
         let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&guard))?);
         let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout, Arc::clone(&guard))?;

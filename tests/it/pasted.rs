@@ -44,31 +44,6 @@ fn the_calls_in_the_documents_do_what_is_said_of_them() {
     }
 }
 
-/// The loop for administrators, with fewer seats. It ends with the pool as large as it says.
-#[test]
-fn the_steps_for_administrators_grow_a_pool() {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    let pool = "INSERT INTO entity (id, name) VALUES (1, 'a');
-                INSERT INTO license_pool (id, entity_id, license_type, seats_total) VALUES (1, 1, 'SqlBackup', 10);";
-    sql(&database, pool).expect("a pool");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/admins.md");
-    let document = std::fs::read_to_string(path).expect("docs/admins.md");
-    let steps = document.split("\n```sh\n").find(|block| block.starts_with("for seats in ")).expect("the loop");
-    let (steps, _) = steps.split_once("```").expect("its end");
-    let steps = steps.replace("20000", "20").replace("10000000", "100");
-    let programs = Path::new(env!("CARGO_BIN_EXE_seatkeeper")).parent().expect("a directory");
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
-    let output = Command::new("bash").args(["-c", &steps]).env("PATH", path).current_dir(directory.join(".")).output();
-    let output = output.expect("bash");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let changes = "SELECT count(*) FILTER (WHERE action = 'pool-change') || ' steps to ' ||
-                          (SELECT seats_total FROM license_pool) FROM audit_event";
-    let connection = rusqlite::Connection::open(&database).expect("open");
-    let changes: String = connection.query_row(changes, [], |row| row.get(0)).expect("the pool");
-    assert_eq!(changes, "5 steps to 100");
-}
-
 /// The programs on toolkits, each with the one in the document that calls this service.
 #[test]
 fn the_programs_in_the_documents_take_a_seat() {

@@ -18,8 +18,13 @@ use crate::store::sqlite::writer::Writer;
 
 /// How long a change by hand waits at most until it is chained, if no call writes meanwhile.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
-/// Events that are chained in one transaction at most while no call waits for it: some 50 ms.
-const BATCH_MAX: usize = 5_000;
+/// Events that are chained in one transaction at most: some 50 ms, in which no call can change anything.
+const BATCH_MAX: usize = 2_000;
+/// Between two such transactions.
+const BATCH_PAUSE: Duration = Duration::from_millis(100);
+/// Transactions before the first call is taken at most: some seconds. A long history from an earlier version has more, which the thread
+/// chains while calls go on.
+const BATCHES_AT_START: usize = 50;
 
 /// Earlier events that are chained before a new one at most, so that many changes by hand do not make callers wait long: a few
 /// milliseconds. As long as some are left, new events wait their turn too.
@@ -209,9 +214,12 @@ fn first_unchained(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(Some(high))
 }
 
-/// Chains all that is not chained, in transactions of their own. For a file that is being opened.
-pub(crate) fn chain_all(connection: &Connection) -> rusqlite::Result<()> {
-    while first_unchained(connection)?.is_some() {
+/// Chains what is not chained, in transactions of their own, as far as a start can wait for it.
+pub(crate) fn chain_at_start(connection: &Connection) -> rusqlite::Result<()> {
+    for _ in 0..BATCHES_AT_START {
+        if first_unchained(connection)?.is_none() {
+            break;
+        }
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let chained = chain(connection, BATCH_MAX);
         connection.execute_batch(if chained.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
@@ -250,13 +258,12 @@ impl Chainer {
 }
 
 fn run(writer: &Weak<Writer>, is_closed: &AtomicBool, interval: Duration) {
-    let mut is_all = true;
-    while !is_closed.load(Ordering::Relaxed) {
-        if std::mem::replace(&mut is_all, true) {
-            std::thread::park_timeout(interval);
-            if is_closed.load(Ordering::Relaxed) {
-                return;
-            }
+    // The start may have left some.
+    let mut is_all = false;
+    loop {
+        std::thread::park_timeout(if std::mem::replace(&mut is_all, true) { interval } else { BATCH_PAUSE });
+        if is_closed.load(Ordering::Relaxed) {
+            return;
         }
         let Some(writer) = writer.upgrade() else { return };
         // A failure is logged where groups fail; the next call or the next turn chains instead.
@@ -315,7 +322,7 @@ mod tests {
                 chained = (chained + max as u64).min(events as u64);
                 assert_eq!(chain(&connection, max).expect("chained"), chained == events as u64);
             }
-            chain_all(&connection).expect("chained");
+            chain_at_start(&connection).expect("chained");
             assert_eq!(state(&connection), (events as u64, 0));
         }
     }
