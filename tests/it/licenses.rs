@@ -110,9 +110,12 @@ impl Licenses {
         let mut rows = Vec::new();
         for table in tables {
             let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("table");
-            let columns = statement.column_count();
+            // Events are chained in their time.
+            let columns: Vec<usize> = (0..statement.column_count())
+                .filter(|at| statement.column_name(*at).is_ok_and(|name| name != "hash"))
+                .collect();
             let line = |row: &rusqlite::Row<'_>| {
-                let values = (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}")));
+                let values = columns.iter().map(|at| row.get_ref(*at).map(|value| format!("{value:?}")));
                 Ok(format!("{table}: {}", values.collect::<rusqlite::Result<Vec<_>>>()?.join(" | ")))
             };
             rows.extend(statement.query_map([], line).expect("rows").map(|row| row.expect("row")));
