@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, ErrorCode, Row};
+use rusqlite::{Connection, ErrorCode, Row, ffi};
 
 use invariants::{CLEARED, TOLERATED};
 pub use invariants::{INVARIANTS, add_functions};
@@ -86,11 +86,11 @@ fn run(look: &Look<'_>, path: &Path, steps: &[Step]) -> Result<Vec<Violation>, O
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || -> Result<(), OpenError> {
         let connection = look.connection()?;
-        add_functions(&connection).map_err(|e| sqlite(path, e))?;
+        prepare(&connection).map_err(|e| sqlite(path, e))?;
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(step) = steps.get(number) else { return Ok(()) };
-            let violations = step.violations(&connection).map_err(|e| sqlite(path, e))?;
+            let violations = step.violations(&connection).map_err(|e| not_verified(path, e))?;
             found.lock().unwrap_or_else(PoisonError::into_inner).push((number, violations));
         }
     };
@@ -104,6 +104,12 @@ fn run(look: &Look<'_>, path: &Path, steps: &[Step]) -> Result<Vec<Violation>, O
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by_key(|(number, _)| *number);
     Ok(found.into_iter().flat_map(|(_, violations)| violations).collect())
+}
+
+/// What the queries of a verification need. They sort what grows with the history: in files, or the memory would grow with it too.
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    add_functions(connection)?;
+    connection.pragma_update(None, "temp_store", "FILE")
 }
 
 impl Step {
@@ -137,6 +143,20 @@ impl Step {
     }
 }
 
+fn not_verified(path: &Path, error: rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => OpenError::Failed {
+            path: path.to_owned(),
+            reason: format!(
+                "it cannot be verified, because its rows cannot be sorted: {}. Make room for temporary files in /var/tmp, or name another \
+                 directory for them with the environment variable SQLITE_TMPDIR.",
+                one_line(&error)
+            ),
+        },
+        _ => sqlite(path, error),
+    }
+}
+
 /// What a query found of an invariant, or that it cannot be read.
 fn violations(invariant: &'static str, rows: rusqlite::Result<Vec<String>>) -> rusqlite::Result<Vec<Violation>> {
     match rows {
@@ -148,19 +168,25 @@ fn violations(invariant: &'static str, rows: rusqlite::Result<Vec<String>>) -> r
     }
 }
 
-/// Whether an error of a query says that the file is damaged.
+/// Whether an error of a query says that the file is damaged. A verification writes only its own temporary files.
 fn is_damage(error: &rusqlite::Error) -> bool {
-    !matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::OutOfMemory
-                | ErrorCode::CannotOpen
-                | ErrorCode::OperationInterrupted
-                | ErrorCode::ReadOnly
+    const OF_TEMPORARY_FILES: [i32; 4] =
+        [ffi::SQLITE_IOERR_GETTEMPPATH, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_TRUNCATE, ffi::SQLITE_IOERR_DELETE];
+    let is_of_temporary_file =
+        error.sqlite_extended_error_code().is_some_and(|code| OF_TEMPORARY_FILES.contains(&code));
+    !is_of_temporary_file
+        && !matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::DiskFull
+                    | ErrorCode::OperationInterrupted
+                    | ErrorCode::ReadOnly
+            )
         )
-    )
 }
 
 fn broken_constraints(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
@@ -219,7 +245,7 @@ pub fn verify(path: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, Open
 /// What is verified while calls go on, each in a snapshot of its own: no longer than one table or one invariant takes. What the
 /// service tolerates is left out.
 pub(super) fn while_serving(connection: &Connection) -> rusqlite::Result<Vec<Bounded>> {
-    add_functions(connection)?;
+    prepare(connection)?;
     let tables = texts(connection, "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0")?;
     let tables = ["sqlite_schema".to_owned()].into_iter().chain(tables).map(Bounded::Table);
     let invariants = steps(SCHEMA_VERSION, |_| Ok(())).into_iter();

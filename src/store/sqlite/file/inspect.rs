@@ -15,8 +15,8 @@ use super::open::{absent, configure, sqlite};
 use crate::store::OpenError;
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
 
-/// Enough for the indexes of a large table; a check reads them in no order.
-const CACHE_KIB: i64 = 32 * 1024;
+/// Of each connection; sorting needs as much again.
+const CACHE_KIB: i64 = 8 * 1024;
 /// How often a look begins again because another program disturbed it.
 const TRIES: usize = 3;
 
