@@ -2,14 +2,15 @@
 //! chain looks like. No I/O, no clock, no SQL. `docs/history.md` describes the same for programs of others.
 //!
 //! `hash = SHA-256(hash of the event before || canonical form of the event)`; before the first event there are 32 zero
-//! bytes. The order is that of the ids, which rise and may have gaps.
+//! bytes. The order is that of the ids, which ascend and may have gaps, or of places that are recorded beside the events; see
+//! [`Order`].
 
 mod head;
 pub mod sign;
 mod verifier;
 
 pub use head::{Head, HeadError};
-pub use verifier::{Break, Fault, Verified, Verifier};
+pub use verifier::{Break, Fault, Order, Verified, Verifier};
 
 use sha2::{Digest as _, Sha256};
 

@@ -4,6 +4,7 @@ mod audit;
 mod author;
 mod backup;
 mod check;
+mod copy;
 mod demo;
 mod descriptors;
 mod heads;
@@ -14,7 +15,7 @@ mod serve;
 mod sql;
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::config::{Config, ConfigError, Overrides};
 use crate::error::{Error, Kind};
 use crate::metrics::Metrics;
 use crate::seats::{Holding, LicenseType};
-use crate::store::{self, Actor, Call};
+use crate::store::{self, Actor, Call, Database};
 
 /// What a subcommand ends with when it does not succeed: shown as `error: …`, with an [`exit_code`].
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -90,6 +91,9 @@ enum Command {
         after_help = "Examples:\n  seatkeeper restore --database seats.db --dry-run /var/backups/seats.db\n  seatkeeper restore --database seats.db /var/backups/seats.db"
     )]
     Restore(restore::RestoreArgs),
+    /// Copy everything from an SQLite file to an empty PostgreSQL database or back, while the service is stopped; all or nothing.
+    #[command(after_help = copy::EXAMPLES)]
+    Copy(copy::CopyArgs),
     /// Change the number of seats of a pool, in steps between which calls are served. For changes by many thousands.
     #[command(
         after_help = "Example:\n  seatkeeper resize --database seats.db --pool 1 --seats 2000000 --as anna --reason 'order 4711'"
@@ -119,10 +123,47 @@ struct ServeArgs {
 
 #[derive(Args)]
 struct DatabaseArgs {
-    /// The SQLite file.
-    #[arg(long, env = "SEATKEEPER_DATABASE", value_name = "FILE", default_value = "seatkeeper.db")]
-    database: PathBuf,
+    /// An SQLite file, or the address of a PostgreSQL database: postgres://USER@HOST/NAME.
+    #[arg(
+        long,
+        env = "SEATKEEPER_DATABASE",
+        value_name = "FILE|URL",
+        default_value = "seatkeeper.db",
+        hide_env_values = true
+    )]
+    database: Database,
 }
+
+/// The database of a command that works on files only.
+#[derive(Args)]
+struct FileArgs {
+    /// The SQLite file.
+    #[arg(
+        long,
+        env = "SEATKEEPER_DATABASE",
+        value_name = "FILE",
+        default_value = "seatkeeper.db",
+        hide_env_values = true
+    )]
+    database: Database,
+}
+
+impl FileArgs {
+    /// `instead`: what does the same on PostgreSQL, as the rest of a sentence.
+    fn file(&self, instead: &'static str) -> Result<&Path, Unsuitable> {
+        match &self.database {
+            Database::File(file) => Ok(file),
+            Database::Server(address) => {
+                Err(Unsuitable(format!("{address}: this command is for SQLite files only. On PostgreSQL {instead}.")))
+            }
+        }
+    }
+}
+
+/// An argument that a command has no use for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unsuitable(String);
 
 #[derive(Args)]
 struct ReleaseArgs {
@@ -152,6 +193,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(args) => migrate::migrate(&args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => restore::restore(&args),
+        Command::Copy(args) => copy::copy(&args),
         Command::Resize(args) => resize::resize(&args),
         Command::Release(args) => release(args),
         Command::Audit(args) => audit::audit(args),
@@ -167,7 +209,8 @@ pub fn run() -> ExitCode {
 
 /// A service that ends with an error could not run, whatever the reason.
 fn exit_code(error: &Failure, is_service: bool) -> u8 {
-    if error.is::<ConfigError>() {
+    let is_address = matches!(error.downcast_ref(), Some(store::OpenError::Address { .. }));
+    if is_address || error.is::<ConfigError>() || error.is::<Unsuitable>() {
         USAGE
     } else if is_service || error.is::<CannotRun>() || error.is::<store::OpenError>() || error.is::<std::io::Error>() {
         CANNOT_RUN
@@ -195,7 +238,12 @@ fn hash_password() -> Result<(), Failure> {
 
 fn release(args: ReleaseArgs) -> Result<(), Failure> {
     let store = store::open(&args.database.database, &store::Options::default(), Arc::new(Metrics::new()))?;
-    let call = Call { id: Uuid::new_v4(), now: jiff::Timestamp::now(), actor: Actor::CommandLine, name: None };
+    let call = Call {
+        id: Uuid::new_v4(),
+        now: store.corrected(jiff::Timestamp::now()),
+        actor: Actor::CommandLine,
+        name: None,
+    };
     let holding = Holding { username: Some(args.username.as_str().into()), license_type: Some(args.license_type) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let released = runtime.block_on(store.release(call, holding))?;

@@ -20,7 +20,7 @@ macro_rules! settings {
         pub struct Overrides {
             $(
                 #[doc = $doc]
-                #[arg(long, env = $env, value_name = "VALUE", help = concat!($doc, " [default: ", $default, "]"))]
+                #[arg(long, env = $env, hide_env_values = true, value_name = "VALUE", help = concat!($doc, " [default: ", $default, "]"))]
                 pub $name: Option<$type>,
             )*
         }
@@ -49,7 +49,7 @@ pub struct Setting {
 }
 
 settings! {
-    database: PathBuf = "seatkeeper.db", "SEATKEEPER_DATABASE", "SQLite file; made only with --create";
+    database: store::Database = "seatkeeper.db", "SEATKEEPER_DATABASE", "SQLite file, or address of a PostgreSQL database such as postgres://seatkeeper@db1,db2/seatkeeper; made only with --create";
     listen: SocketAddr = "127.0.0.1:8086", "SEATKEEPER_LISTEN", "Address and port to serve on";
     metrics_listen: SocketAddr = "-", "SEATKEEPER_METRICS_LISTEN", "Address and port for /metrics, apart from the service; none: no metrics are served";
     public_url: String = "-", "SEATKEEPER_PUBLIC_URL", "Scheme, host and port that clients use, such as https://licenses.example.com; none: what they send as Host";
@@ -67,7 +67,9 @@ settings! {
     wrong_password_interval_s: u64 = "6", "SEATKEEPER_WRONG_PASSWORD_INTERVAL_S", "Seconds after which one more wrong password is checked beyond wrong_passwords_max; 0: none are slowed down";
     queue_calls_max: usize = "4096", "SEATKEEPER_QUEUE_CALLS_MAX", "Calls that may wait for the database; one more is refused";
     group_calls_max: usize = "256", "SEATKEEPER_GROUP_CALLS_MAX", "Calls that share one commit at most";
-    busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database";
+    postgres_connections_max: usize = "16", "SEATKEEPER_POSTGRES_CONNECTIONS_MAX", "Connections of this node to PostgreSQL";
+    postgres_statement_timeout_ms: u64 = "10000", "SEATKEEPER_POSTGRES_STATEMENT_TIMEOUT_MS", "Milliseconds that PostgreSQL may take for one statement of a call";
+    busy_timeout_ms: u64 = "5000", "SEATKEEPER_BUSY_TIMEOUT_MS", "Milliseconds to wait for another program that holds the database file";
     verify_interval_s: u64 = "3600", "SEATKEEPER_VERIFY_INTERVAL_S", "Seconds from one verification of the whole database to the next while it is served; 0: only at the start";
     named_calls_s: u64 = "86400", "SEATKEEPER_NAMED_CALLS_S", "Seconds the outcome of a call that its caller named (Idempotency-Key) is kept for a retry; 0: names are ignored";
     named_calls_max: usize = "1000000", "SEATKEEPER_NAMED_CALLS_MAX", "Outcomes of named calls kept, one of more than 256 bytes counts as several; the oldest go first";
@@ -109,7 +111,7 @@ pub enum LogLevel {
 /// The settings in force, in the shape their users take.
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub database: PathBuf,
+    pub database: store::Database,
     pub listen: SocketAddr,
     pub metrics_listen: Option<SocketAddr>,
     pub public_url: Option<String>,
@@ -150,6 +152,7 @@ impl Config {
         let at_least_one = [
             ("queue_calls_max", o.queue_calls_max),
             ("group_calls_max", o.group_calls_max),
+            ("postgres_connections_max", o.postgres_connections_max),
             ("connections_max", o.connections_max),
             ("body_bytes_max", o.body_bytes_max),
             ("named_calls_max", o.named_calls_max),
@@ -178,6 +181,7 @@ impl Config {
             ("named_calls_s", o.named_calls_s, 0, YEAR_S),
             ("wrong_password_interval_s", o.wrong_password_interval_s, 0, YEAR_S),
             ("busy_timeout_ms", o.busy_timeout_ms, 0, 24 * 3600 * 1000),
+            ("postgres_statement_timeout_ms", o.postgres_statement_timeout_ms, 100, 24 * 3600 * 1000),
             ("verify_interval_s", o.verify_interval_s, 0, YEAR_S),
             ("audit_head_interval_s", o.audit_head_interval_s, 1, YEAR_S),
         ] {
@@ -208,8 +212,14 @@ impl Config {
         if o.audit_heads.is_some() && o.audit_key.is_none() {
             return Err(ConfigError("audit_heads is where signed heads go: set audit_key too".to_owned()));
         }
+        // PostgreSQL allows no more, however it is set up.
+        const SERVER_CONNECTIONS_MAX: usize = 262_143;
+        if o.postgres_connections_max.is_some_and(|n| n > SERVER_CONNECTIONS_MAX) {
+            return Err(ConfigError(format!("postgres_connections_max must be {SERVER_CONNECTIONS_MAX} or less")));
+        }
         let set = |name: &str| ConfigError(format!("{name} is not set"));
         let seconds = |name: &str, value: Option<u64>| value.map(Duration::from_secs).ok_or_else(|| set(name));
+        let milliseconds = |name: &str, value: Option<u64>| value.map(Duration::from_millis).ok_or_else(|| set(name));
         let number = |name: &str, value: Option<usize>| value.ok_or_else(|| set(name));
         Ok(Config {
             auth: auth::Options {
@@ -223,11 +233,13 @@ impl Config {
             store: store::Options {
                 queue_calls_max: number("queue_calls_max", o.queue_calls_max)?,
                 group_calls_max: number("group_calls_max", o.group_calls_max)?,
-                busy_timeout: Duration::from_millis(o.busy_timeout_ms.ok_or_else(|| set("busy_timeout_ms"))?),
+                busy_timeout: milliseconds("busy_timeout_ms", o.busy_timeout_ms)?,
                 verify_interval: seconds("verify_interval_s", o.verify_interval_s)?,
                 enroll: o.enroll.ok_or_else(|| set("enroll"))?,
                 named_calls_life: seconds("named_calls_s", o.named_calls_s)?,
                 named_calls_max: number("named_calls_max", o.named_calls_max)?,
+                server_connections_max: number("postgres_connections_max", o.postgres_connections_max)?,
+                statement_timeout: milliseconds("postgres_statement_timeout_ms", o.postgres_statement_timeout_ms)?,
             },
             limits: http::Limits {
                 head_bytes_max: number("head_bytes_max", o.head_bytes_max)?,
@@ -369,6 +381,8 @@ mod tests {
             ("audit_heads = \"heads.jsonl\"", "audit_heads is where signed heads go: set audit_key too"),
             ("audit_head_interval_s = 0", "audit_head_interval_s must be from 1 to 31536000"),
             ("busy_timeout_ms = 9223372036854775807", "busy_timeout_ms must be from 0 to 86400000"),
+            ("postgres_connections_max = 0", "postgres_connections_max must be 1 or more"),
+            ("postgres_statement_timeout_ms = 0", "postgres_statement_timeout_ms must be from 100 to 86400000"),
             ("public_url = \"licenses.example.com\"", "public_url"),
             ("public_url = \"https://a.example/path\"", "public_url"),
             ("cors_origins = \"tools.example.com\"", "cors_origins: 'tools.example.com' is not an origin"),

@@ -138,6 +138,8 @@ impl App {
 pub struct Routes {
     router: Router,
     prefix: Option<PathPrefix>,
+    /// Whose clock counts; `None`: no route depends on the time.
+    service: Option<Arc<Service>>,
 }
 
 /// The routes. `dispatch` puts paths into lower case and normal form first.
@@ -161,8 +163,8 @@ pub fn router(app: Arc<App>) -> Routes {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing at this address.\n") })
-        .with_state(app);
-    Routes { router, prefix }
+        .with_state(Arc::clone(&app));
+    Routes { router, prefix, service: Some(Arc::clone(&app.service)) }
 }
 
 /// The routes of the metrics listener.
@@ -171,7 +173,7 @@ pub fn metrics_router(metrics: Arc<Metrics>) -> Routes {
         const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
     };
-    Routes { router: Router::new().route("/metrics", get(render)), prefix: None }
+    Routes { router: Router::new().route("/metrics", get(render)), prefix: None, service: None }
 }
 
 async fn start(Extension(address): Extension<Address>) -> Redirect {
@@ -188,6 +190,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
                 StoreError::Stopped(fault) => format!("not ready: {fault}\n"),
                 StoreError::Unknown(_) => "not ready: changes cannot be saved\n".to_owned(),
                 StoreError::Closed => "not ready: the service is stopping\n".to_owned(),
+                StoreError::Unreachable(_) => "not ready: the database is out of reach\n".to_owned(),
                 _ => "not ready: the database cannot be read\n".to_owned(),
             };
             (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
@@ -204,9 +207,10 @@ async fn dispatch(
     exchange: &Exchange,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
+    let now = jiff::Timestamp::now();
     let context = CallContext {
         id: Uuid::new_v4(),
-        now: jiff::Timestamp::now(),
+        now: routes.service.as_ref().map_or(now, |service| service.corrected(now)),
         instant: Instant::now(),
         // An IPv4 client that came in over an IPv6 socket is still that IPv4 client.
         peer: connection.peer.ip().to_canonical(),

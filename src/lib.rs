@@ -6,7 +6,7 @@
 //! * [`license`]: the rules for the numbers and the status of the same pools, and for activating what the issuer offers.
 //! * [`chain`]: the history as a chain of hashes, and how it is verified. Pure too.
 //! * [`error`]: the errors that callers get, and the numbers of the codes.
-//! * [`store`]: what is kept, as one short trait, and SQLite behind it. One method is one transaction: it reads the
+//! * [`store`]: what is kept, as one short trait, and SQLite or PostgreSQL behind it. One method is one transaction: it reads the
 //!   facts, asks the rules, writes what they decided, commits, and only then answers.
 //! * [`auth`]: passwords, checked off the async threads in an order that is fair by client, and remembered for a short time.
 //! * [`service`]: the use cases, one function per operation: check the caller, ask the store, return the outcome.
@@ -29,7 +29,7 @@
 //! | `http`, then `config`, `cli`, `main` | everything above |
 //!
 //! A test reads the `use` lines and holds this table. axum appears only in `http`, quick-xml only in `soap`, rusqlite
-//! only in `store::sqlite` and the command line's SQL shell, ed25519-dalek only in `chain::sign`.
+//! only in `store::sqlite` and the command line's SQL shell, tokio-postgres, deadpool and rustls only in `store::postgres`, ed25519-dalek only in `chain::sign`.
 #![forbid(unsafe_code)]
 
 pub mod auth;

@@ -3,8 +3,12 @@
 //!
 //! Pure, like the seat rules: a store reads an [`Owner`] in one transaction, asks here, writes what was decided.
 
+mod facts;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use facts::{Assignee, Grant, OwnerFacts, sort_owners};
 
 use crate::seats::{Assignment, FieldFault, LicenseType, Refusal};
 
@@ -234,6 +238,17 @@ pub fn each_once(types: &[LicenseType]) -> impl Iterator<Item = LicenseType> {
 }
 
 impl Dates {
+    /// The same with each date changed.
+    fn map(self, change: impl Fn(Option<Timestamp>) -> Option<Timestamp>) -> Dates {
+        Dates {
+            next_check: change(self.next_check),
+            maintenance: change(self.maintenance),
+            admin_warning: change(self.admin_warning),
+            expires: change(self.expires),
+            grace: change(self.grace),
+        }
+    }
+
     fn are_ordered(&self) -> bool {
         let in_order = |a: Option<Timestamp>, b: Option<Timestamp>| match (a, b) {
             (Some(a), Some(b)) => a <= b,

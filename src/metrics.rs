@@ -59,6 +59,11 @@ pub struct Metrics {
     pub verified_at_seconds: Gauge<f64, AtomicU64>,
     /// How long it took.
     pub verification_seconds: Gauge<f64, AtomicU64>,
+    /// Events that this node has chained. On PostgreSQL only.
+    pub chained_events: Counter,
+    /// Events that are not chained yet, and the age of the oldest of them. On PostgreSQL only.
+    pub unchained_events: Gauge,
+    pub unchained_seconds: Gauge<f64, AtomicU64>,
     /// Retries of named calls that got the answer of the first try.
     pub replays: Counter,
     /// Open connections.
@@ -85,6 +90,9 @@ impl Metrics {
             groups_failed: Counter::default(),
             verified_at_seconds: Gauge::default(),
             verification_seconds: Gauge::default(),
+            chained_events: Counter::default(),
+            unchained_events: Gauge::default(),
+            unchained_seconds: Gauge::default(),
             replays: Counter::default(),
             connections: Gauge::default(),
             connections_refused: Family::default(),
@@ -116,6 +124,22 @@ impl Metrics {
             "How long the last verification took that found nothing wrong",
             Unit::Seconds,
             metrics.verification_seconds.clone(),
+        );
+        r.register(
+            "store_chained_events",
+            "Events of the history that this node has chained (PostgreSQL)",
+            metrics.chained_events.clone(),
+        );
+        r.register(
+            "store_unchained_events",
+            "Events of the history that are not chained yet (PostgreSQL)",
+            metrics.unchained_events.clone(),
+        );
+        r.register_with_unit(
+            "store_unchained",
+            "Age of the oldest event of the history that is not chained yet (PostgreSQL)",
+            Unit::Seconds,
+            metrics.unchained_seconds.clone(),
         );
         r.register("replays", "Retries of named calls answered as the first try", metrics.replays.clone());
         r.register("connections", "Open connections", metrics.connections.clone());

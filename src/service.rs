@@ -21,7 +21,8 @@ use crate::store::{
     Store, StoreError, TicketProof,
 };
 
-/// One call as it came in. Clock and randomness are read once, at the edge, and handed down.
+/// One call as it came in. Clock and randomness are read once, at the edge, and handed down; the time by the clock that decides
+/// ([`Service::corrected`]).
 #[derive(Debug, Clone)]
 pub struct CallContext {
     /// Identifies the call in the log, in the history and in messages to the caller.
@@ -371,6 +372,11 @@ impl Service {
         }
     }
 
+    /// A moment of this machine's clock, by the clock that decides. See [`crate::store::Administration::corrected`].
+    pub fn corrected(&self, at: Timestamp) -> Timestamp {
+        self.store.corrected(at)
+    }
+
     /// Whether calls can be served right now.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.store.ready().await
@@ -437,13 +443,17 @@ fn if_caller_known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// The error for the caller when the store did not do its work. Details are for the log.
 fn store_failed(error: StoreError) -> Error {
-    let passes = matches!(error, StoreError::QueueFull | StoreError::Locked | StoreError::Closed);
+    let passes =
+        matches!(error, StoreError::QueueFull | StoreError::Locked | StoreError::Closed | StoreError::Unreachable(_));
     let message = match error {
         StoreError::QueueFull => "Too many calls at once. Nothing was changed; call again in a few seconds.",
         StoreError::Locked => {
             "The license database is in use by another program. Nothing was changed; call again in a few seconds."
         }
         StoreError::Closed => "The service is shutting down. Nothing was changed; call again in a few seconds.",
+        StoreError::Unreachable(_) => {
+            "The license database is out of reach at the moment. Nothing was changed; call again in a few seconds."
+        }
         StoreError::Stopped(_) | StoreError::Damaged(_) => {
             "The license database is out of service until an operator has looked at it. Nothing was changed; call again later."
         }

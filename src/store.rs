@@ -13,14 +13,22 @@
 //! [`crate::license`].
 
 mod copies;
+mod database;
 mod error;
+mod health;
 pub mod history;
+mod moving;
 mod named;
+mod pool_history;
+mod postgres;
+mod spool;
 pub mod sqlite;
 
 pub use copies::{Backup, CopyError, Event, History, Kept, Losses, NewestEvent, Restore, Restored};
+pub use database::{Address, Database};
 pub use error::{Fault, OpenError, StoreError};
 pub use history::HistoryReport;
+pub use moving::{Copied, MoveError, copy};
 pub use sqlite::SCHEMA_VERSION;
 
 use std::future::Future;
@@ -44,23 +52,30 @@ pub use named::{CallName, NameSource, Original};
 /// The answer of a store, later.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Makes the store at a place, the path of an SQLite file, if there is none: no file, or an empty one. Whether it was made.
+/// Makes the store at a place if there is none: no file, or an empty one; on a server the tables in a database that has none. Whether
+/// it was made.
 ///
 /// # Errors
 ///
-/// As [`open`], and a file that cannot be made.
-pub fn create(database: &Path) -> Result<bool, OpenError> {
-    sqlite::create(database)
+/// As [`open`], and a file or table that cannot be made.
+pub fn create(database: &Database) -> Result<bool, OpenError> {
+    match database {
+        Database::File(file) => sqlite::create(file),
+        Database::Server(address) => postgres::create(address),
+    }
 }
 
-/// Opens the store at a place, the path of an SQLite file. The one place that knows which kinds of stores there are.
+/// Opens the store at a place. This module is the one that knows which kinds of stores there are.
 ///
 /// # Errors
 ///
-/// A file that is not there, is empty, is not ours, is newer than this program, or is older and was not migrated ([`migrate`]); one
-/// whose schema was changed.
-pub fn open(database: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
-    Ok(Arc::new(sqlite::SqliteStore::open(database, options, metrics)?))
+/// A database that is not there, is empty, is not ours, is newer than this program, or is older and was not migrated ([`migrate`]); one
+/// whose schema was changed; a server that is out of reach.
+pub fn open(database: &Database, options: &Options, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(match database {
+        Database::File(file) => Arc::new(sqlite::SqliteStore::open(file, options, metrics)?),
+        Database::Server(address) => postgres::open(address, options, metrics)?,
+    })
 }
 
 /// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
@@ -69,7 +84,7 @@ pub type HashPassword = fn(&str) -> Result<String, String>;
 /// Says why a password hash cannot be verified.
 pub type CheckHash = fn(&str) -> Result<(), String>;
 
-/// Runs SQL on a database as an administrator does by hand; the database is made if there is none.
+/// Runs SQL on a file as an administrator does by hand; the database is made if there is none.
 pub fn run_sql(database: &Path, script: &str, hash_password: HashPassword) -> Result<(), OpenError> {
     sqlite::run_sql(database, script, hash_password)
 }
@@ -96,17 +111,20 @@ pub struct Checked {
     pub violations: Vec<Violation>,
 }
 
-/// Verifies a database. Reads every row; changes nothing, neither in the file nor beside it, and needs no right to write.
+/// Verifies a database. Reads every row; changes nothing, neither in a file nor beside it, and needs no right to write.
 ///
 /// # Errors
 ///
 /// A file that is not there, is empty, is not ours, or is newer than this program; one that another program keeps changing.
-pub fn examine(database: &Path, check_hash: CheckHash) -> Result<Checked, OpenError> {
-    sqlite::check(database, check_hash)
+pub fn examine(database: &Database, check_hash: CheckHash) -> Result<Checked, OpenError> {
+    match database {
+        Database::File(file) => sqlite::check(file, check_hash),
+        Database::Server(address) => postgres::check(address, check_hash),
+    }
 }
 
 /// All that is wrong with a database; empty if nothing is. As [`examine`].
-pub fn check(database: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+pub fn check(database: &Database, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
     examine(database, check_hash).map(|checked| checked.violations)
 }
 
@@ -115,8 +133,8 @@ pub fn check(database: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, O
 pub struct Migrated {
     pub from: i32,
     pub to: i32,
-    /// The database as it was.
-    pub copy: PathBuf,
+    /// The database as it was; `None`: it is on a server, of which no copy was made.
+    pub copy: Option<PathBuf>,
     pub took: Duration,
 }
 
@@ -131,23 +149,30 @@ pub struct TriedMigration {
     pub violations: Vec<Violation>,
 }
 
-/// Brings a database of an older version to the newest one, all or nothing, and keeps a verified copy of it as it was beside it.
+/// Brings a database of an older version to the newest one, all or nothing; of a file it keeps a verified copy as it was beside it.
 /// `None`: it is of the newest version.
 ///
 /// # Errors
 ///
 /// As [`open`], and a disk without room for the copy.
-pub fn migrate(database: &Path) -> Result<Option<Migrated>, OpenError> {
-    sqlite::migrate(database)
+pub fn migrate(database: &Database) -> Result<Option<Migrated>, OpenError> {
+    match database {
+        Database::File(file) => sqlite::migrate(file),
+        Database::Server(address) => postgres::migrate(address),
+    }
 }
 
-/// Migrates a copy, which is made beside the database and removed again, and examines it. `None`: it is of the newest version.
+/// Migrates a copy, which is made beside the file and removed again, and examines it. On a server nothing is copied: the migration is
+/// examined before its transaction is undone. `None`: it is of the newest version.
 ///
 /// # Errors
 ///
 /// As [`migrate`].
-pub fn try_migration(database: &Path, check_hash: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
-    sqlite::try_migration(database, check_hash)
+pub fn try_migration(database: &Database, check_hash: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
+    match database {
+        Database::File(file) => sqlite::try_migration(file, check_hash),
+        Database::Server(address) => postgres::try_migration(address, check_hash),
+    }
 }
 
 /// Verifies a database before it is served. What is wrong and no reason not to serve it.
@@ -155,21 +180,27 @@ pub fn try_migration(database: &Path, check_hash: CheckHash) -> Result<Option<Tr
 /// # Errors
 ///
 /// As [`examine`], and [`OpenError::Damaged`].
-pub fn verify(database: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
-    sqlite::verify(database, check_hash)
+pub fn verify(database: &Database, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    match database {
+        Database::File(file) => sqlite::verify(file, check_hash),
+        Database::Server(address) => postgres::verify(address, check_hash),
+    }
 }
 
 /// Verifies the chain of the history, and that the tables are what the history leads to. `heads`: kept elsewhere; each must be
-/// in the history. Reads every row, changes none; the file may be a copy that cannot be written.
+/// in the history. Reads every row, changes none; a file may be a copy that cannot be written.
 ///
 /// # Errors
 ///
-/// A file that is not ours or not of the newest version, and one that cannot be read.
-pub fn verify_history(database: &Path, heads: Vec<Head>) -> Result<HistoryReport, OpenError> {
-    sqlite::verify_history(database, heads)
+/// A database that is not ours or not of the newest version, and one that cannot be read.
+pub fn verify_history(database: &Database, heads: Vec<Head>) -> Result<HistoryReport, OpenError> {
+    match database {
+        Database::File(file) => sqlite::verify_history(file, heads),
+        Database::Server(address) => postgres::verify_history(address, heads),
+    }
 }
 
-/// Copies a database while it may be in use, to a file or, under a name of its own, to a directory; verifies the copy before it gets
+/// Copies a file while it may be in use, to a file or, under a name of its own, to a directory; verifies the copy before it gets
 /// its name. `keep`: of the backups that this made in the directory, the newest so many stay.
 pub fn backup(
     database: &Path,
@@ -181,7 +212,7 @@ pub fn backup(
     sqlite::backup(database, target, keep, now, check_hash)
 }
 
-/// Puts a verified copy of a backup in the place of a database that no program has open, and keeps the files that were there.
+/// Puts a verified copy of a backup in the place of a file that no program has open, and keeps the files that were there.
 pub fn restore(
     database: &Path,
     restore: &Restore,
@@ -208,6 +239,10 @@ pub struct Options {
     pub named_calls_life: Duration,
     /// Outcomes kept at most; one of more than 256 bytes counts as several. The oldest go first.
     pub named_calls_max: usize,
+    /// Connections to a server, of this node.
+    pub server_connections_max: usize,
+    /// How long one statement may take on a server.
+    pub statement_timeout: Duration,
 }
 
 impl Default for Options {
@@ -220,6 +255,8 @@ impl Default for Options {
             enroll: true,
             named_calls_life: Duration::from_secs(24 * 60 * 60),
             named_calls_max: 1_000_000,
+            server_connections_max: 16,
+            statement_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -322,6 +359,10 @@ pub trait Administration: Send + Sync {
 
     /// Waits until the store has stopped taking calls for good, and says why.
     fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>>;
+
+    /// A moment of this machine's clock, by the clock that decides for all nodes: that of the database's server. For a file it is the
+    /// machine's own. [`Call::now`] and the ends of tickets are by that clock: they are made from what this gives.
+    fn corrected(&self, at: Timestamp) -> Timestamp;
 
     /// The newest event that is chained; `None`: there is none.
     fn head(&self) -> Reply<'_, Option<Link>>;

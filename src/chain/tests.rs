@@ -122,6 +122,14 @@ fn head(history: &[(Row, Option<Vec<u8>>)], at: usize) -> Head {
     Head { event: id(row), hash, at: "2027-01-31T00:00:00Z".to_owned(), key: None, signature: None }
 }
 
+/// The same rows in another order, which follows from a number.
+fn shuffle<T>(rows: &mut [T], mut order: u64) {
+    for last in (1..rows.len()).rev() {
+        rows.swap(last, (order % (last as u64 + 1)) as usize);
+        order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 1;
+    }
+}
+
 /// Makes all hashes from this event on again, as a forger does who can write the whole file.
 fn chain_again(history: &mut [(Row, Option<Vec<u8>>)]) {
     let mut link = None;
@@ -340,6 +348,61 @@ proptest! {
             let is_of_id = id(&forged[changed].0) != id(row);
             let named = broken.event == id(&forged[changed].0);
             prop_assert!(named || is_of_id && forged.get(changed + 1).is_some_and(|(next, _)| broken.event == id(next)), "{broken}");
+        }
+    }
+
+    /// Where places give the order, ids may come in any. Everything that a verifier of ids finds by the hashes is found there too.
+    #[test]
+    fn a_history_in_the_order_of_places_is_held_to_that_order(
+        rows in history(), order in any::<u64>(), unchained in 0..3_usize, which in any::<prop::sample::Index>(), bit in 0..8_u8,
+    ) {
+        let mut history = rows;
+        shuffle(&mut history, order);
+        chain_again(&mut history);
+        let chained = history.len().saturating_sub(unchained);
+        let heads: Vec<Head> = (0..chained).map(|at| head(&history, at)).collect();
+        history[chained..].iter_mut().for_each(|(_, hash)| *hash = None);
+        let verify = |history: &[(Row, Option<Vec<u8>>)], heads: &[Head]| {
+            let mut verifier = Verifier::of_places(heads.to_vec());
+            for (row, hash) in history {
+                verifier.check(&row.event(), hash.as_deref())?;
+            }
+            verifier.finish()
+        };
+        let verified = verify(&history, &heads);
+        let (events, unchained_events) = (history.len() as u64, (history.len() - chained) as u64);
+        let newest = heads.last().map(Head::link);
+        prop_assert_eq!(verified, Ok(Verified { events, head: newest, unchained_events, heads: chained as u64 }));
+        if chained == 0 {
+            return Ok(());
+        }
+
+        let at = which.index(chained);
+        let mut changed = history.clone();
+        changed[at].1.as_mut().expect("chained")[usize::from(bit)] ^= 1 << bit;
+        prop_assert_eq!(verify(&changed, &[]).expect_err("changed").event, id(&changed[at].0));
+
+        let mut removed = history[..chained].to_vec();
+        let (gone, _) = removed.remove(at);
+        let broken = verify(&removed, &heads).expect_err("removed");
+        match removed.get(at) {
+            Some((next, _)) => prop_assert_eq!(broken.event, id(next)),
+            None => prop_assert_eq!(broken.event, id(&gone)),
+        }
+        // Chained again: the head of the event that is gone is not found, or the hashes after it are others.
+        chain_again(&mut removed);
+        prop_assert!(verify(&removed, &[]).is_ok());
+        prop_assert!(verify(&removed, &heads).is_err());
+        prop_assert_eq!(verify(&removed, &heads[at..=at]).expect_err("removed").event, id(&gone));
+
+        if at + 1 < chained {
+            let mut swapped = history.clone();
+            swapped.swap(at, at + 1);
+            prop_assert_eq!(verify(&swapped, &[]).expect_err("swapped").event, id(&swapped[at].0));
+            let mut not_chained = history.clone();
+            not_chained[at].1 = None;
+            let fault = Fault::NotChained { next: id(&history[at + 1].0) };
+            prop_assert_eq!(verify(&not_chained, &[]).expect_err("not chained"), Break { event: id(&history[at].0), fault });
         }
     }
 

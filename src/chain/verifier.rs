@@ -1,20 +1,36 @@
-//! Verifying a chain, one event at a time in the order of their ids: memory does not grow with the history.
+//! Verifying a chain, one event at a time in the order of the history: memory does not grow with the history.
+
+use std::collections::BTreeMap;
 
 use super::{Event, Head, Link, to_hex};
+
+/// What puts the events of a history in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Their ids, which ascend.
+    #[default]
+    Ids,
+    /// The places that are recorded beside the events; ids say nothing but which event it is. That no event has two places is for
+    /// the caller to verify: it takes memory that grows with the history, or a database.
+    Places,
+}
 
 /// Takes the events of a history in turn. After the first fault it is of no more use.
 #[derive(Debug, Default)]
 pub struct Verifier {
+    order: Order,
     /// The newest event that is chained.
     last: Option<Link>,
     /// The newest event.
     last_id: Option<i64>,
+    /// The largest id.
+    largest_id: Option<i64>,
     events: u64,
     /// The first event that is not chained: allowed at the end only.
     unchained: Option<i64>,
     unchained_events: u64,
-    /// Heads kept elsewhere, those of the newest events first.
-    heads: Vec<Head>,
+    /// Heads kept elsewhere that are not yet compared, by their events.
+    heads: BTreeMap<i64, Vec<Head>>,
     heads_found: u64,
     /// The newest event that a head kept elsewhere agrees with.
     agreed: Option<i64>,
@@ -86,22 +102,34 @@ pub struct Verified {
 impl Verifier {
     /// `start`: the event before the first one, where older events are kept in another file. `heads`: kept elsewhere, in any
     /// order; those of events before `start` are not compared.
-    pub fn new(start: Option<Link>, mut heads: Vec<Head>) -> Result<Verifier, Break> {
-        heads.sort_by_key(|head| std::cmp::Reverse(head.event));
-        let mut verifier =
-            Verifier { last: start, last_id: start.map(|link| link.event), heads, ..Verifier::default() };
+    pub fn new(start: Option<Link>, heads: Vec<Head>) -> Result<Verifier, Break> {
+        let mut verifier = Verifier { last: start, last_id: start.map(|link| link.event), ..Verifier::default() };
+        verifier.add_heads(heads);
         if let Some(start) = start {
-            while verifier.heads.pop_if(|head| head.event < start.event).is_some() {}
+            verifier.heads = verifier.heads.split_off(&start.event);
             verifier.compare_with_heads(start.event, Some(&start.hash))?;
         }
         Ok(verifier)
+    }
+
+    /// For a history whose order is that of its places, from the first event on.
+    pub fn of_places(heads: Vec<Head>) -> Verifier {
+        let mut verifier = Verifier { order: Order::Places, ..Verifier::default() };
+        verifier.add_heads(heads);
+        verifier
+    }
+
+    fn add_heads(&mut self, heads: Vec<Head>) {
+        for head in heads {
+            self.heads.entry(head.event).or_default().push(head);
+        }
     }
 
     /// The next event, and the hash that stands with it.
     pub fn check(&mut self, event: &Event<'_>, hash: Option<&[u8]>) -> Result<(), Break> {
         let id = event.id;
         let broken = |event, fault| Err(Break { event, fault });
-        if let Some(after) = self.last_id.filter(|last| *last >= id) {
+        if let Some(after) = self.last_id.filter(|last| self.order == Order::Ids && *last >= id) {
             return broken(id, Fault::OutOfOrder { after });
         }
         match (hash, self.unchained) {
@@ -123,17 +151,20 @@ impl Verifier {
         }
         self.compare_with_heads(id, hash)?;
         self.last_id = Some(id);
+        self.largest_id = self.largest_id.max(Some(id));
         self.events += 1;
         Ok(())
     }
 
-    /// With every head up to this event.
+    /// With the heads of this event. Where ids ascend, those of events before it can no longer be found.
     fn compare_with_heads(&mut self, id: i64, hash: Option<&[u8]>) -> Result<(), Break> {
-        while let Some(Head { event, hash: expected, at, .. }) = self.heads.pop_if(|head| head.event <= id) {
-            let agreed = self.agreed;
-            if event < id {
-                return Err(Break { event, fault: Fault::Removed { at, agreed } });
-            }
+        let agreed = self.agreed;
+        if self.order == Order::Ids
+            && let Some((event, heads)) = self.heads.range(..id).next()
+        {
+            return Err(removed(*event, heads, agreed));
+        }
+        for Head { event, hash: expected, at, .. } in self.heads.remove(&id).unwrap_or_default() {
             if hash != Some(&expected) {
                 return Err(Break { event, fault: Fault::Rewritten { at, expected: to_hex(&expected), agreed } });
             }
@@ -144,9 +175,16 @@ impl Verifier {
     }
 
     /// After the last event.
-    pub fn finish(mut self) -> Result<Verified, Break> {
-        match self.heads.pop() {
-            Some(Head { event, at, .. }) => Err(Break { event, fault: Fault::CutOff { at, last: self.last_id } }),
+    pub fn finish(self) -> Result<Verified, Break> {
+        match self.heads.first_key_value() {
+            // Where ids do not ascend, one below the largest says that its event was removed, not that the end was.
+            Some((event, heads)) if self.order == Order::Places && self.largest_id > Some(*event) => {
+                Err(removed(*event, heads, self.agreed))
+            }
+            Some((event, heads)) => {
+                let at = when_taken(heads);
+                Err(Break { event: *event, fault: Fault::CutOff { at, last: self.last_id } })
+            }
             None => Ok(Verified {
                 events: self.events,
                 head: self.last,
@@ -155,4 +193,12 @@ impl Verifier {
             }),
         }
     }
+}
+
+fn removed(event: i64, heads: &[Head], agreed: Option<i64>) -> Break {
+    Break { event, fault: Fault::Removed { at: when_taken(heads), agreed } }
+}
+
+fn when_taken(heads: &[Head]) -> String {
+    heads.first().map(|head| head.at.clone()).unwrap_or_default()
 }

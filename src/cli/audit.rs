@@ -10,16 +10,16 @@ mod table;
 pub(super) use head::read_key;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{CannotRun, DatabaseArgs, Failure};
+use super::{CannotRun, DatabaseArgs, Failure, Unsuitable};
 use crate::chain::Head;
 use crate::chain::sign::{PublicKey, verify_signatures};
-use crate::store::HistoryReport;
 use crate::store::history as store;
 use crate::store::history::{Archived, History, HistoryError};
+use crate::store::{Database, HistoryReport};
 
 #[derive(Args)]
 pub(super) struct AuditArgs {
@@ -64,8 +64,14 @@ struct HistoryArgs {
 }
 
 impl HistoryArgs {
-    fn history(&self) -> History {
-        History { database: self.database.database.clone(), archives: self.archives.clone() }
+    fn history(&self) -> Result<History, Unsuitable> {
+        let database = self.database.database.clone();
+        if matches!(database, Database::Server(_)) && !self.archives.is_empty() {
+            return Err(Unsuitable(format!(
+                "{database}: --archive is for SQLite files only. On PostgreSQL all events stay in the database."
+            )));
+        }
+        Ok(History { database, archives: self.archives.clone() })
     }
 }
 
@@ -103,7 +109,7 @@ pub(super) fn audit(args: AuditArgs) -> Result<(), Failure> {
         AuditCommand::Verify(args) => verify(&args),
         AuditCommand::VerifyArchive(args) => {
             let heads = args.heads.read()?;
-            told(&args.file, heads, |heads| store::verify_archive(&args.file, heads))
+            told(&args.file.display(), heads, |heads| store::verify_archive(&args.file, heads))
         }
         AuditCommand::Show(args) => show::show(&args),
         AuditCommand::Head(args) => head::head(&args),
@@ -114,12 +120,13 @@ pub(super) fn audit(args: AuditArgs) -> Result<(), Failure> {
 
 fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let heads = args.heads.read()?;
-    told(&args.history.database.database, heads, |heads| store::verify(&args.history.history(), heads))
+    let history = args.history.history()?;
+    told(&history.database, heads, |heads| store::verify(&history, heads))
 }
 
 /// Prints what was found; an error if anything is broken.
 fn told(
-    file: &Path,
+    database: &dyn std::fmt::Display,
     heads: Heads,
     verify: impl FnOnce(Vec<Head>) -> Result<HistoryReport, HistoryError>,
 ) -> Result<(), Failure> {
@@ -135,8 +142,8 @@ fn told(
     }
     match found.broken.len() {
         0 => Ok(()),
-        1 => Err(format!("{}: 1 fault in the history or against it", file.display()).into()),
-        n => Err(format!("{}: {n} faults in the history or against it", file.display()).into()),
+        1 => Err(format!("{database}: 1 fault in the history or against it").into()),
+        n => Err(format!("{database}: {n} faults in the history or against it").into()),
     }
 }
 

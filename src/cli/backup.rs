@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{DatabaseArgs, Failure};
+use super::{Failure, FileArgs};
 use crate::auth;
 use crate::store::{self, CopyError};
 
 #[derive(Args)]
 pub(super) struct BackupArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    database: FileArgs,
     /// The file to write; an earlier backup of that name is replaced when the new one is verified. In a directory that exists the backup
     /// gets a name with the time, such as seats-20261231T230000.000Z.db.
     #[arg(value_name = "FILE|DIR")]
@@ -28,12 +28,12 @@ pub(super) struct BackupArgs {
 const NICE: i32 = 6;
 
 pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
+    let database = args.database.file("use pg_dump or pg_basebackup: docs/postgres.md, \"Backups\"")?;
     // Without the right to do so it competes with the service, which costs calls a little.
     let _ = rustix::process::nice(NICE);
     let begun = Instant::now();
     let now = jiff::Timestamp::now();
-    let backup =
-        store::backup(&args.database.database, &args.target, args.keep, now, auth::check_hash).map_err(told)?;
+    let backup = store::backup(database, &args.target, args.keep, now, auth::check_hash).map_err(told)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "backup: {}", backup.path.display())?;
     writeln!(out, "size: {} bytes", backup.bytes)?;

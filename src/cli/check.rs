@@ -24,7 +24,7 @@ pub(super) fn check(args: &DatabaseArgs) -> Result<(), Failure> {
     match checked.violations.len() {
         0 if is_older => Ok(()),
         0 => Ok(writeln!(out, "ok: every invariant holds")?),
-        1 => Err(format!("{}: 1 row breaks an invariant", args.database.display()).into()),
-        n => Err(format!("{}: {n} rows break an invariant", args.database.display()).into()),
+        1 => Err(format!("{}: 1 row breaks an invariant", args.database).into()),
+        n => Err(format!("{}: {n} rows break an invariant", args.database).into()),
     }
 }

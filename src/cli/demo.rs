@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, serve};
+use super::{Failure, Unsuitable, serve};
 use crate::auth;
 use crate::config::{Config, Overrides};
 use crate::contract::netserver::web::{BASE, RESOURCE};
 use crate::contract::{asmx, sample};
 use crate::soap::Version;
-use crate::store;
+use crate::store::{self, Database};
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -21,7 +21,7 @@ pub(super) struct DemoArgs {
     listen: SocketAddr,
     /// Where to make the database; it must not be there yet. [default: a new file in the temporary directory]
     #[arg(long, value_name = "FILE")]
-    database: Option<PathBuf>,
+    database: Option<Database>,
 }
 
 /// A sample credential. The password is public: it is for trying the service out only.
@@ -35,14 +35,21 @@ const ASSOCIATE_ID: i32 = 7;
 
 pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
     let database = match args.database {
-        Some(file) if file.exists() => {
+        Some(Database::Server(address)) => {
+            return Err(Unsuitable(format!(
+                "{address}: the demo makes an SQLite file. On PostgreSQL run `seatkeeper serve --create`, and seed with psql: docs/postgres.md."
+            ))
+            .into());
+        }
+        Some(Database::File(file)) if file.exists() => {
             return Err(format!("{}: exists already; the demo makes a new file", file.display()).into());
         }
-        Some(file) => file,
+        Some(Database::File(file)) => file,
         None => new_directory()?.join("seatkeeper.db"),
     };
     seed(&database)?;
-    let overrides = Overrides { database: Some(database.clone()), listen: Some(args.listen), ..Overrides::default() };
+    let overrides =
+        Overrides { database: Some(database.clone().into()), listen: Some(args.listen), ..Overrides::default() };
     serve::serve_and(Config::load(None, overrides)?, false, |address| {
         // A closed pipe must not end the demo.
         let _ = write!(std::io::stdout(), "{}", guide(address, &database));

@@ -5,14 +5,14 @@ use std::io::Write as _;
 use clap::Args;
 
 use super::author::AuthorArgs;
-use super::{DatabaseArgs, Failure};
+use super::{Failure, FileArgs};
 use crate::auth;
 use crate::store::sqlite;
 
 #[derive(Args)]
 pub(super) struct ResizeArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    database: FileArgs,
     /// The pool's id.
     #[arg(long, value_name = "ID")]
     pool: i64,
@@ -24,8 +24,11 @@ pub(super) struct ResizeArgs {
 }
 
 pub(super) fn resize(args: &ResizeArgs) -> Result<(), Failure> {
+    let database = args
+        .database
+        .file("UPDATE license_pool SET seats_total = ... in psql does it, and calls are served meanwhile")?;
     let author = args.author.read()?;
-    let connection = sqlite::admin_connection(&args.database.database, false, auth::hash_password)?;
+    let connection = sqlite::admin_connection(database, false, auth::hash_password)?;
     let mut now = None;
     let resized = sqlite::resize_pool(&connection, author.as_ref(), args.pool, args.seats, |seats| now = Some(seats));
     let done = now.map_or("nothing was changed".to_owned(), |seats| format!("it has {seats} seats now"));

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::backup::told;
-use super::{DatabaseArgs, Failure};
+use super::{Failure, FileArgs};
 use crate::auth;
 use crate::store::{self, History, Losses, NewestEvent, Restore, Restored};
 
 #[derive(Args)]
 pub(super) struct RestoreArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    database: FileArgs,
     /// The backup.
     #[arg(value_name = "FILE")]
     backup: PathBuf,
@@ -27,7 +27,9 @@ pub(super) struct RestoreArgs {
 
 pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let request = Restore { backup: args.backup.clone(), dry_run: args.dry_run, is_whole: args.stopped_copy };
-    let restored = store::restore(&args.database.database, &request, jiff::Timestamp::now(), auth::check_hash);
+    let database =
+        args.database.file("use pg_restore, or the files of pg_basebackup: docs/postgres.md, \"Backups\"")?;
+    let restored = store::restore(database, &request, jiff::Timestamp::now(), auth::check_hash);
     let restored = restored.map_err(told)?;
     let mut out = io::stdout().lock();
     writeln!(out, "backup: {}, {} bytes, verified", args.backup.display(), restored.bytes)?;

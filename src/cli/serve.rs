@@ -40,12 +40,15 @@ pub(super) fn serve_and(
     let metrics = Arc::new(Metrics::new());
     let signer = config.heads.map(Signer::new).transpose()?;
     if create && store::create(&config.database)? {
-        info!(database = %config.database.display(), "there was no database; an empty one was made");
+        info!(database = %config.database, "there was no database; an empty one was made");
     }
     if let Some(done) = store::migrate(&config.database)? {
         let store::Migrated { from, to, copy, took } = done;
-        let (took_ms, copy) = (took.as_millis(), copy.display());
-        info!(from, to, took_ms, %copy, "the database was migrated; a copy of it as it was is kept");
+        let took_ms = took.as_millis();
+        match copy.as_deref().map(std::path::Path::display) {
+            Some(copy) => info!(from, to, took_ms, %copy, "the database was migrated; a copy of it as it was is kept"),
+            None => info!(from, to, took_ms, "the database was migrated"),
+        }
     }
     let begun = std::time::Instant::now();
     for violation in store::verify(&config.database, auth::check_hash)? {
@@ -89,7 +92,7 @@ pub(super) fn serve_and(
         };
         let heads = signer.map(|signer| tokio::spawn(signer.run(Arc::clone(&store), until_stopped())));
         let signals = Signals::listen()?;
-        info!(%address, database = %config.database.display(), version = env!("CARGO_PKG_VERSION"), "serving");
+        info!(%address, database = %config.database, version = env!("CARGO_PKG_VERSION"), "serving");
         started(address);
         let server = tokio::spawn(http::serve(listener, router(Arc::new(app)), limits, metrics, until_stopped()));
         // A store that has stopped for another reason waits for the operator, and says why at /readyz; a new start

@@ -11,7 +11,7 @@ use rusqlite::Statement;
 use rusqlite::types::ValueRef;
 
 use super::author::AuthorArgs;
-use super::{DatabaseArgs, Failure};
+use super::{Failure, FileArgs};
 use crate::auth;
 use crate::chain::to_hex;
 use crate::store::sqlite::tokens::{starts_with, tokens, words};
@@ -20,7 +20,7 @@ use crate::store::sqlite::{self, AdminConnection, Author};
 #[derive(Args)]
 pub(super) struct SqlArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    database: FileArgs,
     /// Make the database if there is none.
     #[arg(long)]
     create: bool,
@@ -37,7 +37,7 @@ pub(super) struct SqlArgs {
 }
 
 pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
-    let database = &args.database.database;
+    let database = args.database.file("use psql; `seatkeeper hash-password` makes the hashes of passwords")?;
     let script = match &args.file {
         Some(file) => {
             let name = file.display().to_string();

@@ -19,6 +19,9 @@ pub enum StoreError {
     /// The store takes no calls until it is opened again.
     #[error("the store has stopped: {0}")]
     Stopped(Fault),
+    /// The database is out of reach: no server takes calls at the moment, as while another one takes over. Nothing was changed.
+    #[error("the database is out of reach: {0}")]
+    Unreachable(String),
     #[error("{0}")]
     Failed(String),
     /// What stands in the file is no database, or not a sound one.
@@ -97,6 +100,12 @@ pub enum OpenError {
     Tampered { path: PathBuf, what: String },
     #[error("{}: {reason}", .path.display())]
     Failed { path: PathBuf, reason: String },
+    /// An address of a server that is not valid, or asks for something that is not supported.
+    #[error("{place}: {reason}")]
+    Address { place: String, reason: String },
+    /// A PostgreSQL server, or the database on it, cannot be used. `place`: the URL, without the password.
+    #[error("{place}: {reason}")]
+    Server { place: String, reason: String },
     /// SQLite finds pages that cannot be.
     #[error("{}: the file is damaged: {reason}. Restore a backup.", .path.display())]
     Unreadable { path: PathBuf, reason: String },

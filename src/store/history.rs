@@ -3,17 +3,19 @@
 //! Reading changes nothing, works on a copy without a service, and reads page by page: a slow reader holds no snapshot that would
 //! keep the service from folding its log back.
 
+pub(super) mod past;
+
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{OpenError, sqlite};
+use super::{Database, OpenError, postgres, sqlite};
 use crate::chain::{Hash, Head, Link, Verified, to_hex};
 
-/// Where a history is: the database, and archives that older events were moved to, in any order.
+/// Where a history is: the database, and archives that older events were moved to, in any order. Only a file's history has archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    pub database: PathBuf,
+    pub database: Database,
     pub archives: Vec<PathBuf>,
 }
 
@@ -40,6 +42,7 @@ pub const ACTIONS: &[&str] = &[
     "offer-module-change",
     "offer-module-delete",
     "archive",
+    "copy",
 ];
 
 /// The events that a reader asks for: those that fit all of it. The default is all events, the oldest first.
@@ -181,7 +184,10 @@ pub fn events(
     selection: &Selection,
     show: &mut dyn FnMut(&Event) -> std::io::Result<()>,
 ) -> Result<Vec<Archived>, HistoryError> {
-    sqlite::events(history, selection, show)
+    match &history.database {
+        Database::File(file) => sqlite::events(file, &history.archives, selection, show),
+        Database::Server(address) => postgres::events(address, selection, show),
+    }
 }
 
 /// Hands over the pools that there were at a past moment, by id: each alone, and then with each of its seats that was taken. The
@@ -195,7 +201,10 @@ pub fn holders_at(
     selection: &MomentSelection,
     show: &mut dyn FnMut(&PoolThen, Option<&HolderThen>) -> std::io::Result<()>,
 ) -> Result<Option<i64>, HistoryError> {
-    sqlite::holders_at(history, selection, show)
+    match &history.database {
+        Database::File(file) => sqlite::holders_at(file, &history.archives, selection, show),
+        Database::Server(address) => postgres::holders_at(address, selection, show),
+    }
 }
 
 /// The end of a history.
@@ -210,8 +219,11 @@ pub struct Newest {
 }
 
 /// The end of the history of a database; `None`: no event is chained.
-pub fn newest(database: &Path) -> Result<Option<Newest>, OpenError> {
-    sqlite::newest(database)
+pub fn newest(database: &Database) -> Result<Option<Newest>, OpenError> {
+    match database {
+        Database::File(file) => sqlite::newest(file),
+        Database::Server(address) => postgres::newest(address),
+    }
 }
 
 /// What became of verifying a history.
@@ -269,7 +281,10 @@ impl std::fmt::Display for HistoryReport {
 /// Verifies the chain of the history through all of its files, and, if they are all there, that the tables are what the history
 /// leads to. See [`super::verify_history`].
 pub fn verify(history: &History, heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
-    sqlite::verify_all(history, heads)
+    match &history.database {
+        Database::File(file) => sqlite::verify_all(file, &history.archives, heads),
+        Database::Server(address) => Ok(postgres::verify_history(address, heads)?),
+    }
 }
 
 /// Verifies the chain of one archive, and that it holds what it says. `heads`: those of its events are compared.

@@ -11,8 +11,8 @@ mod checkpoint;
 mod file;
 mod hand_written;
 mod history;
+pub(crate) mod moving;
 mod readers;
-mod spool;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -27,6 +27,7 @@ pub use hand_written::{AdminConnection, Author, admin_connection, explain, resiz
 pub use history::archive::archive;
 pub use history::events::events;
 pub use history::holders::holders_at;
+pub(super) use history::scratch::{Cell, Scratch, Tables};
 pub use history::sources::newest;
 pub use history::verify::{verify as verify_history, verify_all, verify_archive};
 
@@ -39,7 +40,9 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
+use super::health::Health;
 use super::named::Outcome;
+use super::spool::Spools;
 use super::{
     Activation, Added, Administration, Call, Credential, Details, Fault, FiledLicense, HistoryRequest, Holder,
     HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest,
@@ -53,13 +56,12 @@ use calls::stop::{Stop, caller_of_role, settle};
 use calls::{activate, look, module_history, modules, named, owner, seats, ticket};
 use check::background::Verifier;
 use checkpoint::Checkpointer;
+use file::companions::beside;
 use file::guard::Guard;
-use file::health::Health;
 use file::{open, schema};
 use history::chain::{self, Chainer};
 use history::sources;
 use readers::Readers;
-use spool::Spools;
 use writer::Writer;
 
 /// See [`super::create`].
@@ -125,7 +127,8 @@ impl SqliteStore {
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
             lists: Arc::new(Semaphore::new(LISTS_MAX)),
-            spools: Spools::new(path),
+            // Beside the database: only there is room and the right to write for sure.
+            spools: Spools::new(beside(path, "-list-")),
             guard,
             enroll: options.enroll,
             named_calls: named_calls(options),
@@ -320,6 +323,10 @@ impl Administration for SqliteStore {
 
     fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>> {
         Box::pin(self.guard.health.stopped())
+    }
+
+    fn corrected(&self, at: Timestamp) -> Timestamp {
+        at
     }
 
     fn head(&self) -> Reply<'_, Option<Link>> {

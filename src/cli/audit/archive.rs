@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::moment::moment;
 use crate::chain::to_hex;
-use crate::cli::{CannotRun, DatabaseArgs, Failure};
+use crate::cli::{CannotRun, Failure, FileArgs};
 use crate::store::history;
 
 pub(super) const EXAMPLES: &str = "\
@@ -20,7 +20,7 @@ The service may run meanwhile. If the command is interrupted, repeat it with the
 #[derive(Args)]
 pub(super) struct ArchiveArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    database: FileArgs,
     /// Move the events before this moment: 2027-01-31 (midnight in UTC), 2027-01-31T12:00:00Z, or how long ago: 365d.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     before: Timestamp,
@@ -30,7 +30,8 @@ pub(super) struct ArchiveArgs {
 }
 
 pub(super) fn archive(args: &ArchiveArgs) -> Result<(), Failure> {
-    let (database, file) = (&args.database.database, args.file.display());
+    let database = args.database.file("all events stay in the database")?;
+    let file = args.file.display();
     let moved = history::archive(database, args.before, &args.file).map_err(|e| CannotRun(e.to_string()))?;
     let mut out = std::io::stdout().lock();
     match moved.archived {

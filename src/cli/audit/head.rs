@@ -52,7 +52,7 @@ pub(super) fn head(args: &HeadArgs) -> Result<(), Failure> {
     let key = args.key.as_deref().map(read_key).transpose()?;
     let newest = history::newest(database).map_err(|e| CannotRun(e.to_string()))?;
     let Some(newest) = newest else {
-        return Err(CannotRun(format!("{}: no event is chained; the service chains them", database.display())).into());
+        return Err(CannotRun(format!("{database}: no event is chained; the service chains them")).into());
     };
     let at = format!("{:.3}", Timestamp::now());
     let head = match key {

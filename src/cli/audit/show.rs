@@ -75,7 +75,7 @@ fn action(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn show(args: &ShowArgs) -> Result<(), Failure> {
-    let history = args.history.history();
+    let history = args.history.history()?;
     let entity = args.entity.map(|id| EntitySelection { id, below: args.below });
     let user = args.user.as_deref().map(name);
     if let Some(at) = args.at {

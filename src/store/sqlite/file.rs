@@ -3,7 +3,6 @@
 pub(super) mod backup;
 pub(super) mod companions;
 pub(super) mod guard;
-pub(super) mod health;
 pub(super) mod inspect;
 mod losses;
 pub(super) mod migrate;

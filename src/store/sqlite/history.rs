@@ -5,5 +5,6 @@ pub(super) mod chain;
 pub(super) mod events;
 pub(super) mod holders;
 mod replay;
+pub(super) mod scratch;
 pub(super) mod sources;
 pub(super) mod verify;

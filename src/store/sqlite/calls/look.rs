@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::facts::{caller, entity, parse, text, time};
 use super::stop::Stop;
 use crate::seats;
-use crate::store::sqlite::spool::Spool;
+use crate::store::spool::Spool;
 use crate::store::{Call, Holder, HoldersRequest, PoolUse, StoreError};
 
 /// The pools of an entity, for a caller who may look at it.

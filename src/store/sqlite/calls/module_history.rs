@@ -8,12 +8,8 @@ use super::look::pools_of;
 use super::owner;
 use super::stop::{Stop, caller_of_role};
 use crate::seats::{LicenseType, Role};
-use crate::store::{Call, HistoryRequest, ModuleHistory, PoolEvent, PoolEventKind, PoolUse};
-
-/// Pools that are looked at, deleted ones and others, the newest first.
-const POOLS_MAX: usize = 200;
-/// Events that are read, of all pools together.
-const EVENTS_MAX: usize = 10_000;
+use crate::store::pool_history::{EVENTS_MAX, POOLS_MAX, kind};
+use crate::store::{Call, HistoryRequest, ModuleHistory, PoolEvent, PoolUse};
 
 pub(crate) fn history(
     connection: &Connection,
@@ -100,16 +96,8 @@ fn read_back(
             return row.get::<_, Option<i64>>(6).map(|number| number.unwrap_or(0));
         }
         let (before, after): (Option<i64>, Option<i64>) = (row.get(3)?, row.get(4)?);
-        let action = row.get_ref(1)?.as_str()?;
-        let kind = match action {
-            "pool-create" => PoolEventKind::Created { seats: after.unwrap_or(seats) },
-            "pool-change" => PoolEventKind::Changed { from: before.unwrap_or(seats), to: after.unwrap_or(seats) },
-            "pool-delete" => PoolEventKind::Deleted,
-            "assign" => PoolEventKind::Assigned,
-            "release" => PoolEventKind::Released,
-            _ => PoolEventKind::SeatChanged,
-        };
-        seats = before.unwrap_or(seats);
+        let (kind, seats_before) = kind(row.get_ref(1)?.as_str()?, before, after, seats);
+        seats = seats_before;
         let at = time(row, 0)?.unwrap_or_default();
         events.push(PoolEvent { id, at, pool_id: row.get(7)?, kind, by_call: row.get(2)? });
         next = row.get(5)?;

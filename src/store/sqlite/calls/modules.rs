@@ -3,13 +3,13 @@
 
 use rusqlite::Connection;
 
-use super::assignee::Assignee;
+use super::assignee;
 use super::facts::{Caller, pools};
 use super::owner;
 use super::record::{self, By};
 use super::seats::carry_out;
 use super::stop::{Stop, caller_of_role};
-use crate::license::{Owner, each_once, take_module};
+use crate::license::{Assignee, Owner, each_once, take_module};
 use crate::seats::{Entity, LicenseType, Refusal, Role};
 use crate::store::{Call, ModulesRequest};
 
@@ -55,7 +55,7 @@ struct Parties {
 impl Parties {
     fn find(connection: &Connection, call: &Call, request: &ModulesRequest, least: Role) -> Result<Parties, Stop> {
         let caller = caller_of_role(connection, call, least)?;
-        let associate = Assignee::find(connection, request.associate_id, &caller)?
+        let associate = assignee::find(connection, request.associate_id, &caller)?
             .ok_or(Refusal::AssociateUnknown { id: request.associate_id })?;
         let (entity_id, entity) = owner::find(connection, &request.owner_name, caller.entity_id)?;
         Ok(Parties { caller, associate, entity_id, entity })
@@ -74,7 +74,7 @@ impl Parties {
 
     /// The owner as it is now, with what the associate holds.
     fn owner(&self, connection: &Connection, call: &Call, associate_id: i32) -> Result<Owner, Stop> {
-        let associate = Assignee::find(connection, associate_id, &self.caller)?;
+        let associate = assignee::find(connection, associate_id, &self.caller)?;
         owner::get(connection, self.entity_id, associate.as_ref(), call.now)
     }
 }

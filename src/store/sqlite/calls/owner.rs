@@ -3,18 +3,18 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::assignee::Assignee;
+use super::assignee;
 use super::facts::{entity, parse, text, time, to_text};
 use super::stop::{Stop, caller_of_role};
-use crate::license::{Dates, OWNERS_MAX, OpenPool, Owner, PerType, Terms, check_owners};
-use crate::seats::{Entity, LicenseType, Pool, Refusal, Role};
+use crate::license::{Assignee, Dates, Grant, OWNERS_MAX, OpenPool, Owner, OwnerFacts, check_owners, sort_owners};
+use crate::seats::{Entity, LicenseType, Refusal, Role};
 use crate::store::{Call, Owners, OwnersRequest};
 
 pub(crate) fn owners(connection: &Connection, call: &Call, request: &OwnersRequest) -> Result<Vec<Owner>, Stop> {
     let caller = caller_of_role(connection, call, Role::Reader)?;
     let root = caller.entity_id;
     let associate = match request.associate_id {
-        Some(id) => Assignee::find(connection, id, &caller)?,
+        Some(id) => assignee::find(connection, id, &caller)?,
         None => None,
     };
     let mut above = 0;
@@ -29,8 +29,7 @@ pub(crate) fn owners(connection: &Connection, call: &Call, request: &OwnersReque
         (Owners::OfAssociate, None) => Vec::new(),
     };
     let mut owners = read_all(connection, &ids, associate.as_ref(), call.now)?;
-    // The others stay behind them, by name.
-    owners.sort_by_key(|owner| ids[..above].iter().position(|id| *id == owner.entity_id).unwrap_or(above));
+    sort_owners(&mut owners, &ids[..above]);
     Ok(owners)
 }
 
@@ -46,7 +45,7 @@ pub(crate) fn read_all(
     for id in ids {
         owners.extend(read(connection, *id, associate, now)?);
     }
-    owners.sort_by(|a, b| a.name.cmp(&b.name));
+    sort_owners(&mut owners, &[]);
     Ok(owners)
 }
 
@@ -102,9 +101,9 @@ fn of_associate(
         .query_map(params![associate.account.id, root, IDS_MAX], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let above = ids.len();
-    for held in associate.held.iter().flatten() {
-        if held.in_subtree && !ids.contains(&held.entity_id) {
-            ids.push(held.entity_id);
+    for id in associate.providers() {
+        if !ids.contains(&id) {
+            ids.push(id);
         }
     }
     Ok((ids, above))
@@ -130,62 +129,21 @@ pub(crate) fn read(
     let mut rows = statement.query([entity_id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
 
-    let (mut seats, mut in_use): (PerType<i64>, PerType<i64>) = Default::default();
-    let pools = open_pools(connection, entity_id, now)?;
-    for pool in &pools {
-        seats[pool.license_type.index()] += pool.seats_total;
-        in_use[pool.license_type.index()] += pool.seats_in_use;
-    }
-    let (held, can_assign) = match associate {
-        Some(associate) => of_each_type(associate, entity_id, row.get(1)?, &pools, now),
-        None => Default::default(),
-    };
     let offered = match row.get(5)? {
-        true => Some(terms(row, 13, offered_seats(connection, entity_id, seats)?)?),
+        true => Some((grant(row, 13)?, offered_seats(connection, entity_id)?)),
         false => None,
     };
-    Ok(Some(Owner {
+    let facts = OwnerFacts {
         entity_id: row.get(0)?,
         active: row.get(1)?,
         name: row.get(2)?,
         description: text(row, 3)?,
         shop_url: text(row, 4)?,
-        current: terms(row, 6, seats)?,
+        current: grant(row, 6)?,
         offered,
-        in_use,
-        held,
-        can_assign,
-    }))
-}
-
-/// Per type: whether the associate holds a seat of the owner's open pools, and whether it would get one now. The owner is
-/// in the caller's subtree.
-fn of_each_type(
-    associate: &Assignee,
-    entity_id: i32,
-    active: bool,
-    pools: &[OpenPool],
-    now: Timestamp,
-) -> (PerType<bool>, PerType<bool>) {
-    let (mut held, mut can_assign): (PerType<bool>, PerType<bool>) = Default::default();
-    for license_type in LicenseType::ALL {
-        let at = license_type.index();
-        let of_type = || pools.iter().filter(|pool| pool.license_type == license_type);
-        held[at] = associate.held[at].is_some_and(|held| of_type().any(|pool| pool.id == held.seat.pool_id));
-        let to_rules = |pool: &OpenPool| Pool {
-            id: pool.id,
-            seats_total: pool.seats_total,
-            starts_at: None,
-            expires_at: pool.expires_at,
-            // Only whether there is one matters: nothing is assigned here.
-            free_seat_no: (pool.seats_in_use < pool.seats_total).then_some(1),
-        };
-        // The caller knows the owner.
-        let provider = Entity { active, in_subtree: true };
-        let pools = of_type().map(to_rules).collect();
-        can_assign[at] = associate.assign(license_type, entity_id, provider, pools, now).is_ok();
-    }
-    (held, can_assign)
+        pools: open_pools(connection, entity_id, now)?,
+    };
+    Ok(Some(facts.owner(associate, now)))
 }
 
 /// One that is known to be an owner, in this transaction.
@@ -211,25 +169,18 @@ pub(crate) const OWNER: &str = "
      WHERE id = ?1 AND owner_name IS NOT NULL";
 
 /// From seven columns: company, serial number, dates.
-fn terms(row: &Row<'_>, first: usize, seats: PerType<i64>) -> rusqlite::Result<Terms> {
-    Ok(Terms {
+fn grant(row: &Row<'_>, first: usize) -> rusqlite::Result<Grant> {
+    Ok(Grant {
         company_name: text(row, first)?.unwrap_or_default(),
         serial_nr: text(row, first + 1)?,
         dates: Dates {
-            next_check: date(row, first + 2)?,
-            maintenance: date(row, first + 3)?,
-            admin_warning: date(row, first + 4)?,
-            expires: date(row, first + 5)?,
-            grace: date(row, first + 6)?,
+            next_check: time(row, first + 2)?,
+            maintenance: time(row, first + 3)?,
+            admin_warning: time(row, first + 4)?,
+            expires: time(row, first + 5)?,
+            grace: time(row, first + 6)?,
         },
-        seats,
     })
-}
-
-/// A date of the year 1 is none, as license tools have it: so an offer can say that there is no such date any more.
-fn date(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
-    const NONE_BEFORE: Timestamp = Timestamp::constant(-62_104_060_800, 0); // 0002-01-01
-    Ok(time(row, index)?.filter(|at| *at >= NONE_BEFORE))
 }
 
 /// The pools that have started and not expired.
@@ -252,15 +203,10 @@ pub(crate) const OPEN_POOLS: &str = "
     SELECT license_type, id, seats_total, seats_in_use, expires_at FROM license_pool
      WHERE entity_id = ?1 AND (starts_at IS NULL OR starts_at <= ?2) AND (expires_at IS NULL OR expires_at > ?2)";
 
-/// The seats an offer leads to: those of `current` where it says nothing.
-fn offered_seats(connection: &Connection, entity_id: i32, current: PerType<i64>) -> rusqlite::Result<PerType<i64>> {
-    let mut seats = current;
-    let mut statement = connection.prepare_cached(OFFERED_SEATS)?;
-    let mut rows = statement.query([entity_id])?;
-    while let Some(row) = rows.next()? {
-        seats[parse::<LicenseType>(row, 0)?.index()] = row.get(1)?;
-    }
-    Ok(seats)
+/// The seats of the types that an offer names.
+fn offered_seats(connection: &Connection, entity_id: i32) -> rusqlite::Result<Vec<(LicenseType, i64)>> {
+    let seats = |row: &Row<'_>| Ok((parse(row, 0)?, row.get(1)?));
+    connection.prepare_cached(OFFERED_SEATS)?.query_map([entity_id], seats)?.collect()
 }
 
 pub(crate) const OFFERED_SEATS: &str =

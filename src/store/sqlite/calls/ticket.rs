@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::assignee::Assignee;
+use super::assignee;
 use super::facts::{Caller, caller, text, to_text};
 use super::owner;
 use super::stop::Stop;
@@ -90,7 +90,7 @@ fn keep(connection: &Connection, ticket: &NewTicket, user_name: &str) -> rusqlit
 }
 
 fn read_principal(connection: &Connection, caller: Caller, entity_id: i64, now: Timestamp) -> Result<Principal, Stop> {
-    let associate = Assignee::of_caller(connection, &caller)?;
+    let associate = assignee::of_caller(connection, &caller)?;
     let (entity_id, entity_name) = connection
         .prepare_cached("SELECT id, name FROM entity WHERE id = ?1")?
         .query_row([entity_id], |row| Ok((row.get(0)?, text(row, 1)?.unwrap_or_default())))?;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, InterruptHandle};
 
 use crate::metrics::Metrics;
+use crate::store::health::Health;
 use crate::store::sqlite::check;
-use crate::store::sqlite::file::health::Health;
 use crate::store::sqlite::file::open;
 use crate::store::{Fault, OpenError, Options, Violation};
 

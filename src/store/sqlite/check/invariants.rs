@@ -162,7 +162,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
              OR action NOT IN ('assign', 'release', 'seat-change', 'pool-create', 'pool-change', 'pool-delete',
                                'entity-create', 'entity-change', 'entity-delete', 'account-create', 'account-change',
                                'credential-create', 'credential-change', 'credential-delete', 'offer-create', 'offer-change',
-                               'offer-delete', 'offer-module-create', 'offer-module-change', 'offer-module-delete', 'archive')
+                               'offer-delete', 'offer-module-create', 'offer-module-change', 'offer-module-delete', 'archive', 'copy')
              OR license_type NOT IN ('SkraftDiskImageV5', 'SqlBackup', 'ExchangeBackup')
              OR CASE WHEN json_valid(old_values) THEN json_type(old_values) <> 'object' ELSE old_values IS NOT NULL END
              OR CASE WHEN json_valid(new_values) THEN json_type(new_values) <> 'object' ELSE new_values IS NOT NULL END",

@@ -239,7 +239,7 @@ pub(crate) fn hold_to_invariants(
     check_hash: CheckHash,
     advice: &'static str,
 ) -> Result<(), CopyError> {
-    let violations = check(copy, check_hash).map_err(|error| of(original, error))?;
+    let violations = check(&copy.into(), check_hash).map_err(|error| of(original, error))?;
     leave_wal_mode(copy).map_err(|e| failed(copy, &e))?;
     if violations.is_empty() {
         return Ok(());

@@ -16,7 +16,7 @@
 //! | the last frame of the `-wal` against the wal-index | `cp` over the `-wal`, a `-wal` cut short |
 //! | `PRAGMA schema_version`; if it has changed, the whole schema | a dropped trigger |
 //!
-//! It costs six `stat` calls a commit and five reads of a few bytes, some microseconds. Only a change that happens in the very
+//! It costs six calls of `stat` and `statx` a commit and five reads of a few bytes, some microseconds. Only a change that happens in the very
 //! moment of a checkpoint is not seen as such; the next verification finds it.
 
 use std::fs::{File, Metadata};
@@ -31,10 +31,10 @@ use rusqlite::{Connection, ffi};
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use super::companions::{beside, in_file, parked};
-use super::health::Health;
 use super::open;
 use super::schema::{SCHEMA, SCHEMA_VERSION, differences};
 use super::wal_index::{Checkpoint, Index};
+use crate::store::health::Health;
 use crate::store::sqlite::store_error;
 use crate::store::{Fault, OpenError, StoreError};
 

@@ -36,7 +36,7 @@ pub fn migrate(path: &Path) -> Result<Option<Migrated>, OpenError> {
     })?;
     use_wal(&connection, path)?;
     // Another program may have done it meanwhile.
-    Ok(kept.map(|(from, copy)| Migrated { from, to: SCHEMA_VERSION, copy, took: begun.elapsed() }))
+    Ok(kept.map(|(from, copy)| Migrated { from, to: SCHEMA_VERSION, copy: Some(copy), took: begun.elapsed() }))
 }
 
 /// See [`crate::store::try_migration`].

@@ -1,24 +1,27 @@
 //! Events of the history, selected.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
 use rusqlite::{Row, Statement};
 
-use super::sources::{Lives, Source, Sources, account_named, below, text};
-use crate::store::history::{Archived, EntitySelection, Event, History, HistoryError, Selection};
+use super::sources::{Source, Sources, account_named, below, lives, text};
+use crate::store::history::past::entity_before;
+use crate::store::history::{Archived, EntitySelection, Event, HistoryError, Selection};
 
 /// Events that are read at a time. Between two pages no snapshot is held.
 const PAGE_EVENTS: usize = 1000;
 
 /// See [`crate::store::history::events`].
 pub fn events(
-    history: &History,
+    database: &Path,
+    archives: &[PathBuf],
     selection: &Selection,
     show: &mut dyn FnMut(&Event) -> std::io::Result<()>,
 ) -> Result<Vec<Archived>, HistoryError> {
-    let sources = Sources::open(history)?;
-    let lives = Lives::read(&sources)?;
+    let sources = Sources::open(database, archives)?;
+    let lives = lives(&sources)?;
     let entities = selection.entity.as_ref().map(|entity| Entities::read(&sources, entity)).transpose()?;
     let query = Query::new(&sources, selection)?;
     let mut left = selection.events_max.unwrap_or(u64::MAX);
@@ -33,11 +36,7 @@ pub fn events(
             let Some(last) = page.last() else { break };
             beyond = last.id;
             for mut event in page {
-                if let Some(pool_id) = event.pool_id {
-                    let (entity_id, license_type) = lives.at(pool_id, event.id);
-                    event.entity_id = event.entity_id.or(entity_id);
-                    event.license_type = event.license_type.or(license_type.map(str::to_owned));
-                }
+                lives.complete(&mut event);
                 if left > 0 && entities.as_ref().map_or(Ok(true), |entities| entities.have(&event))? {
                     show(&event)?;
                     left -= 1;
@@ -81,20 +80,7 @@ impl Entities<'_> {
 
 /// The ids of the entities that a selection means.
 pub(crate) fn entity_ids(sources: &Sources, selection: &EntitySelection) -> Result<HashSet<i64>, HistoryError> {
-    Ok(if selection.below {
-        below(sources, selection.id)?.into_iter().collect()
-    } else {
-        HashSet::from([selection.id])
-    })
-}
-
-/// Where an account or a credential was before it moved to another entity.
-fn entity_before(event: &Event) -> Option<i64> {
-    if !matches!(event.action.as_str(), "account-change" | "credential-change") {
-        return None;
-    }
-    let old: serde_json::Value = serde_json::from_str(event.old_values.as_deref()?).ok()?;
-    old.get("entity_id")?.as_i64()
+    Ok(if selection.below { below(sources, selection.id)? } else { HashSet::from([selection.id]) })
 }
 
 /// A selection as SQL.

@@ -90,8 +90,8 @@ impl<'c> Replay<'c> {
         match (action, action.rsplit_once('-')) {
             ("assign", _) => self.hold(event, event.account_id, 1)?,
             ("release", _) => self.hold(event, None, -1)?,
-            // Of events that were moved, which are applied from their file.
-            ("archive", _) => return Ok(()),
+            // Of events that were moved, which are applied from their file; and of a copy, which took the events with it.
+            ("archive" | "copy", _) => return Ok(()),
             (_, Some(("seat", "change"))) => self.change_seat(event)?,
             (_, Some((name, verb))) => self.change(event, name, verb)?,
             _ => return Err(unknown(action)),
@@ -233,6 +233,20 @@ impl Subject {
             self.table,
             key.join(", "),
             columns.join(", "),
+            self.key.join(", ")
+        )
+    }
+
+    /// Makes the table itself, empty and without constraints but its key.
+    pub(crate) fn make_plain(&self, columns: &[String]) -> String {
+        let column = |name: &String| match self.key.contains(&name.as_str()) {
+            true => format!("{name} {}", self.key_type(name)),
+            false => format!("{name} ANY"),
+        };
+        let columns = columns.iter().map(column).collect::<Vec<_>>().join(", ");
+        format!(
+            "CREATE TABLE main.{} ({columns}, PRIMARY KEY ({})) STRICT, WITHOUT ROWID",
+            self.table,
             self.key.join(", ")
         )
     }

@@ -1,7 +1,7 @@
 //! The files that a history is in: archives, the oldest events first, and then the database. Each is opened to be read only, also
 //! where no service has it open, and on storage that cannot be written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -10,7 +10,8 @@ use super::archive::start;
 use super::verify::open_to_read;
 use crate::chain::Link;
 use crate::store::OpenError;
-use crate::store::history::{Archived, History, HistoryError, Newest};
+use crate::store::history::past::{self, Lives};
+use crate::store::history::{Archived, HistoryError, Newest};
 use crate::store::sqlite::file::open::sqlite;
 use crate::store::sqlite::file::schema::{SCHEMA_VERSION, require_newest};
 
@@ -45,8 +46,8 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// Opens the files; the archives must be of this database.
-    pub(crate) fn open(history: &History) -> Result<Sources, HistoryError> {
-        let sources = Sources::open_unchecked(history)?;
+    pub(crate) fn open(database: &Path, archives: &[PathBuf]) -> Result<Sources, HistoryError> {
+        let sources = Sources::open_unchecked(database, archives)?;
         for source in &sources.all[..sources.all.len() - 1] {
             let range = archived(&source.connection).map_err(|e| source.failed(e))?;
             let belongs = |range| belongs(&sources.database().connection, &sources.known, &source.connection, range);
@@ -59,11 +60,11 @@ impl Sources {
     }
 
     /// Opens the files, also such as do not belong together.
-    pub(crate) fn open_unchecked(history: &History) -> Result<Sources, HistoryError> {
-        let database = open_database(&history.database)?;
-        let known = archived(&database).map_err(|e| sqlite(&history.database, e))?;
+    pub(crate) fn open_unchecked(path: &Path, files: &[PathBuf]) -> Result<Sources, HistoryError> {
+        let database = open_database(path)?;
+        let known = archived(&database).map_err(|e| sqlite(path, e))?;
         let mut archives = Vec::new();
-        for path in &history.archives {
+        for path in files {
             let (connection, range) = open_archive(path)?;
             archives.push((range, path.clone(), connection));
         }
@@ -85,7 +86,7 @@ impl Sources {
             all.push(Source { path, connection, after });
             after = after.max(newest.unwrap_or(i64::MIN));
         }
-        all.push(Source { path: history.database.clone(), connection: database, after });
+        all.push(Source { path: path.to_owned(), connection: database, after });
         Ok(Sources { all, missing, known, range })
     }
 
@@ -236,77 +237,34 @@ pub(crate) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Strin
     })
 }
 
-/// The time during which a pool had its id. The id of a deleted pool can be used again.
-struct Life {
-    first: i64,
-    last: i64,
-    entity_id: Option<i64>,
-    license_type: Option<String>,
+/// Whose each pool was, and of what type.
+pub(crate) fn lives(sources: &Sources) -> Result<Lives, HistoryError> {
+    let mut lives = Lives::default();
+    for source in &sources.all {
+        read_events(&mut lives, source).map_err(|e| source.failed(e))?;
+    }
+    let database = sources.database();
+    read_pools(&mut lives, &database.connection).map_err(|e| database.failed(e))?;
+    Ok(lives)
 }
 
-/// Whose each pool was, and of what type, as the events of pools say it.
-#[derive(Default)]
-pub(crate) struct Lives(HashMap<i64, Vec<Life>>);
-
-impl Lives {
-    pub(crate) fn read(sources: &Sources) -> Result<Lives, HistoryError> {
-        let mut lives = Lives::default();
-        for source in &sources.all {
-            lives.read_events(source).map_err(|e| source.failed(e))?;
-        }
-        let database = sources.database();
-        lives.read_pools(&database.connection).map_err(|e| database.failed(e))?;
-        Ok(lives)
+fn read_events(lives: &mut Lives, source: &Source) -> rusqlite::Result<()> {
+    let mut statement = source.connection.prepare(POOL_EVENTS)?;
+    let mut rows = statement.query([source.after])?;
+    while let Some(row) = rows.next()? {
+        let action = text(row, 2)?.unwrap_or_default();
+        lives.add_event(row.get(0)?, row.get(1)?, &action, row.get(3)?, text(row, 4)?);
     }
+    Ok(())
+}
 
-    fn read_events(&mut self, source: &Source) -> rusqlite::Result<()> {
-        let mut statement = source.connection.prepare(POOL_EVENTS)?;
-        let mut rows = statement.query([source.after])?;
-        while let Some(row) = rows.next()? {
-            let (id, pool_id): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let lives = self.0.entry(pool_id).or_default();
-            let is_open = lives.last().is_some_and(|life| life.last == i64::MAX);
-            let action = text(row, 2)?.unwrap_or_default();
-            if action == "pool-create" || !is_open {
-                // Without its creation: that event is in an archive.
-                let first = if action == "pool-create" { id } else { i64::MIN };
-                lives.push(Life { first, last: i64::MAX, entity_id: None, license_type: None });
-            }
-            if let Some(life) = lives.last_mut() {
-                life.entity_id = row.get::<_, Option<i64>>(3)?.or(life.entity_id);
-                life.license_type = text(row, 4)?.or(life.license_type.take());
-                if action == "pool-delete" {
-                    life.last = id;
-                }
-            }
-        }
-        Ok(())
+fn read_pools(lives: &mut Lives, database: &Connection) -> rusqlite::Result<()> {
+    let mut statement = database.prepare("SELECT id, entity_id, license_type FROM license_pool")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        lives.add_pool(row.get(0)?, row.get(1)?, text(row, 2)?);
     }
-
-    /// Pools whose events are in archives; and what events from before version 3 do not say.
-    fn read_pools(&mut self, database: &Connection) -> rusqlite::Result<()> {
-        let mut statement = database.prepare("SELECT id, entity_id, license_type FROM license_pool")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let lives = self.0.entry(row.get(0)?).or_default();
-            if lives.last().is_none_or(|life| life.last != i64::MAX) {
-                lives.push(Life { first: i64::MIN, last: i64::MAX, entity_id: None, license_type: None });
-            }
-            if let Some(life) = lives.last_mut() {
-                life.entity_id = life.entity_id.or(row.get(1)?);
-                life.license_type = life.license_type.take().or(text(row, 2)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Of the pool that had this id when this event happened.
-    pub(crate) fn at(&self, pool_id: i64, event: i64) -> (Option<i64>, Option<&str>) {
-        let lives = self.0.get(&pool_id).map(Vec::as_slice).unwrap_or_default();
-        // The first life that ends with the event or after it: one whose creation is not known may begin with any event.
-        let life = lives.iter().find(|life| life.last >= event).filter(|life| life.first <= event);
-        life.map_or((None, None), |life| (life.entity_id, life.license_type.as_deref()))
-    }
+    Ok(())
 }
 
 const POOL_EVENTS: &str = "
@@ -315,13 +273,13 @@ const POOL_EVENTS: &str = "
      ORDER BY id";
 
 /// The ids of an entity and of those below it: as the tree is now, and deleted entities where they were.
-pub(crate) fn below(sources: &Sources, entity_id: i64) -> Result<Vec<i64>, HistoryError> {
-    let mut above: HashMap<i64, Vec<i64>> = HashMap::new();
+pub(crate) fn below(sources: &Sources, entity_id: i64) -> Result<HashSet<i64>, HistoryError> {
+    let mut children: HashMap<i64, Vec<i64>> = HashMap::new();
     let mut add = |source: &Source, query: &str| -> rusqlite::Result<()> {
         let mut statement = source.connection.prepare(query)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            above.entry(row.get(0)?).or_default().push(row.get(1)?);
+            children.entry(row.get(0)?).or_default().push(row.get(1)?);
         }
         Ok(())
     };
@@ -330,17 +288,7 @@ pub(crate) fn below(sources: &Sources, entity_id: i64) -> Result<Vec<i64>, Histo
     for source in &sources.all {
         add(source, DELETED_ENTITIES).map_err(|e| source.failed(e))?;
     }
-    let mut found = vec![entity_id];
-    let mut next = 0;
-    while let Some(id) = found.get(next) {
-        for below in above.remove(id).unwrap_or_default() {
-            if !found.contains(&below) {
-                found.push(below);
-            }
-        }
-        next += 1;
-    }
-    Ok(found)
+    Ok(past::below(entity_id, children))
 }
 
 const DELETED_ENTITIES: &str = "

@@ -1,7 +1,7 @@
 //! `seatkeeper audit verify`: the chain of the history, and every row of the tables against what the history leads to.
 //! Reads the file, changes nothing, and needs memory that does not grow with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row};
@@ -10,8 +10,8 @@ use rustix::fs::Access;
 use super::chain;
 use super::replay::{NotApplied, Replay, SUBJECTS, Subject};
 use super::sources::{Source, Sources, open_archive};
-use crate::chain::{Head, Link, Verifier};
-use crate::store::history::{History, HistoryError};
+use crate::chain::{Break, Event, Head, Link, Verifier};
+use crate::store::history::HistoryError;
 use crate::store::sqlite::file::open::{self, absent, sqlite};
 use crate::store::sqlite::file::schema::{SCHEMA, differences};
 use crate::store::sqlite::file::temporary::directory_of;
@@ -24,16 +24,15 @@ const NAMED_MAX: usize = 20;
 
 /// See [`crate::store::verify_history`].
 pub fn verify(path: &Path, heads: Vec<Head>) -> Result<HistoryReport, OpenError> {
-    let history = History { database: path.to_owned(), archives: Vec::new() };
-    verify_all(&history, heads).map_err(|error| match error {
+    verify_all(path, &[], heads).map_err(|error| match error {
         HistoryError::Open(error) => error,
         other => OpenError::Setting(other.to_string()),
     })
 }
 
 /// See [`crate::store::history::verify`].
-pub fn verify_all(history: &History, heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
-    let sources = Sources::open_unchecked(history)?;
+pub fn verify_all(database: &Path, archives: &[PathBuf], heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
+    let sources = Sources::open_unchecked(database, archives)?;
     let database = sources.database();
     // The tables that are made again go to a temporary file.
     let settings = "PRAGMA query_only = OFF; PRAGMA temp_store = FILE; PRAGMA temp.cache_size = -65536; PRAGMA temp.journal_mode = OFF;
@@ -48,8 +47,9 @@ pub fn verify_all(history: &History, heads: Vec<Head>) -> Result<HistoryReport, 
     // Without the beginning of the history it is not known what the tables should be.
     let replay = if start.is_none() { Some(Replay::begin(&database.connection).map_err(failed)?) } else { None };
     report.heads_before = heads.iter().filter(|head| start.is_some_and(|start| head.event < start.event)).count();
-    read_events(&sources, replay.as_ref(), start, heads, &mut report)?;
-    if replay.is_some() {
+    let is_whole = replay.is_some();
+    read_events(&sources, replay, start, heads, &mut report)?;
+    if is_whole {
         for subject in &SUBJECTS {
             compare(&database.connection, subject, &mut report).map_err(failed)?;
         }
@@ -96,47 +96,34 @@ pub fn verify_archive(file: &Path, heads: Vec<Head>) -> Result<HistoryReport, Hi
     Ok(report)
 }
 
-/// Verifies the chain and applies each event. The chain is of interest up to its first fault, but the events after it too say
-/// what the tables should be.
+/// Verifies the chain of all files and applies each event.
 fn read_events(
     sources: &Sources,
-    replay: Option<&Replay<'_>>,
+    replay: Option<Replay<'_>>,
     start: Option<Link>,
     heads: Vec<Head>,
     report: &mut HistoryReport,
 ) -> Result<(), HistoryError> {
-    let mut verifier = Verifier::new(start, heads).map_err(|fault| report.broken.push(fault.to_string())).ok();
-    let mut not_applied = Named::new(report.broken.len());
+    let mut walk = Walk::begin(Verifier::new(start, heads), replay, report);
     for source in &sources.all {
-        if !read_file(source, replay, &mut verifier, &mut not_applied, report).map_err(|e| source.failed(e))? {
+        if !read_file(source, &mut walk, report).map_err(|e| source.failed(e))? {
             // Nothing can be said of what follows.
             return Ok(());
         }
     }
-    not_applied.finish(&mut report.broken, "events");
-    match verifier.map(Verifier::finish) {
-        Some(Ok(verified)) => report.chain = Some(verified),
-        Some(Err(fault)) => report.broken.push(fault.to_string()),
-        None => {}
-    }
+    walk.finish(report);
     Ok(())
 }
 
 /// The events of one file; whether all of them could be read.
-fn read_file(
-    source: &Source,
-    replay: Option<&Replay<'_>>,
-    verifier: &mut Option<Verifier>,
-    not_applied: &mut Named,
-    report: &mut HistoryReport,
-) -> rusqlite::Result<bool> {
+fn read_file(source: &Source, walk: &mut Walk<'_>, report: &mut HistoryReport) -> rusqlite::Result<bool> {
     let mut statement = source.connection.prepare(EVENTS)?;
     let mut rows = statement.query([source.after])?;
     while let Some(row) = rows.next()? {
-        report.events += 1;
         let event = match chain::event(row) {
             Ok(event) => event,
             Err(column) => {
+                report.events += 1;
                 let id = row.get::<_, i64>(0)?;
                 report.broken.push(format!("event {id}: its {column} is not what the schema allows there"));
                 return Ok(false);
@@ -147,19 +134,68 @@ fn read_file(
             ValueRef::Blob(hash) | ValueRef::Text(hash) => Some(hash),
             _ => Some(&[][..]),
         };
-        if let Some(Err(fault)) = verifier.as_mut().map(|verifier| verifier.check(&event, hash)) {
-            report.broken.push(fault.to_string());
-            *verifier = None;
+        walk.event(&event, hash, event.pool_events, report)?;
+    }
+    Ok(true)
+}
+
+/// A walk through a history, event by event. The chain is of interest up to its first fault, but the events after it too say what the
+/// tables should be.
+pub(crate) struct Walk<'c> {
+    replay: Option<Replay<'c>>,
+    verifier: Option<Verifier>,
+    not_applied: Named,
+}
+
+impl<'c> Walk<'c> {
+    /// `verifier`: a fault if a head kept elsewhere differs already.
+    pub(crate) fn begin(
+        verifier: Result<Verifier, Break>,
+        replay: Option<Replay<'c>>,
+        report: &mut HistoryReport,
+    ) -> Walk<'c> {
+        let verifier = verifier.map_err(|fault| report.broken.push(fault.to_string())).ok();
+        Walk { replay, verifier, not_applied: Named::new(report.broken.len()) }
+    }
+
+    /// The next event, and the hash that stands with it. `pool_events`: how many events its pool has with this one.
+    pub(crate) fn event(
+        &mut self,
+        event: &Event<'_>,
+        hash: Option<&[u8]>,
+        pool_events: Option<i64>,
+        report: &mut HistoryReport,
+    ) -> rusqlite::Result<()> {
+        report.events += 1;
+        if let Some(Err(fault)) = self.verifier.as_mut().map(|verifier| verifier.check(event, hash)) {
+            self.break_off(fault.to_string(), report);
         }
-        match replay.map(|replay| replay.apply(&event)) {
+        match self.replay.as_ref().map(|replay| replay.apply(&Event { pool_events, ..*event })) {
             None | Some(Ok(())) => {}
             Some(Err(NotApplied::Failed(error))) => return Err(error),
             Some(Err(NotApplied::Event(what))) => {
-                not_applied.add(&mut report.broken, || format!("event {}: {what}", event.id))
+                self.not_applied.add(&mut report.broken, || format!("event {}: {what}", event.id))
             }
         }
+        Ok(())
     }
-    Ok(true)
+
+    /// A fault of the chain: what comes after it is only applied.
+    pub(crate) fn break_off(&mut self, fault: String, report: &mut HistoryReport) {
+        if self.verifier.take().is_some() {
+            report.broken.push(fault);
+        }
+    }
+
+    /// After the last event.
+    pub(crate) fn finish(self, report: &mut HistoryReport) {
+        self.not_applied.finish(&mut report.broken, "events");
+        match self.verifier.map(Verifier::finish) {
+            Some(Ok(verified)) => report.chain = Some(verified),
+            Some(Err(fault)) => report.broken.push(fault.to_string()),
+            None => {}
+        }
+    }
 }
 
 const EVENTS: &str = "
@@ -169,7 +205,7 @@ const EVENTS: &str = "
 const HASH: usize = 16;
 
 /// Holds each row of a table against the history, and the history against the table.
-fn compare(connection: &Connection, subject: &Subject, report: &mut HistoryReport) -> rusqlite::Result<()> {
+pub(crate) fn compare(connection: &Connection, subject: &Subject, report: &mut HistoryReport) -> rusqlite::Result<()> {
     let (table, key) = (subject.table, subject.key);
     let mut columns = subject.columns(connection)?;
     if subject.name == "credential" {

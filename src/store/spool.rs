@@ -5,15 +5,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::file::companions::beside;
+use super::{Holder, StoreError};
 use crate::seats::LicenseType;
-use crate::store::{Holder, StoreError};
 
 /// Of one list in memory. A longer one goes to a file.
 const MEMORY_BYTES_MAX: usize = 1 << 16;
@@ -23,7 +22,8 @@ const BYTES_MAX: u64 = 1 << 30;
 /// Where the lists of a store are kept.
 #[derive(Clone)]
 pub(super) struct Spools {
-    database: PathBuf,
+    /// The beginning of the names of files.
+    prefix: PathBuf,
     bytes: Arc<AtomicU64>,
 }
 
@@ -39,20 +39,21 @@ pub(super) struct Spool {
 }
 
 impl Spools {
-    pub(super) fn new(database: &Path) -> Spools {
-        Spools { database: database.to_owned(), bytes: Arc::default() }
+    /// `prefix`: a directory that has room and may be written to, and the beginning of a file's name.
+    pub(super) fn new(prefix: PathBuf) -> Spools {
+        Spools { prefix, bytes: Arc::default() }
     }
 
     pub(super) fn list(&self) -> Spool {
         Spool { spools: self.clone(), pages: Vec::new(), memory: Vec::new(), file: None, bytes: 0 }
     }
 
-    /// A file without a name, which is gone when it is closed, however the service ends. Beside the database: only there is
-    /// room and the right to write for sure.
+    /// A file without a name, which is gone when it is closed, however the service ends.
     fn file(&self) -> std::io::Result<File> {
-        let path = beside(&self.database, &format!("-list-{}", uuid::Uuid::new_v4()));
+        let mut path = self.prefix.clone().into_os_string();
+        path.push(uuid::Uuid::new_v4().to_string());
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        std::fs::remove_file(path)?;
+        std::fs::remove_file(&path)?;
         Ok(file)
     }
 }
@@ -142,7 +143,7 @@ mod tests {
     async fn a_list_comes_out_as_it_went_in_from_memory_and_from_a_file() {
         let directory = std::env::temp_dir().join(format!("seatkeeper-spool-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&directory).expect("a directory");
-        let spools = Spools::new(&directory.join("seats.db"));
+        let spools = Spools::new(directory.join("list-"));
         for holders in [0, 1, 499, 1000, 60_000] {
             let holder = |n: usize| Holder {
                 username: "ü".repeat(n % 30) + &n.to_string(),
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn lists_take_only_so_much_room() {
-        let spools = Spools::new(Path::new("none"));
+        let spools = Spools::new(PathBuf::from("none"));
         spools.bytes.store(BYTES_MAX - 10, Ordering::Relaxed);
         let page = [Holder { username: "somebody".to_owned(), license_type: LicenseType::SqlBackup }];
         let mut spool = spools.list();

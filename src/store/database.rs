@@ -1,0 +1,239 @@
+//! Where a store is: a file, or a PostgreSQL server.
+
+mod pass_file;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use zeroize::Zeroizing;
+
+/// A place of a store. Reading one from text never fails: what is wrong with an address is found when it is used, because the
+/// message of a failure here would show the text, and the password in it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(from = "String")]
+pub enum Database {
+    /// An SQLite file.
+    File(PathBuf),
+    /// A PostgreSQL server, or several that stand by for each other.
+    Server(Address),
+}
+
+impl FromStr for Database {
+    type Err = Infallible;
+
+    /// What begins with `postgres://` or `postgresql://`, in any case, is a server; everything else is a file.
+    fn from_str(text: &str) -> Result<Database, Infallible> {
+        Ok(match Address::from_url(text) {
+            Some(address) => Database::Server(address),
+            None => Database::File(text.into()),
+        })
+    }
+}
+
+impl From<&str> for Database {
+    fn from(text: &str) -> Database {
+        let Ok(database) = text.parse();
+        database
+    }
+}
+
+impl From<String> for Database {
+    fn from(text: String) -> Database {
+        Database::from(text.as_str())
+    }
+}
+
+/// As an argument that is a path: an address is one too.
+impl From<&Path> for Database {
+    fn from(path: &Path) -> Database {
+        path.to_str().map_or_else(|| Database::File(path.to_owned()), Database::from)
+    }
+}
+
+impl From<PathBuf> for Database {
+    fn from(path: PathBuf) -> Database {
+        Database::from(path.as_path())
+    }
+}
+
+impl From<&PathBuf> for Database {
+    fn from(path: &PathBuf) -> Database {
+        Database::from(path.as_path())
+    }
+}
+
+/// Without a password.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Database::File(file) => file.display().fmt(f),
+            Database::Server(address) => address.fmt(f),
+        }
+    }
+}
+
+/// A PostgreSQL server: an address as libpq reads it (<https://www.postgresql.org/docs/current/libpq-connect.html>, "Connection
+/// URIs"), such as `postgres://seatkeeper@db1,db2/seatkeeper?target_session_attrs=read-write`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    url: Zeroizing<String>,
+}
+
+impl Address {
+    fn from_url(text: &str) -> Option<Address> {
+        let (scheme, _) = text.split_once("://")?;
+        let is_ours = ["postgres", "postgresql"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
+        // Drivers know the schemes in small letters only.
+        is_ours.then(|| Address { url: (scheme.to_ascii_lowercase() + &text[scheme.len()..]).into() })
+    }
+
+    /// The whole address, with the password if it has one: never to be shown.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address without the parameters of these names, for a driver that does not know them; and their values, decoded, in the
+    /// order of the names. Of a parameter that stands there twice the last one counts.
+    pub fn without<const N: usize>(&self, names: [&str; N]) -> (Zeroizing<String>, [Option<String>; N]) {
+        let (before, parameters) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        let mut values = [const { None }; N];
+        let mut others = Vec::new();
+        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            match names.iter().position(|known| *known == name) {
+                Some(at) => values[at] = Some(percent_decoded(value)),
+                None => others.push(parameter),
+            }
+        }
+        let sign = if others.is_empty() { "" } else { "?" };
+        (Zeroizing::new(format!("{before}{sign}{}", others.join("&"))), values)
+    }
+
+    /// The password for one host, if the address has none: that of the environment (`PGPASSWORD`), or else of the first line that fits
+    /// in the password file: the one that the address names (`passfile=`), or `PGPASSFILE`, or `~/.pgpass`. So does libpq. `host` is
+    /// the directory of a socket, or `localhost` for the usual one.
+    ///
+    /// # Errors
+    ///
+    /// A password file that was named and cannot be read, or that other users can read; in words.
+    pub fn password(
+        &self,
+        host: &str,
+        port: u16,
+        database: &str,
+        user: &str,
+    ) -> Result<Option<Zeroizing<String>>, String> {
+        if let Some(password) = std::env::var("PGPASSWORD").ok().filter(|password| !password.is_empty()) {
+            return Ok(Some(password.into()));
+        }
+        let (_, [named]) = self.without(["passfile"]);
+        let named = named.or_else(|| std::env::var("PGPASSFILE").ok()).filter(|file| !file.is_empty());
+        let file = match &named {
+            Some(file) => PathBuf::from(file),
+            None => match std::env::home_dir() {
+                Some(home) => home.join(".pgpass"),
+                None => return Ok(None),
+            },
+        };
+        match pass_file::read(&file) {
+            Ok(text) => Ok(pass_file::find(&text, [host, &port.to_string(), database, user])),
+            Err(_) if named.is_none() => Ok(None),
+            Err(error) => Err(format!("{}: {error}", file.display())),
+        }
+    }
+}
+
+/// Without a password. An address that cannot be taken apart is not shown at all: the password may be anywhere in it.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((scheme, rest)) = self.url.split_once("://") else { return Ok(()) };
+        let (before, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = before.split_once('/').unwrap_or((before, ""));
+        let (user, hosts) = authority
+            .split_once('@')
+            .map_or(("", authority), |(credentials, hosts)| (credentials.split(':').next().unwrap_or_default(), hosts));
+        if [user, hosts, database, parameters].iter().any(|part| part.contains('@')) {
+            return write!(f, "{scheme}://…");
+        }
+        write!(f, "{scheme}://{user}{}{hosts}", if user.is_empty() { "" } else { "@" })?;
+        if !database.is_empty() {
+            write!(f, "/{database}")?;
+        }
+        let is_plain =
+            |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !name.contains("password");
+        let shown: Vec<&str> =
+            parameters.split('&').filter(|p| !p.is_empty() && p.split('=').next().is_some_and(is_plain)).collect();
+        let sign = if shown.is_empty() { "" } else { "?" };
+        write!(f, "{sign}{}", shown.join("&"))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A `%` that begins no two hexadecimal digits stands for itself.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte =
+            text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(byte.unwrap_or(bytes[at]));
+        at += if byte.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_from_files_and_shown_without_a_password() {
+        for (text, shown) in [
+            ("postgres://db/seats", "postgres://db/seats"),
+            ("PostgreSQL://u@db:5433/seats", "postgresql://u@db:5433/seats"),
+            ("postgres://u:secret@db1,db2:5433/seats", "postgres://u@db1,db2:5433/seats"),
+            ("postgres://u:sec:ret@[::1]:5433/seats", "postgres://u@[::1]:5433/seats"),
+            ("postgres://:secret@db/seats", "postgres://db/seats"),
+            (
+                "postgres:///seats?host=%2Frun%2Fpostgresql&password=secret&sslmode=require",
+                "postgres:///seats?host=%2Frun%2Fpostgresql&sslmode=require",
+            ),
+            ("postgres://db/seats?p%61ssword=secret&user=u", "postgres://db/seats?user=u"),
+            ("postgres://db/seats?sslpassword=secret", "postgres://db/seats"),
+            // The password has a character that must be encoded.
+            ("postgres://u:sec@ret@db/seats", "postgres://…"),
+            ("postgres://u:sec/ret@db/seats", "postgres://…"),
+            ("postgres://u:sec?ret@db/seats", "postgres://…"),
+        ] {
+            let database = Database::from(text);
+            assert!(matches!(database, Database::Server(_)), "{text}");
+            assert_eq!(database.to_string(), shown);
+            assert!(!format!("{database:?}").contains("secret"), "{database:?}");
+        }
+        for file in ["seats.db", "/var/lib/seatkeeper/seats.db", "postgres.db", "postgres:/x", "mysql://db/seats"] {
+            assert_eq!(Database::from(file), Database::File(file.into()));
+        }
+    }
+
+    #[test]
+    fn parameters_of_our_own_are_kept_from_the_driver() {
+        let Database::Server(address) =
+            Database::from("postgres://u@db/s?sslmode=verify-full&passfile=%2Fetc%2Fp%20w&x=1")
+        else {
+            panic!("a server")
+        };
+        let (url, [pass_file, none]) = address.without(["passfile", "sslrootcert"]);
+        assert_eq!(*url, "postgres://u@db/s?sslmode=verify-full&x=1");
+        assert_eq!((pass_file.as_deref(), none), (Some("/etc/p w"), None));
+        assert_eq!(*address.without(["passfile", "sslmode", "x"]).0, "postgres://u@db/s");
+        assert_eq!(percent_decoded("100%&%4"), "100%&%4");
+    }
+}

@@ -1,0 +1,188 @@
+//! What is verified of a database on a server: the schema, against a fresh one, and every invariant of the rows, in one snapshot.
+//!
+//! What `seatkeeper check` verifies on SQLite beyond this, pages and values, is the server's own work here: it verifies the constraints of
+//! every row that it takes, and checksums of pages where they are on (`initdb --data-checksums`).
+
+mod invariants;
+mod schema;
+
+pub(super) use schema::differences as schema_differences;
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Error;
+
+use super::command::command;
+use super::connect::Purpose;
+use super::meaning::{Meaning, meaning, text};
+use super::schema::{check_version, failed, version};
+use super::session::{Session, Sql};
+use crate::store::{Address, CheckHash, Checked, OpenError, SCHEMA_VERSION, Violation};
+use invariants::{INVARIANTS, TOLERATED};
+
+/// Rows named for one invariant at most: enough to see what happened.
+const ROWS_MAX: usize = 20;
+
+const SCHEMA_IS_OURS: &str = "the schema is the one this program made";
+const HASHES: &str = "credentials have a password hash that can be verified";
+
+/// The server takes a cursor for one of which only the first rows are read, and an array for a short one; both lead to plans that look up
+/// each event by itself.
+pub(super) const LARGE_QUERIES: &str =
+    "SET LOCAL cursor_tuple_fraction = 1; SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'";
+
+/// How long a start verifies one invariant, and all of them. A database of which that is not enough is served; `seatkeeper check` has all
+/// the time it needs.
+const AT_START: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(15)];
+
+/// See [`crate::store::check`].
+pub(crate) fn check(address: &Address, check_hash: CheckHash) -> Result<Checked, OpenError> {
+    command(address, Purpose::Read, async |session| {
+        let version = version(address, session).await?;
+        let mut checker = Checker { address, session, found: Vec::new(), deadline: None, left_out: 0 };
+        checker.schema(version).await?;
+        if version == SCHEMA_VERSION {
+            checker.rows(check_hash).await.map_err(|error| failed(address, &error))?;
+        }
+        Ok(Checked { version, violations: checker.found })
+    })
+}
+
+/// See [`crate::store::verify`].
+pub(crate) fn verify(address: &Address, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
+    let violations = command(address, Purpose::Read, async |session| {
+        check_version(address, session).await?;
+        let deadline = Some(Instant::now() + AT_START[1]);
+        let mut checker = Checker { address, session, found: Vec::new(), deadline, left_out: 0 };
+        checker.schema(SCHEMA_VERSION).await?;
+        checker.rows(check_hash).await.map_err(|error| failed(address, &error))?;
+        if checker.left_out > 0 {
+            tracing::warn!(
+                invariants = checker.left_out,
+                "the database is large: not all of it was verified at this start; 'seatkeeper check' verifies the rest"
+            );
+        }
+        Ok(checker.found)
+    })?;
+    let (tolerated, broken): (Vec<_>, Vec<_>) =
+        violations.into_iter().partition(|violation| TOLERATED.contains(&violation.invariant));
+    match broken.is_empty() {
+        true => Ok(tolerated),
+        false => Err(OpenError::Server { place: address.to_string(), reason: told(&broken) }),
+    }
+}
+
+/// Verifies the invariants of the rows as the transaction that is open sees them.
+pub(super) async fn check_within(
+    address: &Address,
+    session: &Session,
+    check_hash: CheckHash,
+) -> Result<Vec<Violation>, Error> {
+    let mut checker = Checker { address, session, found: Vec::new(), deadline: None, left_out: 0 };
+    checker.invariants(check_hash).await?;
+    Ok(checker.found)
+}
+
+/// What is broken, and what to do.
+fn told(broken: &[Violation]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<String> = broken.iter().take(SHOWN).map(Violation::to_string).collect();
+    let more = if broken.len() > SHOWN { "; …" } else { "" };
+    format!(
+        "the database is not sound: {}{more}. Run 'seatkeeper check' for all of it; undo the change or repair the rows, or restore a backup.",
+        shown.join("; ")
+    )
+}
+
+struct Checker<'a> {
+    address: &'a Address,
+    session: &'a Session,
+    found: Vec<Violation>,
+    /// When to come to an end. `None`: all is verified, however long that takes.
+    deadline: Option<Instant>,
+    /// Invariants that were not verified, for want of time.
+    left_out: usize,
+}
+
+impl Checker<'_> {
+    fn add(&mut self, invariant: &'static str, rows: impl IntoIterator<Item = String>) {
+        // As one line.
+        let line = |row: String| row.replace(|c: char| c.is_control(), " ");
+        self.found.extend(rows.into_iter().take(ROWS_MAX).map(|row| Violation { invariant, row: line(row) }));
+    }
+
+    async fn schema(&mut self, version: i32) -> Result<(), OpenError> {
+        // Of an older one it is not known.
+        if version != SCHEMA_VERSION {
+            return Ok(());
+        }
+        match schema_differences(self.session).await {
+            Ok(Some(differences)) => self.add(SCHEMA_IS_OURS, differences),
+            Ok(None) => {
+                tracing::info!("a standby has no room for a fresh schema: the schema was not compared with one")
+            }
+            Err(error) => return Err(failed(self.address, &error)),
+        }
+        Ok(())
+    }
+
+    async fn rows(&mut self, check_hash: CheckHash) -> Result<(), Error> {
+        self.session.begin_read().await?;
+        self.session.batch(LARGE_QUERIES).await?;
+        if self.deadline.is_some() {
+            self.session.batch(&format!("SET LOCAL statement_timeout = {}", AT_START[0].as_millis())).await?;
+        }
+        self.invariants(check_hash).await?;
+        self.session.roll_back().await
+    }
+
+    async fn invariants(&mut self, check_hash: CheckHash) -> Result<(), Error> {
+        for (name, query) in INVARIANTS {
+            let is_late = self.deadline.is_some_and(|deadline| Instant::now() > deadline);
+            let rows = if is_late { None } else { self.invariant(&Sql { text: query, types: &[] }).await? };
+            match rows {
+                Some(rows) => self.add(name, rows),
+                None => self.left_out += 1,
+            }
+        }
+        let mut unusable = Vec::new();
+        for row in self.session.rows(&CREDENTIALS, &[]).await? {
+            let (user_name, hash): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+            if let Err(reason) = check_hash(hash) {
+                unusable.push(format!("credential '{user_name}': {reason}"));
+            }
+        }
+        self.add(HASHES, unusable);
+        Ok(())
+    }
+
+    /// The first rows that break an invariant; `None`: finding them takes too long.
+    async fn invariant(&self, query: &Sql) -> Result<Option<Vec<String>>, Error> {
+        self.session.savepoint("invariant").await?;
+        let find = async {
+            let cursor = self.session.cursor(query, &[], ROWS_MAX).await?;
+            let rows = cursor.next().await?;
+            cursor.close().await?;
+            rows.iter().map(|row| row.try_get::<_, String>(0)).collect::<Result<Vec<_>, _>>()
+        };
+        let found = find.await;
+        match found {
+            Ok(rows) => {
+                self.session.keep("invariant").await?;
+                Ok(Some(rows))
+            }
+            Err(error) if meaning(&error) == Meaning::Late && self.deadline.is_some() => {
+                self.session.undo("invariant").await?;
+                Ok(None)
+            }
+            // What cannot be read, such as damaged pages, is a finding too.
+            Err(error) if !matches!(meaning(&error), Meaning::Lost | Meaning::Conflict | Meaning::Aborted) => {
+                self.session.undo("invariant").await?;
+                Ok(Some(vec![format!("it cannot be verified: {}", text(&error))]))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+const CREDENTIALS: Sql = Sql { text: "SELECT user_name, password_hash FROM credential ORDER BY user_name", types: &[] };

@@ -1,0 +1,276 @@
+//! Connections: the hosts of the URL are tried one by one, each under a time limit of our own, and what was connected to is checked
+//! before it is used.
+//!
+//! The driver's own time limit covers only TCP: a host that accepts the connection and says nothing, as a server that was stopped does,
+//! would hang for ever, and the next one would never be tried.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::{Client, Row};
+
+use super::known::Seen;
+use super::meaning::text;
+use super::server::{Place, Server};
+use super::session::{Backend, Connection};
+use super::tls::Tls;
+
+/// How long a statement, the wait for a lock, and a transaction at rest may take; zero: for ever.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeLimits {
+    pub(super) statement: Duration,
+    pub(super) lock: Duration,
+    pub(super) idle_in_transaction: Duration,
+}
+
+impl TimeLimits {
+    /// For commands, which may take long and are watched by the one that started them.
+    pub(super) const COMMAND: TimeLimits =
+        TimeLimits { statement: Duration::ZERO, lock: Duration::from_secs(10), idle_in_transaction: Duration::ZERO };
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// For calls of any kind: as [`Purpose::Write`], and their statements find rows by indexes.
+    Calls,
+    /// To change something: a server that takes no changes is passed over.
+    Write,
+    /// Only to read: any server will do, unless the URL says something else.
+    Read,
+}
+
+/// Connects to the first host that will do.
+///
+/// # Errors
+///
+/// What is wrong with each of them.
+pub(super) async fn connect(
+    server: &Server,
+    purpose: Purpose,
+    limits: &TimeLimits,
+) -> Result<(Connection, Seen), String> {
+    let tls = server.verification.connector()?;
+    let mut places: Vec<(usize, &Place)> = server.places.iter().enumerate().collect();
+    let start = match server.is_balanced {
+        true => getrandom::u32().unwrap_or_default() as usize,
+        false => server.last.load(Ordering::Relaxed),
+    };
+    places.rotate_left(start % server.places.len());
+    let mut reasons = Vec::new();
+    for (number, place) in places {
+        let addresses = match tokio::time::timeout(server.connect_timeout, addresses(place)).await {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(error)) => {
+                reasons.push(format!("{place}: {error}"));
+                continue;
+            }
+            Err(_) => {
+                reasons.push(format!("{place}: its address was not found in time"));
+                continue;
+            }
+        };
+        for address in addresses {
+            let one = connect_to(server, place, address, &tls, purpose, limits);
+            match tokio::time::timeout(server.connect_timeout, one).await {
+                Ok(Ok(connected)) => {
+                    server.last.store(number, Ordering::Relaxed);
+                    return Ok(connected);
+                }
+                Ok(Err(reason)) => reasons.push(format!("{place}: {reason}")),
+                Err(_) => {
+                    let limit = server.connect_timeout.as_secs_f64();
+                    reasons.push(format!("{place}: the server did not answer within {limit} s"));
+                }
+            }
+        }
+    }
+    Err(reasons.join("; "))
+}
+
+/// The addresses of a host; `None` is that of a socket.
+async fn addresses(place: &Place) -> std::io::Result<Vec<Option<SocketAddr>>> {
+    match place {
+        Place::Socket { .. } => Ok(vec![None]),
+        Place::Tcp { address: Some(address), port, .. } => Ok(vec![Some(SocketAddr::new(*address, *port))]),
+        Place::Tcp { name, port, .. } => Ok(tokio::net::lookup_host((name.as_str(), *port)).await?.map(Some).collect()),
+    }
+}
+
+async fn connect_to(
+    server: &Server,
+    place: &Place,
+    address: Option<SocketAddr>,
+    tls: &Tls,
+    purpose: Purpose,
+    limits: &TimeLimits,
+) -> Result<(Connection, Seen), String> {
+    let config = server.config_for(place, address)?;
+    let (client, connection) = config.connect(tls.clone()).await.map_err(|error| text(&error))?;
+    // Notices go with the connection, not with the statement that caused them.
+    let driver = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = text(&error), "a connection to the database ended");
+        }
+    });
+    // Closes it if this fails, or is given up.
+    let driver = AbortOnDrop(Some(driver));
+    let asked = Timestamp::now();
+    let row = client.query_typed_one(CHECK, &[]).await.map_err(|error| text(&error))?;
+    let answered = Timestamp::now();
+    let checked = Checked::of(&row).map_err(|error| text(&error))?;
+    let has_to_write = purpose != Purpose::Read || server.attributes == TargetSessionAttrs::ReadWrite;
+    if has_to_write && checked.is_read_only {
+        return Err("the server takes no changes: it is a standby, or set to read only".to_owned());
+    }
+    if purpose == Purpose::Read && server.attributes == TargetSessionAttrs::ReadOnly && !checked.is_read_only {
+        return Err("the server takes changes, and the URL asks for one that takes none".to_owned());
+    }
+    let is_pooled = process_id(&client).await != Some(checked.backend.pid);
+    if !is_pooled {
+        client.batch_execute(&settings(purpose, limits)).await.map_err(|error| text(&error))?;
+    }
+    let seen = Seen { asked, answered, database: checked.now };
+    Ok((Connection::new(client, driver.release(), checked.backend, is_pooled), seen))
+}
+
+const CHECK: &str = "
+    SELECT pg_backend_pid(), (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
+           pg_postmaster_start_time(), current_setting('transaction_read_only') = 'on', clock_timestamp()";
+
+struct Checked {
+    backend: Backend,
+    is_read_only: bool,
+    now: SystemTime,
+}
+
+impl Checked {
+    fn of(row: &Row) -> Result<Checked, tokio_postgres::Error> {
+        let backend = Backend { pid: row.try_get(0)?, started: row.try_get(1)?, server_started: row.try_get(2)? };
+        Ok(Checked { backend, is_read_only: row.try_get(3)?, now: row.try_get(4)? })
+    }
+}
+
+/// Plans are made once for a connection, perhaps while a table is still empty, and are not made again before the server has counted its
+/// rows. Whoever needs whole tables, as lists do, switches this on again.
+const BY_INDEX: &str = "SET enable_seqscan = off;";
+
+/// A server whose client is gone without a word, as when a machine or the network fails, would wait for it for two hours, with its locks. The
+/// same times as for the client's side, in [`super::server`]. A Unix socket has none of this, and needs none.
+const ENDS_WITH_CLIENT: &str =
+    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+     SET tcp_user_timeout = 15000;";
+
+/// Of a session of our own. Behind a pooler they would become those of other sessions too, or be lost; there the administrator sets them for
+/// the login: ALTER ROLE … SET. Without `jit = off` the server compiles the machine code of a long statement for a second and more before it runs
+/// for a millisecond, in particular on tables that were never analyzed.
+fn settings(purpose: Purpose, limits: &TimeLimits) -> String {
+    let ms = |limit: Duration| limit.as_millis();
+    let plans = if purpose == Purpose::Calls { BY_INDEX } else { "" };
+    format!(
+        "{plans} {ENDS_WITH_CLIENT} SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
+         SET search_path = public, pg_temp; SET default_transaction_isolation = 'read committed';
+         SET plan_cache_mode = force_generic_plan; SET jit = off",
+        ms(limits.statement),
+        ms(limits.lock),
+        ms(limits.idle_in_transaction)
+    )
+}
+
+/// The process that the server, or a pooler in its place, has named at sign-in: the driver tells it only to whom it would send a cancel
+/// request, so one is written here, into memory. None is ever sent.
+async fn process_id(client: &Client) -> Option<i32> {
+    const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+    let (ours, mut theirs) = tokio::io::duplex(64);
+    let token = client.cancel_token();
+    let write = async {
+        // Errors of a request that was not written show below.
+        let _ = token.cancel_query_raw(ours, in_memory::Plain).await;
+    };
+    let read = async {
+        let mut start = [0; 8];
+        theirs.read_exact(&mut start).await.ok()?;
+        if start == TLS_REQUEST {
+            theirs.write_all(b"S").await.ok()?;
+            theirs.read_exact(&mut start).await.ok()?;
+        }
+        let mut process_id = [0; 4];
+        theirs.read_exact(&mut process_id).await.ok()?;
+        // What comes then is the key.
+        theirs.read_exact(&mut [0; 4]).await.ok()?;
+        Some(i32::from_be_bytes(process_id))
+    };
+    tokio::join!(write, read).1
+}
+
+/// A stream in memory that passes for one with TLS.
+mod in_memory {
+    use std::future::{Ready, ready};
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+    use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+    pub(super) struct Plain;
+
+    impl TlsConnect<DuplexStream> for Plain {
+        type Stream = InMemory;
+        type Error = io::Error;
+        type Future = Ready<io::Result<InMemory>>;
+
+        fn connect(self, stream: DuplexStream) -> Self::Future {
+            ready(Ok(InMemory(stream)))
+        }
+    }
+
+    pub(super) struct InMemory(DuplexStream);
+
+    impl TlsStream for InMemory {
+        fn channel_binding(&self) -> ChannelBinding {
+            ChannelBinding::none()
+        }
+    }
+
+    impl AsyncRead for InMemory {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for InMemory {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+}
+
+/// A task that ends when this is dropped, unless it was released.
+struct AbortOnDrop<T>(Option<tokio::task::JoinHandle<T>>);
+
+impl<T> AbortOnDrop<T> {
+    fn release(mut self) -> tokio::task::JoinHandle<T> {
+        self.0.take().unwrap_or_else(|| unreachable!("it is taken once"))
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}

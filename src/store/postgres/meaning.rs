@@ -1,0 +1,142 @@
+//! What the errors of statements mean for a call.
+
+use tokio_postgres::Error;
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use crate::store::StoreError;
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// Another transaction was in the way (40001, 40P01), or was first with the same key (23505): run the call again.
+    Conflict,
+    /// A lock was waited for in vain (55P03): the same, for as long as calls wait for others.
+    Locked,
+    /// What is prepared on the connection no longer fits (0A000, 26000, 42P05): prepare again and run the call again.
+    Stale,
+    /// The connection is of no use any more: it is closed, its server ends, or may not write (25006, 57P01 to 57P05, 08xxx). Connect
+    /// again and run the call again, if nothing can have been committed.
+    Lost,
+    /// The transaction had failed before (25P02): throw the connection away.
+    Aborted,
+    /// The statement took longer than it may (57014).
+    Late,
+    /// The database itself finds that its pages cannot be (XX001, XX002).
+    Damaged,
+    /// Trying again does not help.
+    Failed,
+}
+
+/// See [`Meaning`].
+pub(crate) fn meaning(error: &Error) -> Meaning {
+    match error.as_db_error() {
+        Some(error) => meaning_of_state(error.code(), is_fatal(error)),
+        // Of the driver itself: what it could not encode or decode is our mistake, and everything else is the connection.
+        None if error.is_closed() || is_io(error) => Meaning::Lost,
+        None => Meaning::Failed,
+    }
+}
+
+fn meaning_of_state(code: &SqlState, is_fatal: bool) -> Meaning {
+    match code.code() {
+        _ if is_fatal => Meaning::Lost,
+        "40001" | "40P01" | "23505" => Meaning::Conflict,
+        "55P03" => Meaning::Locked,
+        "0A000" | "26000" | "42P05" => Meaning::Stale,
+        "25006" | "57P01" | "57P02" | "57P03" | "57P05" => Meaning::Lost,
+        "25P02" => Meaning::Aborted,
+        "57014" => Meaning::Late,
+        "XX001" | "XX002" => Meaning::Damaged,
+        code if code.starts_with("08") => Meaning::Lost,
+        _ => Meaning::Failed,
+    }
+}
+
+fn is_fatal(error: &DbError) -> bool {
+    matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+}
+
+fn is_io(error: &Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.is::<std::io::Error>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// Whether the statement with this error certainly changed nothing: the server says so, and goes on. A connection that ends, with
+/// or without a word, may have committed before.
+pub(crate) fn is_undone(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|error| !is_fatal(error) && !error.code().code().starts_with("08"))
+}
+
+/// What an error means to a caller, if the call is not run again.
+pub(crate) fn store_error(error: &Error) -> StoreError {
+    match meaning(error) {
+        Meaning::Conflict | Meaning::Locked => StoreError::Locked,
+        Meaning::Lost => StoreError::Unreachable(text(error)),
+        Meaning::Damaged => StoreError::Damaged(text(error)),
+        Meaning::Stale | Meaning::Aborted | Meaning::Late | Meaning::Failed => StoreError::Failed(text(error)),
+    }
+}
+
+/// The error with its causes: the driver's own text is only "db error".
+pub(crate) fn text(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(error) => {
+            let mut text = format!("{} ({})", error.message(), error.code().code());
+            for more in [error.detail(), error.hint()].into_iter().flatten() {
+                text.push_str(". ");
+                text.push_str(more);
+            }
+            text
+        }
+        None => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                text.push_str(": ");
+                text.push_str(&cause.to_string());
+                source = cause.source();
+            }
+            text
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sorted() {
+        for (code, expected) in [
+            ("40001", Meaning::Conflict),
+            ("40P01", Meaning::Conflict),
+            ("23505", Meaning::Conflict),
+            ("55P03", Meaning::Locked),
+            ("0A000", Meaning::Stale),
+            ("26000", Meaning::Stale),
+            ("42P05", Meaning::Stale),
+            ("25006", Meaning::Lost),
+            ("57P01", Meaning::Lost),
+            ("57P02", Meaning::Lost),
+            ("57P03", Meaning::Lost),
+            ("08006", Meaning::Lost),
+            ("08P01", Meaning::Lost),
+            ("25P02", Meaning::Aborted),
+            ("57014", Meaning::Late),
+            ("XX001", Meaning::Damaged),
+            ("P0001", Meaning::Failed),
+            ("23514", Meaning::Failed),
+            ("42501", Meaning::Failed),
+            ("53100", Meaning::Failed),
+        ] {
+            assert_eq!(meaning_of_state(&SqlState::from_code(code), false), expected, "{code}");
+            assert_eq!(meaning_of_state(&SqlState::from_code(code), true), Meaning::Lost, "{code}, fatal");
+        }
+    }
+}

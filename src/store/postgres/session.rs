@@ -1,0 +1,438 @@
+//! A connection in use, and the statements that are run on it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use deadpool::managed::Object;
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, Row, Statement};
+use uuid::Uuid;
+
+use super::meaning::{Meaning, is_undone, meaning};
+use super::pool::Connector;
+
+/// A statement of the service: one constant for each.
+///
+/// ```text
+/// const ENTITY: Sql = Sql { text: "SELECT active, parent_id FROM entity WHERE id = $1", types: &[Type::INT4] };
+/// let row = session.row_opt(&ENTITY, &[&entity_id]).await?;
+/// ```
+///
+/// Columns are named, never `*`: a prepared statement outlives a column that is added.
+pub(crate) struct Sql {
+    pub(crate) text: &'static str,
+    /// Of the parameters `$1`, `$2`, …: all of them.
+    pub(crate) types: &'static [Type],
+}
+
+/// The value of a parameter. Times go in as [`to_time`] makes them.
+pub(crate) type Parameter<'a> = &'a (dyn ToSql + Sync);
+
+/// The server's process behind a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backend {
+    pub(crate) pid: i32,
+    /// `pg_stat_activity.backend_start`: with the pid it names one process for good.
+    pub(crate) started: Option<SystemTime>,
+    /// `pg_postmaster_start_time()`: another one is another server, or one that was started again.
+    pub(crate) server_started: SystemTime,
+}
+
+/// A connection to the database, and what is prepared on it.
+pub(crate) struct Connection {
+    client: Client,
+    /// The task that moves the bytes.
+    driver: JoinHandle<()>,
+    /// By the address of the statement's text: each [`Sql`] is a constant.
+    statements: Mutex<HashMap<(usize, usize), Statement>>,
+    backend: Backend,
+    /// A pooler such as PgBouncer stands between: what is prepared or set in the session may be in another server process.
+    is_pooled: bool,
+}
+
+impl Connection {
+    pub(super) fn new(client: Client, driver: JoinHandle<()>, backend: Backend, is_pooled: bool) -> Connection {
+        Connection { client, driver, statements: Mutex::default(), backend, is_pooled }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    fn statements(&self) -> MutexGuard<'_, HashMap<(usize, usize), Statement>> {
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None`: the statement is sent with its text each time.
+    async fn prepared(&self, sql: &Sql) -> Result<Option<Statement>, Error> {
+        if self.is_pooled {
+            return Ok(None);
+        }
+        let key = (sql.text.as_ptr().addr(), sql.text.len());
+        let known = self.statements().get(&key).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let statement = self.client.prepare_typed(sql.text, sql.types).await?;
+        self.statements().insert(key, statement.clone());
+        Ok(Some(statement))
+    }
+}
+
+impl Drop for Connection {
+    /// Closes the connection at once, even if its server does not answer.
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+enum Held {
+    /// `None`: it was taken away to be closed.
+    Pooled(Option<Object<Connector>>),
+    /// A command's own.
+    Alone(Connection),
+}
+
+/// A connection in the hands of one call. When the session is dropped the connection goes back to the pool; if the call did not end
+/// cleanly, that is inside a transaction or with a statement under way, the connection is closed instead.
+pub(crate) struct Session {
+    held: Held,
+    /// Statements that were sent and not yet answered.
+    under_way: AtomicUsize,
+    in_transaction: AtomicBool,
+    /// A statement of the transaction failed, and it was not rolled back to a savepoint since: COMMIT would roll back.
+    failed: AtomicBool,
+    /// A commit was sent and its outcome is not known.
+    committing: AtomicBool,
+    /// The connection must not be used again.
+    broken: AtomicBool,
+    attempt: AtomicU32,
+}
+
+impl Session {
+    pub(super) fn pooled(connection: Object<Connector>) -> Session {
+        Session::new(Held::Pooled(Some(connection)))
+    }
+
+    pub(super) fn alone(connection: Connection) -> Session {
+        Session::new(Held::Alone(connection))
+    }
+
+    fn new(held: Held) -> Session {
+        Session {
+            held,
+            under_way: AtomicUsize::new(0),
+            in_transaction: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            committing: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            attempt: AtomicU32::new(0),
+        }
+    }
+
+    fn connection(&self) -> &Connection {
+        match &self.held {
+            Held::Pooled(Some(pooled)) => &pooled.connection,
+            Held::Pooled(None) => unreachable!("it is taken away only when the session is dropped"),
+            Held::Alone(connection) => connection,
+        }
+    }
+
+    /// For COPY and statements that are no constants. Only for sessions that are not pooled: this one does not note what they do.
+    pub(super) fn client(&self) -> &Client {
+        &self.connection().client
+    }
+
+    /// The server's process. Behind a pooler: the one that this connection reached first.
+    pub(crate) fn backend(&self) -> Backend {
+        self.connection().backend
+    }
+
+    /// Whether a pooler stands between, so that the next transaction may run in another server process.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.connection().is_pooled
+    }
+
+    /// How often the call was tried before: 0 at first. A call that looked for a seat that is not locked, and found none a few times,
+    /// waits for one in the end.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_attempt(&self, attempt: u32) {
+        self.attempt.store(attempt, Ordering::Relaxed);
+    }
+
+    /// All rows of a statement's answer.
+    pub(crate) async fn rows(&self, sql: &Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+        let connection = self.connection();
+        self.answered(async {
+            match connection.prepared(sql).await? {
+                Some(statement) => connection.client.query(&statement, parameters).await,
+                None => connection.client.query_typed(sql.text, &typed(sql, parameters)).await,
+            }
+        })
+        .await
+    }
+
+    /// The row of a statement that always has one. Another number of rows is an error.
+    pub(crate) async fn row(&self, sql: &Sql, parameters: &[Parameter<'_>]) -> Result<Row, Error> {
+        let connection = self.connection();
+        self.answered(async {
+            match connection.prepared(sql).await? {
+                Some(statement) => connection.client.query_one(&statement, parameters).await,
+                None => connection.client.query_typed_one(sql.text, &typed(sql, parameters)).await,
+            }
+        })
+        .await
+    }
+
+    /// The row of a statement that has one or none. More rows are an error.
+    pub(crate) async fn row_opt(&self, sql: &Sql, parameters: &[Parameter<'_>]) -> Result<Option<Row>, Error> {
+        let connection = self.connection();
+        self.answered(async {
+            match connection.prepared(sql).await? {
+                Some(statement) => connection.client.query_opt(&statement, parameters).await,
+                None => connection.client.query_typed_opt(sql.text, &typed(sql, parameters)).await,
+            }
+        })
+        .await
+    }
+
+    /// The number of rows that a statement changed. To be used inside a transaction; outside of one [`Session::commit_row_opt`]
+    /// changes something.
+    pub(crate) async fn execute(&self, sql: &Sql, parameters: &[Parameter<'_>]) -> Result<u64, Error> {
+        let connection = self.connection();
+        self.answered(async {
+            match connection.prepared(sql).await? {
+                Some(statement) => connection.client.execute(&statement, parameters).await,
+                None => connection.client.execute_typed(sql.text, &typed(sql, parameters)).await,
+            }
+        })
+        .await
+    }
+
+    /// The rows of a statement, page by page, inside a transaction: for answers too large for memory.
+    pub(crate) async fn cursor(
+        &self,
+        sql: &Sql,
+        parameters: &[Parameter<'_>],
+        page: usize,
+    ) -> Result<Cursor<'_>, Error> {
+        let declare = format!("DECLARE seatkeeper_rows NO SCROLL CURSOR FOR {}", sql.text);
+        let connection = self.connection();
+        self.answered(connection.client.execute_typed(&declare, &typed(sql, parameters))).await?;
+        Ok(Cursor { session: self, fetch: format!("FETCH FORWARD {page} FROM seatkeeper_rows") })
+    }
+
+    /// A statement that changes something and commits by itself, outside of a transaction: the write of an assignment or a release. Its
+    /// row; `None`: it has none. It sets who acts itself, as [`By`] says.
+    ///
+    /// If the connection is lost on the way, [`super::run`] finds out whether it was committed: leave with `?`.
+    pub(crate) async fn commit_row_opt(&self, sql: &Sql, parameters: &[Parameter<'_>]) -> Result<Option<Row>, Error> {
+        // Prepared before: a connection that is lost then has committed nothing.
+        self.answered(self.connection().prepared(sql)).await?;
+        self.committing.store(true, Ordering::Release);
+        // It is answered once the server is ready for the next statement, which is after the commit.
+        let row = self.row_opt(sql, parameters).await;
+        if row.as_ref().err().is_none_or(is_undone) {
+            self.committing.store(false, Ordering::Release);
+        }
+        row
+    }
+
+    /// Runs a script of statements without parameters.
+    pub(crate) async fn batch(&self, script: &str) -> Result<(), Error> {
+        self.answered(self.connection().client.batch_execute(script)).await
+    }
+
+    /// Begins a savepoint, for items of a call that are undone one by one, and for dry runs. Ended by [`Session::keep`] or
+    /// [`Session::undo`]; savepoints of other names may be inside.
+    pub(crate) async fn savepoint(&self, name: &'static str) -> Result<(), Error> {
+        self.batch(&format!("SAVEPOINT {name}")).await
+    }
+
+    /// Undoes what was done since the savepoint.
+    pub(crate) async fn undo(&self, name: &'static str) -> Result<(), Error> {
+        self.batch(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await?;
+        self.failed.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Keeps what was done since the savepoint.
+    pub(crate) async fn keep(&self, name: &'static str) -> Result<(), Error> {
+        self.batch(&format!("RELEASE SAVEPOINT {name}")).await
+    }
+
+    /// Begins a transaction that changes something. Each statement sees what is committed when it begins, so rows that a decision rests on
+    /// are locked (`FOR SHARE`, `FOR UPDATE`; accounts before seats, in the order of their keys). The runners do this; calls do not.
+    pub(crate) async fn begin(&self) -> Result<(), Error> {
+        self.begin_by("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await
+    }
+
+    /// Begins a transaction of several reads, all of one moment. The runners do this; calls do not.
+    pub(crate) async fn begin_read(&self) -> Result<(), Error> {
+        self.begin_by("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    async fn begin_by(&self, statement: &str) -> Result<(), Error> {
+        self.in_transaction.store(true, Ordering::Release);
+        self.failed.store(false, Ordering::Release);
+        self.batch(statement).await
+    }
+
+    /// Commits. `Ok(false)`: a statement had failed, and nothing was changed.
+    pub(crate) async fn commit(&self) -> Result<bool, Error> {
+        // The server would answer such a COMMIT without an error.
+        if self.failed.load(Ordering::Acquire) {
+            return self.roll_back().await.map(|()| false);
+        }
+        self.committing.store(true, Ordering::Release);
+        let done = self.batch("COMMIT").await;
+        if done.as_ref().err().is_none_or(is_undone) {
+            self.committing.store(false, Ordering::Release);
+            self.in_transaction.store(false, Ordering::Release);
+        }
+        done.map(|()| true)
+    }
+
+    /// Ends a transaction that only read.
+    pub(crate) async fn end_read(&self) -> Result<(), Error> {
+        self.batch("COMMIT").await?;
+        self.in_transaction.store(false, Ordering::Release);
+        self.failed.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Ends a transaction; nothing of it stays.
+    pub(crate) async fn roll_back(&self) -> Result<(), Error> {
+        self.batch("ROLLBACK").await?;
+        self.in_transaction.store(false, Ordering::Release);
+        self.failed.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether a commit was sent whose outcome is not known.
+    pub(super) fn may_have_committed(&self) -> bool {
+        self.committing.load(Ordering::Acquire)
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.in_transaction.load(Ordering::Acquire)
+    }
+
+    /// Whether the connection must not be used again.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Awaits the answer to a statement, and notes what it says about the transaction and the connection. If this future is dropped before
+    /// its end, the statement counts as under way for good.
+    async fn answered<T>(&self, statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+        let outcome = statement.await;
+        self.under_way.fetch_sub(1, Ordering::AcqRel);
+        if let Err(error) = &outcome {
+            self.failed.store(true, Ordering::Release);
+            match meaning(error) {
+                Meaning::Lost | Meaning::Aborted => self.broken.store(true, Ordering::Release),
+                Meaning::Stale => self.connection().statements().clear(),
+                _ => {}
+            }
+        }
+        outcome
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let is_clean = *self.under_way.get_mut() == 0
+            && !*self.in_transaction.get_mut()
+            && !*self.committing.get_mut()
+            && !*self.broken.get_mut();
+        if !is_clean && let Held::Pooled(connection) = &mut self.held {
+            drop(connection.take().map(Object::take));
+        }
+    }
+}
+
+fn typed<'a>(sql: &Sql, parameters: &[Parameter<'a>]) -> Vec<(Parameter<'a>, Type)> {
+    assert_eq!(parameters.len(), sql.types.len(), "{}", sql.text);
+    parameters.iter().copied().zip(sql.types.iter().cloned()).collect()
+}
+
+/// See [`Session::cursor`]. It ends with the transaction, or with [`Cursor::close`].
+pub(crate) struct Cursor<'s> {
+    session: &'s Session,
+    fetch: String,
+}
+
+impl Cursor<'_> {
+    /// The next page of rows; an empty one: there are no more.
+    pub(crate) async fn next(&self) -> Result<Vec<Row>, Error> {
+        // Never prepared: another cursor of the same name has other columns.
+        self.session.answered(self.session.connection().client.query_typed(&self.fetch, &[])).await
+    }
+
+    /// Ends it, so that the transaction can have another one.
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        self.session.batch("CLOSE seatkeeper_rows").await
+    }
+}
+
+/// Who makes a change, as its events name them. The triggers read it from settings that are local to the transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct By {
+    /// `seatkeeper.request_id`: the id of the call.
+    pub(crate) request_id: String,
+    /// `seatkeeper.actor`: the caller's user name, as the store spells it, or `cli`.
+    pub(crate) actor: String,
+}
+
+impl By {
+    pub(crate) fn new(call_id: Uuid, actor: &str) -> By {
+        By { request_id: call_id.to_string(), actor: actor.to_owned() }
+    }
+
+    /// Sets it for the transaction that is open. Before the first change of the call; once is enough, also with savepoints that begin
+    /// later. A statement that commits by itself ([`Session::commit_row_opt`]) sets it in a CTE of its own instead, with
+    /// the same three calls of `set_config`, which the change must read from so that they come first.
+    pub(crate) async fn set(&self, session: &Session) -> Result<(), Error> {
+        session.row(&SET_BY, &[&self.request_id, &self.actor]).await.map(drop)
+    }
+}
+
+const SET_BY: Sql = Sql {
+    text: "SELECT set_config('seatkeeper.request_id', $1, true), set_config('seatkeeper.actor', $2, true),
+                  set_config('seatkeeper.reason', '', true)",
+    types: &[Type::TEXT, Type::TEXT],
+};
+
+/// A time as a parameter of type `timestamptz`. The database keeps microseconds.
+pub(crate) fn to_time(at: Timestamp) -> SystemTime {
+    let since_epoch = at.duration_since(Timestamp::UNIX_EPOCH);
+    let distance = since_epoch.unsigned_abs();
+    let at = match since_epoch.is_negative() {
+        false => SystemTime::UNIX_EPOCH.checked_add(distance),
+        true => SystemTime::UNIX_EPOCH.checked_sub(distance),
+    };
+    at.unwrap_or_else(|| unreachable!("every timestamp is a system time"))
+}
+
+/// A value of type `timestamptz`. Times that no [`Timestamp`] can be, as the last day of year 9999 and `infinity`, which many a system
+/// writes for "never", are the last one that can be.
+pub(crate) fn to_timestamp(at: SystemTime) -> Timestamp {
+    let outside = if at < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::try_from(at).unwrap_or(outside)
+}
+
+/// The same of a column.
+pub(crate) fn time(row: &Row, index: usize) -> Result<Option<Timestamp>, Error> {
+    row.try_get::<_, Option<SystemTime>>(index).map(|at| at.map(to_timestamp))
+}

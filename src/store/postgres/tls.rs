@@ -1,0 +1,221 @@
+//! TLS to the server, with rustls: whose certificates are trusted, and for which names.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+
+/// How the server's certificate is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verification {
+    /// Not at all: `sslmode=disable`, `prefer` and `require`. Protects against those who listen, not against those who answer in
+    /// place of the server.
+    None,
+    /// It must come from one of the authorities in the file: `verify-ca`.
+    Authority(PathBuf),
+    /// The same, and it must be for the name of the host: `verify-full`.
+    Name(PathBuf),
+}
+
+impl Verification {
+    /// What `sslmode` and `sslrootcert` of a URL mean.
+    pub(super) fn of(mode: Option<&str>, root: Option<PathBuf>) -> Result<(SslMode, Verification), String> {
+        let root_of = |mode: &str| match &root {
+            Some(path) if path != Path::new("system") => Ok(path.clone()),
+            _ => Err(format!(
+                "sslmode={mode} needs sslrootcert=FILE, the certificates of the authorities that are trusted, as PEM; the system's \
+                 are used only if that file is named, on Debian /etc/ssl/certs/ca-certificates.crt"
+            )),
+        };
+        let (ssl_mode, verification) = match mode {
+            Some("disable") => (SslMode::Disable, Verification::None),
+            None | Some("prefer" | "allow") => (SslMode::Prefer, Verification::None),
+            // As libpq does, for compatibility with its past.
+            Some("require") => (SslMode::Require, root.clone().map_or(Verification::None, Verification::Authority)),
+            Some("verify-ca") => (SslMode::Require, Verification::Authority(root_of("verify-ca")?)),
+            Some("verify-full") => (SslMode::Require, Verification::Name(root_of("verify-full")?)),
+            Some(other) => {
+                return Err(format!(
+                    "sslmode={other} is unknown: use disable, prefer, require, verify-ca or verify-full"
+                ));
+            }
+        };
+        // A file that cannot be read is better found now than with the first connection.
+        verification.roots()?;
+        Ok((ssl_mode, verification))
+    }
+
+    fn roots(&self) -> Result<Option<RootCertStore>, String> {
+        let path = match self {
+            Verification::None => return Ok(None),
+            Verification::Authority(path) | Verification::Name(path) => path,
+        };
+        let failed = |why: &dyn std::fmt::Display| format!("sslrootcert {}: {why}", path.display());
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
+            let certificate = certificate.map_err(|error| failed(&error))?;
+            roots.add(certificate).map_err(|error| failed(&error))?;
+        }
+        if roots.is_empty() {
+            return Err(failed(&"there is no certificate in the file"));
+        }
+        Ok(Some(roots))
+    }
+
+    /// What makes TLS connections. Reads the file again, so that a renewed one counts for the next connection.
+    pub(super) fn connector(&self) -> Result<Tls, String> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = match self.roots()? {
+            None => Arc::new(Lenient { provider: Arc::clone(&provider), authority: None }),
+            Some(roots) => {
+                let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+                let verifier = verifier.build().map_err(|error| error.to_string())?;
+                match self {
+                    Verification::Name(_) => verifier,
+                    _ => Arc::new(Lenient { provider: Arc::clone(&provider), authority: Some(verifier) }),
+                }
+            }
+        };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Tls { config: Arc::new(config) })
+    }
+}
+
+/// Verifies less than the name: the authority, or nothing but that the server has the key of its certificate.
+#[derive(Debug)]
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    authority: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
+        match authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The name is looked at last.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Makes TLS connections for the driver.
+#[derive(Clone)]
+pub(super) struct Tls {
+    config: Arc<ClientConfig>,
+}
+
+impl<S> MakeTlsConnect<S> for Tls
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Stream = Stream<S>;
+    type TlsConnect = Handshake;
+    type Error = io::Error;
+
+    fn make_tls_connect(&mut self, domain: &str) -> io::Result<Handshake> {
+        // A socket has no name, and no TLS: the error of that comes with the handshake, which there is none of.
+        let name = ServerName::try_from(domain.to_owned()).map_err(io::Error::other);
+        Ok(Handshake { connector: TlsConnector::from(Arc::clone(&self.config)), name })
+    }
+}
+
+pub(super) struct Handshake {
+    connector: TlsConnector,
+    name: io::Result<ServerName<'static>>,
+}
+
+impl<S> TlsConnect<S> for Handshake
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Stream = Stream<S>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Stream<S>>> + Send>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        Box::pin(async move { Ok(Stream(self.connector.connect(self.name?, stream).await?)) })
+    }
+}
+
+/// A connection with TLS.
+pub(super) struct Stream<S>(client::TlsStream<S>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Stream<S> {
+    /// None: a password is proved to the server, not to the certificate.
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
