@@ -23,7 +23,7 @@ fn number(database: &Path, query: &str) -> i64 {
 /// The ids of all events.
 fn ids(database: &Path, archives: &[&Path]) -> Vec<i64> {
     let archives = archives.iter().map(|path| path.to_path_buf()).collect();
-    let history = History { database: database.to_owned(), archives };
+    let history = History { database: database.into(), archives };
     let mut ids = Vec::new();
     let mut show = |event: &history::Event| {
         ids.push(event.id);
@@ -54,8 +54,8 @@ fn verify_archive(file: &Path) -> crate::program::Done {
 fn events_that_were_moved_verify_and_answer_with_the_rest() {
     let mut random = Random::from_seed();
     let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    let moments = made(&database, &mut random, 200);
+    let (home, moments) = made(&mut random, 200);
+    let database = home.file();
     open(&database).close();
     let all = ids(&database, &[]);
     let (first, second) = (directory.join("first.db"), directory.join("second.db"));
@@ -347,7 +347,7 @@ fn the_service_goes_on_while_events_are_moved() {
     }
     // They are chained when the service starts.
     let server = Server::with(Options { seed: seed + "COMMIT", ..Options::default() });
-    let database = server.database();
+    let database = server.file();
     let assign = |n: i64| server.assign(&format!("user{n}"), 42, "SqlBackup").code();
     assert_eq!(server.query::<i64>("SELECT count(*) FROM audit_event WHERE hash IS NULL"), 0);
     std::thread::sleep(Duration::from_millis(3));

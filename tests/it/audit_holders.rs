@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::types::Value;
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Transfer};
 use seatkeeper::store::history::{self, EntitySelection, History, MomentSelection};
-use seatkeeper::store::{self, Actor, Call, Store};
+use seatkeeper::store::{self, Actor, Call, Database, Store};
 
 use crate::audit_show::audit_ok;
 use crate::harness::*;
@@ -19,23 +20,23 @@ use crate::licenses::wait;
 pub type Holdings = Vec<String>;
 
 /// As the tables are now.
-fn of_tables(database: &Path) -> Holdings {
-    let lines = "
-        SELECT line FROM (
-            SELECT id AS pool_id, 0 AS seat_no, format('pool %d of %d, %s: %d of %d', id, entity_id, license_type, seats_in_use, seats_total) AS line
-              FROM license_pool
-             UNION ALL
-            SELECT pool_id, seat_no, format('pool %d, seat %d: %d %s', pool_id, seat_no, account_id, username)
-              FROM seat JOIN account ON account.id = account_id)
-         ORDER BY pool_id, seat_no";
-    let connection = rusqlite::Connection::open(database).expect("open");
-    let mut statement = connection.prepare(lines).expect("lines");
-    statement.query_map([], |row| row.get(0)).expect("lines").map(|line| line.expect("a line")).collect()
+fn of_tables(database: &TestDatabase) -> Holdings {
+    let pools = "SELECT 'pool ' || id || ' of ' || entity_id || ', ' || license_type || ': ' || seats_in_use || ' of ' || seats_total,
+                        id, 0 FROM license_pool";
+    let seats =
+        "SELECT 'pool ' || pool_id || ', seat ' || seat_no || ': ' || account_id || ' ' || username, pool_id, seat_no
+                   FROM seat JOIN account ON account.id = account_id";
+    let rows = database.session().rows(&format!("{pools} UNION ALL {seats} ORDER BY 2, 3"));
+    let line = |row: &Vec<Value>| match &row[0] {
+        Value::Text(line) => line.clone(),
+        other => panic!("{other:?}"),
+    };
+    rows.iter().map(line).collect()
 }
 
 /// As the history says that they were.
-pub fn of_history(database: &Path, archives: &[PathBuf], at: Timestamp) -> Holdings {
-    let history = History { database: database.to_owned(), archives: archives.to_vec() };
+pub fn of_history(database: impl Into<Database>, archives: &[PathBuf], at: Timestamp) -> Holdings {
+    let history = History { database: database.into(), archives: archives.to_vec() };
     let mut lines = Vec::new();
     let selection = MomentSelection { at, entity: None, pool_id: None, user: None };
     history::holders_at(&history, &selection, &mut |pool, holder| {
@@ -92,7 +93,7 @@ pub fn by_hand(random: &mut Random) -> String {
 }
 
 pub fn open(database: &Path) -> Arc<dyn Store> {
-    store::open(database, &store::Options::default(), Arc::new(Metrics::new())).expect("open")
+    store::open(&database.into(), &store::Options::default(), Arc::new(Metrics::new())).expect("open")
 }
 
 /// A call of any kind; it may be refused.
@@ -110,47 +111,43 @@ pub fn make_call(store: &dyn Store, random: &mut Random) {
 }
 
 /// A history of random calls and SQL by hand, and what the tables were at some moments of it.
-pub fn made(database: &Path, random: &mut Random, steps: u64) -> Vec<(Timestamp, Holdings)> {
-    sql(database, SEED).expect("seed");
-    let store = open(database);
+pub fn made(random: &mut Random, steps: u64) -> (TestDatabase, Vec<(Timestamp, Holdings)>) {
+    let database = TestDatabase::new(SEED);
+    let store = database.open(&store::Options::default(), Arc::new(Metrics::new()));
     let mut moments = Vec::new();
     for step in 0..steps {
         if random.below(2) == 0 {
             make_call(&*store, random);
         } else {
-            let _ = sql(database, &by_hand(random));
+            let _ = database.try_sql(&by_hand(random));
         }
         if step % 10 == 9 {
             // Events of one millisecond are of one moment.
             std::thread::sleep(Duration::from_millis(3));
-            moments.push((Timestamp::now(), of_tables(database)));
+            moments.push((Timestamp::now(), of_tables(&database)));
             std::thread::sleep(Duration::from_millis(3));
         }
     }
     store.close();
-    moments
+    (database, moments)
 }
 
 #[test]
 fn the_history_says_what_the_tables_are_and_were_row_by_row() {
     let mut random = Random::from_seed();
     for _ in 0..number_from("SEATKEEPER_SEQUENCES").unwrap_or(6) {
-        let directory = TempDir::new();
-        let database = directory.join("seats.db");
-        let moments = made(&database, &mut random, 150);
+        let (database, moments) = made(&mut random, 150);
         for (at, holdings) in &moments {
-            assert_eq!(of_history(&database, &[], *at), *holdings, "at {at}");
+            assert_eq!(of_history(database.place(), &[], *at), *holdings, "at {at}");
         }
-        assert_eq!(of_history(&database, &[], Timestamp::now()), of_tables(&database));
-        assert_eq!(violations(&database), []);
+        assert_eq!(of_history(database.place(), &[], Timestamp::now()), of_tables(&database));
+        assert_eq!(database.violations(), []);
     }
 }
 
 #[test]
 fn a_moment_before_the_history_has_no_pools() {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    sql(&database, SEED).expect("seed");
+    let database = TestDatabase::new(SEED);
     let text = audit_ok("show", &database, &["--at", "2020-01-01", "--format", "csv"]);
     assert_eq!(
         text,
@@ -161,28 +158,22 @@ fn a_moment_before_the_history_has_no_pools() {
 /// A clock that stepped back for one event, as it does in a machine that wakes up: the events before it happened all the same.
 #[test]
 fn a_clock_that_steps_does_not_tear_the_history() {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    sql(&database, SEED).expect("seed");
-    sql(&database, "UPDATE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 1").expect("a seat");
-    sql(&database, "UPDATE seat SET account_id = NULL WHERE pool_id = 1").expect("free");
-    unguarded(&database, "UPDATE audit_event SET at = '2099-01-01T00:00:00.000Z' WHERE action = 'assign'");
-    assert_eq!(of_history(&database, &[], Timestamp::now()), of_tables(&database));
+    let database = TestDatabase::new(SEED);
+    database.sql("UPDATE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 1");
+    database.sql("UPDATE seat SET account_id = NULL WHERE pool_id = 1");
+    database.unguarded("UPDATE audit_event SET at = '2099-01-01T00:00:00.000Z' WHERE action = 'assign'");
+    assert_eq!(of_history(database.place(), &[], Timestamp::now()), of_tables(&database));
 }
 
 /// Whose pool it was is found also for a seat of a pool whose id is another's now; and the tree may be asked for.
 #[test]
 fn holders_are_selected_by_entity_pool_and_user() {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    sql(&database, SEED).expect("seed");
-    sql(
-        &database,
+    let database = TestDatabase::new(SEED);
+    database.sql(
         "UPDATE seat SET account_id = seat_no WHERE pool_id = 1 AND seat_no < 3;
          UPDATE seat SET account_id = 1 WHERE pool_id = 2 AND seat_no = 2;
          UPDATE account SET username = 'nina' WHERE id = 1;",
-    )
-    .expect("seats");
+    );
     let shown = |args: &[&str]| -> Vec<String> {
         let text = audit_ok("show", &database, &[&["--at", "now", "--format", "csv"], args].concat());
         let cells = |line: &str| line.split(',').take(8).map(str::to_owned).collect::<Vec<_>>().join(",");
@@ -200,7 +191,7 @@ fn holders_are_selected_by_entity_pool_and_user() {
     assert_eq!(shown(&["--pool", "2"]), std::slice::from_ref(&third));
     assert_eq!(shown(&["--user", "NINA"]), [first.clone(), third.clone()]);
     // Under its old name too: it is the name of no other account.
-    let history = History { database: database.clone(), archives: Vec::new() };
+    let history = History { database: database.place(), archives: Vec::new() };
     let entity = Some(EntitySelection { id: 43, below: false });
     let selection = MomentSelection { at: Timestamp::now(), entity, pool_id: None, user: Some("user1".to_owned()) };
     history::holders_at(&history, &selection, &mut |pool, _| panic!("{pool:?}")).expect("read");

@@ -1,5 +1,6 @@
 //! `seatkeeper audit show`: events are found, and written so that people and programs can read them.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,15 +10,16 @@ use crate::harness::*;
 use crate::program::{Done, run};
 
 /// Runs `seatkeeper audit SUBCOMMAND --database DATABASE ARGS`.
-pub fn audit(subcommand: &str, database: &Path, args: &[&str]) -> Done {
+pub fn audit(subcommand: &str, database: impl AsRef<OsStr>, args: &[&str]) -> Done {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
-    command.env_clear().current_dir(database.parent().expect("a directory"));
+    let directory = Path::new(&database).parent().filter(|directory| directory.is_dir());
+    command.env_clear().current_dir(directory.unwrap_or(&std::env::temp_dir()));
     run(command.args(["audit", subcommand, "--database"]).arg(database).args(args), "")
 }
 
 /// What a successful run prints.
 #[track_caller]
-pub fn audit_ok(subcommand: &str, database: &Path, args: &[&str]) -> String {
+pub fn audit_ok(subcommand: &str, database: impl AsRef<OsStr>, args: &[&str]) -> String {
     let done = audit(subcommand, database, args);
     assert_eq!(done.code, Some(0), "{args:?}: {done:?}");
     done.stdout
@@ -25,8 +27,7 @@ pub fn audit_ok(subcommand: &str, database: &Path, args: &[&str]) -> String {
 
 /// Entities 1 > 42 > 420, and 43; two credentials; pools of 42, 420 and 43. Then seats by hand, moves, renames, a pool that is
 /// deleted and whose id is another entity's afterwards.
-fn seeded(directory: &TempDir) -> std::path::PathBuf {
-    let database = directory.join("seats.db");
+fn seeded() -> TestDatabase {
     let hash = &*PASSWORD_HASH;
     let script = format!(
         "INSERT INTO entity (id, parent_id, name) VALUES (1, NULL, 'Northwind'), (42, 1, 'Contoso'), (420, 42, 'West'),
@@ -47,12 +48,11 @@ fn seeded(directory: &TempDir) -> std::path::PathBuf {
          UPDATE license_pool SET seats_total = 5 WHERE id = 1;
          UPDATE credential SET user_name = 'chief' WHERE user_name = 'boss';"
     );
-    sql(&database, &script).expect("seed");
-    database
+    TestDatabase::new(&script)
 }
 
 /// The events as lines of their action, and what they are of.
-fn found(database: &Path, args: &[&str]) -> Vec<String> {
+fn found(database: impl AsRef<OsStr>, args: &[&str]) -> Vec<String> {
     let text = audit_ok("show", database, &[args, &["--format", "json"]].concat());
     text.lines()
         .map(|line| {
@@ -85,8 +85,7 @@ const CREATED: [&str; 12] = [
 
 #[test]
 fn events_are_selected_by_what_they_are_about() {
-    let directory = TempDir::new();
-    let database = seeded(&directory);
+    let database = seeded();
     let all = found(&database, &[]);
     assert_eq!(all[..12], CREATED);
     assert_eq!(all.len(), 24);
@@ -179,23 +178,22 @@ fn calls_and_authors_are_found_by_actor_and_request_id() {
     assert_eq!(server.assign("bob", 42, "SqlBackup").code(), "Success");
     let database = server.database();
     let id: String = server.query("SELECT request_id FROM audit_event WHERE action = 'assign'");
-    let of_call = ["account-create e42 bob", "assign e42 p1 s1 bob"];
-    assert_eq!(found(&database, &["--actor", "Agent"]), of_call);
-    assert_eq!(found(&database, &["--request-id", &id]), of_call);
-    assert_eq!(found(&database, &["--request-id", &format!("Err-{}", id.to_uppercase())]), of_call);
-    let table = audit_ok("show", &database, &["--request-id", &id]);
+    let seat: i64 = server.query("SELECT seat_no FROM seat WHERE account_id IS NOT NULL");
+    let of_call = ["account-create e42 bob".to_owned(), format!("assign e42 p1 s{seat} bob")];
+    assert_eq!(found(database, &["--actor", "Agent"]), of_call);
+    assert_eq!(found(database, &["--request-id", &id]), of_call);
+    assert_eq!(found(database, &["--request-id", &format!("Err-{}", id.to_uppercase())]), of_call);
+    let table = audit_ok("show", database, &["--request-id", &id]);
     let assignment: Vec<&str> = table.lines().nth(2).expect("the assignment").split_whitespace().skip(2).collect();
-    assert_eq!(assignment, ["assign", "bob", "agent", "42", "SqlBackup", "1", "1", &id]);
+    assert_eq!(assignment, ["assign", "bob", "agent", "42", "SqlBackup", "1", &seat.to_string(), &id]);
 }
 
 /// Names are free text; a terminal must not act on them.
 #[test]
 fn text_is_escaped_for_a_terminal_and_kept_for_programs() {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
     let name = "=1+1,\"a\"\u{1b}[2J\u{202e}\r\nb";
     let script = format!("INSERT INTO entity (id, name) VALUES (1, '{name}')");
-    sql(&database, &script).expect("seed");
+    let database = TestDatabase::new(&script);
     let table = audit_ok("show", &database, &[]);
     assert!(table.contains("name: =1+1,\"a\"\\u{1b}[2J\\u{202e}\\u{d}\\u{a}b"), "{table}");
     assert_eq!(table.lines().count(), 2, "{table}");
@@ -210,14 +208,15 @@ fn text_is_escaped_for_a_terminal_and_kept_for_programs() {
 
 #[test]
 fn a_table_says_what_changed() {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    let script = "INSERT INTO entity (id, name) VALUES (1, 'a');
-         INSERT INTO license_pool (id, entity_id, license_type, seats_total, license_data) VALUES (1, 1, 'SqlBackup', 2, zeroblob(100));
+    let script = format!(
+        "INSERT INTO entity (id, name) VALUES (1, 'a');
+         INSERT INTO license_pool (id, entity_id, license_type, seats_total, license_data) VALUES (1, 1, 'SqlBackup', 2, x'{}');
          UPDATE license_pool SET seats_total = 3, note = 'more' WHERE id = 1;
          UPDATE license_pool SET note = NULL, license_data = NULL WHERE id = 1;
-         DELETE FROM license_pool;";
-    sql(&database, script).expect("seed");
+         DELETE FROM license_pool;",
+        "00".repeat(100)
+    );
+    let database = TestDatabase::new(&script);
     let table = audit_ok("show", &database, &["--pool", "1"]);
     let zeros = "0".repeat(60);
     for change in [
@@ -232,8 +231,8 @@ fn a_table_says_what_changed() {
 
 #[test]
 fn what_cannot_be_shown_is_said_with_its_exit_code() {
-    let directory = TempDir::new();
-    let database = seeded(&directory);
+    let home = seeded();
+    let (directory, database) = (home.directory(), home.file());
     let nowhere = directory.join("nowhere.db");
     let other = directory.join("other.db");
     std::fs::write(&other, "no database at all, but some text that is long enough to be read").expect("write");
@@ -257,8 +256,8 @@ fn what_cannot_be_shown_is_said_with_its_exit_code() {
 #[test]
 fn a_copy_is_read_and_not_touched() {
     use std::os::unix::fs::PermissionsExt as _;
-    let directory = TempDir::new();
-    let database = seeded(&directory);
+    let home = seeded();
+    let (directory, database) = (home.directory(), home.file());
     let copy_directory = directory.join("read only");
     std::fs::create_dir(&copy_directory).expect("a directory");
     let copy = copy_directory.join("c?py #1%.db");
@@ -274,15 +273,14 @@ fn a_copy_is_read_and_not_touched() {
 /// A reader that looks at the beginning only, as `head` does.
 #[test]
 fn a_pipe_that_is_closed_is_no_failure() {
-    let directory = TempDir::new();
-    let database = seeded(&directory);
+    let database = seeded();
     let mut bulk = String::from("BEGIN;");
     for n in 0..3000 {
         bulk += &format!(
             "UPDATE license_pool SET note = 'a note that is long enough to fill the pipe, number {n}' WHERE id = 1;"
         );
     }
-    sql(&database, &(bulk + "COMMIT")).expect("events");
+    database.sql(&(bulk + "COMMIT"));
     let script = "\"$0\" audit show --database \"$1\" | head -n 2; echo \"${PIPESTATUS[0]}\"";
     let mut shell = Command::new("bash");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_seatkeeper")]).arg(&database);

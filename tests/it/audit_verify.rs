@@ -40,7 +40,8 @@ fn seeded(directory: &TempDir) -> PathBuf {
 /// Lets the service chain what was made by hand.
 fn chain(database: &Path) {
     let metrics = std::sync::Arc::new(seatkeeper::metrics::Metrics::new());
-    let store = seatkeeper::store::open(database, &seatkeeper::store::Options::default(), metrics).expect("a store");
+    let store =
+        seatkeeper::store::open(&database.into(), &seatkeeper::store::Options::default(), metrics).expect("a store");
     store.close();
 }
 

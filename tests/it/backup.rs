@@ -146,7 +146,7 @@ fn a_backup_under_load_has_every_seat_acknowledged_before_it_began() {
             let file = target.join(&format!("round-{round}.db"));
             let mut command = Command::new("sh");
             let script = "umask 000; exec \"$0\" backup --database \"$1\" \"$2\"";
-            command.args(["-c", script, env!("CARGO_BIN_EXE_seatkeeper")]).arg(server.database()).arg(&file);
+            command.args(["-c", script, env!("CARGO_BIN_EXE_seatkeeper")]).arg(server.file()).arg(&file);
             let said = succeeds(run(&mut command, ""));
             let connection = Connection::open(&file).expect("open");
             let query =

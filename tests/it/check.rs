@@ -342,7 +342,7 @@ fn every_invariant_is_broken_by_one_of_these() {
 #[test]
 fn a_good_database_is_ok_and_one_that_is_not_there_is_not_made() {
     let directory = TempDir::new();
-    let check = seatkeeper("check", &seeded(&directory), &[], "");
+    let check = seatkeeper("check", seeded(&directory), &[], "");
     assert_eq!((check.code, check.stdout.as_str()), (Some(0), "ok: every invariant holds\n"), "{}", check.stderr);
 
     let nowhere = directory.join("nowhere.db");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use seatkeeper::auth;
+use seatkeeper::store::Database;
 
 use crate::harness::*;
 
@@ -113,11 +114,15 @@ fn a_message_with_a_number_reads_like_any_other() {
 #[test]
 fn release_gives_a_seat_back_while_the_service_runs() {
     let server = Server::start();
-    let database = server.database();
-    let database = database.to_str().expect("a path");
+    let database = server.database().place();
+    let database = match &database {
+        Database::File(file) => file.to_str().expect("a path"),
+        Database::Server(server) => server.url(),
+    };
     assert_eq!(server.assign("bob", 42, "SqlBackup").code(), "Success");
+    let seat: i64 = server.query("SELECT seat_no FROM seat WHERE account_id IS NOT NULL");
     let release = ["release", "--database", database, "--username", "BOB", "--license-type", "SqlBackup"];
-    assert_eq!(ok(&release, ""), "released: 'BOB' gave back its SqlBackup seat 1 of pool 1\n");
+    assert_eq!(ok(&release, ""), format!("released: 'BOB' gave back its SqlBackup seat {seat} of pool 1\n"));
     assert_eq!(
         server.query::<String>("SELECT actor || ' ' || action FROM audit_event ORDER BY id DESC LIMIT 1"),
         "cli release"
@@ -156,6 +161,10 @@ fn the_exit_code_says_what_kind_of_failure_it_is() {
         (vec!["sql", "--database", database, "nowhere.sql"], "", 3),
         (vec!["check", "--database", other], "", 3),
         (vec!["check", "--database", "nowhere.db"], "", 3),
+        (vec!["check", "--database", "postgres://localhost:x/seats"], "", 2),
+        (vec!["serve", "--database", "postgres://localhost/seats?sslmode=maybe"], "", 2),
+        (vec!["copy", "--from", database, "--to", "postgres://localhost/seats?sslcert=x"], "", 2),
+        (vec!["check", "--database", "postgres://localhost:1/seats?connect_timeout=1"], "", 3),
     ] {
         let output = seatkeeper(&arguments, input);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -164,9 +173,40 @@ fn the_exit_code_says_what_kind_of_failure_it_is() {
 }
 
 #[test]
+fn commands_for_files_say_what_to_use_on_postgresql() {
+    let url = "postgres://seatkeeper:secret@db1/seats";
+    for (command, instead) in [
+        (vec!["sql"], "use psql"),
+        (vec!["backup", "to.db"], "pg_dump"),
+        (vec!["restore", "from.db"], "pg_restore"),
+        (vec!["resize", "--pool", "1", "--seats", "2"], "UPDATE license_pool"),
+        (vec!["audit", "archive", "--before", "1d", "old.db"], "all events stay in the database"),
+        (vec!["audit", "verify", "--archive", "old.db"], "--archive is for SQLite files only"),
+        (vec!["audit", "show", "--archive", "old.db"], "--archive is for SQLite files only"),
+        (vec!["demo"], "seatkeeper serve --create"),
+    ] {
+        let arguments = [command.as_slice(), &["--database", url]].concat();
+        let output = seatkeeper(&arguments, "SELECT 1");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(instead) && said.contains("postgres://seatkeeper@db1/seats"), "{said}");
+        assert!(!said.contains("secret") && !std::path::Path::new("old.db").exists(), "{said}");
+    }
+    // Nor does the help show what the environment holds.
+    for command in ["serve", "check", "sql"] {
+        let help = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+            .args([command, "--help"])
+            .env("SEATKEEPER_DATABASE", url)
+            .output()
+            .expect("help");
+        assert!(!String::from_utf8_lossy(&help.stdout).contains("secret"), "{command}");
+    }
+}
+
+#[test]
 fn every_command_shows_an_example() {
     for command in
-        ["serve", "demo", "sql", "hash-password", "check", "migrate", "backup", "restore", "release", "audit"]
+        ["serve", "demo", "sql", "hash-password", "check", "migrate", "backup", "restore", "copy", "release", "audit"]
     {
         assert!(ok(&[command, "--help"], "").contains("Example"), "{command}");
     }

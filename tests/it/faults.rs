@@ -90,7 +90,7 @@ fn what_is_answered_while_the_disk_fails_is_true() {
     }
     try_all(&kinds, &|disk, fault| {
         std::fs::write(disk.database(), &*TEMPLATE).expect("a copy");
-        let mut command = program("serve", &disk.database());
+        let mut command = program("serve", disk.database());
         disk.expose(&mut command);
         let service = Serving::try_start_as(command).expect("it starts");
         // Signs in, and makes what a start leaves to the first call.
@@ -148,7 +148,7 @@ fn a_stop_on_a_failing_disk_loses_nothing() {
     }
     try_all(&kinds, &|disk, fault| {
         std::fs::write(disk.database(), &*TEMPLATE).expect("a copy");
-        let mut command = program("serve", &disk.database());
+        let mut command = program("serve", disk.database());
         disk.expose(&mut command);
         let service = Serving::try_start_as(command).expect("it starts");
         let answered = calls(service.address, "u");
@@ -191,7 +191,7 @@ fn try_all(kinds: &[Fault], run: &(dyn Fn(&Disk, &Fault) -> Result<(), String> +
 /// Starts the service while the disk fails. It refuses with a reason, and starts when the fault has gone; or it serves.
 fn start_under(disk: &Disk, fault: &Fault, held: &[&str]) -> Result<(), String> {
     disk.fail(fault);
-    let mut command = program("serve", &disk.database());
+    let mut command = program("serve", disk.database());
     disk.expose(&mut command);
     match Serving::try_start_as(command) {
         Ok(service) => {
@@ -294,9 +294,9 @@ fn is_ready(address: SocketAddr) -> bool {
 /// Starts on the file, and holds it to the answers and to every invariant.
 fn verify(database: &Path, held_before: &[&str], answered: &[Answered]) -> Result<(), String> {
     // As `serve` does.
-    store::migrate(database).map_err(|e| e.to_string())?;
-    let store =
-        store::open(database, &store::Options::default(), Arc::new(Metrics::new())).map_err(|e| e.to_string())?;
+    store::migrate(&database.into()).map_err(|e| e.to_string())?;
+    let store = store::open(&database.into(), &store::Options::default(), Arc::new(Metrics::new()))
+        .map_err(|e| e.to_string())?;
     store.close();
     if let Some(first) = violations(database).first() {
         return Err(format!("{}: {}", first.invariant, first.row));

@@ -50,8 +50,8 @@ fn check(rows: Vec<(&str, Vec<u8>, Outcome)>) {
         }
         holders.sort();
         let held: String = server.query(
-            "SELECT coalesce(json_group_array(username), '') FROM
-                 (SELECT username FROM seat JOIN account ON account.id = account_id ORDER BY username COLLATE BINARY)",
+            "SELECT coalesce(json_group_array(username), '[]') FROM
+                 (SELECT username FROM seat JOIN account ON account.id = account_id ORDER BY username COLLATE BINARY) AS q",
         );
         let held: Vec<String> = serde_json::from_str(&held).expect("a list");
         assert_eq!(held, holders, "{sender}");

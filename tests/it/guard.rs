@@ -473,7 +473,7 @@ fn a_lock_is_waited_for_once() {
         ..Options::default()
     });
     assert_eq!(server.assign("first", 42, "SqlBackup").code(), "Success");
-    let other = connection(&server.database());
+    let other = connection(&server.file());
     other.execute_batch("BEGIN IMMEDIATE").expect("lock");
     let start = Barrier::new(CLIENTS);
     let slowest = std::thread::scope(|scope| {

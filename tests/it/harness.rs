@@ -1,5 +1,6 @@
 //! A service on port 0 with a database of its own, callers, and what they get back. Everything is cleaned up on drop.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use rusqlite::types::{FromSql, Value, ValueRef};
 use seatkeeper::auth::{self, Authenticator, Ticket};
 use seatkeeper::contract::edition::Edition;
 use seatkeeper::contract::{asmx, netserver};
@@ -17,7 +19,8 @@ use seatkeeper::metrics::Metrics;
 use seatkeeper::service::Service;
 use seatkeeper::store::{self, sqlite};
 
-use crate::validator;
+pub use crate::postgres::SqlError;
+use crate::{postgres, validator};
 
 /// The password of every sample credential.
 pub const PASSWORD: &str = "S3cret!pass";
@@ -109,6 +112,285 @@ impl Drop for TempDir {
     }
 }
 
+/// Whether this run of the tests is on PostgreSQL: `SEATKEEPER_TEST_DATABASE=postgres`. `tests/postgres/skipped` lists the tests that are
+/// not for it, and why.
+pub fn on_postgres() -> bool {
+    static IS_SO: LazyLock<bool> = LazyLock::new(|| match std::env::var("SEATKEEPER_TEST_DATABASE").as_deref() {
+        Ok("postgres") => true,
+        Ok("sqlite") | Err(_) => false,
+        Ok(other) => panic!("SEATKEEPER_TEST_DATABASE is sqlite or postgres, not {other}"),
+    });
+    *IS_SO
+}
+
+const ABOUT_THE_FILE: &str = "a test about an SQLite file is for tests/postgres/skipped";
+
+/// The database of one test: an SQLite file, or one on the PostgreSQL server of the tests ([`on_postgres`]). It is removed on drop.
+///
+/// SQL is that of SQLite where both can be meant; `postgres` translates it.
+pub struct TestDatabase {
+    /// As `--database` takes it.
+    place: OsString,
+    home: Home,
+}
+
+enum Home {
+    File(TempDir),
+    Server(postgres::Database),
+}
+
+impl TestDatabase {
+    pub fn new(seed: &str) -> TestDatabase {
+        let database = if on_postgres() {
+            let home = postgres::Cluster::shared().database();
+            TestDatabase { place: home.url().into(), home: Home::Server(home) }
+        } else {
+            let directory = TempDir::new();
+            TestDatabase { place: directory.join("seats.db").into(), home: Home::File(directory) }
+        };
+        database.sql(seed);
+        database
+    }
+
+    /// As the store takes it.
+    pub fn place(&self) -> store::Database {
+        match &self.home {
+            Home::File(_) => self.file().into(),
+            Home::Server(database) => database.url().into(),
+        }
+    }
+
+    /// The SQLite file, for tests that are about it: those are listed in `tests/postgres/skipped`.
+    pub fn file(&self) -> PathBuf {
+        match &self.home {
+            Home::File(_) => PathBuf::from(&self.place),
+            Home::Server(_) => panic!("{ABOUT_THE_FILE}"),
+        }
+    }
+
+    /// `None`: it is an SQLite file.
+    pub fn server(&self) -> Option<&postgres::Database> {
+        match &self.home {
+            Home::File(_) => None,
+            Home::Server(database) => Some(database),
+        }
+    }
+
+    /// The directory of the file.
+    pub fn directory(&self) -> &TempDir {
+        match &self.home {
+            Home::File(directory) => directory,
+            Home::Server(_) => panic!("{ABOUT_THE_FILE}"),
+        }
+    }
+
+    pub fn open(&self, options: &store::Options, metrics: Arc<Metrics>) -> Arc<dyn store::Store> {
+        store::open(&self.place(), options, metrics).expect("store")
+    }
+
+    /// A connection of an administrator.
+    pub fn session(&self) -> Session {
+        match &self.home {
+            Home::File(_) => Session::File(connection(&self.file())),
+            Home::Server(database) => Session::Server(database.session()),
+        }
+    }
+
+    pub fn try_sql(&self, script: &str) -> Result<(), SqlError> {
+        self.session().sql(script)
+    }
+
+    /// Runs SQL as an administrator does.
+    #[track_caller]
+    pub fn sql(&self, script: &str) {
+        self.try_sql(script).unwrap_or_else(|e| panic!("{script}: {e}"));
+    }
+
+    /// The first column of the first row.
+    #[track_caller]
+    pub fn query<T: FromSql>(&self, query: &str) -> T {
+        self.session().value(query)
+    }
+
+    /// See [`Session::lines`].
+    #[track_caller]
+    pub fn lines(&self, query: &str) -> Vec<String> {
+        self.session().lines(query)
+    }
+
+    /// SQL in a shell that knows nothing of us; `None`: on PostgreSQL there is only one way in.
+    pub fn stock_shell(&self) -> Option<Connection> {
+        matches!(self.home, Home::File(_)).then(|| Connection::open(self.file()).expect("open"))
+    }
+
+    /// Waits until the most seats of a pool that were ever in use at once are counted: on PostgreSQL a running service does so when it
+    /// chains the events.
+    pub fn wait_until_counted(&self) {
+        if let Home::Server(database) = &self.home {
+            let session = database.session();
+            wait_until("the events are chained", || session.query("SELECT count(*) FROM audit_pending") == Ok(0));
+        }
+    }
+
+    /// Waits until no process of the server works any more for a node that was killed: what had reached it may be committed later. A killed
+    /// process has nothing of the kind in a file.
+    pub fn wait_until_left(&self) {
+        const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'seatkeeper'";
+        if let Home::Server(database) = &self.home {
+            let session = database.session();
+            wait_until("the node's sessions have ended", || session.query(SESSIONS) == Ok(0));
+        }
+    }
+
+    /// Runs a script without triggers in its way, for rows that another program or an earlier version has written.
+    pub fn unguarded(&self, script: &str) {
+        match &self.home {
+            Home::File(_) => unguarded(&self.file(), script),
+            Home::Server(database) => database.unguarded(script),
+        }
+    }
+
+    /// Turns it into what a process that ends now, without a word, leaves: a copy of the files; on the server the same database, without
+    /// the connections there are to it. Gives the files that the process has open.
+    pub fn crash(&mut self) -> Option<TestDatabase> {
+        match &self.home {
+            Home::File(directory) => {
+                let copy = TempDir::new();
+                for name in ["seats.db", "seats.db-wal"].into_iter().filter(|name| directory.join(name).exists()) {
+                    std::fs::copy(directory.join(name), copy.join(name)).expect("copy");
+                }
+                let copy = TestDatabase { place: copy.join("seats.db").into(), home: Home::File(copy) };
+                Some(std::mem::replace(self, copy))
+            }
+            Home::Server(database) => {
+                database.disconnect();
+                None
+            }
+        }
+    }
+
+    /// A ticket of this user that expires then; by now the service has not seen it.
+    pub fn ticket_until(&self, user: &str, expires_at: Timestamp) -> String {
+        let (ticket, row) = new_ticket(user, expires_at);
+        // `seatkeeper sql` writes no tickets.
+        self.unguarded(&row);
+        ticket
+    }
+
+    /// What `seatkeeper check` finds.
+    pub fn violations(&self) -> Vec<store::Violation> {
+        store::check(&self.place(), auth::check_hash).expect("check")
+    }
+}
+
+/// As `--database` takes it.
+impl AsRef<OsStr> for TestDatabase {
+    fn as_ref(&self) -> &OsStr {
+        &self.place
+    }
+}
+
+/// An administrator's connection to a [`TestDatabase`].
+pub enum Session {
+    File(sqlite::AdminConnection),
+    Server(postgres::Session),
+}
+
+impl Session {
+    /// One statement or several.
+    pub fn sql(&self, script: &str) -> Result<(), SqlError> {
+        match self {
+            Session::File(connection) => Ok(connection.execute_batch(script)?),
+            Session::Server(session) => session.execute(script),
+        }
+    }
+
+    /// Every row, with the types of SQLite.
+    pub fn try_rows(&self, query: &str) -> Result<Vec<Vec<Value>>, SqlError> {
+        match self {
+            Session::File(connection) => {
+                let mut statement = connection.prepare(query)?;
+                let columns = statement.column_count();
+                let rows = statement.query_map([], |row| (0..columns).map(|at| row.get(at)).collect())?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            }
+            Session::Server(session) => session.rows(query),
+        }
+    }
+
+    #[track_caller]
+    pub fn rows(&self, query: &str) -> Vec<Vec<Value>> {
+        self.try_rows(query).unwrap_or_else(|e| panic!("{query}: {e}"))
+    }
+
+    /// The first column of the first row.
+    #[track_caller]
+    pub fn value<T: FromSql>(&self, query: &str) -> T {
+        let rows = self.rows(query);
+        let value = rows.first().and_then(|row| row.first()).unwrap_or_else(|| panic!("no row: {query}"));
+        T::column_result(ValueRef::from(value)).unwrap_or_else(|e| panic!("{value:?}, {e}: {query}"))
+    }
+
+    /// Ends a transaction that a script may have left open.
+    pub fn roll_back(&self) {
+        match self {
+            Session::File(connection) if connection.is_autocommit() => {}
+            _ => self.sql("ROLLBACK").expect("rollback"),
+        }
+    }
+
+    /// Keeps every call that changes something waiting, and none that only reads, until [`Session::unlock`].
+    pub fn lock(&self) {
+        let script = match self {
+            Session::File(_) => "BEGIN IMMEDIATE",
+            Session::Server(_) => "BEGIN; LOCK TABLE account, seat, license_pool, named_call IN EXCLUSIVE MODE",
+        };
+        self.sql(script).expect("lock");
+    }
+
+    pub fn unlock(&self) {
+        self.sql("COMMIT").expect("unlock");
+    }
+
+    /// Every row of every table, but for what becomes of an event when it is chained.
+    pub fn all_rows(&self) -> Vec<String> {
+        let (tables, columns) = match self {
+            Session::File(_) => (
+                "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name",
+                "SELECT group_concat(name) FROM pragma_table_info('{}') WHERE name <> 'hash'",
+            ),
+            Session::Server(_) => (
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
+                    AND table_name NOT IN ('audit_pending', 'audit_chain', 'chain_lease') ORDER BY table_name",
+                "SELECT string_agg(column_name, ',' ORDER BY ordinal_position) FROM information_schema.columns
+                  WHERE table_schema = 'public' AND table_name = '{}' AND NOT (table_name = 'license_pool'
+                    AND column_name IN ('seats_in_use', 'seats_in_use_max', 'event_id', 'events'))",
+            ),
+        };
+        let mut rows = Vec::new();
+        for table in self.lines(tables) {
+            let columns: String = self.value(&columns.replace("{}", &table));
+            let row = |row: &Vec<Value>| format!("{table}: {row:?}");
+            // In the order of the rows' keys, which come first.
+            rows.extend(self.rows(&format!("SELECT {columns} FROM {table} ORDER BY 1, 2")).iter().map(row));
+        }
+        rows
+    }
+
+    /// Every row as text, with a blank between columns, and nothing where there is no value.
+    #[track_caller]
+    pub fn lines(&self, query: &str) -> Vec<String> {
+        let cell = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::Integer(number) => number.to_string(),
+            Value::Real(number) => number.to_string(),
+            Value::Text(text) => text.clone(),
+            Value::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02X}")).collect(),
+        };
+        self.rows(query).iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" ")).collect()
+    }
+}
+
 /// How a service under test differs from the default.
 pub struct Options {
     pub limits: Limits,
@@ -142,7 +424,7 @@ impl Default for Options {
 pub struct Server {
     pub address: SocketAddr,
     pub metrics: Arc<Metrics>,
-    directory: TempDir,
+    database: Arc<TestDatabase>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -153,32 +435,37 @@ impl Server {
     }
 
     pub fn with(options: Options) -> Server {
-        let directory = TempDir::new();
-        let database = directory.join("seats.db");
-        sql(&database, &options.seed).expect("seed");
+        let database = Arc::new(TestDatabase::new(&options.seed));
         let metrics = Arc::new(Metrics::new());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (started, address) = mpsc::channel();
         let thread = std::thread::spawn({
-            let metrics = Arc::clone(&metrics);
+            let (database, metrics) = (Arc::clone(&database), Arc::clone(&metrics));
             move || run(&database, options, metrics, started, stopped)
         });
         let address = address.recv().expect("the service starts");
-        Server { address, metrics, directory, stop: Some(stop), thread: Some(thread) }
+        Server { address, metrics, database, stop: Some(stop), thread: Some(thread) }
     }
 
-    pub fn database(&self) -> PathBuf {
-        self.directory.join("seats.db")
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// See [`TestDatabase::file`].
+    pub fn file(&self) -> PathBuf {
+        self.database.file()
     }
 
     /// Runs SQL as an administrator does while the service runs.
+    #[track_caller]
     pub fn sql(&self, script: &str) {
-        sql(&self.database(), script).expect("sql");
+        self.database.sql(script);
     }
 
     /// The first column of the first row.
-    pub fn query<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
-        connection(&self.database()).query_row(query, [], |row| row.get(0)).expect("query")
+    #[track_caller]
+    pub fn query<T: FromSql>(&self, query: &str) -> T {
+        self.database.query(query)
     }
 
     /// The value of a counter or gauge, with its labels as `/metrics` has them; 0: it was never counted.
@@ -247,25 +534,25 @@ impl Server {
         self.send(&netserver(contract, blocks, operation, arguments))
     }
 
-    /// See [`ticket_until`].
+    /// See [`TestDatabase::ticket_until`].
     pub fn ticket_until(&self, user: &str, expires_at: Timestamp) -> String {
-        ticket_until(&self.database(), user, expires_at)
+        self.database.ticket_until(user, expires_at)
     }
 
-    /// See [`unguarded`].
+    /// See [`TestDatabase::unguarded`].
     pub fn unguarded(&self, script: &str) {
-        unguarded(&self.database(), script);
+        self.database.unguarded(script);
     }
 
     /// What `seatkeeper check` finds.
     pub fn violations(&self) -> Vec<store::Violation> {
-        violations(&self.database())
+        self.database.violations()
     }
 
     /// Stops the service as SIGTERM does and waits until it has closed the database.
-    pub fn stop(mut self) -> TempDir {
+    pub fn stop(mut self) -> Arc<TestDatabase> {
         self.finish();
-        std::mem::replace(&mut self.directory, TempDir(PathBuf::new()))
+        Arc::clone(&self.database)
     }
 
     fn finish(&mut self) {
@@ -283,14 +570,14 @@ impl Drop for Server {
 }
 
 fn run(
-    database: &Path,
+    database: &TestDatabase,
     options: Options,
     metrics: Arc<Metrics>,
     started: mpsc::Sender<SocketAddr>,
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    let store = store::open(database, &options.store, Arc::clone(&metrics)).expect("store");
+    let store = database.open(&options.store, Arc::clone(&metrics));
     let authenticator = Authenticator::new(options.auth, Arc::clone(&metrics)).expect("randomness");
     let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));
     let mut limits = options.limits;
@@ -315,7 +602,8 @@ fn run(
 
 /// What `seatkeeper check` finds in a database.
 pub fn violations(database: &Path) -> Vec<store::Violation> {
-    store::check(database, auth::check_hash).expect("check")
+    assert!(!on_postgres(), "{ABOUT_THE_FILE}");
+    store::check(&database.into(), auth::check_hash).expect("check")
 }
 
 /// Runs a script on a database file, made if there is none, the way `seatkeeper sql` does.
@@ -332,26 +620,24 @@ pub fn texts(database: &Path, query: &str) -> Vec<String> {
 
 /// Runs a script without triggers in its way, for rows that another program or an earlier version has written.
 pub fn unguarded(database: &Path, script: &str) {
+    assert!(!on_postgres(), "{ABOUT_THE_FILE}");
     let connection = Connection::open(database).expect("open");
     connection.busy_timeout(Duration::from_secs(10)).expect("timeout");
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).expect("triggers off");
     connection.execute_batch(script).expect(script);
 }
 
-/// A ticket of this user that expires then; by now the service has not seen it.
-pub fn ticket_until(database: &Path, user: &str, expires_at: Timestamp) -> String {
+/// A ticket, and the statement that keeps it.
+fn new_ticket(user: &str, expires_at: Timestamp) -> (String, String) {
     let ticket = Ticket::generate().expect("randomness");
     let hash: String = ticket.secret_hash().iter().map(|byte| format!("{byte:02x}")).collect();
     let expires_at = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ");
     let row = format!("INSERT INTO ticket VALUES ('{}', x'{hash}', '{user}', '{expires_at}')", ticket.id);
-    // `seatkeeper sql` writes no tickets.
-    let shell = Connection::open(database).expect("open");
-    shell.busy_timeout(Duration::from_secs(10)).expect("timeout");
-    shell.execute_batch(&row).expect("a ticket");
-    ticket.text()
+    (ticket.text(), row)
 }
 
 pub fn connection(database: &Path) -> sqlite::AdminConnection {
+    assert!(!on_postgres(), "{ABOUT_THE_FILE}");
     sqlite::admin_connection(database, true, auth::hash_password).expect("open")
 }
 
@@ -586,6 +872,13 @@ pub fn post_to(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
             .into_bytes();
     request.extend_from_slice(body);
     request
+}
+
+/// A request with a name that makes all its sendings one call, if it has one.
+pub fn with_name(request: &[u8], name: Option<&str>) -> Vec<u8> {
+    let Some(name) = name else { return request.to_vec() };
+    let head = request.iter().position(|byte| *byte == b'\n').expect("a request line") + 1;
+    [&request[..head], format!("Idempotency-Key: \"{name}\"\r\n").as_bytes(), &request[head..]].concat()
 }
 
 /// A body in chunks of this size, without the last chunk, which is [`LAST_CHUNK`].

@@ -206,7 +206,7 @@ fn sqlite3(database: &Path, sql: &str) -> Done {
 }
 
 /// What an administrator does by hand, one after the other, and the events each leaves.
-const CORRECTIONS: &[(&str, &[&str])] = &[
+pub const CORRECTIONS: &[(&str, &[&str])] = &[
     // Seats.
     ("UPDATE seat SET account_id = NULL WHERE pool_id = 1 AND seat_no = 1", &["release pool 1 seat 1 Backup01"]),
     (

@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::time::Duration;
+
+use rusqlite::types::Value;
 
 use crate::harness::*;
 use crate::program::{Serving, seatkeeper};
@@ -39,15 +40,13 @@ fn every_acknowledged_seat_survives_a_kill() {
     assert!(acknowledged > kills as usize, "too few to show anything: {acknowledged}");
 }
 
-/// A service is started again on the file that the killed one left; after so many times on a new file, because the
+/// A service is started again on the database that the killed one left; after so many times on a new one, because the
 /// history to look through grows.
 const KILLS_PER_FILE: usize = 50;
 
 /// How many seats were acknowledged, all of them rightly.
 fn kill_repeatedly(kills: RangeInclusive<u64>, random: &mut Random) -> usize {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    sql(&database, &pools(SEATS)).expect("seed");
+    let database = TestDatabase::new(&pools(SEATS));
     let mut held = BTreeSet::new();
     let mut acknowledged = 0;
     for kill in kills {
@@ -57,7 +56,7 @@ fn kill_repeatedly(kills: RangeInclusive<u64>, random: &mut Random) -> usize {
         held = verify(&database, &held, &answers);
         if held.len() as u32 > SEATS.iter().sum::<u32>() / 2 {
             // Makes room for the next races, and events of release.
-            sql(&database, "UPDATE seat SET account_id = NULL WHERE seat_no % 8 <> 0").expect("release");
+            database.sql("UPDATE seat SET account_id = NULL WHERE seat_no % 8 <> 0");
             held = holdings(&database);
         }
     }
@@ -81,7 +80,7 @@ fn pools(seats: [u32; 3]) -> String {
 
 /// Runs the service, lets all clients assign on connections they keep, and kills it amid their calls: at any moment, or,
 /// every other time, at the moment when the next answer has come, which is when a change must be safe and barely is.
-fn race_until_killed(database: &Path, kill: u64, random: &mut Random) -> Vec<Answered> {
+fn race_until_killed(database: &TestDatabase, kill: u64, random: &mut Random) -> Vec<Answered> {
     let service = Serving::start(database);
     let address = service.address;
     sign_in(address);
@@ -139,7 +138,8 @@ fn choose(random: &mut Random, shared: &AtomicUsize, kill: u64, own: &str) -> Ho
 const CLIENTS_PER_SHARED: usize = 8;
 
 /// Holds the file to what the clients were told, and to what was in it before; gives what is in it now.
-fn verify(database: &Path, before: &BTreeSet<Holding>, answers: &[Answered]) -> BTreeSet<Holding> {
+fn verify(database: &TestDatabase, before: &BTreeSet<Holding>, answers: &[Answered]) -> BTreeSet<Holding> {
+    database.wait_until_left();
     let held = holdings(database);
     let lost: Vec<_> = before.difference(&held).collect();
     assert!(lost.is_empty(), "lost since the last kill: {lost:?}");
@@ -163,21 +163,21 @@ fn verify(database: &Path, before: &BTreeSet<Holding>, answers: &[Answered]) -> 
 }
 
 /// Who holds what. Taken seats, holders and the audit's balance are the same number, and nobody holds two of a type.
-fn holdings(database: &Path) -> BTreeSet<Holding> {
-    let connection = connection(database);
-    let mut statement = connection
-        .prepare("SELECT lower(username), seat.license_type FROM seat JOIN account ON account.id = seat.account_id")
-        .expect("query");
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).expect("seats");
-    let rows: Vec<Holding> = rows
-        .map(|row| {
-            let (username, license_type) = row.expect("a seat");
+fn holdings(database: &TestDatabase) -> BTreeSet<Holding> {
+    let session = database.session();
+    let holding = |row: Vec<Value>| match <[Value; 2]>::try_from(row).expect("two columns") {
+        [Value::Text(username), Value::Text(license_type)] => {
             (username, TYPES.into_iter().find(|t| *t == license_type).expect("a license type"))
-        })
-        .collect();
-    let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0)).expect("a number");
+        }
+        other => panic!("{other:?}"),
+    };
+    let query = "SELECT lower(username), seat.license_type FROM seat JOIN account ON account.id = seat.account_id";
+    let rows: Vec<Holding> = session.rows(query).into_iter().map(holding).collect();
+    let number = |query: &str| session.value::<i64>(query);
     let taken = number("SELECT count(*) FROM seat WHERE account_id IS NOT NULL");
-    let events = number("SELECT coalesce(sum((action = 'assign') - (action = 'release')), 0) FROM audit_event");
+    let events = number(
+        "SELECT coalesce(sum(CASE action WHEN 'assign' THEN 1 WHEN 'release' THEN -1 ELSE 0 END), 0) FROM audit_event",
+    );
     let held: BTreeSet<Holding> = rows.iter().cloned().collect();
     assert_eq!(
         (rows.len() as i64, events, held.len() as i64),
@@ -187,9 +187,8 @@ fn holdings(database: &Path) -> BTreeSet<Holding> {
     held
 }
 
-fn free_seats(database: &Path, license_type: &str) -> i64 {
-    let query = "SELECT count(*) FROM seat WHERE license_type = ?1 AND account_id IS NULL";
-    connection(database).query_row(query, [license_type], |row| row.get(0)).expect("seats")
+fn free_seats(database: &TestDatabase, license_type: &str) -> i64 {
+    database.query(&format!("SELECT count(*) FROM seat WHERE license_type = '{license_type}' AND account_id IS NULL"))
 }
 
 /// One call that changes nothing, so that the race does not begin with the proof of a password.
@@ -213,8 +212,8 @@ fn the_last_seats_go_to_as_many_clients_as_there_are_seats() {
     let server = Server::with(Options { seed, ..Options::default() });
     let codes = all_at_once(&server, |client| (format!("user-{client}"), "SqlBackup"));
     assert_eq!((count(&codes, "Success"), count(&codes, "NoFreeSeat")), (10, CLIENTS - 10));
-    assert_eq!(free_seats(&server.database(), "SqlBackup"), 0, "every refusal was true");
-    assert_eq!(holdings(&server.database()).len(), 30);
+    assert_eq!(free_seats(server.database(), "SqlBackup"), 0, "every refusal was true");
+    assert_eq!(holdings(server.database()).len(), 30);
     assert_eq!(server.violations(), []);
 }
 
@@ -227,7 +226,7 @@ fn one_user_gets_one_seat_however_many_clients_ask() {
         ("backup".chars().enumerate().map(letter).collect(), "SqlBackup")
     });
     assert_eq!((count(&codes, "Success"), count(&codes, "AlreadyExists")), (1, CLIENTS - 1));
-    assert_eq!(holdings(&server.database()), BTreeSet::from([("backup".to_owned(), "SqlBackup")]));
+    assert_eq!(holdings(server.database()), BTreeSet::from([("backup".to_owned(), "SqlBackup")]));
     assert_eq!(server.violations(), []);
 }
 

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Crates that belong to one part, and that part. The last paragraph of the map in `src/lib.rs` says so.
-const CRATES: [(&str, &[&str]); 4] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("axum", &["http"]),
+    ("deadpool", &["store::postgres"]),
     ("ed25519_dalek", &["chain::sign"]),
     ("quick_xml", &["soap"]),
     ("rusqlite", &["store::sqlite", "cli::sql"]),
+    ("tokio_postgres", &["store::postgres"]),
+    ("tokio_rustls", &["store::postgres"]),
 ];
 
 /// Of a file under `src`.

@@ -1,4 +1,4 @@
-//! A store on a file of its own, with module owners in it, called through its trait as the service calls it.
+//! A store on a database of its own, with module owners in it, called through its trait as the service calls it.
 
 use std::sync::{Arc, LazyLock};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use seatkeeper::license::{Owner, Presented, Terms};
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{LicenseType, Refusal};
-use seatkeeper::store::{self, sqlite};
+use seatkeeper::store;
 use seatkeeper::store::{
     Activation, Actor, Call, Credential, ModulesRequest, NewTicket, Owners, OwnersRequest, Principal, Reply, Store,
     TicketProof,
@@ -57,7 +57,7 @@ pub fn seed() -> String {
 }
 
 pub struct Licenses {
-    directory: TempDir,
+    database: TestDatabase,
     pub store: Arc<dyn Store>,
 }
 
@@ -67,60 +67,39 @@ impl Licenses {
     }
 
     pub fn with(seed: &str) -> Licenses {
-        let directory = TempDir::new();
-        let database = directory.join("seats.db");
-        sql(&database, seed).expect("seed");
-        let store = store::open(&database, &store::Options::default(), Arc::new(Metrics::new())).expect("store");
-        Licenses { directory, store }
+        let database = TestDatabase::new(seed);
+        let store = database.open(&store::Options::default(), Arc::new(Metrics::new()));
+        Licenses { database, store }
+    }
+
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
     }
 
     /// Runs SQL as an administrator does while the service runs.
+    #[track_caller]
     pub fn sql(&self, script: &str) {
-        self.try_sql(script).expect(script);
+        self.database.sql(script);
     }
 
-    pub fn try_sql(&self, script: &str) -> rusqlite::Result<()> {
-        sql(&self.directory.join("seats.db"), script)
+    pub fn try_sql(&self, script: &str) -> Result<(), SqlError> {
+        self.database.try_sql(script)
     }
 
     /// The first column of the first row.
+    #[track_caller]
     pub fn query<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
-        self.connection().query_row(query, [], |row| row.get(0)).expect(query)
+        self.database.query(query)
     }
 
-    pub fn database(&self) -> std::path::PathBuf {
-        self.directory.join("seats.db")
-    }
-
-    pub fn connection(&self) -> sqlite::AdminConnection {
-        connection(&self.directory.join("seats.db"))
-    }
-
+    #[track_caller]
     pub fn is_sound(&self) {
-        assert_eq!(violations(&self.directory.join("seats.db")), []);
+        assert_eq!(self.database.violations(), []);
     }
 
-    /// Every row of every table.
+    /// Every row of every table, but for what becomes of an event when it is chained.
     pub fn rows(&self) -> Vec<String> {
-        let connection = self.connection();
-        let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
-        let mut statement = connection.prepare(names).expect("tables");
-        let tables: Vec<String> =
-            statement.query_map([], |row| row.get(0)).expect("tables").collect::<Result<_, _>>().expect("tables");
-        let mut rows = Vec::new();
-        for table in tables {
-            let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).expect("table");
-            // Events are chained in their time.
-            let columns: Vec<usize> = (0..statement.column_count())
-                .filter(|at| statement.column_name(*at).is_ok_and(|name| name != "hash"))
-                .collect();
-            let line = |row: &rusqlite::Row<'_>| {
-                let values = columns.iter().map(|at| row.get_ref(*at).map(|value| format!("{value:?}")));
-                Ok(format!("{table}: {}", values.collect::<rusqlite::Result<Vec<_>>>()?.join(" | ")))
-            };
-            rows.extend(statement.query_map([], line).expect("rows").map(|row| row.expect("row")));
-        }
-        rows
+        self.database.session().all_rows()
     }
 
     pub fn owners(&self, who: &str, owners: Owners, associate_id: Option<i32>) -> Result<Vec<Owner>, Refusal> {

@@ -121,9 +121,7 @@ fn no_cut_response_loses_or_doubles_a_seat() {
 fn a_kill_between_commit_and_response_is_no_loss() {
     let kills = number_from("SEATKEEPER_KILLS").unwrap_or(50) / 5;
     let mut random = Random::from_seed();
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    sql(&database, &seed(100_000)).expect("seed");
+    let database = TestDatabase::new(&seed(100_000));
     let replays = AtomicUsize::new(0);
     for kill in 0..kills {
         let service = Serving::start(&database);
@@ -158,12 +156,11 @@ fn a_kill_between_commit_and_response_is_no_loss() {
             std::thread::sleep(Duration::from_millis(random.between(10, 80)));
             if kill % 2 == 0 {
                 // In the moment when a commit has become visible, and its responses may be on their way.
-                let events = || {
-                    connection(&database).query_row("SELECT count(*) FROM audit_event", [], |row| row.get::<_, i64>(0))
-                };
-                let before = events().expect("events");
+                let session = database.session();
+                let events = || session.value::<i64>("SELECT count(*) FROM audit_event");
+                let before = events();
                 let begun = std::time::Instant::now();
-                while events().expect("events") == before && begun.elapsed() < LONG {}
+                while events() == before && begun.elapsed() < LONG {}
             }
             end();
             clients.into_iter().map(|client| client.join().expect("a client")).collect()
@@ -172,9 +169,7 @@ fn a_kill_between_commit_and_response_is_no_loss() {
         for (told, lost) in &answered {
             assert!(told.values().all(|code| code == "Success"), "{told:?}");
             for user in lost {
-                let held = connection(&database)
-                    .query_row("SELECT count(*) FROM account WHERE username = ?1", [user], |row| row.get::<_, i64>(0))
-                    .expect("a number");
+                let held: i64 = database.query(&format!("SELECT count(*) FROM account WHERE username = '{user}'"));
                 replays.fetch_add(usize::from(held == 1), Ordering::Relaxed);
                 for _ in 0..2 {
                     let answer = Client::to(service.address).send(&call(user, user));
@@ -188,7 +183,7 @@ fn a_kill_between_commit_and_response_is_no_loss() {
         }
         let users: usize = answered.iter().map(|(told, lost)| told.len() + lost.len()).sum();
         let query = format!("SELECT count(*) FROM audit_event WHERE action = 'assign' AND username LIKE 'k{kill}-%'");
-        let events: i64 = connection(&database).query_row(&query, [], |row| row.get(0)).expect("events");
+        let events: i64 = database.query(&query);
         assert_eq!(events as usize, users, "each call happened once");
         service.kill();
     }

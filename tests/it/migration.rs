@@ -155,7 +155,7 @@ fn the_history_of_a_migrated_file_leads_to_its_tables() {
                 ["entity-create 7", again, "credential-create 7 older", "account-create 7 older", "offer-create 7"];
             assert_eq!(recorded, older, "what version 3 made has a history");
         }
-        assert!(seatkeeper::store::migrate(&database).expect("nothing to do").is_none());
+        assert!(seatkeeper::store::migrate(&database.as_path().into()).expect("nothing to do").is_none());
         assert_eq!(texts(&database, as_found), recorded);
     }
 }

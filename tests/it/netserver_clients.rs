@@ -110,8 +110,7 @@ fn takes_seats(program: impl Fn(&Server) -> Command) {
         "exception": "SuperOffice.Exceptions.SoSessionException",
     });
     assert_eq!(seen, expected);
-    let held =
-        "SELECT group_concat(pool_id) FROM (SELECT pool_id FROM seat WHERE account_id IS NOT NULL ORDER BY pool_id)";
+    let held = "SELECT group_concat(pool_id) FROM (SELECT pool_id FROM seat WHERE account_id IS NOT NULL ORDER BY pool_id) AS q";
     assert_eq!(server.query::<String>(held), "1,3,4");
     assert_eq!(server.query::<i64>("SELECT count(*) FROM seat WHERE account_id = 7"), 3);
     assert_eq!(server.violations(), []);

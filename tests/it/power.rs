@@ -77,7 +77,7 @@ fn a_new_database_is_there_whole_or_not_at_all() {
     judge_as(&directory, seed, &|recording, image| {
         // As the same command does again, which has --create.
         if recording.expected(image.crash).0.is_empty() {
-            store::create(image.database).map_err(|e| e.to_string())?;
+            store::create(&image.database.into()).map_err(|e| e.to_string())?;
         }
         holds(recording, image)
     });
@@ -101,7 +101,7 @@ fn a_migration_leaves_the_old_version_or_the_new_one() {
             return Err(format!("version {version} is neither the old one nor the new one"));
         }
         // As the service does when it starts.
-        store::migrate(image.database).map_err(|e| e.to_string())?;
+        store::migrate(&image.database.into()).map_err(|e| e.to_string())?;
         recover(image.database)?;
         let held = holdings(image.database).map_err(|e| e.to_string())?;
         if held == before { Ok(()) } else { Err(format!("{held:?} after the migration")) }
@@ -245,11 +245,11 @@ fn examine_one(
 /// Opens an image as the service does when its file is there and up to date, and holds it to every invariant.
 fn recover(database: &Path) -> Result<(), String> {
     // As a start does.
-    store::migrate(database).map_err(|e| e.to_string())?;
-    let store =
-        store::open(database, &store::Options::default(), Arc::new(Metrics::new())).map_err(|e| e.to_string())?;
+    store::migrate(&database.into()).map_err(|e| e.to_string())?;
+    let store = store::open(&database.into(), &store::Options::default(), Arc::new(Metrics::new()))
+        .map_err(|e| e.to_string())?;
     store.close();
-    let violations = store::check(database, seatkeeper::auth::check_hash).map_err(|e| e.to_string())?;
+    let violations = store::check(&database.into(), seatkeeper::auth::check_hash).map_err(|e| e.to_string())?;
     match violations.first() {
         None => Ok(()),
         Some(first) => Err(format!("{} violations: {}: {}", violations.len(), first.invariant, first.row)),

@@ -1,5 +1,6 @@
 //! The real program: run to its end, or started as a service that can be killed.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,7 +17,7 @@ pub struct Done {
 }
 
 /// Runs `seatkeeper SUBCOMMAND --database DATABASE ARGS` on this standard input.
-pub fn seatkeeper(subcommand: &str, database: &Path, args: &[&str], stdin: &str) -> Done {
+pub fn seatkeeper(subcommand: &str, database: impl AsRef<OsStr>, args: &[&str], stdin: &str) -> Done {
     run(program(subcommand, database).args(args), stdin)
 }
 
@@ -32,15 +33,16 @@ pub fn run(command: &mut Command, stdin: &str) -> Done {
 }
 
 /// Without the environment of whoever runs the tests, where a variable could change a setting, and in the directory of
-/// the database, which is removed in the end.
-pub fn program(subcommand: &str, database: &Path) -> Command {
+/// the database, which is removed in the end. The database may be on PostgreSQL.
+pub fn program(subcommand: &str, database: impl AsRef<OsStr>) -> Command {
     program_at(Path::new(env!("CARGO_BIN_EXE_seatkeeper")), subcommand, database)
 }
 
 /// The same of another build of the program.
-pub fn program_at(binary: &Path, subcommand: &str, database: &Path) -> Command {
+pub fn program_at(binary: &Path, subcommand: &str, database: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(binary);
-    command.env_clear().current_dir(database.parent().expect("a directory"));
+    let directory = Path::new(&database).parent().filter(|directory| directory.is_dir());
+    command.env_clear().current_dir(directory.unwrap_or(&std::env::temp_dir()));
     command.args(subcommand.split(' ')).arg("--database").arg(database);
     command
 }
@@ -54,37 +56,37 @@ pub struct Serving {
 
 impl Serving {
     /// Returns when it accepts calls.
-    pub fn start(database: &Path) -> Serving {
+    pub fn start(database: impl AsRef<OsStr>) -> Serving {
         Serving::start_with(database, &[])
     }
 
     /// With these arguments besides.
-    pub fn start_with(database: &Path, arguments: &[&str]) -> Serving {
+    pub fn start_with(database: impl AsRef<OsStr>, arguments: &[&str]) -> Serving {
         Serving::try_start_with(database, arguments)
             .unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
     }
 
     /// Returns when it accepts calls, or has ended without.
-    pub fn try_start(database: &Path) -> Result<Serving, Done> {
+    pub fn try_start(database: impl AsRef<OsStr>) -> Result<Serving, Done> {
         Serving::try_start_with(database, &[])
     }
 
     /// With these arguments besides.
-    pub fn try_start_with(database: &Path, arguments: &[&str]) -> Result<Serving, Done> {
+    pub fn try_start_with(database: impl AsRef<OsStr>, arguments: &[&str]) -> Result<Serving, Done> {
         let mut command = program("serve", database);
         command.args(arguments);
         Serving::try_start_as(command)
     }
 
     /// The same, with a library that is loaded before others (`LD_PRELOAD`).
-    pub fn start_with_library(database: &Path, library: &Path) -> Serving {
+    pub fn start_with_library(database: impl AsRef<OsStr>, library: &Path) -> Serving {
         let mut command = program("serve", database);
         command.env("LD_PRELOAD", library);
         Serving::try_start_as(command).unwrap_or_else(|done| panic!("the service did not start: {done:?}"))
     }
 
     /// The same, without the right to write where only root may.
-    pub fn try_start_unprivileged(database: &Path) -> Result<Serving, Done> {
+    pub fn try_start_unprivileged(database: impl AsRef<OsStr>) -> Result<Serving, Done> {
         if !rustix::process::geteuid().is_root() {
             return Serving::try_start(database);
         }

@@ -62,7 +62,7 @@ impl Drop for Terminal {
 #[test]
 fn a_transaction_left_open_at_the_prompt_ends_after_a_limit() {
     let server = Server::start();
-    let mut prompt = Terminal::start(&server.database(), "--idle-s 2");
+    let mut prompt = Terminal::start(&server.file(), "--idle-s 2");
     prompt.type_in("BEGIN IMMEDIATE;\nUPDATE entity SET note = 'left open' WHERE id = 42;\n");
     prompt.wait_for("a transaction is open");
     prompt.wait_for("the transaction was rolled back: there was no input for 2 s");
@@ -84,7 +84,7 @@ fn a_transaction_left_open_at_the_prompt_ends_after_a_limit() {
 #[test]
 fn a_prompt_waits_as_long_as_nothing_is_open() {
     let server = Server::start();
-    let mut prompt = Terminal::start(&server.database(), "--idle-s 3");
+    let mut prompt = Terminal::start(&server.file(), "--idle-s 3");
     std::thread::sleep(Duration::from_secs(4));
     prompt.type_in("BEGIN;\n");
     for _ in 0..3 {

@@ -6,13 +6,12 @@
 mod model;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId, Transfer};
-use seatkeeper::store::{self, Actor, Call, Options, Store};
+use seatkeeper::store::{Actor, Call, Options, Store};
 
 use crate::harness::*;
 use crate::kill::{Random, number_from};
@@ -47,16 +46,13 @@ fn simulate(seed: u64) {
         simulation.step(step);
     }
     simulation.compare();
-    assert_eq!(violations(&simulation.database), []);
+    assert_eq!(simulation.database.violations(), []);
 }
 
 struct Simulation {
     random: Random,
     model: Model,
-    directory: TempDir,
-    /// The file is copied when the store crashes.
-    database: PathBuf,
-    crashes: u32,
+    database: TestDatabase,
     store: Arc<dyn Store>,
     runtime: tokio::runtime::Runtime,
     now: Timestamp,
@@ -64,8 +60,6 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
-        let directory = TempDir::new();
-        let database = directory.join("0.db");
         let hash = &*PASSWORD_HASH;
         let seed_sql = format!(
             "INSERT INTO entity (id, parent_id, name) VALUES (1, NULL, 'Northwind'), (42, 1, 'Contoso'), (43, 1, 'Fabrikam'), (9, NULL, 'Other');
@@ -73,15 +67,13 @@ impl Simulation {
                  ('agent', '{hash}', 1, 'agent'), ('admin', '{hash}', 1, 'admin'), ('contoso', '{hash}', 42, 'admin');
              INSERT INTO account (username, entity_id) VALUES ('otto', 9), ('flo', 43);"
         );
-        sql(&database, &seed_sql).expect("seed");
+        let database = TestDatabase::new(&seed_sql);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
         let mut simulation = Simulation {
             random: Random::new(seed),
             model: Model::new(&[(1, None), (42, Some(1)), (43, Some(1)), (9, None)], &[("otto", 9), ("flo", 43)]),
             store: open(&database),
-            directory,
             database,
-            crashes: 0,
             runtime,
             now: "2027-01-01T00:00:00Z".parse().expect("a time"),
         };
@@ -204,40 +196,47 @@ impl Simulation {
         let (script, allowed) = match self.random.below(11) {
             0..=2 => (
                 format!("UPDATE license_pool SET seats_total = {n} WHERE id = {pool_id}"),
-                self.model.resize(pool_id, n),
+                Some(self.model.resize(pool_id, n)),
             ),
             3 => {
                 let expires_at =
                     (self.random.below(3) != 0).then(|| self.now + SignedDuration::from_hours(24 * (n - 2)));
                 let value = expires_at.map_or("NULL".to_owned(), |at| format!("'{at:.0}'"));
                 let allowed = self.model.expire(pool_id, expires_at);
-                (format!("UPDATE license_pool SET expires_at = {value} WHERE id = {pool_id}"), allowed)
+                (format!("UPDATE license_pool SET expires_at = {value} WHERE id = {pool_id}"), Some(allowed))
             }
             4 => {
                 self.model.set_entity_active(entity_id, active);
-                (format!("UPDATE entity SET active = {} WHERE id = {entity_id}", i32::from(active)), true)
+                (format!("UPDATE entity SET active = {} WHERE id = {entity_id}", i32::from(active)), Some(true))
             }
             5 => {
                 self.model.set_account_active(user, active);
-                (format!("UPDATE account SET active = {} WHERE username = '{user}'", i32::from(active)), true)
+                (
+                    format!(
+                        "UPDATE account SET active = {} WHERE lower(username) = '{}'",
+                        i32::from(active),
+                        user.to_lowercase()
+                    ),
+                    Some(true),
+                )
             }
             6 => {
                 let seat_no = n + 1;
                 self.model.free(pool_id, seat_no);
                 let sql =
                     format!("UPDATE seat SET account_id = NULL WHERE pool_id = {pool_id} AND seat_no = {seat_no}");
-                (sql, true)
+                (sql, Some(true))
             }
             7..=8 => {
                 let seat_no = n + 1;
                 let allowed = self.model.give(pool_id, seat_no, user);
-                let who = format!("(SELECT id FROM account WHERE username = '{user}')");
+                let who = format!("(SELECT id FROM account WHERE lower(username) = '{}')", user.to_lowercase());
                 let sql = format!(
                     "UPDATE seat SET account_id = {who} WHERE pool_id = {pool_id} AND seat_no = {seat_no} AND {who} IS NOT NULL"
                 );
-                (sql, allowed)
+                (sql, Some(allowed))
             }
-            9 => (format!("DELETE FROM license_pool WHERE id = {pool_id}"), self.model.delete_pool(pool_id)),
+            9 => (format!("DELETE FROM license_pool WHERE id = {pool_id}"), Some(self.model.delete_pool(pool_id))),
             _ => {
                 let illegal = [
                     format!("INSERT INTO seat (pool_id, seat_no, license_type) VALUES ({pool_id}, 999, 'SqlBackup')"),
@@ -248,16 +247,17 @@ impl Simulation {
                 ];
                 let has_rows = self.model.pools.get(&pool_id).is_some_and(|pool| !pool.seats.is_empty());
                 let which = self.random.below(5) as usize;
-                let allowed = match which {
-                    0 => false,
-                    1 => !self.model.pools.contains_key(&pool_id),
-                    2 => !has_rows,
-                    _ => false,
+                // A statement that finds no row changes nothing, whether it is refused or not.
+                let finds_rows = match which {
+                    1 => self.model.pools.contains_key(&pool_id),
+                    2 => has_rows,
+                    _ => true,
                 };
-                (illegal[which].clone(), allowed)
+                (illegal[which].clone(), finds_rows.then_some(false))
             }
         };
-        let done = sql(&self.database, &script);
+        let done = self.database.try_sql(&script);
+        let Some(allowed) = allowed else { return };
         assert_eq!(done.is_ok(), allowed, "{}: {script}: {done:?}", self.now);
     }
 
@@ -281,7 +281,7 @@ impl Simulation {
             text(starts_at),
             text(expires_at)
         );
-        sql(&self.database, &script).expect(&script);
+        self.database.sql(&script);
         let seats = (1..=total).map(|seat_no| (seat_no, None)).collect();
         let pool = Pool { entity_id, license_type, starts_at, expires_at, seats };
         self.model.pools.insert(id, pool);
@@ -293,18 +293,11 @@ impl Simulation {
         self.now += SignedDuration::from_hours(hours);
     }
 
-    /// What is in the files when the process ends without a word is what the next one finds.
+    /// What is there when the process ends without a word is what the next one finds.
     fn crash(&mut self) {
-        self.crashes += 1;
-        let copy = self.directory.join(&format!("{}.db", self.crashes));
-        for suffix in ["", "-wal"] {
-            let from = PathBuf::from(format!("{}{suffix}", self.database.display()));
-            if from.exists() {
-                std::fs::copy(&from, format!("{}{suffix}", copy.display())).expect("copy");
-            }
-        }
+        let open_files = self.database.crash();
         self.store.close();
-        self.database = copy;
+        drop(open_files);
         self.store = open(&self.database);
         self.compare();
     }
@@ -313,12 +306,12 @@ impl Simulation {
     fn compare(&self) {
         let rows = "SELECT pool_id || ' ' || seat_no || ' ' || coalesce(lower(username), '-')
                       FROM seat LEFT JOIN account ON account.id = account_id ORDER BY pool_id, seat_no";
-        assert_eq!(texts(&self.database, rows), self.model.seats(), "{}: the seats", self.now);
+        assert_eq!(self.database.lines(rows), self.model.seats(), "{}: the seats", self.now);
         let pools = "SELECT id || ' ' || seats_in_use || '/' || seats_total FROM license_pool ORDER BY id";
-        assert_eq!(texts(&self.database, pools), self.model.counters(), "{}: the pools", self.now);
+        assert_eq!(self.database.lines(pools), self.model.counters(), "{}: the pools", self.now);
     }
 }
 
-fn open(database: &Path) -> Arc<dyn Store> {
-    store::open(database, &Options::default(), Arc::new(Metrics::new())).expect("the store opens")
+fn open(database: &TestDatabase) -> Arc<dyn Store> {
+    database.open(&Options::default(), Arc::new(Metrics::new()))
 }

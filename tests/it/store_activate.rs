@@ -5,6 +5,8 @@ use seatkeeper::license::{Owner, Presented, PresentedDates};
 use seatkeeper::seats::{FieldFault, LicenseType, Refusal, Role};
 use seatkeeper::store::Activation;
 
+use rusqlite::types::Value;
+
 use crate::licenses::*;
 
 fn serial(company_name: &str, serial_nr: &str) -> Activation {
@@ -20,14 +22,13 @@ const OFFER: &str = "
 
 /// A table's rows, columns apart by blanks; null is a dash.
 fn table(licenses: &Licenses, query: &str) -> Vec<String> {
-    let connection = licenses.connection();
-    let mut statement = connection.prepare(query).expect(query);
-    let columns = statement.column_count();
-    let line = |row: &rusqlite::Row<'_>| {
-        let value = |at| Ok(row.get::<_, Option<String>>(at)?.unwrap_or("-".to_owned()));
-        Ok((0..columns).map(value).collect::<rusqlite::Result<Vec<_>>>()?.join(" "))
+    let rows = licenses.database().session().rows(query);
+    let cell = |value: &Value| match value {
+        Value::Text(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        _ => "-".to_owned(),
     };
-    statement.query_map([], line).expect(query).map(|row| row.expect(query)).collect()
+    rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" ")).collect()
 }
 
 fn pools(licenses: &Licenses, entity_id: i32) -> Vec<String> {
@@ -237,7 +238,9 @@ fn all_that_is_offered_to_a_company_is_activated_together() {
          UPDATE seat SET account_id = seat_no WHERE pool_id = 5;",
     );
     let left = || {
-        licenses.query::<String>("SELECT group_concat(entity_id) FROM (SELECT entity_id FROM license_offer ORDER BY 1)")
+        licenses.query::<String>(
+            "SELECT group_concat(entity_id) FROM (SELECT entity_id FROM license_offer ORDER BY 1) AS q",
+        )
     };
 
     let rows = licenses.rows();

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::Connection;
 use seatkeeper::error::Kind;
 use seatkeeper::seats::LicenseType;
 use seatkeeper::store::Owners;
 
+use crate::harness::Session;
 use crate::kill::{Random, number_from};
 use crate::licenses::*;
 
@@ -51,11 +51,11 @@ fn what_can_be_assigned_is_what_an_assignment_takes() {
     let snapshots = number_from("SEATKEEPER_SNAPSHOTS").unwrap_or(150);
     let mut random = Random::from_seed();
     let licenses = Licenses::new();
-    let connection = licenses.connection();
+    let connection = licenses.database().session();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for snapshot in 0..snapshots {
         let changes: Vec<String> = (0..random.between(1, 12)).map(|_| change(&mut random)).collect();
-        changes.iter().for_each(|sql| _ = connection.execute_batch(sql));
+        changes.iter().for_each(|sql| _ = connection.sql(sql));
         let mut asked = BTreeSet::new();
         for _ in 0..24 {
             let (who, (entity, owner)) = (*pick(&mut random, &CALLERS), *pick(&mut random, &OWNERS));
@@ -86,7 +86,7 @@ fn what_can_be_assigned_is_what_an_assignment_takes() {
 /// Compares CanAssign with what an assignment then does.
 fn compare(
     licenses: &Licenses,
-    connection: &Connection,
+    connection: &Session,
     who: &str,
     (entity, owner): (i64, &str),
     associate: i32,
@@ -109,7 +109,7 @@ fn compare(
     if let Some(of_all) = told(Owners::All) {
         assert_eq!(of_all, by_name, "{}", context());
     }
-    let count = |query: &str| -> i64 { connection.query_row(query, [], |row| row.get(0)).expect(query) };
+    let count = |query: &str| -> i64 { connection.value(query) };
     let assignments =
         || count(&format!("SELECT count(*) FROM audit_event WHERE action = 'assign' AND account_id = {associate}"));
     let held = count(&format!(

@@ -5,7 +5,6 @@ use seatkeeper::license::{Dates, Terms};
 use seatkeeper::seats::Refusal;
 use seatkeeper::store::Owners;
 
-use crate::harness::unguarded;
 use crate::licenses::*;
 
 #[test]
@@ -219,9 +218,7 @@ fn there_are_only_so_many_owners_in_one_answer() {
 fn texts_that_are_no_utf_8_are_told_as_well_as_they_can_be() {
     let licenses = Licenses::new();
     // From before the schema had rules for text.
-    let path = licenses.query::<String>("SELECT file FROM pragma_database_list WHERE name = 'main'");
-    unguarded(
-        path.as_ref(),
+    licenses.database().unguarded(
         "UPDATE entity SET name = CAST(x'4fff' AS TEXT), owner_description = CAST(x'00' AS TEXT), serial_nr = CAST(x'c3' AS TEXT)
           WHERE id = 43",
     );
@@ -235,8 +232,7 @@ fn texts_that_are_no_utf_8_are_told_as_well_as_they_can_be() {
 fn a_circle_of_entities_hangs_nothing() {
     let licenses = Licenses::new();
     // Past the guards, as somebody with another program could.
-    let path = licenses.query::<String>("SELECT file FROM pragma_database_list WHERE name = 'main'");
-    unguarded(path.as_ref(), "UPDATE entity SET parent_id = 420 WHERE id = 1");
+    licenses.database().unguarded("UPDATE entity SET parent_id = 420 WHERE id = 1");
     assert_eq!(licenses.owners("reader", Owners::All, None).expect("allowed").len(), 5);
     assert_eq!(licenses.owners("west", Owners::All, None).expect("allowed").len(), 5);
     assert_eq!(licenses.owners("reader", Owners::OfAssociate, Some(3)).expect("allowed").len(), 3);

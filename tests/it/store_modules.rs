@@ -19,7 +19,7 @@ fn events(licenses: &Licenses, after: i64) -> String {
     licenses
         .query::<Option<String>>(&format!(
             "SELECT group_concat(action || ' ' || pool_id || ' ' || username || ' by ' || actor, ', ')
-           FROM (SELECT * FROM audit_event WHERE id > {after} ORDER BY id)"
+           FROM (SELECT * FROM audit_event WHERE id > {after} ORDER BY id) AS q"
         ))
         .unwrap_or_default()
 }

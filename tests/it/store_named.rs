@@ -45,10 +45,7 @@ fn events(licenses: &Licenses) -> i64 {
 }
 
 fn kept(licenses: &Licenses) -> Vec<String> {
-    let connection = licenses.connection();
-    let mut statement =
-        connection.prepare("SELECT user_name || ' ' || name FROM named_call ORDER BY id").expect("rows");
-    statement.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("rows")
+    licenses.database().lines("SELECT user_name || ' ' || name FROM named_call ORDER BY id")
 }
 
 #[test]
@@ -311,23 +308,20 @@ fn what_changes_nothing_ignores_names() {
     assert_eq!(kept(&licenses), ["admin a"]);
 }
 
-fn store_of(options: store::Options) -> (TempDir, Arc<dyn Store>) {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    sql(&database, &seed()).expect("seed");
-    (directory, store::open(&database, &options, Arc::new(Metrics::new())).expect("store"))
+fn store_of(options: store::Options) -> (TestDatabase, Arc<dyn Store>) {
+    let database = TestDatabase::new(&seed());
+    let store = database.open(&options, Arc::new(Metrics::new()));
+    (database, store)
 }
 
-fn names(directory: &TempDir) -> Vec<String> {
-    let connection = connection(&directory.join("seats.db"));
-    let mut statement = connection.prepare("SELECT name FROM named_call ORDER BY id").expect("rows");
-    statement.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("rows")
+fn names(database: &TestDatabase) -> Vec<String> {
+    database.lines("SELECT name FROM named_call ORDER BY id")
 }
 
 #[test]
 fn names_end() {
     let options = || store::Options { named_calls_life: Duration::from_secs(60), ..store::Options::default() };
-    let (directory, store) = store_of(options());
+    let (database, store) = store_of(options());
     let begin = at(NOW);
     let after = |seconds: i64| begin + jiff::SignedDuration::from_secs(seconds);
     let assign = |name: &str, username: &str, now: Timestamp| {
@@ -348,21 +342,21 @@ fn names_end() {
     for number in 0..3 {
         assign(&format!("c{number}"), "bob", after(200));
     }
-    assert_eq!(names(&directory), ["b5", "b6", "b7", "b8", "b9", "c0", "c1", "c2"]);
+    assert_eq!(names(&database), ["b5", "b6", "b7", "b8", "b9", "c0", "c1", "c2"]);
     for number in 3..10 {
         assign(&format!("c{number}"), "bob", after(200));
     }
-    assert_eq!(names(&directory).len(), 10, "the others are gone");
+    assert_eq!(names(&database).len(), 10, "the others are gone");
     store.close();
 
     // 0: none are kept, not even looked at.
-    let (directory, store) = store_of(store::Options { named_calls_life: Duration::ZERO, ..options() });
+    let (database, store) = store_of(store::Options { named_calls_life: Duration::ZERO, ..options() });
     let invalid = CallName::new(NameSource::RequestId, Err(NameFault::Empty), "AssignLicense", [0; 32]);
     for expected in ["Success", "AlreadyExists"] {
         let call = Call { name: Some(Arc::new(invalid_again(&invalid))), ..call("agent") };
         assert_eq!(code(&wait(store.assign(call, assignment("bob")))), expected);
     }
-    assert_eq!(names(&directory), [""; 0]);
+    assert_eq!(names(&database), [""; 0]);
     store.close();
 }
 
@@ -372,24 +366,24 @@ fn invalid_again(name: &CallName) -> CallName {
 
 #[test]
 fn the_table_is_bounded_and_refuses_no_call() {
-    let (directory, store) = store_of(store::Options { named_calls_max: 5, ..store::Options::default() });
+    let (database, store) = store_of(store::Options { named_calls_max: 5, ..store::Options::default() });
     let assign = |name: &str, username: &str| code(&wait(store.assign(named("agent", name, 1), assignment(username))));
     for number in 0..20 {
         let expected = if number == 0 { "Success" } else { "AlreadyExists" };
         assert_eq!(assign(&format!("n{number:02}"), "bob"), expected);
     }
-    assert_eq!(names(&directory), ["n15", "n16", "n17", "n18", "n19"]);
+    assert_eq!(names(&database), ["n15", "n16", "n17", "n18", "n19"]);
     assert_eq!(assign("n00", "bob"), "AlreadyExists", "a new call, as it would be without a name");
     // A long outcome counts as several.
     let items = vec![assignment("bob"); 4];
     assert_eq!(code(&wait(store.assign_all(named("agent", "bulk", 1), items, false))), "Success");
-    assert_eq!(names(&directory), ["n00", "bulk"]);
+    assert_eq!(names(&database), ["n00", "bulk"]);
     // One that counts for more than there is room is still kept, alone.
     let items = vec![assignment("bob"); 100];
     assert_eq!(code(&wait(store.assign_all(named("agent", "huge", 1), items, false))), "Success");
-    assert_eq!(names(&directory), ["huge"]);
+    assert_eq!(names(&database), ["huge"]);
     assert_eq!(assign("after", "bob"), "AlreadyExists");
-    assert_eq!(names(&directory), ["huge", "after"]);
+    assert_eq!(names(&database), ["huge", "after"]);
     store.close();
 }
 
@@ -414,10 +408,10 @@ fn by_hand_named_calls_are_only_deleted() {
     for sql in &by_hand {
         let refused = licenses.try_sql(sql).expect_err(sql).to_string();
         assert!(refused.contains("not authorized") || refused.contains("kept by the service"), "{sql}: {refused}");
-        // Nor in a shell that knows nothing of us.
-        let shell = rusqlite::Connection::open(licenses.database()).expect("open");
-        let refused = shell.execute_batch(sql).expect_err(sql).to_string();
-        assert!(refused.contains("named calls are kept by the service"), "{sql}: {refused}");
+        if let Some(shell) = licenses.database().stock_shell() {
+            let refused = shell.execute_batch(sql).expect_err(sql).to_string();
+            assert!(refused.contains("named calls are kept by the service"), "{sql}: {refused}");
+        }
     }
     assert_eq!(licenses.rows(), before);
 
@@ -448,16 +442,14 @@ fn an_outcome_that_cannot_be_read_is_refused() {
         let saved: String = licenses.query("SELECT outcome FROM named_call");
         let (id, at): (String, String) =
             (licenses.query("SELECT request_id FROM named_call"), licenses.query("SELECT at FROM named_call"));
-        unguarded(&licenses.database(), &format!("UPDATE named_call SET {damage}"));
+        licenses.database().unguarded(&format!("UPDATE named_call SET {damage}"));
         let before = events(&licenses);
         let (refused, of) = assign(&licenses, named("agent", "a", 1), "bob");
         let refused = refused.expect_err(damage);
         assert_eq!((Kind::from(&refused), of, events(&licenses)), (Kind::UnexpectedError, None, before), "{damage}");
         assert!(Error::from(refused).to_string().contains("call under a new name"), "{damage}");
-        unguarded(
-            &licenses.database(),
-            &format!("UPDATE named_call SET outcome = '{saved}', request_id = '{id}', at = '{at}'"),
-        );
+        let mended = format!("UPDATE named_call SET outcome = '{saved}', request_id = '{id}', at = '{at}'");
+        licenses.database().unguarded(&mended);
         assert!(assign(&licenses, named("agent", "a", 1), "bob").1.is_some());
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rusqlite::Connection;
 use seatkeeper::license::Owner;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal};
 use seatkeeper::store::{Activation, Owners};
 
+use crate::harness::Session;
 use crate::kill::{Random, number_from};
 use crate::licenses::*;
 
@@ -41,7 +41,7 @@ fn the_numbers_of_owners_are_those_of_the_rows() {
     let mut random = Random::from_seed();
     let licenses = Licenses::new();
     licenses.sql("INSERT INTO account (id, username, entity_id) VALUES (8, 'joe', 42); UPDATE account SET active = 1");
-    let connection = licenses.connection();
+    let connection = licenses.database().session();
     let mut missing = BTreeSet::from(OUTCOMES);
     let mut number = 0;
     // What is drawn seldom may take longer than asked for.
@@ -60,39 +60,34 @@ fn the_numbers_of_owners_are_those_of_the_rows() {
 }
 
 /// The lines of the owners, from plain counts of the seats' rows.
-fn counted(connection: &Connection, associate: i32) -> Vec<String> {
+fn counted(connection: &Session, associate: i32) -> Vec<String> {
     let open = format!("(starts_at IS NULL OR starts_at <= '{NOW}') AND (expires_at IS NULL OR expires_at > '{NOW}')");
     let seats = format!(
         "FROM seat JOIN license_pool ON id = pool_id WHERE license_pool.entity_id = entity.id AND license_pool.license_type = type.name AND {open}"
     );
     let query = format!(
-        "SELECT owner_name || group_concat(in_use || CASE held WHEN 0 THEN '' ELSE '*' END || '/' || total, '')
-                || CASE offered WHEN 1 THEN ' offered [' || group_concat(coalesce(new, total), ', ') || ']' ELSE '' END
+        "SELECT min(owner_name) || group_concat(in_use || CASE held WHEN 0 THEN '' ELSE '*' END || '/' || total, '')
+                || CASE max(offered) WHEN 1 THEN ' offered [' || group_concat(coalesce(new, total), ', ') || ']' ELSE '' END
            FROM (SELECT owner_name, entity.id,
                         (SELECT ' ' || count(account_id) {seats}) AS in_use, (SELECT count(*) {seats}) AS total,
                         (SELECT count(*) {seats} AND account_id = {associate}) AS held,
-                        entity.id IN (SELECT entity_id FROM license_offer) AS offered,
+                        (SELECT count(*) FROM license_offer WHERE entity_id = entity.id) AS offered,
                         (SELECT seats_total FROM license_offer_module WHERE entity_id = entity.id AND license_type = type.name) AS new
                    FROM entity, (SELECT 1 AS n, 'SkraftDiskImageV5' AS name UNION SELECT 2, 'SqlBackup' UNION SELECT 3, 'ExchangeBackup') AS type
-                  WHERE owner_name IS NOT NULL ORDER BY entity.id, n)
-          GROUP BY id ORDER BY owner_name"
+                  WHERE owner_name IS NOT NULL ORDER BY entity.id, n) AS q
+          GROUP BY id ORDER BY min(owner_name)"
     );
-    texts(connection, &query)
-}
-
-fn texts(connection: &Connection, query: &str) -> Vec<String> {
-    let mut statement = connection.prepare(query).expect(query);
-    statement.query_map([], |row| row.get(0)).expect(query).map(|row| row.expect(query)).collect()
+    connection.lines(&query)
 }
 
 /// Who holds what.
-fn holders(connection: &Connection) -> Vec<String> {
+fn holders(connection: &Session) -> Vec<String> {
     let query = "SELECT pool_id || ' ' || seat_no || ' ' || account_id FROM seat WHERE account_id IS NOT NULL ORDER BY pool_id, seat_no";
-    texts(connection, query)
+    connection.lines(query)
 }
 
 /// Does something, and says what came of it. What is refused must have changed nothing.
-fn operate(licenses: &Licenses, connection: &Connection, random: &mut Random) -> String {
+fn operate(licenses: &Licenses, connection: &Session, random: &mut Random) -> String {
     let license_type = LicenseType::ALL[random.below(3) as usize];
     let associate = 1 + random.below(ACCOUNTS);
     let name = NAMES[random.below(3) as usize];
@@ -136,12 +131,12 @@ fn said<T: Debug>(outcome: Result<T, Refusal>) -> Result<String, Refusal> {
     outcome.map(|value| format!("{value:?}"))
 }
 
-fn username(connection: &Connection, associate: u64) -> String {
-    texts(connection, &format!("SELECT username FROM account WHERE id = {associate}")).remove(0)
+fn username(connection: &Session, associate: u64) -> String {
+    connection.lines(&format!("SELECT username FROM account WHERE id = {associate}")).remove(0)
 }
 
 /// What is offered is then what there is, and everybody holds what they held.
-fn activate(licenses: &Licenses, connection: &Connection, name: &str) -> Result<String, Refusal> {
+fn activate(licenses: &Licenses, connection: &Session, name: &str) -> Result<String, Refusal> {
     let found = licenses.owners("cli", named(name), None).expect("allowed");
     let activation = found
         .first()
@@ -155,19 +150,17 @@ fn activate(licenses: &Licenses, connection: &Connection, name: &str) -> Result<
 }
 
 /// What an administrator types, wise or not, alone or with others that may be taken back.
-fn by_hand(connection: &Connection, random: &mut Random) -> String {
+fn by_hand(connection: &Session, random: &mut Random) -> String {
     let mut script: String = (0..=random.below(2)).map(|_| statement(random) + ";").collect();
     match random.below(6) {
         0 => script = format!("BEGIN; {script} ROLLBACK;"),
         1 => script = format!("BEGIN; {script} SAVEPOINT s; {}; ROLLBACK TO s; COMMIT;", statement(random)),
         _ => {}
     }
-    match connection.execute_batch(&script) {
+    match connection.sql(&script) {
         Ok(()) => format!("sql ok: {script}"),
         Err(error) => {
-            if !connection.is_autocommit() {
-                connection.execute_batch("ROLLBACK").expect("rollback");
-            }
+            connection.roll_back();
             format!("sql refused: {script} {error}")
         }
     }
@@ -246,10 +239,10 @@ fn activation_races_with_assignments_and_takes_no_seat_away() {
     assert_eq!(by_others, 0);
     // Whatever the moment: the events count what was in use, and never more than there was.
     let total = "sum(coalesce(json_extract(new_values, '$.seats_total'), 0) - coalesce(json_extract(old_values, '$.seats_total'), 0))";
-    let in_use = "sum((action = 'assign') - (action = 'release'))";
+    let in_use = "sum(CASE action WHEN 'assign' THEN 1 WHEN 'release' THEN -1 ELSE 0 END)";
     let of_pool = "OVER (PARTITION BY pool_id ORDER BY id)";
     let over = format!(
-        "SELECT count(*) FROM (SELECT {total} {of_pool} AS total, {in_use} {of_pool} AS in_use FROM audit_event WHERE pool_id IS NOT NULL)
+        "SELECT count(*) FROM (SELECT {total} {of_pool} AS total, {in_use} {of_pool} AS in_use FROM audit_event WHERE pool_id IS NOT NULL) AS q
           WHERE in_use > total"
     );
     assert_eq!(licenses.query::<i64>(&over), 0);

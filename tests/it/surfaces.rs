@@ -543,8 +543,8 @@ impl Tools {
     /// All that an activation could change.
     pub fn state(&self) -> String {
         self.server.query(
-            "SELECT (SELECT group_concat(id || ' ' || seats_total, ', ') FROM license_pool) || '; '
-                 || (SELECT group_concat(concat_ws(' ', id, name, owner_name, serial_nr, next_check_at, maintenance_at, admin_warning_at, expires_at, grace_at), ', ') FROM entity) || '; '
+            "SELECT (SELECT group_concat(id || ' ' || seats_total, ', ' ORDER BY id) FROM license_pool) || '; '
+                 || (SELECT group_concat(concat_ws(' ', id, name, owner_name, serial_nr, next_check_at, maintenance_at, admin_warning_at, expires_at, grace_at), ', ' ORDER BY id) FROM entity) || '; '
                  || (SELECT count(*) FROM license_offer) || (SELECT count(*) FROM license_offer_module) || '; '
                  || (SELECT max(id) FROM audit_event)",
         )

@@ -162,12 +162,12 @@ fn a_slowed_sign_in_says_how_long_to_wait() {
 fn a_locked_database_is_worth_another_try() {
     let store = store::Options { busy_timeout: Duration::from_millis(50), ..store::Options::default() };
     let api = Api(Server::with(Options { seed: sample_data() + SEED, store, ..Options::default() }));
-    let other = connection(&api.0.database());
-    other.execute_batch("BEGIN IMMEDIATE").expect("lock");
+    let other = api.0.database().session();
+    other.lock();
     let answer = api.ask(&format!("PUT {OWNER}/8"), JSON, r#"["SQLBACKUP"]"#);
     assert_error(&answer, 503, "SoServerException");
     assert_eq!(answer.header("retry-after"), Some("5"));
-    other.execute_batch("ROLLBACK").expect("unlock");
+    other.unlock();
     assert_eq!(api.ask(&format!("PUT {OWNER}/8"), JSON, r#"["SQLBACKUP"]"#).status, 200);
 }
 

@@ -699,9 +699,7 @@ fn seats_are_never_assigned_twice_over_all_surfaces() {
 /// What was answered with 200 is there after a kill, and what was answered with 409 was refused for want of a seat.
 #[test]
 fn acknowledged_seats_survive_a_kill() {
-    let directory = TempDir::new();
-    let database = directory.join("seats.db");
-    sql(&database, &(owners_data() + &many_associates())).expect("seed");
+    let database = TestDatabase::new(&(owners_data() + &many_associates()));
     let service = Serving::start(&database);
     let put = |client: &mut Client, id: i32| {
         let body = r#"["EXCHANGEBACKUP"]"#;
@@ -730,18 +728,18 @@ fn acknowledged_seats_survive_a_kill() {
         drop(answered);
         let all: Vec<(i32, u16)> = first.into_iter().chain(told.iter()).collect();
         assert!(all.iter().all(|(_, status)| matches!(status, 200 | 409)), "{all:?}");
-        let kept = connection(&database);
+        let kept = database.session();
         for (id, _) in all.iter().filter(|(_, status)| *status == 200) {
             let query = format!("SELECT count(*) FROM seat WHERE account_id = {id}");
-            let seats: i64 = kept.query_row(&query, [], |row| row.get(0)).expect("query");
+            let seats: i64 = kept.value(&query);
             assert_eq!(seats, 1, "associate {id} was told of a seat");
         }
         if all.iter().any(|(_, status)| *status == 409) {
             let query = "SELECT count(*) FROM seat WHERE pool_id = 3 AND account_id IS NOT NULL";
-            let taken: i64 = kept.query_row(query, [], |row| row.get(0)).expect("query");
+            let taken: i64 = kept.value(query);
             assert_eq!(taken, 7, "some were refused");
         }
-        assert_eq!(violations(&database), []);
+        assert_eq!(database.violations(), []);
     });
     let again = Serving::start(&database);
     assert!(matches!(put(&mut Client::to(again.address), 201), Some(200 | 409)));

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
 use rusqlite::types::FromSql;
 use seatkeeper::seats::LicenseType;
 use seatkeeper::soap::envelope::Element;
@@ -95,7 +94,7 @@ fn all_surfaces_tell_the_same_and_the_numbers_are_those_of_the_rows() {
          INSERT INTO account (id, username, entity_id) VALUES (104, 'wes', 420), (105, 'zoe', 42);",
     );
     let tickets = USERS.map(|(user, ..)| server.netserver_sign_in(user));
-    let rows = connection(&server.database());
+    let rows = server.database().session();
     let mut connection = server.connect();
     let mut look = |random: &mut Random, name: &str, user: usize, zone: usize, associate: i32, script: &str| {
         let (zone, rules) = ZONES[zone];
@@ -129,7 +128,7 @@ fn pick<'a, T>(random: &mut Random, from: &'a [T]) -> &'a T {
 // Changes ------------------------------------------------------------------------------------------------------------
 
 /// Some statements, most of them on one owner, each alone: what the schema refuses is left out.
-fn change(rows: &Connection, random: &mut Random, entity: i32) -> String {
+fn change(rows: &Session, random: &mut Random, entity: i32) -> String {
     let mut script: Vec<String> = (0..random.between(4, 12)).map(|_| of_pools(random, entity)).collect();
     script.extend([of_entity(random, entity), of_entity(random, entity)]);
     script.push(format!(
@@ -147,7 +146,7 @@ fn change(rows: &Connection, random: &mut Random, entity: i32) -> String {
             })
         }));
     }
-    script.retain(|statement| rows.execute_batch(statement).is_ok());
+    script.retain(|statement| rows.sql(statement).is_ok());
     script.join("; ")
 }
 
@@ -375,7 +374,7 @@ const MODULES: [(Option<usize>, &str); 4] =
 
 /// The rows, read for one caller: plain counts of seats, and texts as they stand.
 struct Rows<'a> {
-    connection: &'a Connection,
+    connection: &'a Session,
     /// The caller's entity.
     root: i32,
     /// Whether the caller's role may assign.
@@ -417,7 +416,7 @@ const MEMBERS: [&str; 5] = ["NextCheckDate", "MaintenanceDate", "AdminWarningDat
 
 impl Rows<'_> {
     fn value<T: FromSql>(&self, query: &str) -> T {
-        self.connection.query_row(&format!("SELECT {query}"), [], |row| row.get(0)).expect(query)
+        self.connection.value(&format!("SELECT {query}"))
     }
 
     fn is_below_root(&self, entity: i32) -> bool {
@@ -457,13 +456,13 @@ impl Rows<'_> {
         let date_of_entity = |column: &str| format!("nullif({}, '0001-01-01T00:00:00Z')", of_entity(column));
         let date_of_offer = |column: &str| format!("nullif({}, '0001-01-01T00:00:00Z')", of_offer(column, column));
         let text = |query: String| self.value::<Option<String>>(&query).unwrap_or_default();
-        let in_order = |a: &str, b: &str| format!("coalesce({} <= {}, 1)", date_of_offer(a), date_of_offer(b));
+        let in_order = |a: &str, b: &str| format!("coalesce({} <= {}, true)", date_of_offer(a), date_of_offer(b));
         Some(Facts {
             can_assign: [0, 1, 2].map(|m| {
                 let license_type = LicenseType::ALL[m].name();
                 self.may_assign
                     && is_known
-                    && self.value(&format!("{} AND (SELECT active FROM account WHERE id = {associate})", of_entity("active")))
+                    && self.value(&format!("{} = 1 AND (SELECT active FROM account WHERE id = {associate}) = 1", of_entity("active")))
                     && self.value(&format!("EXISTS (SELECT 1 {} AND account_id IS NULL)", of_type(m)))
                     && !self.value::<bool>(&format!(
                         "EXISTS (SELECT 1 FROM seat JOIN license_pool ON id = pool_id WHERE account_id = {associate}
@@ -485,8 +484,8 @@ impl Rows<'_> {
             },
             in_use: each("account_id", ""),
             held: each("*", &format!("AND account_id = {associate}")).map(|seats| is_known && seats > 0),
-            warned: self.value(&format!("coalesce({} <= {NOW}, 0)", date_of_entity("admin_warning_at"))),
-            ended: self.value(&format!("coalesce({} <= {NOW}, 0)", date_of_offer("grace_at"))),
+            warned: self.value(&format!("coalesce({} <= {NOW}, false)", date_of_entity("admin_warning_at"))),
+            ended: self.value(&format!("coalesce({} <= {NOW}, false)", date_of_offer("grace_at"))),
             in_order: self.value(&format!(
                 "{} AND {} AND {}",
                 in_order("admin_warning_at", "expires_at"),
@@ -496,7 +495,7 @@ impl Rows<'_> {
             has_offer: self.value(&format!("EXISTS (SELECT 1 FROM license_offer WHERE entity_id = {entity})")),
             closed_seats: self.value(&format!("count(account_id) {seats} AND NOT {open}")),
             pools_of_a_type: self.value(&format!(
-                "coalesce((SELECT max(n) FROM (SELECT count(*) AS n FROM license_pool WHERE entity_id = {entity} AND {open} GROUP BY license_type)), 0)"
+                "coalesce((SELECT max(n) FROM (SELECT count(*) AS n FROM license_pool WHERE entity_id = {entity} AND {open} GROUP BY license_type) AS q), 0)"
             )),
         })
     }

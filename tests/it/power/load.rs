@@ -47,7 +47,7 @@ pub fn record(disk: &Disk, ends: &[End], random: &mut Random) {
     keep_before(disk);
     let mut calls = Vec::new();
     for (run, end) in ends.iter().copied().enumerate() {
-        let mut command = program("serve", &disk.database());
+        let mut command = program("serve", disk.database());
         disk.trace(&mut command);
         if matches!(end, End::FailedSync | End::FailedSyncAndKill) {
             disk.expose(&mut command);
@@ -239,14 +239,14 @@ pub fn record_creation(disk: &Disk, script: &str, holding: Holding) {
 
 /// Starts the service on a file, which it may bring to the newest version, and stops it.
 pub fn record_start(disk: &Disk) {
-    let mut command = program("serve", &disk.database());
+    let mut command = program("serve", disk.database());
     disk.trace(&mut command);
     Serving::try_start_as(command).expect("it starts").stop();
 }
 
 /// `seatkeeper sql`, traced: its process, and whether it succeeded.
 fn run_script(disk: &Disk, script: &str) -> (u32, bool) {
-    let mut command = program("sql", &disk.database());
+    let mut command = program("sql", disk.database());
     if !disk.database().exists() && must_ask_to_create() {
         command.arg("--create");
     }
