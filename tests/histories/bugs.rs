@@ -39,7 +39,8 @@ pub fn table() -> Table {
 }
 
 /// What the copy of the source has of ours, but for the manifest. Its tests are one empty file.
-const COPIED: [&str; 7] = ["src", "bench", "schema.sql", "wsdl", "openapi.json", "swagger.json", "deploy"];
+const COPIED: [&str; 8] =
+    ["src", "bench", "schema.sql", "schema.postgres.sql", "wsdl", "openapi.json", "swagger.json", "deploy"];
 /// The binary in the copy: it must not take the place of the real one.
 const BINARY: &str = "seatkeeper-seeded";
 

@@ -506,6 +506,59 @@ pub struct Made {
     pub call: Call,
     pub reply: Option<Reply>,
     pub sides: Vec<Side>,
+    /// It was decided before it took effect, while others changed pools, and its types one after the other: a seat is of any pool of the
+    /// type that has a free one, and a refusal is that of one of the types, whatever became of the others.
+    #[serde(default)]
+    pub is_decided_before: bool,
+}
+
+impl State {
+    /// The states after a call that was decided before: see [`Made::is_decided_before`].
+    fn after_decision(&self, made: &Made, side: Side) -> Vec<State> {
+        let is_done = matches!(made.reply, None | Some(Reply::Done));
+        match (&made.call, &made.reply) {
+            (Call::Assign { user, owner, of }, _) if is_done => self.with_any_seat(*user, *owner, *of),
+            (Call::AssignModules { user, owner, of }, _) if is_done => {
+                of.iter().fold(vec![self.clone()], |states, of| {
+                    let with_seat = |state: State| {
+                        let mut states = state.with_any_seat(*user, *owner, *of);
+                        let has_one = state.holds(*user, *of).is_some_and(|pool| LAYOUT[usize::from(pool)].0 == *owner);
+                        states.extend(has_one.then_some(state));
+                        states
+                    };
+                    states.into_iter().flat_map(with_seat).collect()
+                })
+            }
+            (Call::AssignModules { user, owner, of }, Some(refused)) => {
+                let is_refused =
+                    |of: &Type| self.clone().assign(*user, *owner, *of, side).err().as_ref() == Some(refused);
+                if of.iter().any(is_refused) { vec![self.clone()] } else { Vec::new() }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// With a seat of any pool of the type; one that is held is given up if its pool can have expired.
+    fn with_any_seat(&self, user: User, owner: Owner, of: Type) -> Vec<State> {
+        if self.holds(user, of).is_some_and(|pool| self.window(pool) == Window::Always) {
+            return Vec::new();
+        }
+        let mut without = self.clone();
+        without.held[usize::from(user)][usize::from(of)] = None;
+        let with_seat_of = |pool| {
+            let mut state = without.clone();
+            state.take(user, pool);
+            state
+        };
+        Self::of_type(owner, of).filter(|pool| self.free(*pool) > 0).map(with_seat_of).collect()
+    }
+}
+
+impl Reply {
+    /// Whether an answer says what the rules have. `Done` of a call that tells numbers: they were not looked at.
+    fn fits(&self, rules: &Reply) -> bool {
+        self == rules || *self == Reply::Done && matches!(rules, Reply::Links(_))
+    }
 }
 
 /// The rules as the checker asks for them.
@@ -518,9 +571,12 @@ impl Model for Rules {
     fn step(&self, state: &State, made: &Made) -> Vec<State> {
         let mut states = Vec::with_capacity(1);
         for side in &made.sides {
+            if made.is_decided_before {
+                states.extend(state.after_decision(made, *side));
+            }
             let mut after = state.clone();
             let reply = after.make(&made.call, *side);
-            if made.reply.as_ref().is_none_or(|recorded| *recorded == reply) && !states.contains(&after) {
+            if made.reply.as_ref().is_none_or(|recorded| recorded.fits(&reply)) && !states.contains(&after) {
                 states.push(after);
             }
         }
@@ -560,7 +616,12 @@ mod tests {
         let history: History = calls
             .iter()
             .map(|(begin, end, call, reply)| {
-                let made = Made { call: call.clone(), reply: Some(reply.clone()), sides: vec![Side::Before] };
+                let made = Made {
+                    call: call.clone(),
+                    reply: Some(reply.clone()),
+                    sides: vec![Side::Before],
+                    is_decided_before: false,
+                };
                 Interval { call: made, begin: *begin, end: Some(*end), is_answered: true }
             })
             .collect();

@@ -1,18 +1,21 @@
 //! Makes a history: many callers on a service of one or two processes that are killed again and again, changes by hand in the same
-//! file, and a clock that steps.
+//! database, and a clock that steps.
+//!
+//! On PostgreSQL ([`on_postgres`]) there are always two processes, each a node. The clock of one is two hours ahead all the time, where
+//! pools have ended and started: the database's clock decides. And connections of nodes are ended while they work.
 
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::hand::{Hand, resize};
 use super::model::{Call, LAYOUT, Made, Offer, POOLS, Reply, Side, State, USERS, Window};
 use super::world::{CALLER, Meaning, Way, World, shared_rows};
 use crate::harness::*;
@@ -31,7 +34,7 @@ pub struct Plan {
     pub bug: Option<String>,
     /// The library that steps the clock; `None`: it does not step.
     pub clock: Option<PathBuf>,
-    /// Whether the service runs as one process and its file is not written to by hand. Else every other race has two processes.
+    /// Whether the service runs as one process and its database is not written to by hand. Else every other race has two processes.
     pub is_alone: bool,
 }
 
@@ -41,7 +44,7 @@ const CALLERS: usize = 64;
 const HANDS: usize = 4;
 /// Worlds in one database: each is as busy as the callers are many for it.
 pub const WORLDS: u16 = 12;
-/// Processes that serve the same file.
+/// Processes that serve the same database.
 const PROCESSES_MAX: usize = 2;
 
 /// Calls refused as busy in one race at most.
@@ -80,24 +83,31 @@ pub struct Counts {
     /// Calls that the service refused because it was busy: they changed nothing, and are left out.
     pub unavailable: usize,
     pub by_hand: usize,
+    /// Of nodes on PostgreSQL, while they worked.
+    pub connections_ended: usize,
 }
 
 /// Runs one race on a database of its own.
 pub fn race(plan: &Plan) -> Race {
     let directory = TempDir::new();
-    let database = directory.join("seats.db");
     let mut random = Random::new(mixed(plan.seed, 0));
     let x = Timestamp::now().saturating_add(SignedDuration::from_hours(1)).expect("a time");
-    let initial: Vec<State> =
+    let mut initial: Vec<State> =
         (0..WORLDS).map(|_| State::new(std::array::from_fn(|_| random.between(1, 3) as u8))).collect();
     let worlds = (0..).zip(&initial).map(|(world, state)| World(world).rows(state, x)).collect::<String>();
-    sql(&database, &(shared_rows() + &worlds)).expect("seed");
-
-    let clock = directory.join("clock");
-    std::fs::write(&clock, 0_i64.to_ne_bytes()).expect("the clock's file");
+    let database = TestDatabase::new(&(shared_rows() + &worlds));
+    if on_postgres() {
+        let pools = initial.iter_mut().flat_map(|state| &mut state.pools);
+        pools.for_each(|pool| pool.in_use_max = UNWATCHED);
+    }
+    for process in 0..PROCESSES_MAX {
+        let ahead = if on_postgres() && process == 1 { AHEAD } else { 0 };
+        std::fs::write(clock_of(&directory, process), ahead.to_ne_bytes()).expect("the clock's file");
+    }
     let shared = Shared {
         plan,
         database: &database,
+        directory: &directory,
         x,
         begun: Instant::now(),
         left: AtomicUsize::new(plan.operations),
@@ -110,7 +120,7 @@ pub fn race(plan: &Plan) -> Race {
         failures: Mutex::new(Vec::new()),
         differences: Mutex::new(Vec::new()),
         // The clock steps two hours ahead.
-        ticket: ticket_until(&database, CALLER, x.saturating_add(SignedDuration::from_hours(24)).expect("a time")),
+        ticket: database.ticket_until(CALLER, x.saturating_add(SignedDuration::from_hours(24)).expect("a time")),
     };
     for process in 0..shared.processes() {
         shared.start(process);
@@ -121,7 +131,7 @@ pub fn race(plan: &Plan) -> Race {
         let hands = (0..if plan.is_alone { 0 } else { HANDS }).map(|n| scope.spawn(move || shared.change_by_hand(n)));
         let (callers, hands): (Vec<_>, Vec<_>) = (callers.collect(), hands.collect());
         let killer = scope.spawn(|| shared.kill_now_and_then());
-        let stepper = scope.spawn(|| shared.step_now_and_then(&clock));
+        let stepper = scope.spawn(|| shared.step_now_and_then());
         let mut attempts: Vec<Attempt> = callers.into_iter().flat_map(|c| c.join().expect("a caller")).collect();
         shared.stop.store(true, Ordering::Relaxed);
         attempts.extend(hands.into_iter().flat_map(|hand| hand.join().expect("a hand")));
@@ -133,19 +143,53 @@ pub fn race(plan: &Plan) -> Race {
         shared.kill(process);
     }
     // What is there in the end must be explained too.
-    let connection = Connection::open(&database).expect("open");
+    let hand = Hand::of(0, &database);
     for world in 0..WORLDS {
-        attempts.extend(shared.by_hand(world, "at the end".to_owned(), Call::ReadAll, &connection));
+        attempts.extend(shared.by_hand(world, "at the end".to_owned(), Call::ReadAll, &hand));
     }
     let mut failures = shared.failures.into_inner().expect("not poisoned");
     failures.extend(shared.differences.into_inner().expect("not poisoned"));
-    drop(connection);
-    failures.extend(violations(&database).iter().map(|broken| format!("in the end, {broken:?}")));
+    drop(hand);
+    failures.extend(database.violations().iter().map(|broken| format!("in the end, {broken:?}")));
     let (deaths, steps) = (shared.deaths.into_inner().expect("deaths"), shared.steps.into_inner().expect("steps"));
-    let calls = attempts.into_iter().filter_map(|attempt| attempt.recorded(&deaths, &steps)).collect();
+    let calls = attempts.into_iter().flat_map(Attempt::by_item);
+    let calls = calls.filter_map(|attempt| attempt.recorded(&deaths, &steps)).collect();
     let mut counts = shared.counts.into_inner().expect("counts");
     counts.clock_steps = steps.len();
     Race { initial, calls, counts, failures }
+}
+
+/// How far ahead a clock is, or steps: beyond X.
+const AHEAD: i64 = 2 * 60 * 60;
+
+/// The file that steps the clock of a process. On PostgreSQL each has its own.
+fn clock_of(directory: &TempDir, process: usize) -> PathBuf {
+    directory.join(&if on_postgres() { format!("clock{process}") } else { "clock".to_owned() })
+}
+
+/// The most seats that were ever in use, where that is not looked at: PostgreSQL counts it when the events are chained, some
+/// hundredths of a second later. The most of it and any number is itself.
+const UNWATCHED: u8 = u8::MAX;
+
+/// What the checker looks at of an answer. On PostgreSQL a change of modules tells numbers that are read before it commits, and those of others
+/// may commit in between.
+fn watched(call: &Call, mut reply: Reply) -> Reply {
+    if on_postgres() {
+        match &mut reply {
+            Reply::Links(_) if matches!(call, Call::AssignModules { .. } | Call::ReleaseModules { .. }) => {
+                return Reply::Done;
+            }
+            Reply::Pools(lines) => lines.iter_mut().for_each(|line| line.in_use_max = UNWATCHED),
+            Reply::All(state) => state.pools.iter_mut().for_each(|pool| pool.in_use_max = UNWATCHED),
+            _ => {}
+        }
+    }
+    reply
+}
+
+/// The name that the connections of a process have on PostgreSQL.
+fn node(number: usize) -> String {
+    format!("node-{number}")
 }
 
 /// A choice that follows from the seed and what it is for.
@@ -179,6 +223,32 @@ enum Outcome {
 }
 
 impl Attempt {
+    /// On PostgreSQL each item of a list is decided at a moment of its own, and is a call by itself. What is only tried out is not looked
+    /// at: each item depends on those before it.
+    fn by_item(self) -> Vec<Attempt> {
+        let Call::Bulk { items, dry_run } = &self.call else { return vec![self] };
+        if !on_postgres() {
+            return vec![self];
+        }
+        let replies = match &self.outcome {
+            Outcome::Answered(_, Reply::Items(replies)) => replies.iter().map(|reply| Some(reply.clone())).collect(),
+            Outcome::Answered(_, refused) => vec![Some(refused.clone()); items.len()],
+            Outcome::Lost(_) => vec![None; items.len()],
+        };
+        let item = |((user, owner, of), reply): (&(u8, u8, u8), Option<Reply>)| Attempt {
+            world: self.world,
+            by: format!("{}, of a list", self.by),
+            call: Call::Assign { user: *user, owner: *owner, of: *of },
+            begin: self.begin,
+            outcome: match (&self.outcome, reply) {
+                (Outcome::Answered(end, _), Some(reply)) => Outcome::Answered(*end, reply),
+                (Outcome::Answered(..), None) => unreachable!("each item has a reply"),
+                (Outcome::Lost(process), _) => Outcome::Lost(*process),
+            },
+        };
+        if *dry_run { Vec::new() } else { items.iter().zip(replies).map(item).collect() }
+    }
+
     /// `None`: it was sent to a process that was gone already, and came to nothing.
     fn recorded(self, deaths: &[Option<u64>], steps: &[Step]) -> Option<Recorded> {
         let (end, reply) = match self.outcome {
@@ -190,7 +260,7 @@ impl Attempt {
         }
         let sides = sides(steps, self.begin, end.unwrap_or(u64::MAX));
         let is_answered = reply.is_some();
-        let made = Made { call: self.call, reply, sides };
+        let made = Made { call: self.call, reply, sides, is_decided_before: on_postgres() };
         Some(Recorded { world: self.world, by: self.by, made, begin: self.begin, end, is_answered })
     }
 }
@@ -214,7 +284,8 @@ fn sides(steps: &[Step], begin: u64, end: u64) -> Vec<Side> {
 
 struct Shared<'p> {
     plan: &'p Plan,
-    database: &'p Path,
+    database: &'p TestDatabase,
+    directory: &'p TempDir,
     x: Timestamp,
     begun: Instant,
     /// Calls that are still to be made.
@@ -254,11 +325,15 @@ impl Shared<'_> {
 
     // Processes ---------------------------------------------------------------------------------------------------------
 
-    fn command(&self, subcommand: &str) -> std::process::Command {
-        let mut command = program_at(&self.plan.binary, subcommand, self.database);
+    /// `process`: whose clock it has. `number`: under which its connections are found.
+    fn command(&self, subcommand: &str, process: usize, number: usize) -> std::process::Command {
+        let place = match self.database.server() {
+            Some(server) => format!("{}&application_name={}", server.url(), node(number)).into(),
+            None => self.database.file().into_os_string(),
+        };
+        let mut command = program_at(&self.plan.binary, subcommand, place);
         if let Some(clock) = &self.plan.clock {
-            let file = self.database.with_file_name("clock");
-            command.env("LD_PRELOAD", clock).env("SEATKEEPER_CLOCK", file);
+            command.env("LD_PRELOAD", clock).env("SEATKEEPER_CLOCK", clock_of(self.directory, process));
         }
         if let Some(bug) = &self.plan.bug {
             command.env("SEATKEEPER_SEEDED_BUG", bug);
@@ -267,15 +342,16 @@ impl Shared<'_> {
     }
 
     fn processes(&self) -> usize {
-        if self.plan.is_alone || self.plan.seed.is_multiple_of(2) { 1 } else { PROCESSES_MAX }
+        if self.plan.is_alone || self.plan.seed.is_multiple_of(2) && !on_postgres() { 1 } else { PROCESSES_MAX }
     }
 
     fn start(&self, process: usize) {
-        match Serving::try_start_as(self.command("serve")) {
+        // One thread starts them.
+        let number = locked(&self.deaths).len();
+        match Serving::try_start_as(self.command("serve", process, number)) {
             Ok(serving) => {
-                let mut deaths = locked(&self.deaths);
-                deaths.push(None);
-                *locked(&self.processes[process]) = Some(Process { serving, number: deaths.len() - 1 });
+                locked(&self.deaths).push(None);
+                *locked(&self.processes[process]) = Some(Process { serving, number });
             }
             Err(done) => self.fail(format!("process {process} does not start: {done:?}")),
         }
@@ -286,8 +362,33 @@ impl Shared<'_> {
         let mut running = locked(&self.processes[process]);
         if let Some(Process { serving, number }) = running.take() {
             serving.kill();
+            self.wait_for_connections_of(number);
             locked(&self.deaths)[number] = Some(self.now());
             locked(&self.counts).kills += 1;
+        }
+    }
+
+    /// Waits until PostgreSQL has done what a process that is gone had sent to it.
+    fn wait_for_connections_of(&self, number: usize) {
+        if let Some(server) = self.database.server() {
+            let session = server.session();
+            let left = format!(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{}'",
+                node(number)
+            );
+            wait_until("the connections of a node that was killed are gone", || session.query(&left) == Ok(0));
+        }
+    }
+
+    /// Ends a connection of a node, on PostgreSQL; one that is at work, if there is one.
+    fn end_a_connection(&self) {
+        if let Some(server) = self.database.server() {
+            let ended = server.query::<i64>(
+                "SELECT count(pg_terminate_backend(pid)) FROM (
+                     SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'node-%'
+                      ORDER BY state = 'active' DESC, random() LIMIT 1) AS one",
+            );
+            locked(&self.counts).connections_ended += ended as usize;
         }
     }
 
@@ -300,7 +401,13 @@ impl Shared<'_> {
     fn kill_now_and_then(&self) {
         let mut random = Random::new(mixed(self.plan.seed, 1));
         while !self.stopped() {
-            self.pause(random.between(600, 2_500));
+            // A node takes seconds to start on a busy machine, and each has to prove the password again.
+            for _ in 0..if on_postgres() { 8 } else { 3 } {
+                self.pause(random.between(200, 800));
+                if !self.stopped() {
+                    self.end_a_connection();
+                }
+            }
             if random.below(2) == 0 {
                 self.kill_at_answer.store(true, Ordering::Relaxed);
                 self.pause(100);
@@ -315,16 +422,17 @@ impl Shared<'_> {
         }
     }
 
-    fn step_now_and_then(&self, clock: &Path) {
+    fn step_now_and_then(&self) {
         let mut random = Random::new(mixed(self.plan.seed, 2));
         let mut side = Side::Before;
-        while self.plan.clock.is_some() && !self.stopped() {
+        while self.plan.clock.is_some() && !on_postgres() && !self.stopped() {
             self.pause(random.between(200, 1_500));
             side = if side == Side::Before { Side::After } else { Side::Before };
-            let seconds: i64 = if side == Side::After { 2 * 60 * 60 } else { 0 };
+            let seconds: i64 = if side == Side::After { AHEAD } else { 0 };
             let from = self.now();
             // In place: the processes have mapped the file.
-            let mut file = std::fs::OpenOptions::new().write(true).open(clock).expect("the clock's file");
+            let mut file =
+                std::fs::OpenOptions::new().write(true).open(clock_of(self.directory, 0)).expect("the clock's file");
             file.write_all(&seconds.to_ne_bytes()).expect("a step");
             locked(&self.steps).push((from, self.now(), side));
         }
@@ -402,7 +510,7 @@ impl Shared<'_> {
                     self.kill(process);
                 }
                 let reply = match world.read(&call, way, &answer) {
-                    Ok(Meaning::Reply(reply)) => reply,
+                    Ok(Meaning::Reply(reply)) => watched(&call, reply),
                     Ok(Meaning::Unavailable) => {
                         locked(&self.counts).unavailable += 1;
                         if locked(&self.counts).unavailable > UNAVAILABLE_MAX {
@@ -466,9 +574,7 @@ impl Shared<'_> {
     /// Writes SQL until the race ends: as a stock shell does, with our own connection, or with the program.
     fn change_by_hand(&self, hand: usize) -> Vec<Attempt> {
         let mut random = Random::new(mixed(self.plan.seed, 1_000 + hand as u64));
-        let stock = Connection::open(self.database).expect("open");
-        stock.busy_timeout(Duration::from_secs(10)).expect("timeout");
-        let ours = connection(self.database);
+        let connection = Hand::of(hand, self.database);
         let mut attempts = Vec::new();
         while !self.stopped() {
             let world = random.below(u64::from(WORLDS)) as u16;
@@ -476,20 +582,19 @@ impl Shared<'_> {
             if random.below(40) == 0 {
                 attempts.extend(self.by_program(world, hand, &mut random));
             }
-            let (connection, name): (&Connection, _) =
-                if hand.is_multiple_of(2) { (&stock, "stock shell") } else { (&ours, "sql") };
-            attempts.extend(self.by_hand(world, format!("hand {hand} {name}"), call, connection));
+            attempts.extend(self.by_hand(world, format!("hand {hand} {}", connection.name()), call, &connection));
             self.pause(random.between(1, 15));
         }
         attempts
     }
 
-    fn by_hand(&self, world: u16, by: String, call: Call, connection: &Connection) -> Option<Attempt> {
+    fn by_hand(&self, world: u16, by: String, call: Call, hand: &Hand) -> Option<Attempt> {
         let begin = self.now();
-        match World(world).by_hand(&call, connection, self.x) {
+        match hand.make(World(world), &call, self.x) {
             Ok(Some(reply)) => {
                 locked(&self.counts).by_hand += 1;
-                Some(Attempt { world, by, call, begin, outcome: Outcome::Answered(self.now(), reply) })
+                let outcome = Outcome::Answered(self.now(), watched(&call, reply));
+                Some(Attempt { world, by, call, begin, outcome })
             }
             Ok(None) => {
                 locked(&self.counts).unavailable += 1;
@@ -502,17 +607,24 @@ impl Shared<'_> {
         }
     }
 
-    /// A change of a pool's seats with `seatkeeper sql`.
+    /// A change of a pool's seats with `seatkeeper sql`, or `psql`.
     fn by_program(&self, world: u16, hand: usize, random: &mut Random) -> Option<Attempt> {
         let (pool, seats) = (random.below(POOLS as u64) as u8, random.between(0, 4) as u8);
         let call = Call::Resize { pool, seats };
-        let id = 100 * (i64::from(world) + 1) + i64::from(pool) + 1;
+        let script = resize(World(world), pool, seats) + ";";
+        let (name, mut command) = match self.database.server() {
+            Some(server) => {
+                let mut psql = server.cluster().program("psql");
+                psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", server.name()]);
+                ("psql", psql)
+            }
+            None => ("seatkeeper sql", self.command("sql", 0, 0)),
+        };
         let begin = self.now();
-        let script = format!("UPDATE license_pool SET seats_total = {seats} WHERE id = {id};");
-        let done = run(&mut self.command("sql"), &script);
+        let done = run(&mut command, &script);
         let reply = match done.code {
             Some(0) => Reply::Done,
-            _ if done.stderr.contains("seats") => Reply::Refused,
+            _ if done.stderr.contains("seats are in use") => Reply::Refused,
             _ if done.stderr.contains("lock") => return None,
             _ => {
                 self.fail(format!("{script}: {done:?}"));
@@ -520,7 +632,7 @@ impl Shared<'_> {
             }
         };
         let outcome = Outcome::Answered(self.now(), reply);
-        Some(Attempt { world, by: format!("hand {hand} seatkeeper sql"), call, begin, outcome })
+        Some(Attempt { world, by: format!("hand {hand} {name}"), call, begin, outcome })
     }
 }
 
@@ -534,13 +646,6 @@ fn is_named(call: &Call) -> bool {
         Call::Bulk { dry_run, .. } => !dry_run,
         _ => false,
     }
-}
-
-/// A request with its name in the head.
-fn with_name(request: &[u8], name: Option<&str>) -> Vec<u8> {
-    let Some(name) = name else { return request.to_vec() };
-    let head = request.iter().position(|byte| *byte == b'\n').expect("a request line") + 1;
-    [&request[..head], format!("Idempotency-Key: \"{name}\"\r\n").as_bytes(), &request[head..]].concat()
 }
 
 fn user(random: &mut Random) -> u8 {

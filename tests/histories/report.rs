@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::checker::{Interval, Stuck};
 use super::model::{History, State, would_answer};
 use super::race::{Counts, Plan, Race, Recorded};
+use crate::harness::on_postgres;
 
 /// The history of one world, to be checked again.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,6 +47,7 @@ impl Counts {
         self.repeats += other.repeats;
         self.unavailable += other.unavailable;
         self.by_hand += other.by_hand;
+        self.connections_ended += other.connections_ended;
     }
 }
 
@@ -61,7 +63,8 @@ pub fn write(plan: &Plan, race: &Race, world: u16, stuck: &Stuck<State>) -> Stri
     let written = Written { seed: plan.seed, world, initial: race.initial[usize::from(world)].clone(), calls };
     let text = explain(&written, stuck);
     let name = format!(
-        "failure-{}{}-world{world}",
+        "failure-{}{}{}-world{world}",
+        if on_postgres() { "postgres-" } else { "" },
         plan.bug.as_ref().map_or(String::new(), |bug| format!("{bug}-")),
         plan.seed
     );
@@ -70,9 +73,10 @@ pub fn write(plan: &Plan, race: &Race, world: u16, stuck: &Stuck<State>) -> Stri
     std::fs::write(path.with_extension("json"), json).expect("the file is written");
     std::fs::write(path.with_extension("txt"), &text).expect("the file is written");
     let path = path.display();
+    let options = if on_postgres() { "--postgres " } else { "" };
     format!(
-        "{text}\nIt is in {path}.txt. Check the same history again: tests/histories/run --check {path}.json\n\
-         Make such histories again: tests/histories/run --seed {}",
+        "{text}\nIt is in {path}.txt. Check the same history again: tests/histories/run {options}--check {path}.json\n\
+         Make such histories again: tests/histories/run {options}--seed {}",
         plan.seed
     )
 }

@@ -1,14 +1,11 @@
-//! The worlds of the model in a database: their rows, how calls on them are written on each surface, and what answers and SQL by
-//! hand say of them.
+//! The worlds of the model in a database: their rows, how calls on them are written on each surface, and what answers say of them.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, params};
 use seatkeeper::soap::Version;
 use seatkeeper::soap::envelope::{self, Element};
 
 use super::model::{
-    Call, LAYOUT, Numbers, Offer, Owner, POOLS, PoolLine, PoolNo, Reply, State, Status, TYPES, Type, USERS, User,
-    Window,
+    Call, LAYOUT, Numbers, Owner, POOLS, PoolLine, PoolNo, Reply, State, Status, TYPES, Type, USERS, User, Window,
 };
 use crate::harness::*;
 use crate::kill::Random;
@@ -62,7 +59,7 @@ impl World {
         10 * (i32::from(self.0) + 1)
     }
 
-    fn owner(self, owner: Owner) -> i32 {
+    pub fn owner(self, owner: Owner) -> i32 {
         self.entity() + 1 + i32::from(owner)
     }
 
@@ -70,7 +67,7 @@ impl World {
         format!("OWNER{}{}", self.0, ["A", "B"][usize::from(owner)])
     }
 
-    fn account(self, user: User) -> i32 {
+    pub fn account(self, user: User) -> i32 {
         100 * (i32::from(self.0) + 1) + i32::from(user) + 1
     }
 
@@ -93,11 +90,11 @@ impl World {
         found.ok_or_else(|| format!("user '{name}' is not of this world"))
     }
 
-    fn pool(self, pool: PoolNo) -> i64 {
+    pub fn pool(self, pool: PoolNo) -> i64 {
         100 * (i64::from(self.0) + 1) + i64::from(pool) + 1
     }
 
-    fn pool_no(self, id: i64) -> Result<PoolNo, String> {
+    pub fn pool_no(self, id: i64) -> Result<PoolNo, String> {
         let found = (0..POOLS as u8).find(|pool| self.pool(*pool) == id);
         found.ok_or_else(|| format!("pool {id} is not of this world"))
     }
@@ -434,132 +431,12 @@ impl World {
         let pools = rest.split(' ').next().and_then(|pools| pools.parse().ok()).ok_or("no number of pools")?;
         Ok(Reply::NoFreeSeat { seats, pools })
     }
-
-    // By hand ---------------------------------------------------------------------------------------------------------
-
-    /// Makes a change by hand, or reads everything. `None`: the database was locked, and nothing was changed.
-    pub fn by_hand(self, call: &Call, connection: &Connection, x: Timestamp) -> Result<Option<Reply>, String> {
-        match self.try_by_hand(call, connection, x) {
-            Ok(reply) => Ok(Some(reply)),
-            Err(error) => {
-                if !connection.is_autocommit() {
-                    let _ = connection.execute_batch("ROLLBACK");
-                }
-                match error.sqlite_error_code() {
-                    Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(None),
-                    Some(rusqlite::ErrorCode::ConstraintViolation) => Ok(Some(Reply::Refused)),
-                    _ if error.to_string().contains("in use, release") => Ok(Some(Reply::Refused)),
-                    _ => Err(format!("{call:?} by hand: {error}")),
-                }
-            }
-        }
-    }
-
-    fn try_by_hand(self, call: &Call, connection: &Connection, x: Timestamp) -> rusqlite::Result<Reply> {
-        let changed = |rows: usize| if rows == 0 { Reply::Nothing } else { Reply::Done };
-        match call {
-            Call::HandRelease { user, of } => {
-                connection.execute(RELEASE, params![self.account(*user), TYPES[usize::from(*of)]]).map(changed)
-            }
-            Call::HandAssign { user, pool } => {
-                connection.execute(TAKE, params![self.account(*user), self.pool(*pool)]).map(changed)
-            }
-            Call::HandMove { user, of, pool } => {
-                connection.execute_batch("BEGIN IMMEDIATE")?;
-                connection.execute(RELEASE, params![self.account(*user), TYPES[usize::from(*of)]])?;
-                connection.execute(TAKE, params![self.account(*user), self.pool(*pool)])?;
-                connection.execute_batch("COMMIT")?;
-                Ok(Reply::Done)
-            }
-            Call::Resize { pool, seats } => connection
-                .execute("UPDATE license_pool SET seats_total = ?2 WHERE id = ?1", params![self.pool(*pool), seats])
-                .map(changed),
-            Call::SetWindow { pool, window } => {
-                let [starts_at, expires_at] = dates(*window, x);
-                let change = "UPDATE license_pool SET starts_at = ?2, expires_at = ?3 WHERE id = ?1";
-                connection.execute(change, params![self.pool(*pool), starts_at, expires_at]).map(changed)
-            }
-            Call::SetOffer { owner, offer } => {
-                let entity = self.owner(*owner);
-                connection.execute_batch("BEGIN IMMEDIATE")?;
-                connection.execute("DELETE FROM license_offer WHERE entity_id = ?1", [entity])?;
-                if let Some(offer) = offer {
-                    connection.execute("INSERT INTO license_offer (entity_id) VALUES (?1)", [entity])?;
-                    for (of, seats) in TYPES.iter().zip(offer) {
-                        if let Some(seats) = seats {
-                            let module = "INSERT INTO license_offer_module VALUES (?1, ?2, ?3)";
-                            connection.execute(module, params![entity, of, seats])?;
-                        }
-                    }
-                }
-                connection.execute_batch("COMMIT")?;
-                Ok(Reply::Done)
-            }
-            _ => {
-                connection.execute_batch("BEGIN")?;
-                let state = self.read_all(connection)?;
-                connection.execute_batch("COMMIT")?;
-                Ok(Reply::All(Box::new(state)))
-            }
-        }
-    }
-
-    fn read_all(self, connection: &Connection) -> rusqlite::Result<State> {
-        let mut state = State::new([0; POOLS]);
-        for (pool, at) in (0..).zip(&mut state.pools) {
-            let query = "SELECT seats_total, seats_in_use_max, coalesce(starts_at, ''), coalesce(expires_at, ''),
-                    seats_in_use = (SELECT count(*) FROM seat WHERE pool_id = id AND account_id IS NOT NULL)
-                    AND seats_total = (SELECT count(*) FROM seat WHERE pool_id = id)
-               FROM license_pool WHERE id = ?1";
-            let mut statement = connection.prepare_cached(query)?;
-            let are_counted = statement.query_row([self.pool(pool)], |row| {
-                (at.seats, at.in_use_max) = (row.get(0)?, row.get(1)?);
-                at.window = window_of(&row.get::<_, String>(2)?, &row.get::<_, String>(3)?);
-                row.get::<_, bool>(4)
-            })?;
-            if !are_counted {
-                // No state of the model has that many.
-                at.seats = u8::MAX;
-            }
-        }
-        for (user, held) in (0..).zip(&mut state.held) {
-            for (of, held) in TYPES.iter().zip(held) {
-                let query = "SELECT pool_id FROM seat WHERE account_id = ?1 AND license_type = ?2";
-                let id: Option<i64> = connection
-                    .prepare_cached(query)?
-                    .query_row(params![self.account(user), of], |row| row.get(0))
-                    .optional()?;
-                *held = id.map(|id| self.pool_no(id).unwrap_or(u8::MAX));
-            }
-        }
-        for (owner, offer) in (0..).zip(&mut state.offers) {
-            let entity = self.owner(owner);
-            let query = "SELECT 1 FROM license_offer WHERE entity_id = ?1";
-            if connection.prepare_cached(query)?.exists([entity])? {
-                let mut modules: Offer = [None; 3];
-                for (of, module) in TYPES.iter().zip(&mut modules) {
-                    let query =
-                        "SELECT seats_total FROM license_offer_module WHERE entity_id = ?1 AND license_type = ?2";
-                    *module = connection
-                        .prepare_cached(query)?
-                        .query_row(params![entity, of], |row| row.get(0))
-                        .optional()?;
-                }
-                *offer = Some(modules);
-            }
-        }
-        Ok(state)
-    }
 }
-
-const RELEASE: &str = "UPDATE seat SET account_id = NULL WHERE account_id = ?1 AND license_type = ?2";
-const TAKE: &str = "UPDATE seat SET account_id = ?1
-    WHERE rowid = (SELECT rowid FROM seat WHERE pool_id = ?2 AND account_id IS NULL LIMIT 1)";
 
 const PAST: &str = "2020-01-01T00:00:00Z";
 
 /// When a pool of this window starts and expires, as the database has it.
-fn dates(window: Window, x: Timestamp) -> [Option<String>; 2] {
+pub fn dates(window: Window, x: Timestamp) -> [Option<String>; 2] {
     let x = || Some(format!("{x:.0}"));
     match window {
         Window::Always => [None, None],
@@ -569,7 +446,7 @@ fn dates(window: Window, x: Timestamp) -> [Option<String>; 2] {
     }
 }
 
-fn window_of(starts_at: &str, expires_at: &str) -> Window {
+pub fn window_of(starts_at: &str, expires_at: &str) -> Window {
     match (starts_at, expires_at) {
         ("", "") => Window::Always,
         ("", end) if end.starts_with("2020-01-01T00:00:00") => Window::Past,

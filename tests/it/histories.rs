@@ -4,6 +4,8 @@
 mod bugs;
 #[path = "../histories/checker.rs"]
 mod checker;
+#[path = "../histories/hand.rs"]
+mod hand;
 #[path = "../histories/model.rs"]
 mod model;
 #[path = "../histories/race.rs"]
@@ -17,11 +19,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::harness::on_postgres;
 use crate::kill::number_from;
 use race::{Counts, Plan, Race, WORLDS, mixed, race};
 
 /// Calls in one race: then comes a new database.
 const OPERATIONS: usize = 6_000;
+/// The same on PostgreSQL, where calls take longer.
+const OPERATIONS_ON_POSTGRES: usize = 2_000;
 
 /// What a run came to.
 #[derive(Default)]
@@ -113,7 +118,8 @@ fn print(name: &str, plan: &Plan, run: &Run, time: Duration) {
 
 fn plan(binary: &Path, seed: u64) -> Plan {
     let (binary, clock) = (binary.to_owned(), Some(clock()));
-    Plan { seed, operations: OPERATIONS, binary, bug: None, clock, is_alone: false }
+    let operations = if on_postgres() { OPERATIONS_ON_POSTGRES } else { OPERATIONS };
+    Plan { seed, operations, binary, bug: None, clock, is_alone: false }
 }
 
 /// Where files of these tests are.
@@ -124,7 +130,7 @@ fn place() -> PathBuf {
 }
 
 /// Builds the library that steps the clock.
-fn clock() -> PathBuf {
+pub fn clock() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/histories/clock.c");
     let (library, made) = (place().join("clock.so"), place().join(format!("clock-{}.so", uuid::Uuid::new_v4())));
     let mut cc = Command::new("cc");
