@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let entities: u64 = option("--entities").map_or(Ok(1), |n| n.parse())?;
     let calls: u64 = option("--calls").map_or(Ok(u64::MAX), |n| n.parse())?;
 
-    let store = store::open(&database, &Options::default(), Arc::new(Metrics::new()))?;
+    let store = store::open(&database.into(), &Options::default(), Arc::new(Metrics::new()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let begun = Instant::now();
     let mut latencies = runtime.block_on(async {
