@@ -223,6 +223,7 @@ CREATE INDEX ticket_by_expires_at ON ticket (expires_at);
 --   offer-create, -change, -delete                entity_id
 --   offer-module-create, -change, -delete         entity_id, license_type
 --   archive                                       none: events that were moved to a file, which new_values names
+--   copy                                          none: the database was copied from another, whose head new_values names
 CREATE TABLE audit_event (
     id           INTEGER PRIMARY KEY NOT NULL,
     at           TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),

@@ -125,7 +125,7 @@ fn serve(database: &std::path::Path, started: &std::sync::mpsc::Sender<SocketAdd
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name(THREADS).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let store = store::open(database, &store::Options::default(), Arc::clone(&metrics)).expect("store");
+    let store = store::open(&database.into(), &store::Options::default(), Arc::clone(&metrics)).expect("store");
     let authenticator = Authenticator::new(auth::Options::default(), Arc::clone(&metrics)).expect("randomness");
     // A request that announces more than it has is waited for in vain.
     let soon = Duration::from_millis(100);
