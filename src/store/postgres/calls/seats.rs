@@ -180,6 +180,9 @@ async fn facts(session: &Session, call: &Call, request: &AssignRequest) -> Resul
 
 /// All that [`seats::assign`] looks at, of one moment: a row for each pool. Reads no further than the rules get: the account
 /// only if the provider can be used, what it holds only if the account can, the pools only if a seat may be taken.
+///
+/// `OFFSET 0` keeps PostgreSQL from making one join of it all: planned while the tables are nearly empty, that would compare names and
+/// holders with whole indexes, and go on to do so until the tables are analyzed.
 static ASSIGNMENT: [Sql; 3] = of_caller!(
     &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::INT4, Type::TEXT, Type::TEXT],
     "SELECT caller.name, caller.role, caller.entity_id, provider.active, provider.in_subtree,
@@ -189,19 +192,20 @@ static ASSIGNMENT: [Sql; 3] = of_caller!(
        FROM caller
        LEFT JOIN LATERAL (SELECT active, ",
     is_below!("$4", "caller.entity_id"),
-    " AS in_subtree FROM entity WHERE id = $4) AS provider ON true
+    " AS in_subtree FROM entity WHERE id = $4 OFFSET 0) AS provider ON true
        LEFT JOIN LATERAL (SELECT id, active, entity_id, ",
     is_below!("account.entity_id", "caller.entity_id"),
     " AS in_subtree
                             FROM account
                            WHERE lower(username COLLATE \"C\") = CASE WHEN provider.active = 1 AND provider.in_subtree THEN $5 END
-                         ) AS account ON true
+                          OFFSET 0) AS account ON true
        LEFT JOIN LATERAL (SELECT seat.pool_id, seat.seat_no, license_pool.expires_at, license_pool.entity_id, ",
     is_below!("license_pool.entity_id", "caller.entity_id"),
     " AS in_subtree
                             FROM seat JOIN license_pool ON license_pool.id = seat.pool_id
                            WHERE seat.account_id = CASE WHEN account.active = 1 AND account.in_subtree THEN account.id END
-                             AND seat.license_type = $6) AS held ON true
+                             AND seat.license_type = $6
+                          OFFSET 0) AS held ON true
        LEFT JOIN LATERAL (SELECT CASE WHEN provider.active = 1 AND provider.in_subtree
                                        AND (account.id IS NULL OR account.active = 1 AND account.in_subtree)
                                        AND (held.pool_id IS NULL OR held.expires_at <= $3) THEN $4 END AS entity_id
