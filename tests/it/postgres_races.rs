@@ -291,8 +291,8 @@ fn what_is_done_by_hand_meanwhile_keeps_its_order() {
                 for statement in statements {
                     match session.execute(statement) {
                         Ok(()) => changes += 1,
-                        // The pool cannot shrink below what is taken.
-                        Err(error) => assert_eq!(error.code, "23514", "{error}"),
+                        // The pool cannot shrink below what is taken; and calls that it waits for may wait for it.
+                        Err(error) => assert!(["23514", "40P01"].contains(&error.code.as_str()), "{error}"),
                     }
                 }
             }
