@@ -85,7 +85,7 @@ fn owner_key(name: &str) -> Option<String> {
     findable(name).map(|name| name.trim().to_ascii_uppercase())
 }
 
-/// The owners among the entities of a table `id`, in the columns that [`to_facts`] reads.
+/// The owners among the entities of a table `id`, in the columns that [`to_facts`] reads. `OFFSET 0`: see [`super::seats`].
 macro_rules! of_owner {
     ($wanted:literal, $now:literal) => {
         concat!(
@@ -99,10 +99,15 @@ macro_rules! of_owner {
                    pools.ids AS pool_ids, pools.types, pools.totals, pools.in_use, pools.ends, modules.types, modules.totals
               FROM ",
             $wanted,
-            " JOIN entity ON entity.id = ",
+            " CROSS JOIN LATERAL (
+                SELECT id, active, owner_name, owner_description, shop_url, name, serial_nr, next_check_at, maintenance_at, admin_warning_at,
+                       expires_at, grace_at
+                  FROM entity WHERE entity.id = ",
             $wanted,
-            ".id
-              LEFT JOIN license_offer AS offer ON offer.entity_id = entity.id
+            ".id OFFSET 0) AS entity
+              LEFT JOIN LATERAL (
+                SELECT entity_id, company_name, serial_nr, next_check_at, maintenance_at, admin_warning_at, expires_at, grace_at
+                  FROM license_offer WHERE license_offer.entity_id = entity.id OFFSET 0) AS offer ON true
              CROSS JOIN LATERAL (
                 SELECT array_agg(id) AS ids, array_agg(license_type) AS types, array_agg(seats_total) AS totals,
                        array_agg(seats_in_use) AS in_use, array_agg(expires_at) AS ends
@@ -134,8 +139,9 @@ pub(crate) static STATUS: [Sql; 3] = of_caller!(
         SELECT seat.pool_id, seat.seat_no, license_pool.expires_at, license_pool.entity_id, ",
     is_below!("license_pool.entity_id", "caller.entity_id"),
     " AS in_subtree, seat.license_type
-          FROM caller CROSS JOIN associate JOIN seat ON seat.account_id = associate.id
-          JOIN license_pool ON license_pool.id = seat.pool_id)
+          FROM caller CROSS JOIN associate
+         CROSS JOIN LATERAL (SELECT pool_id, seat_no, license_type FROM seat WHERE account_id = associate.id OFFSET 0) AS seat
+         CROSS JOIN LATERAL (SELECT expires_at, entity_id FROM license_pool WHERE id = seat.pool_id OFFSET 0) AS license_pool)
     SELECT caller.name, caller.role, caller.entity_id, associate.id, associate.username, associate.active,
            seats.pool_ids, seats.seat_nos, seats.ends, seats.entity_ids, seats.in_subtree, seats.types,
            since.pool_ids, since.deltas, owner.*

@@ -246,11 +246,11 @@ macro_rules! holding {
                LEFT JOIN LATERAL (SELECT id, active, ",
             is_below!("account.entity_id", "caller.entity_id"),
             " AS in_subtree FROM account
-                                   WHERE lower(username COLLATE \"C\") = $4 AND $3 IS NOT NULL) AS account ON true
+                                   WHERE lower(username COLLATE \"C\") = $4 AND $3 IS NOT NULL OFFSET 0) AS account ON true
                LEFT JOIN LATERAL (SELECT seat.pool_id, seat.seat_no",
             $held,
             "      WHERE seat.account_id = CASE WHEN account.in_subtree THEN account.id END AND seat.license_type = $5
-                  ) AS held ON true"
+                  OFFSET 0) AS held ON true"
         )
     };
 }
@@ -305,24 +305,24 @@ static TRANSFER: [Sql; 3] = of_caller!(
        LEFT JOIN LATERAL (SELECT id, active, ",
     is_below!("account.entity_id", "caller.entity_id"),
     " AS in_subtree FROM account
-                           WHERE lower(username COLLATE \"C\") = $4 AND $3 IS NOT NULL) AS giver ON true
+                           WHERE lower(username COLLATE \"C\") = $4 AND $3 IS NOT NULL OFFSET 0) AS giver ON true
        LEFT JOIN LATERAL (SELECT seat.pool_id, seat.seat_no, license_pool.expires_at, license_pool.entity_id, entity.active, ",
     is_below!("license_pool.entity_id", "caller.entity_id"),
     " AS in_subtree
                             FROM seat JOIN license_pool ON license_pool.id = seat.pool_id
                                  JOIN entity ON entity.id = license_pool.entity_id
                            WHERE seat.account_id = CASE WHEN giver.in_subtree THEN giver.id END
-                             AND seat.license_type = $6) AS held ON true
+                             AND seat.license_type = $6 OFFSET 0) AS held ON true
        LEFT JOIN LATERAL (SELECT id, active, ",
     is_below!("account.entity_id", "caller.entity_id"),
     " AS in_subtree FROM account
-                           WHERE lower(username COLLATE \"C\") = CASE WHEN held.pool_id IS NOT NULL THEN $5 END) AS taker ON true
+                           WHERE lower(username COLLATE \"C\") = CASE WHEN held.pool_id IS NOT NULL THEN $5 END OFFSET 0) AS taker ON true
        LEFT JOIN LATERAL (SELECT seat.pool_id, seat.seat_no, license_pool.expires_at, license_pool.entity_id, ",
     is_below!("license_pool.entity_id", "caller.entity_id"),
     " AS in_subtree
                             FROM seat JOIN license_pool ON license_pool.id = seat.pool_id
                            WHERE seat.account_id = CASE WHEN taker.active = 1 AND taker.in_subtree THEN taker.id END
-                             AND seat.license_type = $6) AS taken ON true"
+                             AND seat.license_type = $6 OFFSET 0) AS taken ON true"
 );
 
 fn is_there(row: &Row, index: usize) -> Result<bool, Stop> {
