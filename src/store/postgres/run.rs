@@ -2,7 +2,7 @@
 //!
 //! * A call runs in a task of its own. A caller that goes away leaves no connection inside a transaction; one that goes away before
 //!   the call has a connection has it not run at all.
-//! * A call that was in the way of another one is run again, as a whole: it decides anew from what is there then.
+//! * A call that was in the way of another one is run again, as a whole: it decides again from what is there then.
 //! * A connection that was lost is replaced, and the call run again, if nothing can have been committed. Else [`super::resolve`]
 //!   finds out whether it was.
 //! * No cancel request is ever sent: to the client, a cancelled wait for a synchronous standby looks like a success. A call
@@ -245,7 +245,9 @@ impl Runner {
         if session.may_have_committed()
             && let Some(id) = job.id
         {
-            self.connections.lost();
+            if stop.is_some() {
+                self.connections.lost();
+            }
             let lost = Lost { id, since, backend: session.backend(), is_pooled: session.is_pooled() };
             return Ended::Unknown { lost, decided };
         }

@@ -51,13 +51,16 @@ const AGAIN_MAX: u32 = 3;
 pub(super) async fn chain(session: &Session, holder: &str, memory: &mut Memory) -> Result<Done, Error> {
     begin_as_service(session).await?;
     let done = chain_in_transaction(session, holder, memory).await?;
-    match done {
-        Done::Chained { .. } if session.commit().await? => {
-            memory.again = 0;
-            return Ok(done);
+    if matches!(done, Done::Chained { .. }) {
+        // A statement that failed and was passed over has rolled all of it back.
+        if !session.commit().await? {
+            return Ok(Done::Again);
         }
-        Done::Again => memory.again += 1,
-        _ => {}
+        memory.again = 0;
+        return Ok(done);
+    }
+    if done == Done::Again {
+        memory.again += 1;
     }
     session.roll_back().await?;
     Ok(done)
@@ -115,7 +118,7 @@ async fn chain_in_transaction(session: &Session, holder: &str, memory: &mut Memo
     let (taken, rolled_up, appended) = tokio::join!(take, roll_up, append);
     rolled_up.and(appended)?;
     if taken? != batch.taken.len() as u64 {
-        // By hand, by one who could: the next try sees what is left.
+        // The owner of the tables removed some by hand: the next try sees what is left.
         return Ok(Done::Again);
     }
     Ok(Done::Chained { events: batch.ids.len() as u64, is_full: rows.len() as i64 == EVENTS_MAX })
@@ -213,7 +216,7 @@ impl Batch {
         self.taken.push(event_id);
         let mut at = String::new();
         let mut action = "";
-        // Without its event, which was removed by one who could, a row that waits still counts.
+        // The owner of the tables may have removed the event; the row that waits still counts.
         if row.try_get::<_, Option<i64>>(EVENT)?.is_some() {
             let event = event::read(row, EVENT, &mut at)?;
             action = std::str::from_utf8(event.action).unwrap_or_default();
