@@ -797,7 +797,7 @@ BEGIN
 END $$;
 
 -- Functions ------------------------------------------------------------------------------------------------------
--- Nobody but the owner calls them, nor makes a trigger on a table of their own that runs one of them with the owner's rights.
+-- Only the owner may call them. Else a login could put one of them on a table of its own, and run it with the owner's rights.
 
 DO $$
 DECLARE
@@ -809,7 +809,7 @@ BEGIN
 END $$;
 
 -- Roles ----------------------------------------------------------------------------------------------------------
--- Who owns the tables can drop what guards them. So people get logins of their own that are members of a role:
+-- The owner of the tables can drop what guards them. So people get logins of their own that are members of a role:
 --   CREATE ROLE ann LOGIN PASSWORD '...' IN ROLE seatkeeper_admin;
 -- seatkeeper_admin writes what administrators write, column by column; seatkeeper_reader looks, but sees no hash of a password, no ticket and
 -- no outcome of a named call. Neither can TRUNCATE, make triggers or set session_replication_role. Set no statement_timeout for them or for the

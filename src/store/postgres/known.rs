@@ -113,7 +113,7 @@ mod tests {
             (1000, 1000, 1001, 0),
             (1000, 1000, 1090, 90),
             (1000, 1000, 910, -90),
-            // The answer took long: nobody knows when the server looked at its clock.
+            // The answer took long, and the server may have looked at its clock at any moment of it.
             (1000, 1010, 1005, 0),
             (1000, 1010, 1013, 3),
             (1000, 1010, 997, -3),

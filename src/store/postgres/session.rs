@@ -386,7 +386,7 @@ impl Cursor<'_> {
     }
 }
 
-/// Who makes a change, as its events name them. The triggers read it from settings that are local to the transaction.
+/// The actor of a change and its call, as events name them. Triggers read both from settings that are local to the transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct By {
     /// `seatkeeper.request_id`: the id of the call.

@@ -24,8 +24,7 @@ use tokio_rustls::rustls::{
 /// How the server's certificate is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verification {
-    /// Not at all: `sslmode=disable`, `prefer` and `require`. Protects against those who listen, not against those who answer in
-    /// place of the server.
+    /// Not at all: `sslmode=disable`, `prefer` and `require`. Encryption keeps listeners out, but another machine can pose as the server.
     None,
     /// It must come from one of the authorities in the file: `verify-ca`.
     Authority(PathBuf),

@@ -191,7 +191,7 @@ const IDS: &[Type] = &[Type::INT4_ARRAY];
 pub(crate) const LOCK_ENTITIES: Sql =
     Sql { text: "SELECT id FROM entity WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", types: IDS };
 
-/// An owner's name is a key: whoever changes it waits for those who refer to the entity.
+/// An owner's name is a key: a change of it waits for rows that refer to the entity.
 pub(crate) const LOCK_KEYS: Sql =
     Sql { text: "SELECT id FROM entity WHERE id = ANY ($1) ORDER BY id FOR UPDATE", types: IDS };
 

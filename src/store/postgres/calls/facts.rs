@@ -121,7 +121,7 @@ const CALLER: &[Type] = &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ];
 pub(crate) const CALLER_BY_PASSWORD: Sql = Sql { text: caller_by_password!(), types: CALLER };
 pub(crate) const CALLER_BY_TICKET: Sql = Sql { text: caller_by_ticket!(), types: CALLER };
 
-/// Who makes the call, as their row stands now; `None` if what they proved does not hold any more.
+/// The caller, as its row stands now; `None` if the proof does not hold any more.
 pub(crate) async fn caller(session: &Session, call: &Call) -> Result<Option<Caller>, Stop> {
     let proof = Proof::of(call);
     let sql = match proof.kind {

@@ -171,7 +171,7 @@ async fn keep(
     Ok(())
 }
 
-/// A row that counts for several takes as many numbers. It sets who acts, because a refusal has changed nothing before it.
+/// A row that counts for several takes as many numbers. The statement names the actor itself: before a refusal no change has done so.
 const KEEP: Sql = Sql {
     text: "WITH signed AS (
                SELECT concat(set_config('seatkeeper.request_id', $1, true), set_config('seatkeeper.actor', $2, true),

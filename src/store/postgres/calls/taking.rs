@@ -1,5 +1,5 @@
-//! Seats taken and given back: the statements that carry out what the rules decided. Each is one change with its condition, says itself who
-//! acts, and commits by itself if no transaction is open.
+//! Seats taken and given back: the statements that carry out what the rules decided. Each makes one change under its condition, names the
+//! actor for the triggers, and commits by itself if no transaction is open.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -105,7 +105,7 @@ async fn changed(session: &Session, sql: &Sql, values: &[Parameter<'_>]) -> Resu
     row.ok_or(Stop::Again)
 }
 
-/// Who acts, from `$1` and `$2`. The changes read from it, so that it comes first.
+/// Names the actor for the triggers: the call in `$1`, the caller in `$2`. The changes read from it, so that it comes first.
 macro_rules! signed {
     () => {
         "WITH signed AS (
