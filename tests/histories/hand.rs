@@ -154,8 +154,8 @@ impl Hand {
                 self.begin()?;
                 let released = self.change(&release(user, of))?;
                 let taken = self.change(&take(user, pool))?;
-                if self.file().is_err() && released > 0 && taken == 0 {
-                    // None was free at the moment that the transaction sees; at its commit one may be.
+                if self.file().is_err() && (released > 0) != (taken > 0) {
+                    // No seat was held, or none was free, at the moment that the transaction sees; at its commit there may be one.
                     return Err(Stop::Busy);
                 }
                 self.run("COMMIT")?;

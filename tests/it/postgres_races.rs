@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use seatkeeper::error::Kind;
 use seatkeeper::metrics::Metrics;
-use seatkeeper::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
-use seatkeeper::store::{self, Call, CallName, NameSource, Store};
+use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId, Transfer};
+use seatkeeper::store::{self, Call, CallName, ModulesRequest, NameSource, Store};
 use tokio::runtime::Runtime;
 
 use crate::harness::wait_until;
@@ -347,6 +347,25 @@ fn what_is_done_by_hand_meanwhile_keeps_its_order() {
         0,
         "no seat for an account that is not active or belongs to others"
     );
+    nodes.is_sound();
+}
+
+/// An administrator gives an associate a seat by hand, and before that is committed a call releases all that the associate holds of the owner. The
+/// call waits, and releases that seat too: a reader in between would else see both seats, and after the call one.
+#[test]
+fn a_release_of_modules_waits_for_a_seat_that_is_given_by_hand() {
+    let nodes = Nodes::new(1, "UPDATE seat SET account_id = 1 WHERE pool_id = 4 AND seat_no = 1");
+    let by_hand = nodes.database.session();
+    by_hand.execute("BEGIN; UPDATE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 2").expect("a free seat");
+    let license_types = vec![LicenseType::SkraftDiskImageV5, SQL];
+    let request = ModulesRequest { associate_id: 1, owner_name: "CONTOSO".to_owned(), license_types };
+    let node = nodes.node();
+    let released = nodes.runtime.spawn(async move { node.release_modules(call("admin"), request).await });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    wait_until("the call waits, or has ended", || nodes.query(waiting) == 1 || released.is_finished());
+    by_hand.execute("COMMIT").expect("nothing is in the way");
+    nodes.runtime.block_on(released).expect("no panic").expect("the store works").expect("released");
+    assert_eq!(nodes.query("SELECT count(*) FROM seat WHERE account_id = 1"), 0);
     nodes.is_sound();
 }
 

@@ -26,8 +26,9 @@ pub(crate) async fn of_caller(session: &Session, caller: &Caller) -> Result<Opti
 }
 
 /// Keeps others from giving seats to an account, and from taking its seats, until the transaction ends; `false` if there is no such account in
-/// the caller's subtree. Whoever takes a seat shares the account's row, or waits for its key; whoever gives one back, or moves the
-/// account to another one by hand, waits for the seat.
+/// the caller's subtree. A call that takes a seat shares the account's row, or waits for its key. SQL by hand that gives the account a seat
+/// waits too, at the foreign key: its FOR KEY SHARE conflicts with FOR UPDATE, not with FOR NO KEY UPDATE. A change that gives a seat back
+/// waits for the seat.
 pub(crate) async fn lock(session: &Session, id: i32, caller: &Caller) -> Result<bool, Stop> {
     if session.row_opt(&LOCK, &[&i64::from(id), &caller.entity_id]).await?.is_none() {
         return Ok(false);
@@ -37,7 +38,7 @@ pub(crate) async fn lock(session: &Session, id: i32, caller: &Caller) -> Result<
 }
 
 pub(crate) const LOCK: Sql = Sql {
-    text: concat!("SELECT id FROM account WHERE id = $1 AND ", is_below!("entity_id", "$2"), " FOR NO KEY UPDATE"),
+    text: concat!("SELECT id FROM account WHERE id = $1 AND ", is_below!("entity_id", "$2"), " FOR UPDATE"),
     types: &[Type::INT8, Type::INT4],
 };
 
