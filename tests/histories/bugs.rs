@@ -38,6 +38,18 @@ pub fn table() -> Table {
     toml::from_str(include_str!("bugs.toml")).unwrap_or_else(|e| panic!("tests/histories/bugs.toml: {e}"))
 }
 
+/// Changes of the table that do not fit the source, in words: what is searched for must stand exactly once in the file.
+pub fn unfit(table: &Table) -> Vec<String> {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let changes = table.support.iter().chain(table.bugs.iter().flat_map(|bug| &bug.changes));
+    let unfit = changes.filter_map(|change| {
+        let found = std::fs::read_to_string(ours.join(&change.file)).map_or(0, |text| text.matches(&change.search).count());
+        let Change { file, search, .. } = change;
+        (found != 1).then(|| format!("{}, {found} times: {search}", file.display()))
+    });
+    unfit.collect()
+}
+
 /// What the copy of the source has of ours, but for the manifest. Its tests are one empty file.
 const COPIED: [&str; 8] =
     ["src", "bench", "schema.sql", "schema.postgres.sql", "wsdl", "openapi.json", "swagger.json", "deploy"];

@@ -176,6 +176,13 @@ fn a_history_that_was_written_down_is_explained() {
     println!("{path}: every answer is explained");
 }
 
+/// Builds nothing, so that a change of the source that the table must follow is noticed at once.
+#[test]
+fn the_table_of_known_faults_fits_the_source() {
+    let unfit = bugs::unfit(&bugs::table());
+    assert_eq!(unfit, [""; 0], "tests/histories/bugs.toml: write the same fault for the source as it is now");
+}
+
 /// Each fault of the table is found, or SEATKEEPER_BUG alone.
 #[test]
 #[ignore = "takes minutes and all cores: tests/histories/run --bugs runs it"]
