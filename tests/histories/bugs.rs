@@ -43,7 +43,8 @@ pub fn unfit(table: &Table) -> Vec<String> {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR"));
     let changes = table.support.iter().chain(table.bugs.iter().flat_map(|bug| &bug.changes));
     let unfit = changes.filter_map(|change| {
-        let found = std::fs::read_to_string(ours.join(&change.file)).map_or(0, |text| text.matches(&change.search).count());
+        let found =
+            std::fs::read_to_string(ours.join(&change.file)).map_or(0, |text| text.matches(&change.search).count());
         let Change { file, search, .. } = change;
         (found != 1).then(|| format!("{}, {found} times: {search}", file.display()))
     });

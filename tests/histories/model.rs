@@ -507,7 +507,8 @@ pub struct Made {
     pub reply: Option<Reply>,
     pub sides: Vec<Side>,
     /// It was decided before it took effect, while others changed pools, and its types one after the other: a seat is of any pool of the
-    /// type that has a free one, and a refusal is that of one of the types, whatever became of the others.
+    /// type that has a free one, an activation removes free seats from any of them, and a refusal is that of one of the types, whatever
+    /// became of the others.
     #[serde(default)]
     pub is_decided_before: bool,
 }
@@ -518,6 +519,7 @@ impl State {
         let is_done = matches!(made.reply, None | Some(Reply::Done));
         match (&made.call, &made.reply) {
             (Call::Assign { user, owner, of }, _) if is_done => self.with_any_seat(*user, *owner, *of),
+            (Call::Activate { owner, .. }, _) if is_done => self.with_any_seats_removed(made, *owner, side),
             (Call::AssignModules { user, owner, of }, _) if is_done => {
                 of.iter().fold(vec![self.clone()], |states, of| {
                     let with_seat = |state: State| {
@@ -536,6 +538,39 @@ impl State {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Activated as the rules have it, but for the pools that free seats are taken from: each of the type may lose any of them.
+    fn with_any_seats_removed(&self, made: &Made, owner: Owner, side: Side) -> Vec<State> {
+        let mut activated = self.clone();
+        if activated.make(&made.call, side) != Reply::Done {
+            return Vec::new();
+        }
+        (0..3).fold(vec![activated], |states, of| {
+            let pools: Vec<PoolNo> = self.open(owner, of, side);
+            let seats = |state: &State| pools.iter().map(|pool| state.pools[usize::from(*pool)].seats).sum::<u8>();
+            if seats(&states[0]) >= seats(self) {
+                return states;
+            }
+            let (mut all, less) = (Vec::new(), seats(self) - seats(&states[0]));
+            for state in states {
+                // What each pool may lose, one pool after the other.
+                let mut splits = vec![(state, less)];
+                for pool in &pools {
+                    let (at, free) = (usize::from(*pool), self.free(*pool));
+                    let with_less = |(state, less): (State, u8)| {
+                        (0..=less.min(free)).map(move |lost| {
+                            let mut state = state.clone();
+                            state.pools[at].seats = self.pools[at].seats - lost;
+                            (state, less - lost)
+                        })
+                    };
+                    splits = splits.into_iter().flat_map(with_less).collect();
+                }
+                all.extend(splits.into_iter().filter(|(_, less)| *less == 0).map(|(state, _)| state));
+            }
+            all
+        })
     }
 
     /// With a seat of any pool of the type; one that is held is given up if its pool can have expired.

@@ -361,7 +361,8 @@ fn a_release_of_modules_waits_for_a_seat_that_is_given_by_hand() {
     let request = ModulesRequest { associate_id: 1, owner_name: "CONTOSO".to_owned(), license_types };
     let node = nodes.node();
     let released = nodes.runtime.spawn(async move { node.release_modules(call("admin"), request).await });
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     wait_until("the call waits, or has ended", || nodes.query(waiting) == 1 || released.is_finished());
     by_hand.execute("COMMIT").expect("nothing is in the way");
     nodes.runtime.block_on(released).expect("no panic").expect("the store works").expect("released");
