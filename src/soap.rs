@@ -16,8 +16,8 @@ pub const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 /// Namespace of the XML Schema types.
 pub const XSD: &str = "http://www.w3.org/2001/XMLSchema";
 
-/// As much of what a client wrote as a response repeats: a name or value can be as long as a message. Control characters
-/// are left out, because the text also goes into the log, where each entry is one line.
+/// Shortens a client's text for a response: a name or value can be as long as a message. Leaves out control characters, because
+/// the text also goes into the log, where each entry is one line.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     const CHARS_MAX: usize = 200;
     if !text.contains(char::is_control) && text.char_indices().nth(CHARS_MAX).is_none() {
@@ -69,7 +69,7 @@ impl Version {
         }
     }
 
-    /// The roles that mean us, besides none at all: the next node, and for 1.2 the ultimate receiver.
+    /// The roles of this service, besides an absent role: the next node, and for 1.2 the ultimate receiver.
     pub const fn our_roles(self) -> &'static [&'static str] {
         match self {
             Version::Soap11 => &["http://schemas.xmlsoap.org/soap/actor/next"],

@@ -1,6 +1,5 @@
-//! What is wrong with a message that has no credential. Some toolkits put the header block in another place or namespace,
-//! and their users would otherwise look for a wrong password. The texts follow from the message alone, so they do not
-//! reveal which users exist.
+//! Says why a message has no credential. Some toolkits put the header block in the wrong place or namespace, and their users
+//! would otherwise suspect a wrong password. The texts depend on the message alone, so they do not reveal which users exist.
 
 use crate::soap::XSI;
 use crate::soap::envelope::{Element, Envelope};
@@ -10,7 +9,7 @@ use crate::soap::excerpt;
 pub struct CredentialBlock {
     pub namespace: &'static str,
     pub name: &'static str,
-    /// Whether it may also stand in Envelope, beside Header.
+    /// Whether it may also be in Envelope, beside Header.
     pub may_stand_beside: bool,
 }
 
@@ -40,7 +39,7 @@ impl CredentialBlock {
         format!("{name} has no {field}{finding}. Send it as an element inside {name}, in the namespace '{namespace}'.")
     }
 
-    /// Where the message has something that was probably meant as the block.
+    /// Where the message has an element that was probably meant as the block.
     fn finding(&self, envelope: &Envelope) -> Option<String> {
         if let Some(found) = envelope.header_blocks.iter().find(|block| self.is_meant(block)) {
             return self.misnamed(found, self.name).map(|finding| format!("the one in soap:Header {finding}"));
@@ -68,7 +67,7 @@ impl CredentialBlock {
         element.name.eq_ignore_ascii_case(self.name)
     }
 
-    /// What is wrong with the name of an element that should be called `name`.
+    /// The error in the name of an element that should be called `name`.
     fn misnamed(&self, element: &Element, name: &str) -> Option<String> {
         if element.name != name {
             Some(format!("is called '{}', and names are case-sensitive", excerpt(&element.name)))

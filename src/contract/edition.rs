@@ -1,10 +1,10 @@
 //! Editions of a contract. One description serves all of them: a member or operation is marked with the edition that added
 //! it.
 
-/// From the oldest to the newest. Each has all that those before it have.
+/// From the oldest to the newest. Each includes the editions before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Edition {
-    /// Has what all editions have; the only edition of a contract that never changed.
+    /// The members of all editions; the only edition of a contract that never changed.
     First,
     Services84,
     Services85,
@@ -16,7 +16,8 @@ pub enum Edition {
 }
 
 impl Edition {
-    /// The editions of the SOAP services. Older ones are not served: there was nothing to compare them with.
+    /// The editions of the SOAP services. Older ones are not served, because no published document was found to compare them
+    /// with.
     pub const SERVICES: [Edition; 5] =
         [Edition::Services84, Edition::Services85, Edition::Services86, Edition::Services87, Edition::Services88];
 

@@ -1,11 +1,11 @@
-//! Names that callers give their calls, so that a retry gets the answer of the first try: where a name stands in a request, and
-//! what counts as the same request.
+//! Names that callers give their calls, so that a retry gets the answer of the first try: where a request has its name, and which
+//! requests are the same.
 
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::message::{Record, Value};
+use super::record::{Record, Value};
 use crate::seats::{CALL_NAME_CHARS_MAX, NameFault, is_undecoded};
 use crate::service::CallContext;
 use crate::soap::envelope::Element;
@@ -25,7 +25,7 @@ pub const ABOUT: &str = "Names the call, to make a retry safe: under the same na
 pub const ABOUT_SOAP: &str = "To make a retry safe, name the call: in the HTTP header Idempotency-Key, or in a header block RequestId. \
     A retry under the same name, with the same request, gets the answer of the first try.";
 
-/// A name as it was sent.
+/// A name as the caller sent it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SentName {
     source: NameSource,
@@ -62,25 +62,34 @@ impl SentName {
         let mut found: Option<SentName> = None;
         for block in blocks {
             let Some(source) = source_of(block, &is_own) else { continue };
-            // Any MessageID gives way to a RequestId.
+            // A RequestId takes precedence over any MessageID.
             let is_wanted = found.as_ref().is_none_or(|found| source.is_deliberate() && !found.source.is_deliberate());
             if !is_wanted || block.is_nil() {
                 continue;
             }
             let text =
                 if block.children.is_empty() { checked(block.text.trim()) } else { Err(NameFault::NotPrintable) };
-            // Toolkits send MessageID by themselves: one that cannot be a name is none.
+            // Toolkits send MessageID by themselves, so one that cannot be a name is ignored.
             if source.is_deliberate() || text.is_ok() {
                 found = Some(SentName { source, text });
             }
         }
         found
     }
+}
 
-    /// Names the call of an operation with these arguments.
-    pub fn name(self, context: &mut CallContext, service: &str, operation: &'static str, arguments: Option<&Record>) {
-        let request_hash = request_hash(service, operation, arguments);
-        context.name = Some(Arc::new(CallName::new(self.source, self.text, operation, request_hash)));
+/// Gives a call the name that its caller sent, if there is one. `scope`: within it, one name is one call; a retry may take
+/// another surface of the same scope. `arguments`: `None`: the message held no request.
+pub fn name_call(
+    context: &mut CallContext,
+    sent: Option<SentName>,
+    scope: &str,
+    operation: &'static str,
+    arguments: Option<&Record>,
+) {
+    if let Some(SentName { source, text }) = sent {
+        let request_hash = request_hash(scope, operation, arguments);
+        context.name = Some(Arc::new(CallName::new(source, text, operation, request_hash)));
     }
 }
 
@@ -105,7 +114,7 @@ fn of_header(value: &[u8]) -> Result<String, NameFault> {
     let value: String = value.iter().map(|byte| char::from(*byte)).collect();
     let Some(quoted) = value.strip_prefix('"') else {
         return match value.chars().find(|c| " \",;\\".contains(*c)) {
-            // A proxy has joined two headers.
+            // A proxy joined two headers.
             Some(',') => Err(NameFault::Several),
             Some(_) => Err(NameFault::NotAString),
             None => checked(&value),
@@ -130,8 +139,8 @@ fn of_header(value: &[u8]) -> Result<String, NameFault> {
     }
 }
 
-/// What counts as the same request: the operation and its arguments as they were read, not the bytes in which they came. Fields that
-/// were not sent are left out, so that a request stays the same when a version adds fields.
+/// The hash that identical requests share: of the operation and its decoded arguments, not of the bytes. Fields that were not
+/// sent are left out, so that a request stays the same when a version adds fields.
 fn request_hash(service: &str, operation: &str, arguments: Option<&Record>) -> [u8; 32] {
     let mut hash = Encoder(Sha256::new());
     hash.text(service);
@@ -143,8 +152,8 @@ fn request_hash(service: &str, operation: &str, arguments: Option<&Record>) -> [
     hash.0.finalize().into()
 }
 
-/// Feeds a hash with values so that no two are the same bytes: each has a tag for its kind, and before anything of variable length its
-/// length.
+/// Feeds a hash with values so that different values give different bytes: each has a tag for its kind, and a value of variable
+/// length has its length in front.
 struct Encoder(Sha256);
 
 impl Encoder {
@@ -270,15 +279,15 @@ mod tests {
             (&[], vec![block(new, "MessageID", "\nurn:uuid:1 ")], named("MessageID", "urn:uuid:1")),
             (&[], vec![block("", "MessageID", "urn:uuid:1")], None),
             (&[], vec![block("urn:own", "MessageID", "urn:uuid:1")], None),
-            // A promise of the developer counts before what a toolkit sends.
+            // A name from the developer takes precedence over one from a toolkit.
             (&[], vec![block(new, "MessageID", "m"), block("", "RequestId", "r")], named("RequestId", "r")),
             (&[], vec![block("", "RequestId", "r"), block(new, "MessageID", "m")], named("RequestId", "r")),
             (&["k"], vec![block("", "RequestId", "r")], named("Idempotency-Key", "k")),
-            // Of several blocks the first counts, of several headers none.
+            // The first of several blocks counts; several headers are invalid.
             (&[], vec![block("", "RequestId", "1"), block("urn:own", "RequestId", "2")], named("RequestId", "1")),
             (&[], vec![block(new, "MessageID", "1"), block(old, "MessageID", "2")], named("MessageID", "1")),
             (&["a", "a"], vec![], Some(("Idempotency-Key", Err(NameFault::Several)))),
-            // Which cannot be a name: refused if the developer sent it.
+            // Invalid names: refused if the developer sent them.
             (&[], vec![block("", "RequestId", " ")], Some(("RequestId", Err(NameFault::Empty)))),
             (&[], vec![block("", "RequestId", &long)], Some(("RequestId", Err(NameFault::TooLong)))),
             (&[], vec![block("", "RequestId", "a\u{FFFD}")], Some(("RequestId", Err(NameFault::NotPrintable)))),
@@ -304,7 +313,7 @@ mod tests {
         ],
     };
 
-    /// No two requests that differ are the same, however alike their bytes are.
+    /// Different requests have different hashes, however similar their bytes are.
     #[test]
     fn requests_are_told_apart() {
         let text = |text: &str| Value::String(text.to_owned());
@@ -349,7 +358,7 @@ mod tests {
         assert_eq!(request_hash("s", "o", Some(&outer())), request_hash("s", "o", Some(&outer())));
     }
 
-    /// Rows of an earlier version are compared with it: it must not change.
+    /// It must not change, because it is compared with rows of earlier versions.
     #[test]
     fn the_hash_of_a_request_is_stable() {
         let record = Record::new(&OUTER)

@@ -1,23 +1,17 @@
-//! One address, however it is spelled. RFC 3986 §6.2.2 calls most of the spellings equivalent, and clients send them all:
-//! doubled slashes, dot segments, escaped letters, letters in either case.
+//! Puts addresses into normal form. RFC 3986 §6.2.2 calls most of the spellings equivalent, and clients send them all: doubled
+//! slashes, dot segments, escaped letters, letters in either case.
 //!
-//! Decoded once: an escaped slash stays data of its segment, an escaped percent sign stays escaped. Nothing climbs above
-//! the root.
+//! An address is decoded once: an escaped slash stays part of its segment, an escaped percent sign stays escaped. No address
+//! leads above the root.
 
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::http::{Method, Uri};
-
-use super::percent_decode;
-use crate::contract::netserver::web::{BASE, RESOURCE};
+use axum::http::Uri;
 
 /// A path below which every surface is served too, such as `/SuperOffice`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPrefix(String);
-
-/// First segments of the surfaces' own paths.
-const SURFACES: [&str; 5] = ["webapi", "remote", "api", "healthz", "readyz"];
 
 impl FromStr for PathPrefix {
     type Err = String;
@@ -27,23 +21,27 @@ impl FromStr for PathPrefix {
             !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte))
         };
         let segments = text.strip_prefix('/').filter(|rest| rest.split('/').all(is_segment));
-        let first = segments.and_then(|rest| rest.split('/').next()).ok_or_else(|| {
-            format!(
+        match segments {
+            Some(_) => Ok(PathPrefix(text.to_owned())),
+            None => Err(format!(
                 "'{text}' must be a path such as /SuperOffice: a slash and a name, once or more, without a slash at its end; \
                  in names letters, digits, '-', '_' and '~'"
-            )
-        })?;
-        if SURFACES.iter().any(|surface| first.eq_ignore_ascii_case(surface)) {
-            return Err(format!("'{text}' begins as addresses of the service do: choose another name than '{first}'"));
+            )),
         }
-        Ok(PathPrefix(text.to_owned()))
+    }
+}
+
+impl PathPrefix {
+    /// Its first segment.
+    pub fn first_segment(&self) -> &str {
+        self.0.split('/').nth(1).unwrap_or_default()
     }
 }
 
 /// The path of a request in normal form, except that letters keep their case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    /// The configured prefix, if the address is below it.
+pub(crate) struct Address {
+    /// The configured prefix, if the address has it.
     prefix: Option<Arc<str>>,
     /// Below the prefix.
     path: Arc<str>,
@@ -54,9 +52,9 @@ pub(super) struct Address {
 }
 
 impl Address {
-    pub(super) fn of(uri: &Uri, prefix: Option<&PathPrefix>) -> Address {
+    pub(crate) fn of(uri: &Uri, prefix: Option<&PathPrefix>) -> Address {
         let typed = uri.path();
-        // `*` and the target of CONNECT are no paths.
+        // `*` and the target of CONNECT are not paths.
         let mut address = if is_plain(typed) || !typed.starts_with('/') {
             let path = Arc::from(typed);
             Address { prefix: None, with_empty: Arc::clone(&path), path, had_dots: false }
@@ -75,22 +73,22 @@ impl Address {
     }
 
     /// Below the prefix.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// The prefix as the client spelled it; empty if the address is not below it.
-    pub(super) fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         self.prefix.as_deref().unwrap_or_default()
     }
 
     /// All of it.
-    pub(super) fn whole(&self) -> String {
+    pub(crate) fn whole(&self) -> String {
         format!("{}{}", self.prefix(), self.path)
     }
 
     /// The URI that routes are matched against; `None`: the client's own.
-    pub(super) fn routed(&self, uri: &Uri) -> Option<Uri> {
+    pub(crate) fn routed(&self, uri: &Uri) -> Option<Uri> {
         let typed = uri.path();
         if *typed == *self.path && !typed.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;
@@ -99,30 +97,18 @@ impl Address {
         format!("{}{query}", self.path.to_ascii_lowercase()).parse().ok()
     }
 
-    /// The segments of the path below `/api`, decoded. A slash at the end adds none.
-    ///
-    /// Among the arguments of the resource an empty segment stays: without it the path would name another resource, and a
-    /// call with a forgotten argument would do more than was meant. For the same reason a `DELETE` with dot segments finds
-    /// nothing.
-    pub(super) fn segments(&self, method: &Method) -> Vec<String> {
-        if self.had_dots && *method == Method::DELETE {
-            return vec![".".to_owned()];
-        }
-        let path = self.with_empty.strip_suffix('/').unwrap_or(&self.with_empty);
-        let resource = BASE.split('/').filter(|segment| !segment.is_empty()).count();
-        let mut segments: Vec<String> = Vec::new();
-        // In a path a plus sign is no space.
-        for segment in path.split('/').skip(1).map(|segment| percent_decode(&segment.replace('+', "%2B"))) {
-            let is_argument = segments.get(resource).is_some_and(|name| name.eq_ignore_ascii_case(RESOURCE));
-            if is_argument || !segment.is_empty() {
-                segments.push(segment);
-            }
-        }
-        segments.split_off(segments.len().min(1))
+    /// As [`Address::path`], with the empty segments that the client sent.
+    pub(crate) fn path_with_empty(&self) -> &str {
+        &self.with_empty
+    }
+
+    /// Whether the client sent dot segments, which were resolved.
+    pub(crate) fn had_dots(&self) -> bool {
+        self.had_dots
     }
 }
 
-/// What follows the prefix, matched segment by segment, without regard to case and to empty segments.
+/// The path after the prefix. The prefix is matched by segment, without regard to case and to empty segments.
 fn below<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     let mut rest = path;
     for name in prefix.split('/').skip(1) {
@@ -140,7 +126,7 @@ fn or_root(path: &str) -> &str {
     if path.is_empty() { "/" } else { path }
 }
 
-/// Whether the path is in normal form already, as that of almost every request is.
+/// Whether the path is in normal form already, as it is in almost every request.
 fn is_plain(path: &str) -> bool {
     let mut previous = 0;
     path.bytes().all(|byte| {
@@ -159,7 +145,7 @@ fn normalized(typed: &str) -> Address {
     while let Some(segment) = typed.next() {
         match segment {
             "." => {}
-            // Programs differ on `/x//../`: some drop the empty segment, others `x`. Such a path is not served.
+            // Programs disagree on `/x//../`: some drop the empty segment, others `x`. So such a path is not found.
             ".." if segments.last() == Some(&"") => {
                 let path: Arc<str> = Arc::from(path);
                 return Address { prefix: None, with_empty: Arc::clone(&path), path, had_dots: true };
@@ -205,25 +191,32 @@ fn unescaped(path: &str) -> String {
     out + rest
 }
 
+/// Decodes percent escapes as .NET does in URLs: `+` is a space, and an invalid escape stays as it is.
+pub(crate) fn percent_decode(value: &str) -> String {
+    let mut out = Vec::with_capacity(value.len());
+    let mut bytes = value.bytes();
+    while let Some(byte) = bytes.next() {
+        let hex = |b: Option<u8>| b.and_then(|b| (b as char).to_digit(16));
+        let mut ahead = bytes.clone();
+        match (byte, hex(ahead.next()), hex(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                bytes = ahead;
+            }
+            (b'+', ..) => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::asmx::PATH as ASMX_PATH;
-    use crate::contract::netserver::Endpoint;
 
     fn address(typed: &str, prefix: &str) -> Address {
         let prefix = (!prefix.is_empty()).then(|| prefix.parse().expect("a prefix"));
         Address::of(&typed.parse().expect("a URI"), prefix.as_ref())
-    }
-
-    #[test]
-    fn a_prefix_cannot_begin_as_the_addresses_of_a_surface_do() {
-        let services = Endpoint::all().map(Endpoint::path);
-        for path in [ASMX_PATH, BASE, "/healthz", "/readyz"].map(str::to_owned).into_iter().chain(services) {
-            let first = path.split('/').nth(1).expect("a segment");
-            format!("/{first}/x").parse::<PathPrefix>().expect_err(&path);
-        }
-        assert_eq!("/SuperOffice/x".parse::<PathPrefix>(), Ok(PathPrefix("/SuperOffice/x".to_owned())));
     }
 
     #[test]
@@ -246,7 +239,7 @@ mod tests {
             ("/a/..", "/"),
             ("http://a.example//WebApi/./A.asmx", "/WebApi/A.asmx"),
             ("http://a.example", "/"),
-            // Not equivalent: what these hide is data.
+            // Not equivalent: the escaped characters are data.
             ("/a%2fb", "/a%2Fb"),
             ("/a%2F..%2fb", "/a%2F..%2Fb"),
             ("/a%5c..%5cb", "/a%5C..%5Cb"),
@@ -303,32 +296,20 @@ mod tests {
         ] {
             assert!(bad.parse::<PathPrefix>().expect_err(bad).contains("must be a path such as"), "{bad}");
         }
-        for bad in ["/api", "/Remote/x", "/WEBAPI", "/healthz"] {
-            assert!(bad.parse::<PathPrefix>().expect_err(bad).contains("choose another name"), "{bad}");
-        }
     }
 
     #[test]
-    fn segments_of_the_web_api_keep_their_meaning() {
-        for (typed, segments) in [
-            ("/api", &[][..]),
-            ("//api//", &[]),
-            ("/api//v1/", &["v1"]),
-            ("/api/v1//License", &["v1", "License"]),
-            ("/api/v1/License/", &["v1", "License"]),
-            ("/api/v1/License//", &["v1", "License", ""]),
-            ("/api/v1/License//7", &["v1", "License", "", "7"]),
-            ("/api/v1/%4cicense/A//7", &["v1", "License", "A", "", "7"]),
-            ("//SuperOffice//api//v1/license//7", &["v1", "license", "", "7"]),
-            ("/api/v1/Agents//License//GetShopUrl", &["v1", "Agents", "License", "GetShopUrl"]),
-            ("/api/v1/License/a%2Fb/c%2541+d", &["v1", "License", "a/b", "c%41+d"]),
-            ("/api/v1/License/%2e%2e/x", &["v1", "x"]),
-            ("/api/v1/License/a/./7", &["v1", "License", "a", "7"]),
+    fn urls_are_decoded() {
+        for (value, expected) in [
+            ("a%2Fb", "a/b"),
+            ("a%2fb", "a/b"),
+            ("100%", "100%"),
+            ("%zz", "%zz"),
+            ("a+b", "a b"),
+            ("%", "%"),
+            ("%2", "%2"),
         ] {
-            assert_eq!(address(typed, "/SuperOffice").segments(&Method::GET), segments, "{typed}");
+            assert_eq!(percent_decode(value), expected);
         }
-        let climbing = address("/api/v1/License/CONTOSO/7/..", "");
-        assert_eq!(climbing.segments(&Method::GET), ["v1", "License", "CONTOSO"]);
-        assert_eq!(climbing.segments(&Method::DELETE), ["."]);
     }
 }

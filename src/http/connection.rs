@@ -1,12 +1,10 @@
-//! The accept loop, and what a connection is made of.
+//! The accept loop, and the parts of a connection.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -19,19 +17,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::bodies::{Budget, Intake, ResponseBody};
+use super::dispatch::{Connection, Routes, dispatch};
+use super::intake::{Budget, Intake, ResponseBody};
+use super::limits::{Limits, RETRY_SECONDS};
 use super::places::{Full, Place, Places};
 use super::timeouts::{Notes, Timed, Times, drive};
-use super::{Limits, Routes, dispatch};
 use crate::metrics::{Metrics, SparseLog};
 
-/// Completes when the service is to stop accepting.
+/// Completes when the service must stop accepting.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Descriptors that [`serve`] needs besides one for each of `connections_max`: for those that are refused.
 pub const DESCRIPTORS: usize = REFUSED_MAX + 16;
 
-/// Serves until `shutdown` completes, then finishes the calls under way, for at most `limits.shutdown_timeout`.
+/// Serves until `shutdown` completes, then finishes the calls in progress, for at most `limits.shutdown_timeout`.
 pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, metrics: Arc<Metrics>, shutdown: Shutdown) {
     let places = Places::new(&limits);
     let mut door = Door::new(Arc::clone(&metrics));
@@ -60,7 +59,7 @@ pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, metric
                 let pause = door.failed(&error);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
-                    // A connection that ended has left its descriptor.
+                    // A connection that ended has freed its descriptor.
                     () = places.freed(), if !pause.is_zero() => {}
                     () = &mut shutdown => break,
                 }
@@ -73,7 +72,7 @@ pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, metric
     }
 }
 
-/// Turns off Nagle's algorithm, and turns on TCP keepalive: a peer that vanished gives its place back within two minutes.
+/// Turns off Nagle's algorithm, and turns on TCP keepalive: the connection of a vanished peer ends within two minutes.
 fn set_options(stream: &TcpStream) -> io::Result<()> {
     const PROBES: u32 = 4;
     let keep_alive = TcpKeepalive::new()
@@ -84,21 +83,13 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keep_alive)
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Connections {
     routes: Arc<Routes>,
     budget: Arc<Budget>,
     graceful: GracefulShutdown,
     metrics: Arc<Metrics>,
     limits: Limits,
-}
-
-/// A connection, as its requests see it.
-pub(super) struct Connection {
-    pub(super) peer: SocketAddr,
-    /// Address and port that the client reached.
-    pub(super) local: Arc<str>,
-    pub(super) intake: Arc<Intake>,
 }
 
 impl Connections {
@@ -123,14 +114,14 @@ impl Connections {
         });
         let head_bytes_max = self.limits.head_bytes_max;
         let connection = http1::Builder::new()
-            // hyper's timer would run between requests too, and be set again for each: `timeouts` has the limits instead.
+            // hyper's timer would also run between requests, and be set again for each: `timeouts` has the limits instead.
             .header_read_timeout(None)
             // A half-closed connection is treated as closed, and a call that still waits is dropped: most such clients have
             // given up and call again.
             .half_close(false)
             .max_header_size(head_bytes_max)
-            // The read buffer grows with large bodies and stays that large while the connection rests. hyper accepts no
-            // less than 8 KiB.
+            // The read buffer grows with large bodies and stays that large while the connection is idle. hyper accepts no less
+            // than 8 KiB.
             .max_buf_size(head_bytes_max.max(8192))
             .serve_connection(io, service);
         let connection = self.graceful.watch(connection);
@@ -139,7 +130,9 @@ impl Connections {
         metrics.connections.inc();
         tokio::spawn(async move {
             match drive(connection, &notes, times).await {
-                None => tracing::debug!(%peer, "connection closed: it rested, or took no response, for too long"),
+                None => {
+                    tracing::debug!(%peer, "connection closed: it was idle, or its client read no response, for too long")
+                }
                 Some(Err(error)) => tracing::debug!(%peer, %error, "connection ended early"),
                 Some(Ok(())) => {}
             }
@@ -149,14 +142,11 @@ impl Connections {
     }
 }
 
-/// The value of `Retry-After` where the service is too busy.
-pub(super) const RETRY_SECONDS: u64 = 5;
-
-/// Refused connections that may wait at one time until the client has read the refusal. More are closed at once.
+/// The most refused connections that may wait at a time for their clients to read the refusal. More are closed at once.
 const REFUSED_MAX: usize = 64;
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Refuses connections, and bounds what the log says about it.
+/// Refuses connections, and limits how often the log says so.
 struct Door {
     metrics: Arc<Metrics>,
     waiting: Arc<Semaphore>,
@@ -228,7 +218,7 @@ impl Door {
                 }
             }
         }
-        // A new socket has room for it; tokio would first wait for an event.
+        // A new socket has room for the response; tokio would first wait for an event.
         let head = format!(
             "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         );
@@ -243,8 +233,8 @@ impl Door {
     }
 }
 
-/// Reads what the client has sent before it reads the refusal: closing a connection with unread bytes resets it, and some
-/// systems then drop the response.
+/// Drains the request so that the client can read the refusal: closing a connection with unread bytes resets it, and some systems
+/// then drop the response.
 async fn drain(mut stream: TcpStream) -> io::Result<()> {
     const BYTES_MAX: usize = 64 * 1024;
     stream.shutdown().await?;
@@ -257,14 +247,4 @@ async fn drain(mut stream: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Runs a future; `None` if it panicked.
-pub(super) async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Some),
-        Err(_) => Poll::Ready(None),
-    })
-    .await
 }

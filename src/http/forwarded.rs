@@ -1,4 +1,4 @@
-//! What a proxy in front says about the client. Only trusted proxies count.
+//! Reads the headers in which a proxy describes its client. Only trusted proxies count.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -15,10 +15,10 @@ struct Network {
     prefix_bits: u8,
 }
 
-/// What the nearest trusted proxy says; what it does not say is `None`.
+/// The values from the nearest trusted proxy; `None`: it sent none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Forwarded {
-    /// The nearest address that is no trusted proxy.
+    /// The nearest address that is not a trusted proxy.
     pub(super) client: Option<IpAddr>,
     /// `http` or `https`.
     pub(super) scheme: Option<String>,
@@ -42,7 +42,7 @@ impl TrustedProxies {
                 (all("for"), all("proto"), all("host"))
             }
         };
-        // The last entries are the nearest proxy's own words; what is before them came with the request.
+        // The nearest proxy added the last entries; earlier entries came with the request.
         let client = clients.iter().rev().map_while(|c| address(c)).find(|c| !self.contains(*c));
         let scheme = schemes.last().map(|s| s.to_ascii_lowercase()).filter(|s| s == "http" || s == "https");
         let host = hosts.last().filter(|h| !h.is_empty() && !h.contains(['/', '?', '#', ' ', '@'])).cloned();
@@ -50,13 +50,12 @@ impl TrustedProxies {
     }
 
     /// Whether the address is that of a trusted proxy.
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 }
 
-/// Headers by which proxies, load balancers and content delivery networks say that they passed a request on, besides
-/// `X-Forwarded-…`.
+/// Headers that proxies, load balancers and content delivery networks add to a forwarded request, besides `X-Forwarded-…`.
 const SIGNS: [&str; 48] = [
     "akamai-origin-hop",
     "cdn-loop",
@@ -108,8 +107,8 @@ const SIGNS: [&str; 48] = [
     "x-varnish",
 ];
 
-/// Whether anything says that a proxy passed the request on.
-pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+/// Whether any header shows that a proxy forwarded the request.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str().starts_with("x-forwarded-") || SIGNS.contains(&name.as_str()))
 }
 
@@ -148,7 +147,7 @@ impl FromStr for TrustedProxies {
     }
 }
 
-/// The entries of a header that may come as one list or as several.
+/// The entries of a header that may be sent as one list or as several headers.
 fn list(headers: &HeaderMap, name: &str) -> Vec<String> {
     let values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
     values.flat_map(|v| v.split(',')).map(|entry| entry.trim().to_owned()).collect()

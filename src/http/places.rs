@@ -1,4 +1,4 @@
-//! How many connections there may be: in all, and per client.
+//! The number of open connections: in all, and per client.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{Limits, TrustedProxies};
+use super::forwarded::TrustedProxies;
+use super::limits::Limits;
 use crate::net::client_key;
 
 /// The places for connections.
@@ -26,10 +27,10 @@ struct Taken {
     clients: HashMap<IpAddr, (usize, Arc<Client>)>,
 }
 
-/// What one client takes, besides connections.
+/// The resources of one client, besides connections.
 #[derive(Default)]
 pub(super) struct Client {
-    /// Bytes of the memory for bodies.
+    /// Memory taken by its bodies, in bytes.
     pub(super) body_bytes: AtomicUsize,
 }
 
@@ -41,7 +42,7 @@ pub(super) enum Full {
 }
 
 impl Full {
-    /// The label of the metric.
+    /// The label in the metric.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Full::Service => "service",
@@ -82,7 +83,7 @@ impl Places {
         Ok(Place { places: Arc::clone(self), key, client })
     }
 
-    /// Completes when a place was given back.
+    /// Completes when a place was released.
     pub(super) async fn freed(&self) {
         self.freed.notified().await;
     }
@@ -92,7 +93,7 @@ impl Places {
     }
 }
 
-/// A place for one connection, given back on drop.
+/// A place for one connection, released on drop.
 pub(super) struct Place {
     places: Arc<Places>,
     key: Option<IpAddr>,
@@ -163,7 +164,7 @@ mod tests {
             }
             assert!(expected.is_some() || held.last().is_some_and(|(last, _)| *last == address), "{address}");
         }
-        // What is given back can be taken again, and nothing is kept of a client without connections.
+        // A released place can be taken again, and a client without connections leaves no entry.
         held.retain(|(address, _)| *address != "192.0.2.1");
         held.push(("192.0.2.1", take(&places, "192.0.2.1").unwrap_or_else(|_| panic!("given back"))));
         held.clear();

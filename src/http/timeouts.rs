@@ -1,4 +1,4 @@
-//! How long a connection may rest, the head of a request may take, and a client may take none of a response.
+//! Time limits of a connection: for being idle, for the head of a request, and for a client that reads no response.
 //!
 //! hyper decides when to read from a socket, and does not read between a response and the client's next byte. So no limit
 //! may depend on an attempt to read. The socket, the requests and the responses only leave [`Notes`]; after each poll of
@@ -15,30 +15,30 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::Limits;
+use super::limits::Limits;
 
-/// What happened on one connection: written by its socket and its exchanges, read by its task.
+/// The events of one connection: written by its socket and its exchanges, read by its task.
 #[derive(Default)]
 pub(super) struct Notes {
-    /// [`Exchange`]s that have not ended: at most one, and the rest of a body that is being discarded.
+    /// [`Exchange`]s that have not ended: at most one, and the rest of a body that is being drained.
     open: AtomicU32,
     /// Counts requests.
     turns: AtomicU32,
-    /// Bytes of a head have come.
+    /// Bytes of a head have arrived.
     head: AtomicBool,
-    /// Counts writes that the socket took.
+    /// Counts writes that the socket accepted.
     writes: AtomicU32,
-    /// The socket did not take the last write.
+    /// The socket did not accept the last write.
     blocked: AtomicBool,
     /// The current head is too late: the next read sends 408 to the client and fails.
     late: AtomicBool,
-    /// The task is being polled, and will look at the notes before it waits.
+    /// The task is being polled, and will read the notes before it waits.
     polled: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Notes {
-    /// A request has come.
+    /// A request has arrived.
     pub(super) fn begin(self: &Arc<Self>) -> Exchange {
         self.head.store(false, Ordering::Relaxed);
         self.turns.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +68,7 @@ impl Notes {
     }
 }
 
-/// A request that is being served. Lives until hyper has taken all of its response and the rest of its body is discarded.
+/// A request in progress. Lives until hyper has read all of its response and the rest of its body is drained.
 pub(super) struct Exchange(Arc<Notes>);
 
 impl Clone for Exchange {
@@ -81,8 +81,8 @@ impl Clone for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
-        // Dropped outside of the connection's task, it must wake that task. Sequential consistency: either the task sees
-        // the count when it looks, or it has ended its poll and we see that here.
+        // If dropped outside of the connection's task, it must wake that task. Sequential consistency: either the task sees the
+        // count when it reads the notes, or it has ended its poll and we see that here.
         if !self.0.polled.load(Ordering::SeqCst)
             && let Some(waker) = &*self.0.waker.lock().unwrap_or_else(PoisonError::into_inner)
         {
@@ -115,23 +115,23 @@ impl Times {
     }
 }
 
-/// What a connection is doing.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing of the next request has come.
+    /// No byte of the next request has arrived.
     Resting { since: Instant },
-    /// Some of the head of a request has come.
+    /// A part of a request's head has arrived.
     Head { since: Instant },
-    /// A request is served. Its body has a limit of its own.
+    /// A request is in progress. Its body has a limit of its own.
     Serving,
 }
 
-/// What the connection's task does next.
+/// The next step of the connection's task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// Look again at this time at the latest; `None`: when something happens.
+    /// Check again at this time at the latest; `None`: at the next event.
     Wait(Option<Instant>),
-    /// The client rested for too long, or takes none of a response.
+    /// The client was idle for too long, or does not read the response.
     Close,
     HeadLate,
 }
@@ -142,7 +142,7 @@ struct Clock {
     times: Times,
     phase: Phase,
     seen: Seen,
-    /// Since when the socket takes nothing.
+    /// When the socket stopped accepting writes.
     blocked: Option<Instant>,
 }
 
@@ -158,7 +158,7 @@ impl Clock {
         self.phase = match self.phase {
             _ if seen.open => Phase::Serving,
             Phase::Head { since } if seen.head && same_turn && !seen.blocked => Phase::Head { since },
-            // hyper looks at a new head only when the last response is sent.
+            // hyper reads a new head only after it sent the last response.
             _ if seen.head => Phase::Head { since: now },
             // The rest of a response may still be on its way.
             Phase::Resting { since } if same_turn && !wrote => Phase::Resting { since },
@@ -183,11 +183,11 @@ impl Clock {
     }
 }
 
-/// Runs a connection, whose socket is a [`Timed`] with the same notes, until it ends or a limit of time ends it: `None`.
+/// Runs a connection, whose socket is a [`Timed`] with the same notes, until it ends; `None`: a time limit ended it.
 pub(super) async fn drive<C: Future>(connection: C, notes: &Notes, times: Times) -> Option<C::Output> {
     let mut connection = pin!(connection);
     let mut clock = Clock::new(times, Instant::now());
-    // Set again only when it has run out, or for an earlier limit: hardly ever.
+    // Rarely set again: only when it has run out, or for an earlier limit.
     let mut timer = pin!(tokio::time::sleep(times.idle));
     let mut waker: Option<Waker> = None;
     let mut is_late = false;
@@ -223,7 +223,7 @@ pub(super) async fn drive<C: Future>(connection: C, notes: &Notes, times: Times)
     .await
 }
 
-/// A socket that leaves notes.
+/// A socket that writes notes.
 pub(super) struct Timed<S> {
     socket: S,
     notes: Arc<Notes>,
@@ -249,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
         let this = self.get_mut();
         if this.notes.late.load(Ordering::Relaxed) {
             const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-            // If the socket does not take it, the connection is closed all the same.
+            // If the socket does not accept it, the connection is closed anyway.
             let _ = Pin::new(&mut this.socket).poll_write(cx, TIMEOUT);
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of the request took too long")));
         }
@@ -284,7 +284,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A socket has nothing to flush; its writes are timed.
+        // A socket has nothing to flush, and its writes have a time limit.
         Pin::new(&mut self.get_mut().socket).poll_flush(cx)
     }
 

@@ -7,10 +7,10 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, X_USER_DEFINED};
 /// Decodes a body. The encoding is, first to last, that of a byte order mark, of the `<` of an XML document in UTF-16, of
 /// the charset of the Content-Type, of the XML declaration (RFC 7303 §3); otherwise UTF-8.
 ///
-/// An unknown name, or one that the bytes contradict, counts as absent, as in .NET. Bytes that are invalid in the encoding become U+FFFD. In markup that makes the message malformed;
-/// a value with U+FFFD in it is for the rules to refuse.
+/// An unknown name, or one that the bytes contradict, counts as absent, as in .NET. Bytes that are invalid in the encoding become
+/// U+FFFD. In markup that makes the message malformed; the rules refuse a value with U+FFFD.
 ///
-/// A NUL at the end, which C programs send with their strings, is left out with the white space around it.
+/// A NUL at the end, which C programs send with their strings, is removed with the white space around it.
 pub fn decode<'b>(body: &'b [u8], charset: Option<&str>) -> Cow<'b, str> {
     let named = charset.and_then(|label| known(label.as_bytes())).filter(|encoding| fits(encoding, body));
     let encoding = bare_utf16(body).or(named).or_else(|| declared(body)).unwrap_or(UTF_8);
@@ -20,21 +20,21 @@ pub fn decode<'b>(body: &'b [u8], charset: Option<&str>) -> Cow<'b, str> {
 
 /// The encoding of this name in the WHATWG standard; quotes and white space around the name are ignored.
 ///
-/// Three kinds are unknown: those that the standard lists in order not to decode them; `x-user-defined`, whose characters
-/// have a meaning for one sender only; and UTF-7, which can hide markup from filters that look at the bytes.
+/// Three kinds count as unknown: encodings that the standard lists but does not decode; `x-user-defined`, whose characters have a
+/// meaning for one sender only; and UTF-7, which can hide markup from filters that inspect the bytes.
 fn known(label: &[u8]) -> Option<&'static Encoding> {
     let quote = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'');
     let start = label.iter().position(|byte| !quote(byte))?;
     let end = label.iter().rposition(|byte| !quote(byte))?;
     let label = &label[start..=end];
-    // In the standard ASCII means Windows-1252. Here a byte above 127 must not become a letter of another name.
+    // The standard reads ASCII as Windows-1252. Here a byte above 127 must not become a letter, and so another name.
     if [&b"us-ascii"[..], b"ascii", b"ansi_x3.4-1968"].iter().any(|ascii| ascii.eq_ignore_ascii_case(label)) {
         return Some(UTF_8);
     }
     Encoding::for_label_no_replacement(label).filter(|encoding| *encoding != X_USER_DEFINED)
 }
 
-/// Every kind of message begins with a character of ASCII: in UTF-16 one of its two bytes is NUL.
+/// Every message begins with an ASCII character. In UTF-16 one of its two bytes is NUL.
 fn fits(encoding: &'static Encoding, body: &[u8]) -> bool {
     let is_utf16 = encoding == UTF_16LE || encoding == UTF_16BE;
     !is_utf16 || body.iter().take(2).any(|byte| *byte == 0)
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn names_of_charsets() {
-        // The same character in UTF-8 and in the encoding that is named, if it is taken.
+        // The same character in UTF-8 and in the named encoding, if that is accepted.
         let is_read_as = |name: &str| match (&*decode(b"\xC3\xBC", Some(name)), &*decode(b"\xFC", Some(name))) {
             ("ü", _) => "UTF-8",
             (_, "ü") => "Windows-1252",
@@ -161,7 +161,7 @@ mod tests {
             ("latin1", "Windows-1252"),
             ("'iso-8859-1'", "Windows-1252"),
             ("\"Windows-1252", "Windows-1252"),
-            // Those that are not known.
+            // Unknown encodings.
             ("", "UTF-8"),
             ("''", "UTF-8"),
             ("klingon", "UTF-8"),

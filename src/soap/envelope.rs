@@ -1,4 +1,4 @@
-//! Reading an envelope: well-formed XML with namespaces, in bounds, as SOAP lays it out. `tree` makes the elements.
+//! Reads an envelope: well-formed XML with namespaces, within limits, in SOAP's structure. `tree` makes the elements.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use super::tree::{Problem, TEXT_OUTSIDE, Tree};
 use super::xml::is_xml_char;
 use super::{Version, XSI, excerpt};
 
-/// Bounds on what is built from a message.
+/// Limits on the elements built from a message.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Elements inside each other.
+    /// Nested elements.
     pub depth_max: usize,
-    /// Elements of one message. An empty one is 4 bytes of a message and 200 of memory.
+    /// Elements of one message. An empty element takes 4 bytes of the message and 200 bytes of memory.
     pub elements_max: usize,
     /// Attributes of one element, namespace declarations not counted.
     pub attributes_max: usize,
@@ -39,13 +39,13 @@ impl Default for Limits {
     }
 }
 
-/// A message as SOAP sees it.
+/// A SOAP message.
 #[derive(Debug)]
 pub struct Envelope {
     pub version: Version,
     /// The children of Header, if it stands before Body.
     pub header_blocks: Vec<Element>,
-    /// Elements before Body that are neither Header nor Body. SOAP knows none there; some clients write header blocks so.
+    /// Elements before Body that are neither Header nor Body. SOAP allows none; some clients place header blocks there.
     pub beside: Vec<Element>,
     /// The first child of Body; `None`: the Body is empty.
     pub body: Option<Element>,
@@ -64,7 +64,7 @@ pub struct Element {
     pub children: Vec<Element>,
     /// All text directly inside, references resolved, CDATA included.
     pub text: String,
-    /// Where it ends: byte offset just behind its end tag. See [`position`].
+    /// Byte offset just after its end tag. See [`position`].
     pub end: usize,
 }
 
@@ -84,17 +84,16 @@ impl Element {
         self.attributes.iter().find(|a| a.name == name && &*a.namespace == namespace).map(|a| a.value.as_str())
     }
 
-    /// Whether `xsi:nil` says there is no value. `True` is no xs:boolean, but can mean nothing else.
+    /// Whether `xsi:nil` marks it as null. `True` is no xs:boolean, but its meaning is clear.
     pub fn is_nil(&self) -> bool {
         self.attribute(XSI, "nil").is_some_and(|value| value.trim() == "1" || value.trim().eq_ignore_ascii_case("true"))
     }
 
-    /// Whether the sender insists that this header block is understood, and by us (SOAP 1.1 §4.2.3, SOAP 1.2 part 1
-    /// §5.2.3). A block for another role is ignored (SOAP 1.1 §4.2.2). If the attribute is no boolean, its value is the
-    /// error: it may mean either.
+    /// Whether this header block is mandatory for this service (SOAP 1.1 §4.2.3, SOAP 1.2 part 1 §5.2.3). A block for another
+    /// role is ignored (SOAP 1.1 §4.2.2). If the attribute is no boolean, its value is the error, because it could mean either.
     ///
-    /// `True` and `False` in another case are no xs:boolean either. To .NET, ASMX and WCF alike, such a block is not
-    /// mandatory, and clients that send it rely on that.
+    /// `True` and `False` are no xs:boolean either. For .NET (ASMX and WCF) such a block is not mandatory, and clients that send
+    /// it rely on that.
     pub fn must_be_understood(&self, version: Version) -> Result<bool, &str> {
         let namespace = version.namespace();
         let for_us = match self.attribute(namespace, version.role_attribute()).map(str::trim) {
@@ -117,7 +116,7 @@ pub enum ReadError {
     /// Not well-formed XML 1.0, or it has a document type declaration. Line and column count from 1.
     #[error("not well-formed XML: line {line}, column {column}: {reason}")]
     Malformed { line: usize, column: usize, reason: String },
-    /// More of something than is accepted. `version`: that of the envelope, if its start tag was read.
+    /// A limit is exceeded. `version`: that of the envelope, if its start tag was read.
     #[error("the message has {what}")]
     TooMuch { version: Option<Version>, what: String },
     /// The root is not an Envelope of SOAP 1.1 or 1.2.
@@ -125,7 +124,7 @@ pub enum ReadError {
     VersionMismatch { namespace: String, name: String },
     #[error("the envelope has no Body")]
     NoBody { version: Version },
-    /// Header and Body are not each once and in their order, so that two receivers could read two messages.
+    /// Header or Body is repeated or out of order, so that two receivers could read two messages.
     #[error("the envelope has {what}")]
     Ambiguous { version: Version, what: &'static str },
 }
@@ -166,7 +165,7 @@ pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
     Ok(Envelope { version, header_blocks: header.unwrap_or_default(), beside, body, body_others, header_comes_late })
 }
 
-/// The version of the envelope that this element is.
+/// The version, if this element is an envelope.
 fn version_of(root: &Element) -> Option<Version> {
     Version::of_namespace(&root.namespace).filter(|_| root.name == "Envelope")
 }
@@ -216,8 +215,8 @@ fn offset(position: u64) -> usize {
 
 /// The first character that XML does not allow, and where it is.
 fn forbidden_character(text: &str) -> Option<(usize, char)> {
-    // Only a byte below the space, or one of U+FFFE and U+FFFF, which begin with EF, can be of such a character. Most
-    // messages have neither. Without an early exit the compiler looks at many bytes at a time.
+    // Such a character begins with a byte below the space, or with EF (U+FFFE and U+FFFF). Most messages have neither. Without an
+    // early exit the compiler tests many bytes at a time.
     const CHUNK_BYTES: usize = 64;
     let suspicious =
         |byte: &u8| (*byte < 0x20) & (*byte != b'\t') & (*byte != b'\n') & (*byte != b'\r') | (*byte == 0xEF);
@@ -228,7 +227,7 @@ fn forbidden_character(text: &str) -> Option<(usize, char)> {
     text.char_indices().find(|(_, c)| !is_xml_char(*c))
 }
 
-/// What the parser says, without the names of its own parts.
+/// The parser's error text, without its internal names.
 fn worded(error: quick_xml::Error) -> String {
     let reason = match error {
         quick_xml::Error::Syntax(error) => error.to_string(),

@@ -12,7 +12,7 @@ pub enum FaultCode {
     Receiver,
     VersionMismatch,
     MustUnderstand,
-    /// As WCF says that it has no such operation.
+    /// WCF's code for an unknown operation.
     ActionNotSupported,
 }
 
@@ -28,14 +28,14 @@ impl FaultCode {
             (FaultCode::Receiver, Version::Soap12) => "soap:Receiver",
             (FaultCode::VersionMismatch, _) => "soap:VersionMismatch",
             (FaultCode::MustUnderstand, _) => "soap:MustUnderstand",
-            // SOAP 1.2 has no codes but its own: others are subcodes.
+            // SOAP 1.2 allows only its own codes: others are subcodes.
             (FaultCode::ActionNotSupported, Version::Soap11) => "a:ActionNotSupported",
             (FaultCode::ActionNotSupported, Version::Soap12) => "soap:Sender",
         }
     }
 }
 
-/// A fault to be sent. `text` is worded as .NET words it where .NET has such a fault: clients match on it.
+/// A fault to be sent. `text` is .NET's text where .NET has such a fault, because clients match it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub code: FaultCode,
@@ -91,7 +91,7 @@ impl Fault {
 
     fn header(&self, w: &mut Writer, version: Version) {
         match (self.code, &self.not_understood) {
-            // SOAP 1.2 part 1 §5.4.7: what we could have read. Sent with 1.1 envelopes too, as .NET does.
+            // SOAP 1.2 part 1 §5.4.7: the supported envelopes. Sent with 1.1 envelopes too, as .NET does.
             (FaultCode::VersionMismatch, _) => {
                 w.open("soap:Header").open("soap12:Upgrade").attribute("xmlns:soap12", Version::Soap12.namespace());
                 for (prefix, qname, version) in [

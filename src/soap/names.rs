@@ -1,16 +1,16 @@
-//! Names, and what their prefixes stand for: XML 1.0 §2.3 and Namespaces in XML 1.0, to the letter.
+//! Names and the namespaces of their prefixes, exactly by XML 1.0 §2.3 and Namespaces in XML 1.0.
 
 use std::sync::Arc;
 
-/// What the prefix `xml` is bound to, and nothing else may be.
+/// The namespace of the prefix `xml`. No other prefix may be bound to it.
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
-/// What the prefix `xmlns` is bound to, which is no prefix for names.
+/// The namespace of the prefix `xmlns`, which names must not use.
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
 /// The namespace declarations in scope, outer ones first.
 ///
-/// A namespace name is kept once and shared by every name that is in it: a message can declare a long one and then use
-/// it in each of tens of thousands of elements.
+/// A namespace name is stored once and shared by all names in it: a message can declare a long one and use it in tens of
+/// thousands of elements.
 pub(super) struct Scope {
     declarations: Vec<Declaration>,
     none: Arc<str>,
@@ -90,8 +90,8 @@ pub(super) fn is_ncname(name: &str) -> bool {
     chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
 }
 
-/// XML 1.0 (fifth edition) §2.3, production 4, without the colon. U+FFFD is left out too: where it comes from the decoder
-/// it stands for bytes that are no character at all.
+/// XML 1.0 (fifth edition) §2.3, production 4, without the colon. U+FFFD is left out too: the decoder writes it for bytes that
+/// are no character.
 fn is_name_start(c: char) -> bool {
     matches!(c, 'A'..='Z' | 'a'..='z' | '_')
         || matches!(c, '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}')

@@ -1,10 +1,10 @@
 //! The elements of an XML document, from the parser's events.
 //!
-//! quick-xml splits the text into events and resolves references. What it leaves to its users is checked here: one root
-//! and nothing behind it, names, characters, attributes, the XML declaration, depth, counts. Namespaces are `names`'s.
-//! A document type declaration is refused before anything is built (SOAP 1.1 §3), so no entity is ever defined, and only
-//! the five predefined ones and character references are resolved. Processing instructions are ignored: SOAP forbids
-//! them, but the original service accepts them.
+//! quick-xml splits the text into events and resolves references. This module makes the checks that it leaves to its users: one
+//! root and nothing after it, names, characters, attributes, the XML declaration, depth, counts. `names` resolves namespaces. A
+//! document type declaration is refused before anything is built (SOAP 1.1 §3), so no entity is ever defined, and only the five
+//! predefined ones and character references are resolved. Processing instructions are ignored: SOAP forbids them, but the
+//! original service accepts them.
 
 use std::borrow::Cow;
 
@@ -131,7 +131,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Text that is written as something else, which can only stand inside an element.
+    /// Text in another notation (CDATA, a reference), which is allowed only inside an element.
     fn content(&mut self, what: &str, piece: &str) -> Result<(), Problem> {
         let element = self.open.last_mut().ok_or_else(|| malformed(format!("{what} outside the root element")))?;
         element.text.push_str(piece);
@@ -153,7 +153,7 @@ fn forbidden_reference(c: char) -> Problem {
 }
 
 fn element(start: &BytesStart<'_>, depth: usize, scope: &mut Scope, limits: &Limits) -> Result<Element, Problem> {
-    // What the prefixes stand for is known once all attributes are read.
+    // Prefixes can be resolved once all attributes are read.
     let mut attributes: Vec<(&str, &str, String)> = Vec::new();
     let mut namespaces = Vec::new();
     let mut rest = start.attributes_raw();
@@ -202,8 +202,8 @@ fn element(start: &BytesStart<'_>, depth: usize, scope: &mut Scope, limits: &Lim
 /// XML 1.0 §2.3, production 3.
 const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Takes the next attribute off the inside of a tag: its name, its raw value, and what is left (XML 1.0 §3.1,
-/// productions 40 and 41). `None`: there was only white space.
+/// Splits the next attribute off the inside of a tag: its name, its raw value, and the rest (XML 1.0 §3.1, productions 40 and
+/// 41). `None`: there was only white space.
 fn split_attribute(inside: &str) -> Result<Option<(&str, &str, &str)>, Problem> {
     let found = inside.trim_start_matches(WHITE_SPACE);
     if found.is_empty() {
@@ -221,7 +221,7 @@ fn split_attribute(inside: &str) -> Result<Option<(&str, &str, &str)>, Problem> 
     Ok(Some((name.trim_end_matches(WHITE_SPACE), value, rest)))
 }
 
-/// The value an attribute has, references resolved and white space normalized (XML 1.0 §3.3.3).
+/// The value of an attribute, with references resolved and white space normalized (XML 1.0 §3.3.3).
 fn attribute_value(raw: &str) -> Result<Cow<'_, str>, Problem> {
     if raw.contains('<') {
         return Err(malformed("'<' in an attribute value"));
@@ -235,7 +235,7 @@ fn attribute_value(raw: &str) -> Result<Cow<'_, str>, Problem> {
     }
 }
 
-/// Checks what stands in an XML declaration (XML 1.0 §2.8, production 23).
+/// Checks the inside of an XML declaration (XML 1.0 §2.8, production 23).
 fn check_declaration(mut inside: &str) -> Result<(), Problem> {
     let mut expected = ["version", "encoding", "standalone"].into_iter();
     let mut has_version = false;

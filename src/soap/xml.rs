@@ -1,6 +1,6 @@
 //! Writing XML: answers, WSDL and sample messages all come from this writer.
 
-/// Builds a document in memory. Names are ours and written as they are; text and attribute values are escaped.
+/// Builds a document in memory. Names come from this program and are written unchanged; text and attribute values are escaped.
 #[derive(Debug)]
 pub struct Writer {
     out: String,
@@ -24,7 +24,7 @@ impl Writer {
         Writer { out, open: Vec::with_capacity(MESSAGE_DEPTH), indent: false }
     }
 
-    /// A document for readers: one element a line, two spaces a level.
+    /// A document for people: one element per line, two spaces per level.
     pub fn indented() -> Writer {
         Writer { out: DECLARATION.to_owned(), open: Vec::new(), indent: true }
     }
@@ -60,7 +60,7 @@ impl Writer {
         self
     }
 
-    /// Ends the innermost element; without content as `<name />`, the way .NET writes it.
+    /// Ends the innermost element. An empty one becomes `<name />`, as .NET writes it.
     pub fn close(&mut self) -> &mut Writer {
         let Some(element) = self.open.pop() else { return self };
         if element.in_tag {
@@ -81,18 +81,18 @@ impl Writer {
         self.open(name).text(text).close()
     }
 
-    /// An element that says there is no value. Needs the prefix `xsi` declared.
+    /// A null element (`xsi:nil`). Needs the prefix `xsi` declared.
     pub fn nil(&mut self, name: &'static str) -> &mut Writer {
         self.open(name).attribute("xsi:nil", "true").close()
     }
 
-    /// What has been written since the last time, so that a long document can leave in pieces.
+    /// The text written since the last call, so that a long document can be sent in pieces.
     pub fn take(&mut self) -> String {
         self.close_tag();
         std::mem::take(&mut self.out)
     }
 
-    /// The document; what is still open is closed.
+    /// The document. Closes the elements that are still open.
     pub fn finish(mut self) -> String {
         while !self.open.is_empty() {
             self.close();
@@ -117,7 +117,7 @@ impl Writer {
     }
 }
 
-/// Room for nearly every message, so that it does not grow while it is written.
+/// Enough for nearly every message, so that the buffer does not grow.
 const MESSAGE_BYTES: usize = 1024;
 const MESSAGE_DEPTH: usize = 8;
 
@@ -125,8 +125,8 @@ const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>";
 
 /// Escapes `value`. A character that XML 1.0 cannot carry, not even as a reference, becomes U+FFFD.
 fn escape(out: &mut String, value: &str, in_attribute: bool) {
-    // Nearly every value needs no escaping. EF is the first byte of U+FFFE and U+FFFF, which XML cannot carry. Without an
-    // early exit the compiler looks at many bytes at a time.
+    // Nearly every value needs no escaping. EF is the first byte of U+FFFE and U+FFFF, which XML cannot carry. Without an early
+    // exit the compiler tests many bytes at a time.
     let is_special =
         |byte: u8| (byte < b' ') | (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == 0xEF);
     if !value.bytes().fold(false, |found, byte| found | is_special(byte)) {

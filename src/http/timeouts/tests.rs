@@ -1,4 +1,4 @@
-//! The limits in time, in every order of events: of the clock alone, and with hyper on a paused clock.
+//! The time limits, in every order of events: of the clock alone, and with hyper on a paused clock.
 
 use std::convert::Infallible;
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::http::bodies::ResponseBody;
+use crate::http::intake::ResponseBody;
 
 const TIMES: Times =
     Times { idle: Duration::from_secs(120), head: Duration::from_secs(10), write: Duration::from_secs(30) };
@@ -28,7 +28,7 @@ enum Event {
     Blocked,
     /// A few seconds in which nothing happens.
     Pause,
-    /// The task looks. Between two looks several things may happen.
+    /// The task reads the notes. Several events may happen between two readings.
     Look,
 }
 
@@ -36,16 +36,16 @@ use Event::{Begin, Blocked, End, HeadBytes, Look, Pause, Written};
 
 const EVENTS: [Event; 7] = [HeadBytes, Begin, End, Written, Blocked, Pause, Look];
 
-/// What a connection should do, in other words than those of [`Clock`]: by when something last happened.
+/// What a connection should do, described independently of [`Clock`]: by the times of its last events.
 struct Model {
     seen: Seen,
     now: Instant,
-    /// When the head under way was seen to begin.
+    /// When the start of the current head was noticed.
     head: Option<Instant>,
-    /// When a request or a write was last seen.
+    /// When a request or a write was last noticed.
     active: Instant,
     blocked: Option<Instant>,
-    /// Of the events since the last look.
+    /// The events since the last reading.
     unseen: Seen,
 }
 
@@ -58,7 +58,7 @@ impl Model {
         own.into_iter().chain(write).min_by_key(|(at, _)| *at)
     }
 
-    /// What was noted since the last look comes to be seen now.
+    /// Notices the events since the last reading.
     fn look(&mut self) {
         let (old, new) = (self.seen, self.unseen);
         self.seen = new;
@@ -66,7 +66,7 @@ impl Model {
             self.active = self.now;
         }
         if !new.head || new.open {
-            // After a head, the connection rests from when that is seen.
+            // After a head, the connection is idle from the time when that is noticed.
             if self.head.take().is_some() {
                 self.active = self.now;
             }
@@ -81,7 +81,7 @@ impl Model {
     }
 }
 
-/// Every sequence of as many events.
+/// Every sequence of this many events.
 fn check(events: &mut Vec<Event>, length: usize) {
     if events.len() < length {
         for event in EVENTS {
@@ -95,7 +95,7 @@ fn check(events: &mut Vec<Event>, length: usize) {
     let mut clock = Clock::new(TIMES, start);
     let none = Seen::default();
     let mut model = Model { seen: none, now: start, head: None, active: start, blocked: None, unseen: none };
-    // Looked at in the end, and then as often as the clock wants, nothing else happening.
+    // Read at the end, and then as often as the clock demands, without further events.
     for event in events.iter().chain([&Look]) {
         let noted = &mut model.unseen;
         match event {
@@ -124,7 +124,8 @@ fn check(events: &mut Vec<Event>, length: usize) {
         model.look();
         looks += 1;
         match clock.look(model.seen, model.now) {
-            // Behind a response that is not taken, a head is waited for again and again, and no longer than for that.
+            // After a response that is not read, the connection waits for a head again and again, but no longer than for the
+            // response.
             Next::Wait(_) => assert!(looks < 5, "{events:?}"),
             _ => return,
         }
@@ -165,7 +166,7 @@ enum Sent {
     Ahead,
 }
 
-/// How the response is taken.
+/// How the client reads the response.
 #[derive(Debug, Clone, Copy)]
 enum Taken {
     AtOnce,
@@ -178,7 +179,7 @@ enum Taken {
 #[derive(Debug, Clone, Copy)]
 enum Response {
     Whole,
-    /// In pieces that another task makes, over a longer time than a connection may rest.
+    /// In pieces from another task, over a longer time than a connection may be idle.
     Streamed,
 }
 
@@ -247,7 +248,7 @@ fn serve(socket: DuplexStream, answered: Answered, kind: Response) -> tokio::tas
 
 const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
 
-/// hyper may close after a body that it was not asked to read, before all of it is sent.
+/// hyper may close after a body that was not read, before all of it is sent.
 async fn send(client: &mut (impl AsyncWrite + Unpin), sent: Sent) {
     match sent {
         Sent::BeforeTheFirstPoll => drop(client.write_all(POST).await),
@@ -265,7 +266,7 @@ async fn send(client: &mut (impl AsyncWrite + Unpin), sent: Sent) {
     }
 }
 
-/// Reads until the connection is closed; when the last byte came, and how many there were.
+/// Reads until the connection is closed; the time of the last byte, and the number of bytes.
 async fn read_to_close(client: &mut (impl AsyncRead + Unpin), taken: Taken) -> (Instant, usize) {
     let (mut last, mut bytes) = (Instant::now(), 0);
     let mut buffer = [0; 64];
@@ -304,10 +305,10 @@ async fn a_connection_that_was_served_rests_as_long_as_it_may_whatever_came_firs
                     );
                     assert!(bytes > 500, "{case}: {bytes} bytes of the response");
                     let rested = ended - last;
-                    // Where the body was not read, hyper may close at once.
+                    // If the body was not read, hyper may close at once.
                     let may_close = matches!(answered, Answered::BodyDropped | Answered::BodyLeftElsewhere);
                     assert!(rested <= TIMES.idle + Duration::from_secs(1), "{case}: open for {rested:?}");
-                    // A late client finds the last bytes where they have been waiting.
+                    // The last bytes have already been waiting for a late client.
                     let waited = if matches!(taken, Taken::Late) { TIMES.write / 2 } else { Duration::ZERO };
                     let least = TIMES.idle - waited - Duration::from_secs(1);
                     assert!(may_close || rested >= least, "{case}: only {rested:?}");
