@@ -1,27 +1,31 @@
--- Seatkeeper's database on PostgreSQL 13 or later: the twin of schema.sql, with the same tables, columns, names and defaults. This file
--- makes an empty one; `seatkeeper serve --create` runs it. Everything an administrator seeds or corrects is an ordinary row here.
+-- Seatkeeper's database on PostgreSQL 13 or later: the twin of schema.sql, with the same tables, columns, names and defaults.
+-- This file creates an empty one; `seatkeeper serve --create` runs it. Everything that an administrator seeds or corrects is an
+-- ordinary row here.
 --
 -- Reading guide
---   * Columns without a remark "kept by the database" are yours to write. Everything has a default except what only you can know.
---   * Times are timestamptz, shown in your session's time zone; 2027-01-31T00:00:00Z is accepted as in SQLite. Those that you write are
---     rounded to whole seconds.
---   * Names of users (account.username, credential.user_name) compare without regard to ASCII case and keep the spelling they came
---     with. They are stored without blanks at either end, because calls are read without them: 'u' and 'u ' are one user. Blanks are
---     Unicode's White_Space without the control characters. Other differences count: 'Ä' and 'ä', and the composed and decomposed
+--   * You may write all columns without a remark "kept by the database". Columns have a default, unless only you can know the
+--     value.
+--   * Times are timestamptz, shown in your session's time zone; 2027-01-31T00:00:00Z is accepted as in SQLite. Times that you
+--     write are rounded to whole seconds.
+--   * Names of users (account.username, credential.user_name) compare without regard to ASCII case and keep their first spelling.
+--     They are stored without blanks at either end, because the service removes them from calls: 'u' and 'u ' are one user.
+--     Blanks are Unicode's White_Space without the control characters. Other differences count: 'Ä' and 'ä', and the composed and decomposed
 --     forms of one letter.
---   * Text is valid UTF-8 without U+FFFE and U+FFFF (which XML cannot hold) and U+FFFD (which stands for bytes that could not be read).
---   * A seat is one row of `seat`, so more assignments than seats cannot be written down, whatever a program or a person does.
---   * Every change of a row, also one made by hand, leaves an event in `audit_event` in the same transaction (of tickets and named calls,
---     which only the service writes, there are none). A statement that changes nothing leaves none.
---   * No row is written by every assignment: there are no counters that calls wait for. license_pool.seats_in_use and its neighbours
---     are brought up to date behind the calls, by the node that chains the history, some hundredths of a second later. The view
---     pool_use has the numbers of this moment.
+--   * Text is valid UTF-8 without U+FFFE and U+FFFF (which XML cannot hold) and U+FFFD (which replaces bytes that could not be
+--     decoded).
+--   * A seat is one row of `seat`, so the database cannot hold more assignments than seats, whatever a program or a person does.
+--   * Every change of a row, also one made by hand, writes an event to `audit_event` in the same transaction. There are no events
+--     for rows that only the service writes: tickets, sessions, named calls, refusals and uses of credentials. A statement that
+--     changes nothing writes none.
+--   * No row is written by every assignment, so calls wait for no counter. The node that chains the history updates
+--     license_pool.seats_in_use and its neighbours behind the calls, some hundredths of a second later. The view pool_use has the
+--     present numbers.
 --   * The triggers refuse; they never repair. They work for the owner of the tables too. Administrators should not be the owner: see
 --     "Roles" at the end.
 --   * A migration and `seatkeeper copy` work with the triggers switched off in their transaction, as only the owner can. Constraints and
 --     keys hold there too.
---   * INSERT ... ON CONFLICT DO NOTHING passes over rows that exist already. ON CONFLICT DO UPDATE and MERGE are changes like any UPDATE.
---   * A CONSTRAINT's name is the message you get when it refuses. PostgreSQL keeps 63 bytes of it.
+--   * INSERT ... ON CONFLICT DO NOTHING skips existing rows. ON CONFLICT DO UPDATE and MERGE are changes like any UPDATE.
+--   * The name of a CONSTRAINT is the message of its refusal. PostgreSQL keeps 63 bytes of it.
 
 SET search_path = public, pg_temp;
 
@@ -36,10 +40,10 @@ CREATE TABLE schema_version (
     id      integer PRIMARY KEY CONSTRAINT "schema_version holds one row" CHECK (id = 1),
     version integer NOT NULL
 );
-INSERT INTO schema_version VALUES (1, 4);
+INSERT INTO schema_version VALUES (1, 5);
 
--- A distributor, partner or company. The tree of entities decides who may see and assign what: a credential's
--- rights reach its own entity and everything below it.
+-- A distributor, partner or company. The tree of entities limits the rights of credentials: a credential's rights cover its own
+-- entity and everything below it.
 CREATE TABLE entity (
     -- the number callers send as LicenseProviderEntityId (a 32-bit int on the wire)
     id                integer GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY
@@ -73,7 +77,7 @@ CREATE TABLE entity (
 
 CREATE INDEX entity_by_parent ON entity (parent_id);
 
--- Who may call. Make a hash with `seatkeeper hash-password`.
+-- The credentials of callers. Make a hash with `seatkeeper hash-password`.
 CREATE TABLE credential (
     user_name     text NOT NULL PRIMARY KEY
                   CONSTRAINT "credential.user_name must have 1 to 128 characters" CHECK (length(user_name) BETWEEN 1 AND 128)
@@ -106,8 +110,8 @@ CREATE TABLE credential (
 CREATE UNIQUE INDEX credential_by_name ON credential (lower(user_name COLLATE "C"));
 CREATE INDEX credential_by_entity ON credential (entity_id);
 
--- The backup user that holds seats. A name that is new is enrolled by its first assignment (unless the service
--- runs with --enroll=false), under the provider entity of that call.
+-- A backup user that holds seats. The first assignment of a new name enrolls it (unless the service runs with --enroll=false),
+-- under the provider entity of that call.
 CREATE TABLE account (
     -- stable for life and never used again: accounts are made inactive, not deleted
     id        bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY
@@ -129,8 +133,8 @@ CREATE TABLE account (
 CREATE UNIQUE INDEX account_by_name ON account (lower(username COLLATE "C"));
 CREATE INDEX account_by_entity ON account (entity_id);
 
--- One purchase of seats. An entity may own several pools of one type: seats are drawn from the one that expires
--- first. To buy more or fewer seats change seats_total; the rows of `seat` follow in the same statement.
+-- One purchase of seats. An entity may own several pools of one type: seats are taken from the one that expires first. To buy
+-- more or fewer seats change seats_total; the rows of `seat` follow in the same statement.
 CREATE TABLE license_pool (
     id           bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY
                  CONSTRAINT "license_pool.id must be positive" CHECK (id > 0),
@@ -163,8 +167,8 @@ CREATE TABLE license_pool (
 
 CREATE INDEX license_pool_by_entity ON license_pool (entity_id, license_type, expires_at);
 
--- One row per seat. Rows are made and removed by the database as license_pool.seats_total changes; an administrator
--- releases a seat with  UPDATE seat SET account_id = NULL WHERE pool_id = ... AND seat_no = ...
+-- One row per seat. The database adds and removes rows when license_pool.seats_total changes; an administrator releases a seat
+-- with  UPDATE seat SET account_id = NULL WHERE pool_id = ... AND seat_no = ...
 CREATE TABLE seat (
     -- No foreign key: the database makes these rows itself, and a key would double the time of a large pool. Triggers keep it so.
     pool_id      bigint NOT NULL,
@@ -183,12 +187,12 @@ CREATE TABLE seat (
 
 -- One seat of a type per account: the second guard behind the seat rules.
 CREATE UNIQUE INDEX seat_by_holder ON seat (account_id, license_type) WHERE account_id IS NOT NULL;
--- Finding a free seat is one step into this index, with ten seats or a million.
+-- A free seat is found by one step into this index, with ten seats or a million.
 CREATE INDEX seat_free ON seat (pool_id, seat_no) WHERE account_id IS NULL;
 
--- What the issuer offers an entity next: license tools show it as "New". It changes nothing until it is activated; then
--- the entity gets these values, its pools follow the modules, and the row is gone. A column that is null, and a type
--- without a module, stay as they are:  INSERT INTO license_offer (entity_id) VALUES (42)  offers just what there is.
+-- The issuer's next offer to an entity: license tools show it as "New". It changes nothing until it is activated; then the entity
+-- gets these values, its pools are adjusted to the modules, and the row is deleted. A column that is null, and a type without a
+-- module, stay as they are:  INSERT INTO license_offer (entity_id) VALUES (42)  offers the present license.
 CREATE TABLE license_offer (
     -- whom it is for: one offer per entity, fixed. To withdraw it delete the row; its modules go with it.
     entity_id        integer PRIMARY KEY CONSTRAINT "license_offer.entity_id names no entity: insert that first" REFERENCES entity (id),
@@ -204,7 +208,7 @@ CREATE TABLE license_offer (
     grace_at         timestamptz(0) CONSTRAINT "license_offer.grace_at must be in the years 1 to 9999" CHECK (grace_at >= '0001-01-01T00:00:00Z' AND grace_at < '10000-01-01T00:00:00Z')
 );
 
--- The seats an offer holds, a row per license type; no row leaves that type as it is. Insert the license_offer first.
+-- The seats of an offer, a row per license type; without a row that type stays as it is. Insert the license_offer first.
 CREATE TABLE license_offer_module (
     -- which offer, and seats of what type: fixed
     entity_id    integer NOT NULL
@@ -218,9 +222,9 @@ CREATE TABLE license_offer_module (
     PRIMARY KEY (entity_id, license_type)
 );
 
--- Kept by the service: who is signed in with the NetServer login, on every node. No column is yours to write, but rows are yours to
--- delete; that signs somebody out:  DELETE FROM ticket WHERE user_name = 'agent'  A ticket also ends when its credential
--- is deleted, renamed or made inactive, or gets another password_hash.
+-- Kept by the service: the sign-ins of the NetServer login, for all nodes. Do not write columns; you may delete rows, which signs
+-- a user out:  DELETE FROM ticket WHERE user_name = 'agent'  A ticket also ends when its credential is deleted, renamed or made
+-- inactive, or gets another password_hash.
 CREATE TABLE ticket (
     id          text NOT NULL PRIMARY KEY
                 CONSTRAINT "ticket.id must be a UUID in small letters" CHECK (id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'),
@@ -236,7 +240,7 @@ CREATE TABLE ticket (
 CREATE INDEX ticket_by_user_name ON ticket (lower(user_name COLLATE "C"));
 CREATE INDEX ticket_by_expires_at ON ticket (expires_at);
 
--- Kept by the database: who changed what, when and why. Append-only. An id says nothing but which event it is: ids may have gaps, and
+-- Kept by the database: every change, with actor, time and reason. Append-only. An id only identifies its event: ids may have gaps, and
 -- a higher id may become visible before a lower one. The order of the history is that of `audit_chain`.
 -- action                                          the row it is about
 --   assign, release, seat-change                  pool_id, seat_no; account_id and username of its holder
@@ -277,10 +281,12 @@ CREATE TABLE audit_event (
     pool_events  bigint
 );
 
--- What became of a pool.
+-- The events of a pool.
 CREATE INDEX audit_event_by_pool ON audit_event (pool_id, id) WHERE pool_id IS NOT NULL;
--- The pools an entity has had of a type, also those that are gone.
+-- The pools of an entity and a type, also deleted ones.
 CREATE INDEX audit_event_of_pool ON audit_event (entity_id, license_type) WHERE pool_id IS NOT NULL AND seat_no IS NULL;
+-- The events of one change of the pages or the command line, which give a reason. Calls give none, so this costs them nothing.
+CREATE INDEX audit_event_with_reason ON audit_event (request_id) WHERE reason IS NOT NULL;
 
 -- Kept by the database: the events that are not chained yet. One node at a time chains them (chain_lease), some hundredths of a second
 -- behind the calls.
@@ -291,7 +297,7 @@ CREATE TABLE audit_pending (
     delta    integer NOT NULL DEFAULT 0
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
--- Kept by the service: the chained history, a row for each batch that was chained together. The places of the history are numbered from 1.
+-- Kept by the service: the chained history, a row for each batch. The places of the history are numbered from 1.
 CREATE TABLE audit_chain (
     -- the place of the first event of the batch
     first_place bigint PRIMARY KEY,
@@ -311,7 +317,7 @@ CREATE TABLE chain_lease (
 );
 INSERT INTO chain_lease VALUES (1, '', '-infinity');
 
--- Events that were moved to files: on PostgreSQL there are none, the table is here because the twin has it.
+-- Events that were moved to files: on PostgreSQL there are none. The table exists because the twin has it.
 CREATE TABLE audit_archive (
     first_event   bigint PRIMARY KEY,
     last_event    bigint NOT NULL,
@@ -327,9 +333,9 @@ CREATE TABLE audit_archive (
     CONSTRAINT "audit_archive.last_event cannot be before first_event" CHECK (last_event >= first_event)
 );
 
--- Kept by the service: what calls came to that their callers named (Idempotency-Key and the like), so that a retry gets the
--- answer of the first try, from any node. No column is yours to write, but rows are yours to delete: a retry under that name is then
--- a new call. Rows of a credential that is deleted or renamed go with it. The oldest go first when they expire or are too many.
+-- Kept by the service: the outcomes of named calls (Idempotency-Key and the like), so that a retry gets the answer of the first
+-- try, from any node. Do not write columns; you may delete rows: a retry under that name is then a new call. When a credential is
+-- deleted or renamed, its rows are deleted. The oldest rows are deleted first when they expire or are too many.
 CREATE TABLE named_call (
     id           bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
     -- the credential's, also of a caller with a ticket
@@ -347,24 +353,96 @@ CREATE TABLE named_call (
 
 CREATE UNIQUE INDEX named_call_by_name ON named_call (lower(user_name COLLATE "C"), name);
 
+-- Kept by the service: the sign-ins on the pages for administrators, for all nodes. Do not write columns; you may delete rows,
+-- which signs a user out:  DELETE FROM session WHERE user_name = 'ann'  A session also ends when its credential is deleted,
+-- renamed or made inactive, or gets another password_hash.
+CREATE TABLE session (
+    id          text NOT NULL PRIMARY KEY
+                CONSTRAINT "session.id must be a UUID in small letters" CHECK (id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'),
+    -- a hash of what the browser holds: who reads this table cannot sign in with it
+    secret_hash bytea NOT NULL
+                CONSTRAINT "session.secret_hash must have 32 bytes" CHECK (length(secret_hash) = 32),
+    -- the credential's, in any case; triggers stand in for a foreign key, which cannot compare so
+    user_name   text NOT NULL,
+    created_at  timestamptz NOT NULL,
+    -- when it ends if it is not used; moves on with use
+    expires_at  timestamptz NOT NULL,
+    -- when it ends in any case
+    ends_at     timestamptz NOT NULL,
+    -- of the browser at the sign-in
+    address     text
+);
+
+CREATE INDEX session_by_user_name ON session (lower(user_name COLLATE "C"));
+CREATE INDEX session_by_expires_at ON session (expires_at);
+
+-- Kept by the service: the newest refused calls (refusals_kept_max), written up to a second after the call. Do not write columns;
+-- you may delete rows.
+CREATE TABLE refusal (
+    -- in the order in which they were written
+    id           bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    at           timestamptz NOT NULL,
+    -- the call's id, as it stands in the log and in the answer (Err-...)
+    request_id   text NOT NULL,
+    -- the name of the credential, if the caller proved to be that; of a failed sign-in it is null
+    actor        text,
+    operation    text NOT NULL,
+    -- as the caller got it, such as NoFreeSeat
+    code         text NOT NULL,
+    message      text NOT NULL,
+    -- what the request named, if it did; none of them need exist
+    entity_id    integer,
+    username     text,
+    license_type text,
+    address      text
+);
+
+CREATE INDEX refusal_by_request_id ON refusal (request_id);
+
+-- Kept by the service: time and address of the last use of a credential, written up to a second after the call. Do not write
+-- columns; you may delete rows. When a credential is deleted or renamed, its row is deleted.
+CREATE TABLE credential_use (
+    user_name            text NOT NULL,
+    last_used_at         timestamptz,
+    last_address         text,
+    -- wrong passwords since it was last used
+    failures             integer NOT NULL DEFAULT 0
+                         CONSTRAINT "credential_use.failures cannot be negative" CHECK (failures >= 0),
+    last_failure_at      timestamptz,
+    last_failure_address text
+);
+
+CREATE UNIQUE INDEX credential_use_by_user_name ON credential_use (lower(user_name COLLATE "C"));
+
+-- Kept by the service: the last time of each maintenance task.
+CREATE TABLE upkeep (
+    -- backup: by seatkeeper backup; check: the verification by the service or seatkeeper check
+    task   text NOT NULL PRIMARY KEY
+           CONSTRAINT "upkeep.task must be backup or check" CHECK (task IN ('backup', 'check')),
+    at     timestamptz NOT NULL,
+    -- how it went, for people
+    detail text
+);
+
 
 -- GUARDS: a migration drops all views, triggers and functions, and runs this file again from this line on.
 --
--- The functions of triggers run with the rights of the owner (SECURITY DEFINER), because an administrator may change a seat but may not
--- write the history. They look up functions and operators in pg_catalog only and name tables in full, so that nothing that an
--- administrator makes, a temporary table or an operator, can take the place of what they mean. Conditions stand where they cost least: in
--- a constraint, in UPDATE OF, which other updates do not even look at, in WHEN, and only then in a function.
+-- The functions of triggers run with the rights of the owner (SECURITY DEFINER), because an administrator may change a seat but
+-- may not write the history. They look up functions and operators only in pg_catalog and name tables in full, so that an
+-- administrator's temporary table or operator cannot replace the intended ones. Conditions are where they cost least: in a
+-- constraint, in UPDATE OF, which other updates do not evaluate, in WHEN, and only then in a function.
 --
--- What a guard reads, another session may be changing. So a guard rests on a key, on a foreign key, or on rows that it has locked.
+-- Another session may be changing the rows that a guard reads. So a guard depends on a key, on a foreign key, or on rows that it
+-- has locked.
 
--- Who makes the changes, while a call is under way; no row: SQL by hand. See "Who acts".
+-- The actor of changes during a call; no row: SQL by hand. See "Who acts".
 CREATE VIEW call AS
     SELECT 1 AS id, nullif(current_setting('seatkeeper.request_id', true), '') AS request_id,
            current_setting('seatkeeper.actor', true) AS actor, nullif(current_setting('seatkeeper.reason', true), '') AS reason
      WHERE current_setting('seatkeeper.actor', true) <> ''
        AND session_user = (SELECT tableowner FROM pg_catalog.pg_tables WHERE schemaname = 'public' AND tablename = 'audit_event');
 
--- The pools with their numbers of this moment: those of the newest chained event, and the events since.
+-- The pools with their present numbers: those of the newest chained event, plus the later events.
 CREATE VIEW pool_use AS
     SELECT id, entity_id, license_type, seats_total, in_use AS seats_in_use, greatest(seats_in_use_max, in_use) AS seats_in_use_max,
            starts_at, expires_at
@@ -373,10 +451,11 @@ CREATE VIEW pool_use AS
 
 -- Who acts -------------------------------------------------------------------------------------------------------
 --
--- The service sets seatkeeper.request_id, seatkeeper.actor and seatkeeper.reason for the length of a transaction (an empty text is none), and
--- seatkeeper.service to 'on' where it writes what only it writes. Any login can set them; they count only for the login that owns the
--- tables: in a function with the owner's rights current_user is the owner. An owner who sets them by hand gets past the guards of the
--- service's tables, as one who drops the triggers does; `seatkeeper check` and `seatkeeper audit verify` find what that leaves behind.
+-- The service sets seatkeeper.request_id, seatkeeper.actor and seatkeeper.reason for one transaction (an empty text counts as
+-- unset), and seatkeeper.service to 'on' when it writes its own tables. Any login can set them; they count only for the login
+-- that owns the tables: in a function with the owner's rights current_user is the owner. An owner who sets them by hand evades
+-- the guards of the service's tables, like an owner who drops the triggers; `seatkeeper check` and `seatkeeper audit verify` find
+-- the resulting errors.
 
 CREATE FUNCTION audit_setting(name text) RETURNS text LANGUAGE sql STABLE AS
     'SELECT CASE WHEN session_user = current_user THEN nullif(current_setting(name, true), '''') END';
@@ -387,13 +466,13 @@ CREATE FUNCTION audit_actor() RETURNS text LANGUAGE sql STABLE AS
 
 -- Refusals -------------------------------------------------------------------------------------------------------
 
--- Refuses with the message that the trigger gives.
+-- Refuses with the message from the trigger.
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation';
 END $$;
 
--- The same, unless the service does it.
+-- The same, unless the service makes the change.
 CREATE FUNCTION refuse_by_hand() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF session_user = current_user AND current_setting('seatkeeper.service', true) = 'on' THEN
@@ -404,17 +483,18 @@ END $$;
 
 -- Events ---------------------------------------------------------------------------------------------------------
 
--- A time as the history writes it.
+-- A time in the history's form.
 CREATE FUNCTION audit_time(at timestamptz) RETURNS text LANGUAGE sql STABLE AS
     'SELECT to_char(at AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS"Z"'')';
 
--- The members of a row that differ from those of the other one; null if there are none. Of a row without another one, those that are not null.
+-- The members of a row that differ from those of the other row; null if there are none. Without another row, the members that are
+-- not null.
 CREATE FUNCTION audit_values(state json, other json) RETURNS text LANGUAGE sql STABLE AS
     'SELECT ''{'' || string_agg(to_json(key)::text || '':'' || CASE key WHEN ''password_hash'' THEN ''"secret"'' ELSE value::text END, '','' ORDER BY place) || ''}''
        FROM json_each(state) WITH ORDINALITY AS member (key, value, place)
       WHERE (state ->> key) IS DISTINCT FROM (other ->> key)';
 
--- Writes the event of a change, if there is one: from `before` to `after`, either of which is null if there was or is no such row.
+-- Writes the event of a change from `before` to `after`, if they differ. Either is null if there was or is no such row.
 CREATE FUNCTION audit_change(subject text, before json, after json, entity_id integer, license_type text, pool_id bigint, seat_no integer,
                              account_id bigint, username text, delta integer DEFAULT 0)
 RETURNS void LANGUAGE plpgsql AS $$
@@ -435,9 +515,9 @@ BEGIN
     INSERT INTO public.audit_pending VALUES (event, pool_id, delta);
 END $$;
 
--- The next id that the database draws is above one that was written by hand. A sequence is set only far beyond its last id, because that could
--- take back ids that other sessions draw at this moment; and not for the upper half of the ids, which it never comes to, so that one high id
--- does not use up all ids.
+-- Ensures that the next generated id is above one that was written by hand. A sequence is set only far beyond its last id,
+-- because otherwise it could repeat ids that other sessions are just getting; and not for the upper half of the ids, which it
+-- never reaches, so that one high id does not use up all ids.
 CREATE FUNCTION next_id_after(id bigint, sequence regclass) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     last bigint := coalesce(pg_sequence_last_value(sequence), 0);
@@ -477,7 +557,7 @@ CREATE TRIGGER entity_id_fixed BEFORE UPDATE OF id ON entity FOR EACH ROW WHEN (
     EXECUTE FUNCTION refuse('the id of an entity cannot change: callers know it');
 
 -- Climbs from the new parent to the root and locks each entity on the way, so that no other session moves one of them before this
--- change is committed: two changes that would close a circle together wait for each other, and PostgreSQL ends one of them.
+-- change is committed: two changes that together would make a cycle wait for each other, and PostgreSQL ends one of them.
 CREATE FUNCTION entity_parent() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     above  integer := NEW.parent_id;
@@ -502,7 +582,7 @@ CREATE TRIGGER entity_parent_new BEFORE INSERT ON entity FOR EACH ROW WHEN (NEW.
 CREATE TRIGGER entity_parent BEFORE UPDATE OF parent_id ON entity FOR EACH ROW WHEN (NEW.parent_id IS DISTINCT FROM OLD.parent_id)
     EXECUTE FUNCTION entity_parent();
 
--- The foreign keys refuse it too, whatever other sessions do. This says what to do.
+-- The foreign keys refuse it too, whatever other sessions do. This message says what to do.
 CREATE FUNCTION entity_delete() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     rest text := CASE
@@ -527,8 +607,8 @@ CREATE FUNCTION audit_row(credential public.credential) RETURNS json LANGUAGE sq
     'SELECT CASE WHEN credential.user_name IS NOT NULL THEN row_to_json(state) END
        FROM (SELECT credential.user_name, credential.password_hash, credential.entity_id, credential.role, credential.active, credential.note) AS state';
 
--- A ticket and a named call stand for the credential as it was. At the higher levels this change would not see a ticket that another session
--- made a moment ago (which locks the credential, see ticket_insert), and the ticket would stay.
+-- A ticket, a session and a named call belong to the old credential. At the higher isolation levels this change would not see a
+-- ticket that another session has just made (which locks the credential, see ticket_insert), and the ticket would stay.
 CREATE FUNCTION credential_changed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     gone boolean := lower(OLD.user_name COLLATE "C") IS DISTINCT FROM lower(NEW.user_name COLLATE "C");
@@ -538,9 +618,11 @@ BEGIN
             RAISE EXCEPTION 'a change of a credential that ends its tickets must be made at READ COMMITTED' USING ERRCODE = 'check_violation';
         END IF;
         DELETE FROM public.ticket WHERE lower(user_name COLLATE "C") = lower(OLD.user_name COLLATE "C");
+        DELETE FROM public.session WHERE lower(user_name COLLATE "C") = lower(OLD.user_name COLLATE "C");
     END IF;
     IF TG_OP <> 'INSERT' AND gone THEN
         DELETE FROM public.named_call WHERE lower(user_name COLLATE "C") = lower(OLD.user_name COLLATE "C");
+        DELETE FROM public.credential_use WHERE lower(user_name COLLATE "C") = lower(OLD.user_name COLLATE "C");
     END IF;
     PERFORM public.audit_change('credential', public.audit_row(OLD), public.audit_row(NEW), coalesce(NEW.entity_id, OLD.entity_id), NULL, NULL, NULL,
                                 NULL, coalesce(NEW.user_name, OLD.user_name));
@@ -579,8 +661,9 @@ CREATE FUNCTION audit_row(pool public.license_pool) RETURNS json LANGUAGE sql ST
                     public.audit_time(pool.expires_at) AS expires_at, pool.product_key, upper(encode(pool.license_data, ''hex'')) AS license_data,
                     pool.note) AS state';
 
--- Makes new seats after the last, or removes the last free ones: as many as the change is large, however large the pool is. The event comes
--- last: its id is drawn when the seats are gone, so that in the order of the chain use never exceeds the total.
+-- Adds seats after the last one, or removes the last free ones: its time depends on the change, not on the size of the pool. The
+-- event is written last: its id is generated after the seats were removed, so that in the order of the chain use never exceeds
+-- the total.
 CREATE FUNCTION license_pool_changed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     pool  public.license_pool := coalesce(NEW, OLD);
@@ -676,7 +759,7 @@ CREATE TRIGGER seat_fixed BEFORE UPDATE OF pool_id, seat_no, license_type ON sea
     EXECUTE FUNCTION refuse('the pool, number and type of a seat cannot change');
 CREATE TRIGGER seat_taken BEFORE UPDATE OF account_id ON seat FOR EACH ROW WHEN (NEW.account_id <> OLD.account_id)
     EXECUTE FUNCTION refuse('seat is taken by another account: release it first (account_id = NULL)');
--- Depth 0: not inside a trigger, which is where a pool makes and removes its seats.
+-- Depth 0: not inside a trigger, in which a pool adds and removes its seats.
 CREATE TRIGGER seat_insert BEFORE INSERT ON seat FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
     EXECUTE FUNCTION refuse('seats are made by raising license_pool.seats_total, not by inserting them');
 CREATE TRIGGER seat_delete BEFORE DELETE ON seat FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
@@ -701,7 +784,7 @@ CREATE TRIGGER license_offer_changed AFTER INSERT OR UPDATE OR DELETE ON license
 CREATE TRIGGER license_offer_fixed BEFORE UPDATE OF entity_id ON license_offer FOR EACH ROW WHEN (NEW.entity_id <> OLD.entity_id)
     EXECUTE FUNCTION refuse('a license offer cannot move to another entity: delete it and insert a new one');
 
--- Its modules go before it, in the history too; the foreign key would remove them after it.
+-- Its modules are deleted before it, in the history too; the foreign key would delete them after it.
 CREATE FUNCTION license_offer_delete() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM public.license_offer_module WHERE entity_id = OLD.entity_id;
@@ -735,12 +818,12 @@ CREATE TRIGGER ticket_fixed BEFORE UPDATE OF id, secret_hash, user_name ON ticke
     WHEN (NEW.id <> OLD.id OR NEW.secret_hash <> OLD.secret_hash OR NEW.user_name <> OLD.user_name)
     EXECUTE FUNCTION refuse('of a ticket only expires_at can change');
 
--- Locks the credential, so that a change that ends its tickets comes before this one or ends it too.
+-- Locks the credential, so that a change that ends its tickets and sessions either comes first or ends this one too.
 CREATE FUNCTION ticket_insert() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM FROM public.credential WHERE lower(user_name COLLATE "C") = lower(NEW.user_name COLLATE "C") AND active = 1 FOR SHARE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'ticket.user_name names no active credential' USING ERRCODE = 'foreign_key_violation';
+        RAISE EXCEPTION '%.user_name names no active credential', TG_TABLE_NAME USING ERRCODE = 'foreign_key_violation';
     END IF;
     RETURN NEW;
 END $$;
@@ -751,6 +834,23 @@ CREATE TRIGGER ticket_insert BEFORE INSERT ON ticket FOR EACH ROW EXECUTE FUNCTI
 
 CREATE TRIGGER named_call_by_hand BEFORE INSERT OR UPDATE ON named_call FOR EACH ROW
     EXECUTE FUNCTION refuse_by_hand('named calls are kept by the service; rows can only be deleted by hand');
+
+-- session ------------------------------------------------------------------------------------------------------
+
+CREATE TRIGGER session_by_hand BEFORE INSERT OR UPDATE ON session FOR EACH ROW
+    EXECUTE FUNCTION refuse_by_hand('sessions are kept by the service; rows can only be deleted by hand');
+CREATE TRIGGER session_fixed BEFORE UPDATE OF id, secret_hash, user_name, created_at, ends_at, address ON session FOR EACH ROW
+    EXECUTE FUNCTION refuse('of a session only expires_at can change');
+CREATE TRIGGER session_insert BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION ticket_insert();
+
+-- refusal, credential_use, upkeep --------------------------------------------------------------------------------
+
+CREATE TRIGGER refusal_by_hand BEFORE INSERT OR UPDATE ON refusal FOR EACH ROW
+    EXECUTE FUNCTION refuse_by_hand('refusals are kept by the service; rows can only be deleted by hand');
+CREATE TRIGGER credential_use_by_hand BEFORE INSERT OR UPDATE ON credential_use FOR EACH ROW
+    EXECUTE FUNCTION refuse_by_hand('uses of credentials are kept by the service; rows can only be deleted by hand');
+CREATE TRIGGER upkeep_by_hand BEFORE INSERT OR UPDATE ON upkeep FOR EACH ROW
+    EXECUTE FUNCTION refuse_by_hand('upkeep is written by the service and seatkeeper backup');
 
 -- audit_event and the chain --------------------------------------------------------------------------------------
 -- Depth 0 again: events are written inside triggers.
@@ -790,14 +890,15 @@ DECLARE
     name regclass;
 BEGIN
     FOREACH name IN ARRAY ARRAY['schema_version', 'entity', 'credential', 'account', 'license_pool', 'seat', 'license_offer', 'license_offer_module',
-                                'ticket', 'audit_event', 'audit_pending', 'audit_chain', 'chain_lease', 'audit_archive', 'named_call'] LOOP
+                                'ticket', 'audit_event', 'audit_pending', 'audit_chain', 'chain_lease', 'audit_archive', 'named_call', 'session',
+                                'refusal', 'credential_use', 'upkeep'] LOOP
         EXECUTE 'CREATE TRIGGER truncate_refused BEFORE TRUNCATE ON ' || name || ' FOR EACH STATEMENT '
              || 'EXECUTE FUNCTION refuse(''TRUNCATE is refused, because it leaves no events: use DELETE'')';
     END LOOP;
 END $$;
 
 -- Functions ------------------------------------------------------------------------------------------------------
--- Only the owner may call them. Else a login could put one of them on a table of its own, and run it with the owner's rights.
+-- Only the owner may call them. Otherwise a login could attach one of them to a table of its own, and run it with the owner's rights.
 
 DO $$
 DECLARE
@@ -809,32 +910,33 @@ BEGIN
 END $$;
 
 -- Roles ----------------------------------------------------------------------------------------------------------
--- The owner of the tables can drop what guards them. So people get logins of their own that are members of a role:
+-- The owner of the tables can drop their guards. So people get logins of their own that are members of a role:
 --   CREATE ROLE ann LOGIN PASSWORD '...' IN ROLE seatkeeper_admin;
--- seatkeeper_admin writes what administrators write, column by column; seatkeeper_reader looks, but sees no hash of a password, no ticket and
--- no outcome of a named call. Neither can TRUNCATE, make triggers or set session_replication_role. Set no statement_timeout for them or for the
--- database: a change of seats_total by ten million takes a minute. The service limits its own statements.
+-- seatkeeper_admin may write the administrators' columns; seatkeeper_reader may read, except password hashes, tickets, sessions and
+-- outcomes of named calls. Neither can TRUNCATE, make triggers or set session_replication_role. Set no statement_timeout for them or for
+-- the database: a change of seats_total by ten million takes a minute. The service limits its own statements.
 --
--- The roles belong to the whole server. Where the owner of this database may not create them, a superuser runs deploy/postgres/roles.sql,
--- before or after the database is made.
+-- The roles belong to the whole server. If the owner of this database may not create them, a superuser runs
+-- deploy/postgres/roles.sql, before or after the database is created.
 
 CREATE FUNCTION grant_to_roles() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF to_regrole('seatkeeper_admin') IS NOT NULL THEN
         GRANT SELECT ON public.schema_version, public.entity, public.credential, public.account, public.license_pool, public.seat, public.license_offer,
                         public.license_offer_module, public.ticket, public.audit_event, public.audit_pending, public.audit_chain, public.chain_lease,
-                        public.audit_archive, public.named_call, public.call, public.pool_use TO seatkeeper_admin;
+                        public.audit_archive, public.named_call, public.session, public.refusal, public.credential_use, public.upkeep,
+                        public.call, public.pool_use TO seatkeeper_admin;
         GRANT INSERT, UPDATE, DELETE ON public.entity, public.credential, public.license_offer, public.license_offer_module TO seatkeeper_admin;
         GRANT INSERT (id, username, entity_id, active, note), UPDATE (username, entity_id, active, note) ON public.account TO seatkeeper_admin;
         GRANT INSERT (id, entity_id, license_type, seats_total, starts_at, expires_at, product_key, license_data, note),
               UPDATE (seats_total, starts_at, expires_at, product_key, license_data, note), DELETE ON public.license_pool TO seatkeeper_admin;
         GRANT UPDATE (account_id, product_key, license_data) ON public.seat TO seatkeeper_admin;
-        GRANT DELETE ON public.ticket, public.named_call TO seatkeeper_admin;
+        GRANT DELETE ON public.ticket, public.named_call, public.session, public.refusal, public.credential_use, public.upkeep TO seatkeeper_admin;
     END IF;
     IF to_regrole('seatkeeper_reader') IS NOT NULL THEN
         GRANT SELECT ON public.schema_version, public.entity, public.account, public.license_pool, public.seat, public.license_offer,
                         public.license_offer_module, public.audit_event, public.audit_pending, public.audit_chain, public.chain_lease,
-                        public.audit_archive, public.call, public.pool_use TO seatkeeper_reader;
+                        public.audit_archive, public.refusal, public.credential_use, public.upkeep, public.call, public.pool_use TO seatkeeper_reader;
         GRANT SELECT (user_name, entity_id, role, active, note) ON public.credential TO seatkeeper_reader;
     END IF;
 END $$;

@@ -1,40 +1,42 @@
--- Seatkeeper's database on SQLite. This file makes an empty one; `seatkeeper serve --create` and
--- `seatkeeper sql --create` run it on a new file. Everything an administrator seeds or corrects is an ordinary row here.
+-- Seatkeeper's database on SQLite. This file creates an empty one; `seatkeeper serve --create` and `seatkeeper sql --create` run
+-- it on a new file. Everything that an administrator seeds or corrects is an ordinary row here.
 --
 -- Reading guide
---   * Columns without a remark "kept by the database" are yours to write. Everything has a default except what only you can know.
---   * Times are UTC text of exactly this form: 2027-01-31T00:00:00Z. It sorts as it reads, so SQL can compare it. In
---     their CHECKs '+0 days' makes SQLite 3.40 notice too that February has no 30th, and >= '0' keeps out years before 0,
---     which would be written with a minus.
---   * Names of users (account.username, credential.user_name) compare without regard to ASCII case (NOCASE) and keep the
---     spelling they came with. They are stored without blanks at either end, because calls are read without them: 'u' and
---     'u ' are one user. Other differences count: 'Ä' and 'ä', and the composed and decomposed forms of one letter.
---   * Text is valid UTF-8, without NUL, U+FFFE, U+FFFF (which XML cannot hold) and U+FFFD (which stands for bytes that
---     could not be read). Triggers hold names and text to these rules, not CHECKs: SQLite has no function that tests
---     UTF-8 and a CHECK cannot hold the query that does; and a file from before these rules still opens.
---     `seatkeeper check` names the rows that break them.
---   * A seat is one row of `seat`, so more assignments than seats cannot be written down, whatever a program or a person
---     does. license_pool.seats_in_use counts the taken ones and is never above seats_total: a second guard.
---   * Every change of a row, also one made by hand, leaves an event in `audit_event` in the same transaction (of tickets and named calls, which
---     only the service writes, there are none). A statement that changes nothing leaves none.
+--   * You may write all columns without a remark "kept by the database". Columns have a default, unless only you can know the
+--     value.
+--   * Times are UTC text of exactly this form: 2027-01-31T00:00:00Z. Its text sorts by time, so SQL can compare it. In their
+--     CHECKs '+0 days' makes SQLite 3.40 also notice that February has no 30th, and >= '0' excludes years before 0, which would
+--     be written with a minus.
+--   * Names of users (account.username, credential.user_name) compare without regard to ASCII case (NOCASE) and keep their
+--     first spelling. They are stored without blanks at either end, because the service removes them from calls: 'u' and 'u '
+--     are one user. Other differences count: 'Ä' and 'ä', and the composed and decomposed forms of one letter.
+--   * Text is valid UTF-8, without NUL, U+FFFE, U+FFFF (which XML cannot hold) and U+FFFD (which replaces bytes that could not be
+--     decoded). Triggers enforce these rules for names and text, not CHECKs: SQLite has no function that tests UTF-8, and a CHECK
+--     cannot contain the query that does; and a file from before these rules still opens. `seatkeeper check` names the rows that
+--     break them.
+--   * A seat is one row of `seat`, so the file cannot hold more assignments than seats, whatever a program or a person does.
+--     license_pool.seats_in_use counts the taken seats and is never above seats_total: a second guard.
+--   * Every change of a row, also one made by hand, writes an event to `audit_event` in the same transaction. There are no events
+--     for rows that only the service writes: tickets, sessions, named calls, refusals and uses of credentials. A statement that
+--     changes nothing writes none.
 --   * Tables and indexes come first, then all views and triggers, which a migration makes again.
 --   * The triggers repeat every promise that foreign keys and UNIQUE make, because the sqlite3 shell leaves foreign
 --     keys off, and because INSERT OR REPLACE deletes conflicting rows without asking. They refuse; they never repair.
---   * INSERT OR IGNORE passes over rows that exist already. INSERT OR REPLACE and UPSERT are refused.
---   * Every table to be edited has a rowid, because some tools (DB Browser for SQLite) name the row they change by it.
+--   * INSERT OR IGNORE skips existing rows. INSERT OR REPLACE and UPSERT are refused.
+--   * Every table to be edited has a rowid, because some tools (DB Browser for SQLite) identify the row they change by it.
 --   * Tables, views and plain indexes of your own are safe in this file. A column, trigger or unique index of your own on these
---     tables is not: the service refuses the file. For what you need to note down there are customer_nr and note.
---   * A whole number in a spreadsheet that uses points, such as 1.000, is 1 to SQLite: write 1000.
---   * Where an id must not change, the trigger is for UPDATE of any column: UPDATE OF id is not fired by SET rowid = ...
---   * A CONSTRAINT's name is the message you get when it refuses.
---   * The file stays readable by SQLite 3.38 and later, so that every shell and browser in the field opens it. To write
+--     tables is not: the service refuses the file. Use customer_nr and note for your own notes.
+--   * If a spreadsheet writes a thousand as 1.000, SQLite reads 1: write 1000.
+--   * Where an id must not change, the trigger is for UPDATE of any column, because SET rowid = ... does not fire UPDATE OF id.
+--   * The name of a CONSTRAINT is the message of its refusal.
+--   * The file stays readable by SQLite 3.38 and later, so that all common shells and browsers open it. To write
 --     while the service runs use `seatkeeper sql`: SQLite before 3.51.3 has a bug with concurrent writers in WAL mode.
 
 PRAGMA application_id = 1397048145; -- 0x53454151; tells file(1) and Seatkeeper itself whose file this is
-PRAGMA user_version = 4;            -- the schema's version: an older file is migrated at start, a newer one is refused
+PRAGMA user_version = 5;            -- the schema's version: an older file is migrated at start, a newer one is refused
 
--- A distributor, partner or company. The tree of entities decides who may see and assign what: a credential's
--- rights reach its own entity and everything below it.
+-- A distributor, partner or company. The tree of entities limits the rights of credentials: a credential's rights cover its own
+-- entity and everything below it.
 CREATE TABLE entity (
     -- the number callers send as LicenseProviderEntityId (a 32-bit int on the wire)
     id                INTEGER PRIMARY KEY NOT NULL
@@ -66,7 +68,7 @@ CREATE TABLE entity (
 
 CREATE INDEX entity_by_parent ON entity (parent_id);
 
--- Who may call. Make a hash with `seatkeeper hash-password`, or in `seatkeeper sql` with hash_password('...').
+-- The credentials of callers. Make a hash with `seatkeeper hash-password`, or in `seatkeeper sql` with hash_password('...').
 CREATE TABLE credential (
     user_name     TEXT NOT NULL COLLATE NOCASE PRIMARY KEY
                   CONSTRAINT "credential.user_name must have 1 to 128 characters" CHECK (length(user_name) BETWEEN 1 AND 128)
@@ -89,8 +91,8 @@ CREATE TABLE credential (
 
 CREATE INDEX credential_by_entity ON credential (entity_id);
 
--- The backup user that holds seats. A name that is new is enrolled by its first assignment (unless the service
--- runs with --enroll=false), under the provider entity of that call.
+-- A backup user that holds seats. The first assignment of a new name enrolls it (unless the service runs with --enroll=false),
+-- under the provider entity of that call.
 CREATE TABLE account (
     -- stable for life and never used again: accounts are made inactive, not deleted
     id        INTEGER PRIMARY KEY NOT NULL
@@ -109,8 +111,8 @@ CREATE TABLE account (
 
 CREATE INDEX account_by_entity ON account (entity_id);
 
--- One purchase of seats. An entity may own several pools of one type: seats are drawn from the one that expires
--- first. To buy more or fewer seats change seats_total; the rows of `seat` follow in the same statement.
+-- One purchase of seats. An entity may own several pools of one type: seats are taken from the one that expires first. To buy
+-- more or fewer seats change seats_total; the rows of `seat` follow in the same statement.
 CREATE TABLE license_pool (
     id           INTEGER PRIMARY KEY NOT NULL
                  CONSTRAINT "license_pool.id must be positive" CHECK (id > 0),
@@ -142,8 +144,8 @@ CREATE TABLE license_pool (
 
 CREATE INDEX license_pool_by_entity ON license_pool (entity_id, license_type, expires_at);
 
--- One row per seat. Rows are made and removed by the database as license_pool.seats_total changes; an administrator
--- releases a seat with  UPDATE seat SET account_id = NULL WHERE pool_id = ... AND seat_no = ...
+-- One row per seat. The database adds and removes rows when license_pool.seats_total changes; an administrator releases a seat
+-- with  UPDATE seat SET account_id = NULL WHERE pool_id = ... AND seat_no = ...
 CREATE TABLE seat (
     pool_id      INTEGER NOT NULL REFERENCES license_pool (id),
     -- identity within the pool; a pool that shrank and grew has gaps
@@ -161,12 +163,12 @@ CREATE TABLE seat (
 
 -- One seat of a type per account: the second guard behind the seat rules.
 CREATE UNIQUE INDEX seat_by_holder ON seat (account_id, license_type) WHERE account_id IS NOT NULL;
--- Finding a free seat is one step into this index, with ten seats or a million.
+-- A free seat is found by one step into this index, with ten seats or a million.
 CREATE INDEX seat_free ON seat (pool_id, seat_no) WHERE account_id IS NULL;
 
--- What the issuer offers an entity next: license tools show it as "New". It changes nothing until it is activated; then
--- the entity gets these values, its pools follow the modules, and the row is gone. A column that is null, and a type
--- without a module, stay as they are:  INSERT INTO license_offer (entity_id) VALUES (42)  offers just what there is.
+-- The issuer's next offer to an entity: license tools show it as "New". It changes nothing until it is activated; then the entity
+-- gets these values, its pools are adjusted to the modules, and the row is deleted. A column that is null, and a type without a
+-- module, stay as they are:  INSERT INTO license_offer (entity_id) VALUES (42)  offers the present license.
 CREATE TABLE license_offer (
     -- whom it is for: one offer per entity, fixed. To withdraw it delete the row; its modules go with it.
     entity_id        INTEGER PRIMARY KEY NOT NULL REFERENCES entity (id),
@@ -181,7 +183,7 @@ CREATE TABLE license_offer (
     grace_at         TEXT CONSTRAINT "license_offer.grace_at must be UTC like 2027-01-31T00:00:00Z" CHECK (grace_at IS strftime('%Y-%m-%dT%H:%M:%SZ', grace_at, '+0 days') AND grace_at >= '0')
 ) STRICT;
 
--- The seats an offer holds, a row per license type; no row leaves that type as it is. Insert the license_offer first.
+-- The seats of an offer, a row per license type; without a row that type stays as it is. Insert the license_offer first.
 CREATE TABLE license_offer_module (
     -- which offer, and seats of what type: fixed
     entity_id    INTEGER NOT NULL REFERENCES license_offer (entity_id),
@@ -194,9 +196,9 @@ CREATE TABLE license_offer_module (
     PRIMARY KEY (entity_id, license_type)
 ) STRICT;
 
--- Kept by the service: who is signed in with the NetServer login. No column is yours to write, but rows are yours to
--- delete; that signs somebody out:  DELETE FROM ticket WHERE user_name = 'agent'  A ticket also ends when its credential
--- is deleted, renamed or made inactive, or gets another password_hash.
+-- Kept by the service: the sign-ins of the NetServer login. Do not write columns; you may delete rows, which signs a user out:
+-- DELETE FROM ticket WHERE user_name = 'agent'  A ticket also ends when its credential is deleted, renamed or made inactive, or
+-- gets another password_hash.
 CREATE TABLE ticket (
     id          TEXT NOT NULL PRIMARY KEY
                 CONSTRAINT "ticket.id must be a UUID in small letters"
@@ -213,7 +215,7 @@ CREATE TABLE ticket (
 CREATE INDEX ticket_by_user_name ON ticket (user_name);
 CREATE INDEX ticket_by_expires_at ON ticket (expires_at);
 
--- Kept by the database: who changed what, when and why. Append-only. An id says nothing but which event it is: ids may have gaps.
+-- Kept by the database: every change, with actor, time and reason. Append-only. An id only identifies its event: ids may have gaps.
 -- action                                          the row it is about
 --   assign, release, seat-change                  pool_id, seat_no; account_id and username of its holder
 --   pool-create, pool-change, pool-delete         pool_id, of entity_id and license_type
@@ -255,11 +257,14 @@ CREATE TABLE audit_event (
     hash         BLOB CONSTRAINT "audit_event.hash must have 32 bytes" CHECK (length(hash) = 32)
 ) STRICT;
 
--- The pools an entity has had of a type, also those that are gone.
+-- The pools of an entity and a type, also deleted ones.
 CREATE INDEX audit_event_of_pool ON audit_event (entity_id, license_type) WHERE pool_id IS NOT NULL AND seat_no IS NULL;
 
--- Kept by `seatkeeper audit archive`: events that were moved to files, oldest first. The chain goes on from the last row: the first
--- event that is here follows its hash.
+-- The events of one change of the pages or the command line, which give a reason. Calls give none, so this costs them nothing.
+CREATE INDEX audit_event_with_reason ON audit_event (request_id) WHERE reason IS NOT NULL;
+
+-- Kept by `seatkeeper audit archive`: events that were moved to files, oldest first. The chain continues from the last row: the
+-- first event in this database follows its hash.
 CREATE TABLE audit_archive (
     first_event   INTEGER PRIMARY KEY NOT NULL,
     last_event    INTEGER NOT NULL,
@@ -275,7 +280,7 @@ CREATE TABLE audit_archive (
     CONSTRAINT "audit_archive.last_event cannot be before first_event" CHECK (last_event >= first_event)
 ) STRICT;
 
--- Kept by the service: who makes the changes, while a call is under way; no row: SQL by hand. `seatkeeper sql --as NAME` writes it.
+-- Kept by the service: the actor of changes during a call; no row: SQL by hand. `seatkeeper sql --as NAME` writes it.
 CREATE TABLE call (
     id         INTEGER PRIMARY KEY NOT NULL CONSTRAINT "call holds one row" CHECK (id = 1),
     request_id TEXT,
@@ -283,9 +288,9 @@ CREATE TABLE call (
     reason     TEXT
 ) STRICT;
 
--- Kept by the service: what calls came to that their callers named (Idempotency-Key and the like), so that a retry gets the
--- answer of the first try. No column is yours to write, but rows are yours to delete: a retry under that name is then a new call.
--- Rows of a credential that is deleted or renamed go with it. The oldest go first when they expire or are too many.
+-- Kept by the service: the outcomes of named calls (Idempotency-Key and the like), so that a retry gets the answer of the first
+-- try. Do not write columns; you may delete rows: a retry under that name is then a new call. When a credential is deleted or
+-- renamed, its rows are deleted. The oldest rows are deleted first when they expire or are too many.
 CREATE TABLE named_call (
     -- in the order in which they came; a long outcome leaves a gap before it, because it counts as several
     id           INTEGER PRIMARY KEY NOT NULL,
@@ -303,7 +308,77 @@ CREATE TABLE named_call (
     UNIQUE (user_name, name)
 ) STRICT;
 
--- Kept by the database: what a row was before the statement that is changing it. See its triggers.
+-- Kept by the service: the sign-ins on the pages for administrators. Do not write columns; you may delete rows, which signs a
+-- user out:  DELETE FROM session WHERE user_name = 'ann'  A session also ends when its credential is deleted, renamed or made
+-- inactive, or gets another password_hash.
+CREATE TABLE session (
+    id          TEXT NOT NULL PRIMARY KEY
+                CONSTRAINT "session.id must be a UUID in small letters"
+                CHECK (length(CAST(id AS BLOB)) = 36 AND id GLOB '????????-????-????-????-????????????'
+                       AND length(replace(id, '-', '')) = 32 AND id NOT GLOB '*[^0-9a-f-]*'),
+    -- a hash of what the browser holds: who reads this file cannot sign in with it
+    secret_hash BLOB NOT NULL
+                CONSTRAINT "session.secret_hash must have 32 bytes" CHECK (length(secret_hash) = 32),
+    user_name   TEXT NOT NULL COLLATE NOCASE REFERENCES credential (user_name),
+    created_at  TEXT NOT NULL CONSTRAINT "session.created_at must be UTC like 2027-01-31T00:00:00Z" CHECK (created_at IS strftime('%Y-%m-%dT%H:%M:%SZ', created_at, '+0 days') AND created_at >= '0'),
+    -- when it ends if it is not used; moves on with use
+    expires_at  TEXT NOT NULL CONSTRAINT "session.expires_at must be UTC like 2027-01-31T00:00:00Z" CHECK (expires_at IS strftime('%Y-%m-%dT%H:%M:%SZ', expires_at, '+0 days') AND expires_at >= '0'),
+    -- when it ends in any case
+    ends_at     TEXT NOT NULL CONSTRAINT "session.ends_at must be UTC like 2027-01-31T00:00:00Z" CHECK (ends_at IS strftime('%Y-%m-%dT%H:%M:%SZ', ends_at, '+0 days') AND ends_at >= '0'),
+    -- of the browser at the sign-in
+    address     TEXT
+) STRICT;
+
+CREATE INDEX session_by_user_name ON session (user_name);
+CREATE INDEX session_by_expires_at ON session (expires_at);
+
+-- Kept by the service: the newest refused calls (refusals_kept_max), written up to a second after the call. Do not write columns;
+-- you may delete rows.
+CREATE TABLE refusal (
+    -- in the order in which they were written
+    id           INTEGER PRIMARY KEY NOT NULL,
+    at           TEXT NOT NULL CONSTRAINT "refusal.at must be UTC like 2027-01-31T00:00:00Z" CHECK (at IS strftime('%Y-%m-%dT%H:%M:%SZ', at, '+0 days') AND at >= '0'),
+    -- the call's id, as it stands in the log and in the answer (Err-...)
+    request_id   TEXT NOT NULL,
+    -- the name of the credential, if the caller proved to be that; of a failed sign-in it is null
+    actor        TEXT COLLATE NOCASE,
+    operation    TEXT NOT NULL,
+    -- as the caller got it, such as NoFreeSeat
+    code         TEXT NOT NULL,
+    message      TEXT NOT NULL,
+    -- what the request named, if it did; none of them need exist
+    entity_id    INTEGER,
+    username     TEXT COLLATE NOCASE,
+    license_type TEXT,
+    address      TEXT
+) STRICT;
+
+CREATE INDEX refusal_by_request_id ON refusal (request_id);
+
+-- Kept by the service: time and address of the last use of a credential, written up to a second after the call. Do not write
+-- columns; you may delete rows. When a credential is deleted or renamed, its row is deleted.
+CREATE TABLE credential_use (
+    user_name            TEXT NOT NULL COLLATE NOCASE PRIMARY KEY,
+    last_used_at         TEXT CONSTRAINT "credential_use.last_used_at must be UTC like 2027-01-31T00:00:00Z" CHECK (last_used_at IS strftime('%Y-%m-%dT%H:%M:%SZ', last_used_at, '+0 days') AND last_used_at >= '0'),
+    last_address         TEXT,
+    -- wrong passwords since it was last used
+    failures             INTEGER NOT NULL DEFAULT 0
+                         CONSTRAINT "credential_use.failures cannot be negative" CHECK (failures >= 0),
+    last_failure_at      TEXT CONSTRAINT "credential_use.last_failure_at must be UTC like 2027-01-31T00:00:00Z" CHECK (last_failure_at IS strftime('%Y-%m-%dT%H:%M:%SZ', last_failure_at, '+0 days') AND last_failure_at >= '0'),
+    last_failure_address TEXT
+) STRICT;
+
+-- Kept by the service: the last time of each maintenance task.
+CREATE TABLE upkeep (
+    -- backup: by seatkeeper backup; check: the verification by the service or seatkeeper check
+    task   TEXT NOT NULL PRIMARY KEY
+           CONSTRAINT "upkeep.task must be backup or check" CHECK (task IN ('backup', 'check')),
+    at     TEXT NOT NULL CONSTRAINT "upkeep.at must be UTC like 2027-01-31T00:00:00Z" CHECK (at IS strftime('%Y-%m-%dT%H:%M:%SZ', at, '+0 days') AND at >= '0'),
+    -- how it went, for people
+    detail TEXT
+) STRICT;
+
+-- Kept by the database: the values of a row before the statement that is changing it. See its triggers.
 CREATE TABLE change (
     -- the table, and the row of it: its number; of a seat or an offer's module also the number or type, else an empty text
     subject TEXT NOT NULL,
@@ -319,8 +394,8 @@ CREATE TABLE change (
         CASE subject WHEN 'seat' THEN typeof(part) = 'integer' WHEN 'license_offer_module' THEN typeof(part) = 'text' ELSE part = '' END)
 ) STRICT, WITHOUT ROWID;
 
--- Never has a row: its constraints refuse the INSERT of a row that exists already. They are constraints, because INSERT OR IGNORE
--- passes over those and not over RAISE.
+-- Never has a row: its constraints refuse the INSERT of an existing row. They are constraints, because INSERT OR IGNORE ignores
+-- those but not RAISE.
 CREATE TABLE existing (
     entity               ANY CONSTRAINT "entity exists already: change it with UPDATE; INSERT OR IGNORE passes over it" CHECK (entity IS NULL),
     credential           ANY CONSTRAINT "credential exists already (user names compare without regard to case): change it with UPDATE; INSERT OR IGNORE passes over it" CHECK (credential IS NULL),
@@ -335,12 +410,12 @@ CREATE TABLE existing (
 -- GUARDS: a migration drops all views and triggers, and runs this file again from this line on.
 
 -- text and names: rules that several tables share. A table's trigger inserts the new value into the view, whose own trigger
--- refuses it if it breaks the rule. Nothing is stored. `before` is the value that the column has now, which may stay.
+-- refuses it if it breaks the rule. Nothing is stored. `before` is the present value of the column, which may stay.
 
 CREATE VIEW text_rule (place, text, before) AS SELECT NULL, NULL, NULL WHERE 0;
 
--- Text that is not all printable ASCII is halved until each part is ASCII or one character. A character is valid UTF-8 if
--- its code point, written again, is the same bytes. GLOB and length() end at a NUL, so that is looked for first.
+-- Text that is not all printable ASCII is halved until each part is ASCII or one character. A character is valid UTF-8 if its
+-- code point, written again, gives the same bytes. GLOB and length() end at a NUL, so a NUL is searched first.
 CREATE TRIGGER text_rule_insert INSTEAD OF INSERT ON text_rule
 WHEN NEW.text IS NOT NEW.before AND (NEW.text GLOB '*[^ -~]*' OR instr(NEW.text, char(0))) BEGIN
     SELECT json_extract('{}', NEW.place || ' is not valid text: its bytes must be UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF')
@@ -352,7 +427,7 @@ WHEN NEW.text IS NOT NEW.before AND (NEW.text GLOB '*[^ -~]*' OR instr(NEW.text,
                    SELECT 1 FROM part WHERE length(text) = 1 AND char(unicode(text)) <> text);
 END;
 
--- The blanks that do not count at the ends of a name: Unicode's White_Space without the control characters.
+-- The blanks that are ignored at the ends of a name: Unicode's White_Space without the control characters.
 CREATE VIEW blank (characters) AS
     SELECT char(32, 160, 5760, 8192, 8193, 8194, 8195, 8196, 8197, 8198, 8199, 8200, 8201, 8202, 8232, 8233, 8239, 8287, 12288);
 
@@ -368,14 +443,14 @@ END;
 
 -- change: a state that exists only inside the statement ----------------------------------------------------------
 --
--- Before a row changes, a trigger notes in `change` what it is; after it changed, a trigger deletes the note, and that writes
--- the event. Only between the two does a note differ from its row: a note always says what is so when it is written, a row has
--- one note only, and every change of the row begins with a new one. So "a note differs from its row" means "inside a statement
--- that changes this row", and that is when events may be written, seats come and go, and counters move. A note that agrees with
--- its row means nothing; a statement that OR IGNORE passed over may leave one. Seats that are made have had no note, those that are
--- removed lose theirs, and the service, which works with these triggers off, deletes all notes before its change ends.
+-- Before a row changes, a trigger writes its values to `change` as a note. After the change, a trigger deletes the note, and that
+-- writes the event. Only between the two does a note differ from its row: a note equals its row when it is written, a row has
+-- only one note, and every change of the row begins with a new note. So "a note differs from its row" means "inside a statement
+-- that changes this row". Only then may events be written, seats be added and removed, and counters change. A note that equals
+-- its row means nothing; a statement that OR IGNORE skipped may leave one. New seats have no note, removed seats lose theirs, and
+-- the service, which works with these triggers off, deletes all notes before its change ends.
 
--- The notes, and what their rows are now. Every column whose changes leave events stands here.
+-- The notes, and the present values of their rows. Contains every column whose changes are recorded.
 CREATE VIEW row_change (subject, key, part, before, after) AS
     SELECT subject, key, part, before, CASE subject
         WHEN 'entity' THEN (
@@ -417,7 +492,7 @@ CREATE TRIGGER row_change_insert INSTEAD OF INSERT ON row_change BEGIN
     INSERT INTO change (subject, key, part) VALUES (NEW.subject, NEW.key, NEW.part);
 END;
 
--- Whatever the INSERT says, the note says what is so.
+-- Whatever the INSERT says, the note gets the values of the row.
 CREATE TRIGGER change_inserted AFTER INSERT ON change BEGIN
     SELECT RAISE(ABORT, 'there is no such seat whose change could be noted')
      WHERE NEW.subject = 'seat' AND NOT EXISTS (SELECT 1 FROM seat WHERE pool_id = NEW.key AND seat_no = NEW.part);
@@ -435,7 +510,7 @@ CREATE TRIGGER change_update BEFORE UPDATE ON change BEGIN
         OR NEW.events IS NOT (SELECT events FROM license_pool WHERE OLD.subject = 'license_pool' AND id = OLD.key);
 END;
 
--- Ends a change, and writes what it was.
+-- Ends a change, and writes its event.
 CREATE TRIGGER change_delete BEFORE DELETE ON change BEGIN
     -- A seat that got or lost its holder.
     INSERT INTO audit_event (action, actor, request_id, reason, pool_id, seat_no, account_id, username, previous_id, pool_events)
@@ -499,7 +574,7 @@ CREATE TRIGGER call_delete BEFORE DELETE ON call BEGIN
 END;
 
 -- entity -------------------------------------------------------------------------------------------------------
--- In a trigger before INSERT an id that SQLite is to choose is -1. It chooses the one after the largest.
+-- In a trigger before INSERT an id that SQLite will choose is -1. It chooses the one after the largest.
 
 CREATE TRIGGER entity_insert BEFORE INSERT ON entity BEGIN
     INSERT INTO existing (entity) SELECT id FROM entity WHERE id = NEW.id;
@@ -601,9 +676,12 @@ CREATE TRIGGER credential_update BEFORE UPDATE ON credential BEGIN
     INSERT INTO row_change (subject, key, part) VALUES ('credential', OLD.rowid, '');
 END;
 
--- AFTER, so that a change which OR IGNORE passes over ends no ticket.
+-- AFTER, so that a change which OR IGNORE passes over ends no ticket and no session.
 CREATE TRIGGER credential_updated AFTER UPDATE ON credential BEGIN
     DELETE FROM ticket
+     WHERE user_name = OLD.user_name
+       AND (NEW.user_name <> OLD.user_name OR NEW.password_hash <> OLD.password_hash OR NEW.active = 0);
+    DELETE FROM session
      WHERE user_name = OLD.user_name
        AND (NEW.user_name <> OLD.user_name OR NEW.password_hash <> OLD.password_hash OR NEW.active = 0);
     DELETE FROM change WHERE subject = 'credential' AND key = NEW.rowid;
@@ -615,6 +693,7 @@ END;
 
 CREATE TRIGGER credential_deleted AFTER DELETE ON credential BEGIN
     DELETE FROM ticket WHERE user_name = OLD.user_name;
+    DELETE FROM session WHERE user_name = OLD.user_name;
     DELETE FROM change WHERE subject = 'credential' AND key = OLD.rowid;
 END;
 
@@ -876,6 +955,50 @@ END;
 
 CREATE TRIGGER named_call_credential_deleted AFTER DELETE ON credential BEGIN
     DELETE FROM named_call WHERE user_name = OLD.user_name;
+END;
+
+-- session ------------------------------------------------------------------------------------------------------
+
+CREATE TRIGGER session_insert BEFORE INSERT ON session BEGIN
+    SELECT RAISE(ABORT, 'sessions are kept by the service; rows can only be deleted by hand');
+END;
+
+CREATE TRIGGER session_update BEFORE UPDATE ON session BEGIN
+    SELECT RAISE(ABORT, 'sessions are kept by the service; rows can only be deleted by hand');
+END;
+
+-- refusal, credential_use, upkeep --------------------------------------------------------------------------------
+
+CREATE TRIGGER refusal_insert BEFORE INSERT ON refusal BEGIN
+    SELECT RAISE(ABORT, 'refusals are kept by the service; rows can only be deleted by hand');
+END;
+
+CREATE TRIGGER refusal_update BEFORE UPDATE ON refusal BEGIN
+    SELECT RAISE(ABORT, 'refusals are kept by the service; rows can only be deleted by hand');
+END;
+
+CREATE TRIGGER credential_use_insert BEFORE INSERT ON credential_use BEGIN
+    SELECT RAISE(ABORT, 'uses of credentials are kept by the service; rows can only be deleted by hand');
+END;
+
+CREATE TRIGGER credential_use_update BEFORE UPDATE ON credential_use BEGIN
+    SELECT RAISE(ABORT, 'uses of credentials are kept by the service; rows can only be deleted by hand');
+END;
+
+CREATE TRIGGER credential_use_credential_updated AFTER UPDATE ON credential WHEN NEW.user_name <> OLD.user_name BEGIN
+    DELETE FROM credential_use WHERE user_name = OLD.user_name;
+END;
+
+CREATE TRIGGER credential_use_credential_deleted AFTER DELETE ON credential BEGIN
+    DELETE FROM credential_use WHERE user_name = OLD.user_name;
+END;
+
+CREATE TRIGGER upkeep_insert BEFORE INSERT ON upkeep BEGIN
+    SELECT RAISE(ABORT, 'upkeep is written by the service and seatkeeper backup');
+END;
+
+CREATE TRIGGER upkeep_update BEFORE UPDATE ON upkeep BEGIN
+    SELECT RAISE(ABORT, 'upkeep is written by the service and seatkeeper backup');
 END;
 
 -- audit_event --------------------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
-//! The store on PostgreSQL: any number of equal nodes on one database, with nothing between them but it.
+//! The store on PostgreSQL: any number of equal nodes on one database, which share nothing else.
 //!
 //! The rules are those of [`crate::seats`] and [`crate::license`]; here is only SQL. [`run`] runs a call from begin to end, on a
-//! [`session`] of the [`pool`]; [`connect`] makes its connections to the [`server`]; [`resolve`] finds out what became of a commit whose
-//! answer was lost. The schema, `schema.postgres.sql`, guards itself and writes the events; [`chain`] chains them behind the calls.
+//! [`session`] of the [`pool`]; [`connect`] makes its connections to the [`server`]; [`resolve`] finds out the outcome of a
+//! commit whose answer was lost. The schema, `schema.postgres.sql`, guards itself and writes the events; [`chain`] chains them
+//! behind the calls.
 
+mod admin;
 mod calls;
 mod chain;
 mod check;
@@ -36,13 +38,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, watch as channel};
 use uuid::Uuid;
 
+use super::admin::{AdminRefusal, AdminWork, Answer, ChangeOptions, Changed, ServiceWork};
 use super::health::Health;
 use super::named::{CallName, Outcome};
 use super::spool::Spools;
 use super::{
-    Activation, Added, Address, Administration, Call, Credential, Details, Fault, FiledLicense, HistoryRequest, Holder,
-    HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest,
-    PoolUse, Principal, Reply, Seats, StoreError, Tickets,
+    Activation, Added, Address, Administration, Administrators, Call, Credential, Details, Fault, FiledLicense,
+    HistoryRequest, Holder, HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options,
+    Owners, OwnersRequest, PoolUse, Principal, Reply, Seats, StoreError, Tickets,
 };
 use crate::chain::Link;
 use crate::license::Owner;
@@ -66,7 +69,7 @@ pub(crate) struct PostgresStore {
     watch: Watch,
     chainer: Chainer,
     health: Arc<Health>,
-    /// All connections of calls live here, wherever the calls come from. `None`: the store is closed.
+    /// The runtime of all connections for calls, whatever thread a call comes from. `None`: the store is closed.
     runtime: Mutex<Option<Runtime>>,
     is_closed: channel::Sender<bool>,
     /// See [`Runner::queue`].
@@ -78,13 +81,13 @@ pub(crate) struct PostgresStore {
     named_calls: Option<named::Limits>,
 }
 
-/// Lists of holders under way at a time, most of them only being sent; one more is refused.
+/// The most lists of holders at a time, most of which are only being sent; further ones are refused.
 const LISTS_MAX: usize = 256;
 
-/// How long a transaction of the service may rest before the server ends it. The service never leaves one so long.
+/// How long a transaction of the service may be idle before the server ends it. The service never leaves one idle that long.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 
-/// How long closing waits for calls that were accepted: longer than a call can take that has to find out about a commit.
+/// How long closing waits for accepted calls: longer than the longest call, which resolves a lost commit.
 const CLOSE: Duration = Duration::from_secs(60);
 
 /// See [`super::open`].
@@ -103,7 +106,7 @@ impl PostgresStore {
         schema::check(address)?;
         let limits = TimeLimits {
             statement: options.statement_timeout,
-            // Shorter than a call is tried, so that one that waited in vain may look again.
+            // Shorter than the tries of a call, so that a call that waited in vain can try again.
             lock: (options.busy_timeout / 2).max(Duration::from_millis(1)),
             idle_in_transaction: IDLE_IN_TRANSACTION,
         };
@@ -124,7 +127,7 @@ impl PostgresStore {
         )?);
         let watch =
             Watch { connections: Arc::clone(&connections), known: Arc::clone(&known), health: Arc::clone(&health) };
-        // So that every call knows an event from before it.
+        // So that every call knows an earlier event.
         wait_for(&runtime, watch.clone().first()).map_err(|error| failed(error.to_string()))?;
         let (is_closed, closed) = channel::channel(false);
         runtime.spawn(watch.clone().run(closed));
@@ -294,7 +297,7 @@ impl Licenses for PostgresStore {
         let arguments = (call, request);
         let query: Run<(Call, OwnersRequest), Vec<Owner>> =
             |session, (call, request)| Box::pin(owner::owners(session, call, request));
-        // Of one owner all is read in one statement.
+        // One owner is read in one statement.
         if is_one { self.runner.look(arguments, query) } else { self.runner.read(arguments, query) }
     }
 
@@ -356,7 +359,7 @@ impl Tickets for PostgresStore {
     }
 
     fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>> {
-        // Never kept for a retry: a ticket's secret is stored nowhere.
+        // Never kept for a retry, because a ticket's secret is stored nowhere.
         self.runner
             .write(call.id, (call, ticket), |session, (call, ticket)| Box::pin(ticket::issue(session, call, ticket)))
     }
@@ -413,10 +416,10 @@ impl Administration for PostgresStore {
         self.is_closed.send_replace(true);
         let (queue, calls_max) = (Arc::clone(&self.runner.queue), self.calls_max);
         let all = async move {
-            // All permits: no call is under way.
+            // With all permits no call is in progress.
             let all = tokio::time::timeout(CLOSE, queue.acquire_many(calls_max)).await;
             if all.is_err() {
-                tracing::error!("some calls did not end in time; what became of them is unknown");
+                tracing::error!("some calls did not end in time; their outcome is unknown");
             }
             queue.close();
         };
@@ -427,17 +430,44 @@ impl Administration for PostgresStore {
     }
 }
 
+impl Administrators for PostgresStore {
+    fn read_as_admin(&self, call: Call, least: Role, work: AdminWork) -> Reply<'_, Result<Answer, AdminRefusal>> {
+        let read = self.runner.read_long((call, least, work), |session, (call, least, work)| {
+            Box::pin(admin::read(session, call, *least, work))
+        });
+        Box::pin(async move { Ok(read.await?.unwrap_or_else(|refusal| Err(refusal.into()))) })
+    }
+
+    fn change_as_admin(
+        &self,
+        call: Call,
+        options: ChangeOptions,
+        work: AdminWork,
+    ) -> Reply<'_, Result<Changed<Answer>, AdminRefusal>> {
+        let change = self.runner.write_long(call.id, (call, options, work), |session, (call, options, work)| {
+            Box::pin(admin::change(session, call, options, work))
+        });
+        Box::pin(async move { Ok(change.await?.unwrap_or_else(|refusal| Err(refusal.into()))) })
+    }
+
+    fn keep(&self, work: ServiceWork) -> Reply<'_, Result<Answer, AdminRefusal>> {
+        // It leaves no event that could be found: it can be repeated.
+        let kept = self.runner.write(Uuid::new_v4(), work, |session, work| Box::pin(admin::keep(session, work)));
+        Box::pin(async move { Ok(kept.await?.unwrap_or_else(|refusal| Err(refusal.into()))) })
+    }
+}
+
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         let runtime = self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(runtime) = runtime {
-            // A runtime that is dropped on a thread of another one waits, and must not.
+            // Dropping a runtime on a thread of another runtime would wait, which is not allowed there.
             runtime.shutdown_background();
         }
     }
 }
 
-/// Runs it in the runtime and waits for it, blocking this thread, which may be one of another runtime.
+/// Runs work in the runtime and waits for it. Blocks this thread, which may belong to another runtime.
 fn wait_for<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
     let (sender, receiver) = thread_channel::channel();
     runtime.spawn(async move {

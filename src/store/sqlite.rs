@@ -1,10 +1,11 @@
 //! The store on one SQLite file, with group commit.
 //!
-//! One writer thread owns the one connection that writes. It takes whatever calls are queued, runs them in one
-//! transaction, commits once, and only then answers all of them: the cost of making a change durable is shared by every
-//! call that came in while the previous commit ran. If one of them fails, it is undone alone. Readers are separate read-only connections.
-//! Other programs may write to the file while the service runs; SQLite's lock keeps them apart.
+//! One writer thread owns the one connection that writes. It takes all queued calls, runs them in one transaction, commits once,
+//! and only then answers all of them. So all calls that arrived during the previous commit share the cost of making a change
+//! durable. If one of them fails, only that call is undone. Readers are separate read-only connections. Other programs may write
+//! to the file while the service runs; SQLite's lock serializes them.
 
+mod admin;
 mod calls;
 mod check;
 mod checkpoint;
@@ -18,6 +19,7 @@ mod tests;
 pub mod tokens;
 mod writer;
 
+pub use admin::note_upkeep;
 pub use check::{INVARIANTS, add_functions, check, verify};
 pub use file::backup::backup;
 pub use file::migrate::{migrate, try_migration};
@@ -40,13 +42,14 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
+use super::admin::{AdminRefusal, AdminWork, Answer, ChangeOptions, Changed, ServiceWork};
 use super::health::Health;
 use super::named::Outcome;
 use super::spool::Spools;
 use super::{
-    Activation, Added, Administration, Call, Credential, Details, Fault, FiledLicense, HistoryRequest, Holder,
-    HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners, OwnersRequest,
-    PoolUse, Principal, Reply, Seats, StoreError, Tickets,
+    Activation, Added, Administration, Administrators, Call, Credential, Details, Fault, FiledLicense, HistoryRequest,
+    Holder, HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners,
+    OwnersRequest, PoolUse, Principal, Reply, Seats, StoreError, Tickets,
 };
 use crate::chain::Link;
 use crate::license::Owner;
@@ -93,14 +96,15 @@ pub struct SqliteStore {
     named_calls: Option<named::Limits>,
 }
 
-/// Lists of holders under way at a time, most of them only being sent; one more is refused.
+/// The most lists of holders at a time, most of which are only being sent; further ones are refused.
 const LISTS_MAX: usize = 256;
 
-/// Lists of holders that are read from the database at a time; one more waits. They must not take the turns that sign-ins need.
+/// The most lists of holders that are read from the database at a time; further ones wait. They must not take the turns that
+/// sign-ins need.
 const LONG_READS_MAX: usize = 4;
 
-/// Other reads at a time; one more waits. They are short and keep a core busy each: with more of them none would be done
-/// sooner, and each has a connection of its own, whose making costs as much as many reads.
+/// The most other reads at a time; further ones wait. Each is short and keeps a core busy: more at a time would not be faster,
+/// and each has a connection of its own, which costs as much to open as many reads.
 fn reads_max() -> usize {
     std::thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).clamp(4, 32))
 }
@@ -127,7 +131,7 @@ impl SqliteStore {
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
             lists: Arc::new(Semaphore::new(LISTS_MAX)),
-            // Beside the database: only there is room and the right to write for sure.
+            // Beside the database, the only place that certainly has room and can be written.
             spools: Spools::new(beside(path, "-list-")),
             guard,
             enroll: options.enroll,
@@ -135,7 +139,7 @@ impl SqliteStore {
         })
     }
 
-    /// Runs a read when it is its turn.
+    /// Runs a read in its turn.
     fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
@@ -146,7 +150,7 @@ impl SqliteStore {
         })
     }
 
-    /// Runs a read that takes microseconds, however large the database is: when it is its turn, on the calling thread.
+    /// Runs a read in its turn on the calling thread. For reads that take microseconds, however large the database is.
     fn read_here<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, Stop> + Send + 'static,
@@ -157,7 +161,7 @@ impl SqliteStore {
         })
     }
 
-    /// Runs a change when it is its turn, for a caller of at least this role. A retry of a named call gets the outcome of the first try.
+    /// Runs a change in its turn, for a caller of at least this role. A retry of a named call gets the outcome of the first try.
     fn write<T: Outcome>(
         &self,
         call: Call,
@@ -285,7 +289,7 @@ impl Tickets for SqliteStore {
     }
 
     fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>> {
-        // Never kept for a retry: a ticket's secret is stored nowhere.
+        // Never kept for a retry, because a ticket's secret is stored nowhere.
         self.writer.run(move |connection| settle(ticket::issue(connection, &call, &ticket)))
     }
 
@@ -338,12 +342,34 @@ impl Administration for SqliteStore {
     fn close(&self) {
         self.reads.close();
         self.long_reads.close();
-        // The writer's connection goes last: only one that may write can fold the WAL back into the file.
+        // The writer's connection closes last: only a connection that may write can copy the WAL into the file.
         self.readers.close();
         self.verifier.close();
         self.checkpoints.close();
         self.chainer.close();
         self.writer.close();
+    }
+}
+
+impl Administrators for SqliteStore {
+    fn read_as_admin(&self, call: Call, least: Role, work: AdminWork) -> Reply<'_, Result<Answer, AdminRefusal>> {
+        Box::pin(async move {
+            let turn = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+            self.readers.run(turn, move |connection| admin::read(connection, &call, least, &work)).await
+        })
+    }
+
+    fn change_as_admin(
+        &self,
+        call: Call,
+        options: ChangeOptions,
+        work: AdminWork,
+    ) -> Reply<'_, Result<Changed<Answer>, AdminRefusal>> {
+        self.writer.run_queued(move |connection| admin::change(connection, &call, &options, &work))
+    }
+
+    fn keep(&self, work: ServiceWork) -> Reply<'_, Result<Answer, AdminRefusal>> {
+        self.writer.run(move |connection| admin::keep(connection, &work))
     }
 }
 
@@ -353,12 +379,12 @@ fn named_calls(options: &Options) -> Option<named::Limits> {
     (!life.is_zero()).then_some(named::Limits { life, max })
 }
 
-/// Runs a statement without parameters that is used again and again, such as COMMIT.
+/// Runs a frequent statement without parameters, such as COMMIT.
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
-/// What an SQLite error means to a caller.
+/// The store's error for an SQLite error.
 fn store_error(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,

@@ -1,8 +1,8 @@
-//! What calls do on a session: the facts that the rules ask for, and the rows that carry out what they decided.
+//! The work of calls on a session: reading the facts for the rules, and writing their decisions.
 //!
-//! A function here takes `&Session` and what it is asked by reference, and answers `Result<T, Stop>`. It may be run several times, so it
-//! keeps nothing. It begins and ends no transaction ([`super::run`] does), but may use savepoints. `Call::now` is right by the database's
-//! clock when it gets here.
+//! A function here takes `&Session` and references to its arguments, and returns `Result<T, Stop>`. It may be run several times,
+//! so it keeps no state. It begins and ends no transaction ([`super::run`] does), but may use savepoints. `Call::now` is already
+//! corrected to the database's clock.
 
 pub(super) mod activate;
 pub(super) mod assignee;

@@ -1,10 +1,10 @@
-//! Chains the history behind the calls: a thread in each node, of which one at a time has the lease and works.
+//! Chains the history behind the calls: each node has a thread for it, and only the node with the lease works.
 //!
-//! Calls write events without any order but that of their ids, and a row of `audit_pending` for each. The node with the lease takes what
-//! waits, in one transaction each time, and gives it places in the chain; it also brings the numbers of pools up to date. Nothing waits for
-//! it: the numbers of a pool are those at the end of the chain and what waits, together.
+//! Calls write events in no order but that of their ids, with a row of `audit_pending` for each. The node with the lease takes
+//! the waiting events, in one transaction each time, and gives them places in the chain; it also updates the numbers of pools. No
+//! call waits for it: the numbers of a pool are those at the end of the chain plus those of the waiting events.
 //!
-//! The thread has a connection and a runtime of its own, so that calls never wait for its work, nor it for theirs.
+//! The thread has its own connection and runtime, so that calls and chaining never wait for each other.
 
 pub(in crate::store::postgres) mod batch;
 pub(in crate::store::postgres) mod event;
@@ -27,33 +27,33 @@ use super::session::{Parameter, Session, Sql};
 use crate::metrics::{Metrics, SparseLog};
 use batch::{Done, Memory};
 
-/// How long the lease lasts if it is not renewed: that long nothing is chained after the node that had it is gone.
+/// How long the lease lasts if it is not renewed: for that long nothing is chained after its node has vanished.
 const LEASE: Duration = Duration::from_secs(5);
-/// How often the holder renews it, when no batch does, and others look whether it has ended.
+/// How often its holder renews it, when no batch does, and other nodes check whether it has ended.
 const LEASE_LOOK: Duration = Duration::from_secs(1);
-/// After a batch: calls meet in the next one.
+/// The pause after a batch, in which events gather for the next one.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// After looking in vain; it doubles up to the second.
+/// The pause after finding no event; it doubles up to the second value.
 const IDLE_PAUSES: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(250)];
-/// After a lost connection; it doubles up to the second.
+/// The pause after a lost connection; it doubles up to the second value.
 const LOST_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
-/// How often a node looks how much waits.
+/// How often a node measures the waiting events.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
-/// How long events of a pool that was locked are passed over.
+/// How long the events of a locked pool are skipped.
 const LOCKED_FOR: Duration = Duration::from_millis(500);
-/// Chained events leave dead rows in `audit_pending`, which every reader of the numbers passes over. After so many of them they are cleaned
-/// away; autovacuum comes once a minute.
+/// Chained events leave dead rows in `audit_pending`, which every reader of the numbers has to skip. After this many of them they
+/// are vacuumed; autovacuum runs only once a minute.
 const VACUUM_AFTER: u64 = 20_000;
-/// Even if there are only a few.
+/// The interval for a few dead rows.
 const VACUUM_EVERY: Duration = Duration::from_secs(60);
 
-/// How long looking, chaining and cleaning up may take, once each. A connection that has gone silent would be waited for without end, also
-/// after another server has taken over.
+/// The time limit of one turn: looking, chaining and vacuuming. Otherwise the thread would wait for a silent connection without
+/// end, even after another server has taken over.
 const TURN: Duration = Duration::from_secs(60);
-/// How long a turn may go on when the store is closed. The lease ends by itself.
+/// How long a turn may continue after the store was closed. The lease ends by itself.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// A batch takes some milliseconds. What hangs, or waits for a lock, must not keep the lease.
+/// A batch takes some milliseconds. A statement that hangs, or waits for a lock, must not keep the lease.
 const LIMITS: TimeLimits = TimeLimits {
     statement: Duration::from_secs(30),
     lock: Duration::from_secs(2),
@@ -74,7 +74,7 @@ impl Chainer {
             server,
             known,
             metrics,
-            // Two nodes must never have the same; an administrator reads the process.
+            // Unique for each node; the process id is for administrators.
             holder: format!("process {}, {}", std::process::id(), Uuid::new_v4()),
             holds: false,
             is_busy: false,
@@ -102,15 +102,15 @@ struct Node {
     known: Arc<Known>,
     metrics: Arc<Metrics>,
     holder: String,
-    /// Whether this node had the lease when it last looked. What it does rests on the row that it locks, not on this.
+    /// Whether this node had the lease when it last looked. Its work depends on the locked row, not on this.
     holds: bool,
-    /// Whether the last look found something.
+    /// Whether the last look found events.
     is_busy: bool,
     memory: Memory,
     vacuum: Vacuum,
 }
 
-/// Waits, unless the store is closed meanwhile. Whether it is.
+/// Waits, unless the store is closed meanwhile; returns whether it was closed.
 async fn pause(closed: &mut watch::Receiver<bool>, length: Duration) -> bool {
     let is_closed = closed.wait_for(|is_closed| *is_closed);
     // The sender is gone only with the store.
@@ -124,9 +124,9 @@ async fn long_closed(closed: &mut watch::Receiver<bool>) {
     tokio::time::sleep(CLOSE).await;
 }
 
-/// When things were done last, on one connection.
+/// The times of the last actions on one connection.
 struct Last {
-    /// How long the next look in vain is waited after.
+    /// The pause after the next look without events.
     idle_pause: Duration,
     looked: Option<Instant>,
     measured: Option<Instant>,
@@ -165,7 +165,7 @@ impl Node {
         }
     }
 
-    /// Until the store is closed, or the connection is of no more use.
+    /// Works until the store is closed, or the connection fails.
     async fn work(&mut self, session: &Session, closed: &mut watch::Receiver<bool>) -> Result<(), String> {
         let mut last = Last { idle_pause: IDLE_PAUSES[0], looked: None, measured: None, locked: None };
         loop {
@@ -180,7 +180,7 @@ impl Node {
             if pause(closed, length).await {
                 if self.holds {
                     let holder: [Parameter<'_>; 1] = [&self.holder];
-                    // It ends by itself.
+                    // The lease ends by itself.
                     let _ = tokio::time::timeout(CLOSE, self.change_lease(session, &GIVE_UP_LEASE, &holder)).await;
                 }
                 return Ok(());
@@ -188,7 +188,7 @@ impl Node {
         }
     }
 
-    /// Does what is due. How long to wait then.
+    /// Does the due actions; returns how long to wait then.
     async fn turn(&mut self, session: &Session, last: &mut Last) -> Result<Duration, Error> {
         let is_due = |last: Option<Instant>, after: Duration| last.is_none_or(|last| last.elapsed() >= after);
         if is_due(last.measured, MEASURE_EVERY) {
@@ -222,12 +222,12 @@ impl Node {
         })
     }
 
-    /// A batch, if this node has the lease and something waits.
+    /// Chains a batch, if this node has the lease and events wait.
     async fn chain(&mut self, session: &Session) -> Result<Done, Error> {
         if !self.holds {
             return Ok(Done::NotHolder);
         }
-        // Behind a batch there is more, most likely; a look costs a round trip.
+        // After a batch more events are likely; a look costs a round trip.
         let is_idle = !std::mem::take(&mut self.is_busy);
         if is_idle && !session.row(&SOMETHING_WAITS, &[]).await?.try_get::<_, bool>(0)? {
             return Ok(Done::Nothing);
@@ -238,7 +238,7 @@ impl Node {
                 self.is_busy = matches!(done, Done::Chained { .. });
                 Ok(done)
             }
-            // Another session holds a row that this one needs for longer than is waited: the lease's, most likely.
+            // Another session holds a needed row for longer than we wait: most likely the row of the lease.
             Err(error) if matches!(meaning(&error), Meaning::Conflict | Meaning::Locked | Meaning::Stale) => {
                 session.roll_back().await?;
                 Ok(Done::Nothing)
@@ -267,12 +267,12 @@ impl Node {
         Ok(())
     }
 
-    /// Whether it was changed.
+    /// Returns whether the lease was changed.
     async fn change_lease(&self, session: &Session, change: &Sql, parameters: &[Parameter<'_>]) -> Result<bool, Error> {
         batch::begin_as_service(session).await?;
         match session.execute(change, parameters).await {
             Ok(rows) => Ok(session.commit().await? && rows > 0),
-            // Another node chains at this moment.
+            // Another node is chaining.
             Err(error) if matches!(meaning(&error), Meaning::Conflict | Meaning::Locked | Meaning::Stale) => {
                 session.roll_back().await.map(|()| false)
             }
@@ -290,14 +290,14 @@ impl Node {
 
 const SOMETHING_WAITS: Sql = Sql { text: "SELECT EXISTS (SELECT 1 FROM audit_pending)", types: &[] };
 
-/// How many events wait, and for how long the one with the lowest id does, in seconds.
+/// The number of waiting events, and the age of the one with the lowest id in seconds.
 const MEASURE: Sql = Sql {
     text: "SELECT events, extract(epoch FROM clock_timestamp() - (SELECT at FROM audit_event WHERE id = first))::float8
              FROM (SELECT count(*) AS events, min(event_id) AS first FROM audit_pending) AS waiting",
     types: &[],
 };
 
-/// `$2`: how long a lease lasts, in seconds. One that lasts longer is of a server whose clock was ahead of this one's.
+/// `$2`: how long a lease lasts, in seconds. A longer lease comes from a server whose clock was ahead of this one's.
 macro_rules! lease_has_ended {
     () => {
         "(held_until < clock_timestamp() OR held_until > clock_timestamp() + $2 * interval '1 second')"
@@ -325,7 +325,7 @@ const GIVE_UP_LEASE: Sql =
 /// Keeps `audit_pending` small.
 #[derive(Default)]
 struct Vacuum {
-    /// Events since the last time.
+    /// Events since the last vacuum.
     events: u64,
     last: Option<Instant>,
 }

@@ -1,12 +1,12 @@
-//! What is verified of a database on a server: the schema, against a fresh one, and every invariant of the rows, in one snapshot.
+//! Verifies a database on a server: the schema, by comparison with a fresh one, and every invariant of the rows, in one snapshot.
 //!
-//! What `seatkeeper check` verifies on SQLite beyond this, pages and values, is the server's own work here: it verifies the constraints of
-//! every row that it takes, and checksums of pages where they are on (`initdb --data-checksums`).
+//! On SQLite `seatkeeper check` also verifies pages and values. Here the server does: it verifies the constraints of every
+//! written row, and checksums of pages if they are on (`initdb --data-checksums`).
 
 mod invariants;
 mod schema;
 
-pub(super) use schema::differences as schema_differences;
+pub(super) use schema::{compare as schema_compared, differences as schema_differences};
 
 use std::time::{Duration, Instant};
 
@@ -20,19 +20,19 @@ use super::session::{Session, Sql};
 use crate::store::{Address, CheckHash, Checked, OpenError, SCHEMA_VERSION, Violation};
 use invariants::{INVARIANTS, TOLERATED};
 
-/// Rows named for one invariant at most: enough to see what happened.
+/// The most rows named for one invariant: enough to see the cause.
 const ROWS_MAX: usize = 20;
 
 const SCHEMA_IS_OURS: &str = "the schema is the one this program made";
 const HASHES: &str = "credentials have a password hash that can be verified";
 
-/// The server takes a cursor for one of which only the first rows are read, and an array for a short one; both lead to plans that look up
-/// each event by itself.
+/// The server assumes that only the first rows of a cursor are read, and that an array is short; both assumptions lead to plans
+/// that look up each event by itself.
 pub(super) const LARGE_QUERIES: &str =
     "SET LOCAL cursor_tuple_fraction = 1; SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'";
 
-/// How long a start verifies one invariant, and all of them. A database of which that is not enough is served; `seatkeeper check` has all
-/// the time it needs.
+/// How long a start verifies one invariant, and all of them. If that is not enough, the database is served; `seatkeeper check`
+/// has no time limit.
 const AT_START: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(15)];
 
 /// See [`crate::store::check`].
@@ -72,7 +72,7 @@ pub(crate) fn verify(address: &Address, check_hash: CheckHash) -> Result<Vec<Vio
     }
 }
 
-/// Verifies the invariants of the rows as the transaction that is open sees them.
+/// Verifies the invariants of the rows as the open transaction sees them.
 pub(super) async fn check_within(
     address: &Address,
     session: &Session,
@@ -83,7 +83,7 @@ pub(super) async fn check_within(
     Ok(checker.found)
 }
 
-/// What is broken, and what to do.
+/// The text for broken invariants, with what to do.
 fn told(broken: &[Violation]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<String> = broken.iter().take(SHOWN).map(Violation::to_string).collect();
@@ -98,9 +98,9 @@ struct Checker<'a> {
     address: &'a Address,
     session: &'a Session,
     found: Vec<Violation>,
-    /// When to come to an end. `None`: all is verified, however long that takes.
+    /// When to stop. `None`: everything is verified, however long that takes.
     deadline: Option<Instant>,
-    /// Invariants that were not verified, for want of time.
+    /// The number of invariants that were not verified, because time ran out.
     left_out: usize,
 }
 
@@ -112,7 +112,7 @@ impl Checker<'_> {
     }
 
     async fn schema(&mut self, version: i32) -> Result<(), OpenError> {
-        // Of an older one it is not known.
+        // For an older version it is not known.
         if version != SCHEMA_VERSION {
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The first rows that break an invariant; `None`: finding them takes too long.
+    /// The first rows that break an invariant; `None`: the query took too long.
     async fn invariant(&self, query: &Sql) -> Result<Option<Vec<String>>, Error> {
         self.session.savepoint("invariant").await?;
         let find = async {
@@ -175,7 +175,7 @@ impl Checker<'_> {
                 self.session.undo("invariant").await?;
                 Ok(None)
             }
-            // What cannot be read, such as damaged pages, is a finding too.
+            // Unreadable data, such as damaged pages, is a finding too.
             Err(error) if !matches!(meaning(&error), Meaning::Lost | Meaning::Conflict | Meaning::Aborted) => {
                 self.session.undo("invariant").await?;
                 Ok(Some(vec![format!("it cannot be verified: {}", text(&error))]))

@@ -5,12 +5,12 @@ use super::server::Server;
 use super::session::Session;
 use crate::store::{Address, OpenError};
 
-/// Connects, does the work, and closes the connection. Blocks the thread; may be called from async code too, for it waits for a
+/// Connects, does the work, and closes the connection. Blocks the thread; may also be called from async code, because it uses a
 /// thread of its own.
 ///
 /// # Errors
 ///
-/// A server that is out of reach, and those of the work.
+/// A server that is out of reach, and the errors of the work.
 pub(crate) fn command<T: Send>(
     address: &Address,
     purpose: Purpose,

@@ -1,8 +1,7 @@
-//! Connections: the hosts of the URL are tried one by one, each under a time limit of our own, and what was connected to is checked
-//! before it is used.
+//! Connections: tries the hosts of the URL one by one, each with our own time limit, and checks the server before it is used.
 //!
-//! The driver's own time limit covers only TCP: a host that accepts the connection and says nothing, as a server that was stopped does,
-//! would hang for ever, and the next one would never be tried.
+//! The driver's own time limit covers only TCP: a host that accepts the connection and stays silent, such as a stopped server,
+//! would hang for ever, and the next host would never be tried.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -19,7 +18,7 @@ use super::server::{Place, Server};
 use super::session::{Backend, Connection};
 use super::tls::Tls;
 
-/// How long a statement, the wait for a lock, and a transaction at rest may take; zero: for ever.
+/// The time limits of a statement, of the wait for a lock, and of an idle transaction; zero: no limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TimeLimits {
     pub(super) statement: Duration,
@@ -28,27 +27,27 @@ pub(super) struct TimeLimits {
 }
 
 impl TimeLimits {
-    /// For commands, which may take long and are watched by the one that started them.
+    /// For commands, which may take long and are watched by their user.
     pub(super) const COMMAND: TimeLimits =
         TimeLimits { statement: Duration::ZERO, lock: Duration::from_secs(10), idle_in_transaction: Duration::ZERO };
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// For calls of any kind: as [`Purpose::Write`], and their statements find rows by indexes.
     Calls,
-    /// To change something: a server that takes no changes is passed over.
+    /// For changes: a read-only server is skipped.
     Write,
-    /// Only to read: any server will do, unless the URL says something else.
+    /// Only for reads: any server is accepted, unless the URL says otherwise.
     Read,
 }
 
-/// Connects to the first host that will do.
+/// Connects to the first suitable host.
 ///
 /// # Errors
 ///
-/// What is wrong with each of them.
+/// The error of each host.
 pub(super) async fn connect(
     server: &Server,
     purpose: Purpose,
@@ -92,7 +91,7 @@ pub(super) async fn connect(
     Err(reasons.join("; "))
 }
 
-/// The addresses of a host; `None` is that of a socket.
+/// The addresses of a host; `None`: a socket.
 async fn addresses(place: &Place) -> std::io::Result<Vec<Option<SocketAddr>>> {
     match place {
         Place::Socket { .. } => Ok(vec![None]),
@@ -111,13 +110,13 @@ async fn connect_to(
 ) -> Result<(Connection, Seen), String> {
     let config = server.config_for(place, address)?;
     let (client, connection) = config.connect(tls.clone()).await.map_err(|error| text(&error))?;
-    // Notices go with the connection, not with the statement that caused them.
+    // Notices belong to the connection, not to the statement that caused them.
     let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = text(&error), "a connection to the database ended");
         }
     });
-    // Closes it if this fails, or is given up.
+    // Closes the connection if this fails or is dropped.
     let driver = AbortOnDrop(Some(driver));
     let asked = Timestamp::now();
     let row = client.query_typed_one(CHECK, &[]).await.map_err(|error| text(&error))?;
@@ -155,19 +154,19 @@ impl Checked {
     }
 }
 
-/// Plans are made once for a connection, perhaps while a table is still empty, and are not made again before the server has counted its
-/// rows. Whoever needs whole tables, as lists do, switches this on again.
+/// A plan is made once for a connection, perhaps while a table is still empty, and is not made again before the server has
+/// counted the rows. Queries that need whole tables, such as lists, switch this on again.
 const BY_INDEX: &str = "SET enable_seqscan = off;";
 
-/// A server whose client is gone without a word, as when a machine or the network fails, would wait for it for two hours, with its locks. The
-/// same times as for the client's side, in [`super::server`]. A Unix socket has none of this, and needs none.
+/// When a client vanishes, because its machine or the network failed, the server would wait for it for two hours and keep its
+/// locks. The times are those of the client's side, in [`super::server`]. A Unix socket has no such settings, and needs none.
 const ENDS_WITH_CLIENT: &str =
     "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
      SET tcp_user_timeout = 15000;";
 
-/// Of a session of our own. Behind a pooler they would become those of other sessions too, or be lost; there the administrator sets them for
-/// the login: ALTER ROLE … SET. Without `jit = off` the server compiles the machine code of a long statement for a second and more before it runs
-/// for a millisecond, in particular on tables that were never analyzed.
+/// The settings of our own sessions. Behind a pooler they would also affect other sessions, or be lost; there the administrator
+/// sets them for the login: ALTER ROLE … SET. Without `jit = off` the server may compile a long statement for more than a second
+/// before it runs for a millisecond, in particular on tables that were never analyzed.
 fn settings(purpose: Purpose, limits: &TimeLimits) -> String {
     let ms = |limit: Duration| limit.as_millis();
     let plans = if purpose == Purpose::Calls { BY_INDEX } else { "" };
@@ -181,14 +180,14 @@ fn settings(purpose: Purpose, limits: &TimeLimits) -> String {
     )
 }
 
-/// The process that the server, or a pooler in its place, has named at sign-in: the driver tells it only to whom it would send a cancel
-/// request, so one is written here, into memory. None is ever sent.
+/// The process id from the server, or from a pooler in its place, at sign-in. The driver reveals it only in a cancel request, so
+/// one is written here, into memory. None is ever sent.
 async fn process_id(client: &Client) -> Option<i32> {
     const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
     let (ours, mut theirs) = tokio::io::duplex(64);
     let token = client.cancel_token();
     let write = async {
-        // Errors of a request that was not written show below.
+        // If no request was written, the read below fails.
         let _ = token.cancel_query_raw(ours, in_memory::Plain).await;
     };
     let read = async {
@@ -200,14 +199,14 @@ async fn process_id(client: &Client) -> Option<i32> {
         }
         let mut process_id = [0; 4];
         theirs.read_exact(&mut process_id).await.ok()?;
-        // What comes then is the key.
+        // The key follows.
         theirs.read_exact(&mut [0; 4]).await.ok()?;
         Some(i32::from_be_bytes(process_id))
     };
     tokio::join!(write, read).1
 }
 
-/// A stream in memory that passes for one with TLS.
+/// A stream in memory that the driver accepts as one with TLS.
 mod in_memory {
     use std::future::{Ready, ready};
     use std::io;

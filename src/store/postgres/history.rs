@@ -1,7 +1,7 @@
-//! The history, read: in the order of the chain, and behind it what is not chained yet.
+//! Reads the history: in the order of the chain, followed by the events that are not chained yet.
 //!
-//! `audit show` reads page by page, each in a transaction of its own, so that a slow reader keeps no snapshot: that would keep dead rows in
-//! `audit_pending`, which every call that needs the numbers of a pool passes over.
+//! `audit show` reads page by page, each in a transaction of its own, so that a slow reader holds no snapshot: a snapshot would
+//! keep dead rows in `audit_pending`, which every call that needs the numbers of a pool has to skip.
 
 mod events;
 mod holders;
@@ -44,7 +44,7 @@ pub(crate) fn newest(address: &Address) -> Result<Option<Newest>, OpenError> {
 
 const UNCHAINED: Sql = Sql { text: "SELECT count(*) FROM audit_pending", types: &[] };
 
-/// A connection for a command that hands over what it reads as it goes: between two statements the thread belongs to the receiver.
+/// A connection for a command that hands over rows while it reads: between two statements the receiver uses the thread.
 struct Reader<'a> {
     address: &'a Address,
     session: Session,
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         self.runtime.block_on(answer).map_err(|error| failed(self.address, &error))
     }
 
-    /// Whose each pool was, and of what type.
+    /// The entity and type of each pool over time.
     fn lives(&self) -> Result<Lives, OpenError> {
         self.wait(async {
             let mut lives = Lives::default();
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The account that has a name now.
+    /// The account that has this name now.
     fn account_named(&self, name: &str) -> Result<Option<i64>, OpenError> {
         self.wait(async {
             let row = self.session.row_opt(&ACCOUNT_NAMED, &[&name.to_ascii_lowercase()]).await?;
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
 
 const LIVES_AT_ONCE: usize = 5_000;
 
-/// Events of one pool have ids that ascend: each is written where the row is locked.
+/// The ids of one pool's events ascend, because each is written while the row is locked.
 const POOL_EVENTS: Sql = Sql {
     text: "SELECT id, pool_id, action, entity_id, license_type FROM audit_event WHERE pool_id IS NOT NULL AND seat_no IS NULL ORDER BY id",
     types: &[],

@@ -1,4 +1,4 @@
-//! What a node knows of its database at the moment: how its clock differs, a bound for event ids, and why it is out of reach.
+//! What a node knows of its database now: the difference of the clocks, a lower bound for event ids, and why it is out of reach.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,17 +6,17 @@ use std::time::SystemTime;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// One look at the database's clock.
+/// One reading of the database's clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
-    /// By the node's clock: before the question, and after the answer.
+    /// By the node's clock: before the query, and after the answer.
     pub(super) asked: Timestamp,
     pub(super) answered: Timestamp,
     pub(super) database: SystemTime,
 }
 
 impl Seen {
-    /// What must be added to the node's clock at least to be right: nothing if the database's time lies between question and answer.
+    /// The smallest correction of the node's clock: zero if the database's time is between query and answer.
     fn difference(&self) -> SignedDuration {
         let Ok(database) = Timestamp::try_from(self.database) else { return SignedDuration::ZERO };
         if database < self.asked {
@@ -32,17 +32,17 @@ impl Seen {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Known {
-    /// Milliseconds that are added to the node's clock.
+    /// Milliseconds to add to the node's clock.
     difference: AtomicI64,
     last_event: AtomicI64,
     unreachable: Mutex<Option<String>>,
 }
 
-/// A clock that differs by less is left alone: that much passes between the arrival of a call and its transaction.
+/// A smaller difference is not corrected: that much time passes between the arrival of a call and its transaction.
 const DIFFERENCE_MIN: SignedDuration = SignedDuration::from_secs(1);
 
 impl Known {
-    /// Takes note of a look at the clock.
+    /// Records a reading of the clock.
     pub(super) fn clock(&self, seen: &Seen) {
         let difference = seen.difference();
         let counted = if difference.abs() > DIFFERENCE_MIN { difference } else { SignedDuration::ZERO };
@@ -59,23 +59,23 @@ impl Known {
         }
     }
 
-    /// A moment of the node's clock, by the database's clock.
+    /// A moment of the node's clock, corrected to the database's clock.
     pub(crate) fn corrected(&self, at: Timestamp) -> Timestamp {
         let difference = SignedDuration::from_millis(self.difference.load(Ordering::Relaxed));
         at.saturating_add(difference).unwrap_or(at)
     }
 
-    /// Takes note of the newest event that is there. After a failover that lost events it may be older than before.
+    /// Records the newest event. After a failover that lost events it may be older than before.
     pub(super) fn event(&self, id: i64) {
         self.last_event.store(id, Ordering::Relaxed);
     }
 
-    /// An event that is there: calls that begin now have events with higher ids.
+    /// An existing event: calls that begin now write events with higher ids.
     pub(super) fn last_event(&self) -> i64 {
         self.last_event.load(Ordering::Relaxed)
     }
 
-    /// Takes note that the database is out of reach, and why.
+    /// Records that the database is out of reach, and why.
     pub(super) fn unreachable(&self, why: &str) {
         let mut known = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_deref() != Some(why) {

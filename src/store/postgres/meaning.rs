@@ -1,29 +1,29 @@
-//! What the errors of statements mean for a call.
+//! The meaning of a statement's error for its call.
 
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::StoreError;
 
-/// What to do about an error.
+/// The meaning of an error for the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// Another transaction was in the way (40001, 40P01), or was first with the same key (23505): run the call again.
+    /// A conflict with another transaction (40001, 40P01), or a key that another one took first (23505): run the call again.
     Conflict,
-    /// A lock was waited for in vain (55P03): the same, for as long as calls wait for others.
+    /// A lock was not free in time (55P03): run the call again, for as long as calls may wait.
     Locked,
-    /// What is prepared on the connection no longer fits (0A000, 26000, 42P05): prepare again and run the call again.
+    /// A prepared statement is no longer valid (0A000, 26000, 42P05): prepare again and run the call again.
     Stale,
-    /// The connection is of no use any more: it is closed, its server ends, or may not write (25006, 57P01 to 57P05, 08xxx). Connect
-    /// again and run the call again, if nothing can have been committed.
+    /// The connection cannot be used any more: it is closed, its server ends, or is read-only (25006, 57P01 to 57P05, 08xxx).
+    /// Connect again and run the call again, if nothing can have been committed.
     Lost,
     /// The transaction had failed before (25P02): throw the connection away.
     Aborted,
-    /// The statement took longer than it may (57014).
+    /// The statement took too long (57014).
     Late,
-    /// The database itself finds that its pages cannot be (XX001, XX002).
+    /// The database found invalid pages (XX001, XX002).
     Damaged,
-    /// Trying again does not help.
+    /// A retry does not help.
     Failed,
 }
 
@@ -31,7 +31,8 @@ pub(crate) enum Meaning {
 pub(crate) fn meaning(error: &Error) -> Meaning {
     match error.as_db_error() {
         Some(error) => meaning_of_state(error.code(), is_fatal(error)),
-        // Of the driver itself: what it could not encode or decode is our mistake, and everything else is the connection.
+        // An error of the driver itself: if it could not encode or decode a value, that is our mistake; any other error is the
+        // connection's.
         None if error.is_closed() || is_io(error) => Meaning::Lost,
         None => Meaning::Failed,
     }
@@ -67,13 +68,13 @@ fn is_io(error: &Error) -> bool {
     false
 }
 
-/// Whether the statement with this error certainly changed nothing: the server says so, and goes on. A connection that ends, with
-/// or without a word, may have committed before.
+/// Whether the statement with this error certainly changed nothing: the server reported it and goes on. A connection that ends,
+/// with or without an error, may have committed before.
 pub(crate) fn is_undone(error: &Error) -> bool {
     error.as_db_error().is_some_and(|error| !is_fatal(error) && !error.code().code().starts_with("08"))
 }
 
-/// What an error means to a caller, if the call is not run again.
+/// The store's error for the caller, if the call is not run again.
 pub(crate) fn store_error(error: &Error) -> StoreError {
     match meaning(error) {
         Meaning::Conflict | Meaning::Locked => StoreError::Locked,

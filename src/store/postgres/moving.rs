@@ -1,7 +1,7 @@
 //! `seatkeeper copy` on the side of a PostgreSQL server.
 //!
 //! The target is written in one transaction. In it the triggers of the tables are off, which only their owner can do; keys and
-//! constraints stay on. Rows are written with COPY and read with cursors, so that no table has to fit into memory.
+//! constraints stay on. Rows are written with COPY and read with cursors, so that tables need not fit into memory.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -25,18 +25,18 @@ use crate::chain::Hash;
 use crate::store::moving::{EVENTS, MoveError, TABLES, Table, Value};
 use crate::store::{Address, CheckHash, OpenError};
 
-/// Rows that a cursor reads at a time, and events.
+/// Rows and events that a cursor reads at a time.
 const PAGE_ROWS: usize = 5_000;
-/// Events that one COPY writes; the rows of `audit_chain` for them follow in another.
+/// Events that one COPY writes; another COPY then writes their rows of `audit_chain`.
 const COPY_EVENTS: usize = 50_000;
-/// Events of one row of `audit_chain`.
+/// Events per row of `audit_chain`.
 const BATCH_EVENTS: usize = 1_000;
-/// Tables of the history. The other ones are [`TABLES`].
+/// Tables of the history. The others are [`TABLES`].
 const OF_HISTORY: [&str; 3] = [EVENTS.name, "audit_pending", "audit_chain"];
-/// Tables whose ids the database draws.
-const WITH_SEQUENCE: [&str; 5] = ["entity", "account", "license_pool", EVENTS.name, "named_call"];
+/// Tables whose ids the database generates.
+const WITH_SEQUENCE: [&str; 6] = ["entity", "account", "license_pool", EVENTS.name, "named_call", "refusal"];
 
-/// A connection of its own, and what runs it.
+/// A connection with its own runtime.
 struct Session {
     address: Address,
     session: session::Session,
@@ -73,12 +73,12 @@ impl Session {
         row.and_then(|row| row.try_get(0)).map_err(|error| self.failed(&error))
     }
 
-    /// Refuses a database that is not ours, or of another version.
+    /// Refuses a database that is not ours, or has another version.
     fn require_version(&self) -> Result<(), OpenError> {
         self.runtime.block_on(schema::check_version(&self.address, &self.session))
     }
 
-    /// Refuses a database that a node is running on. One that was killed has its lease for some more seconds.
+    /// Refuses a database that a node uses. The lease of a killed node lasts for some more seconds.
     fn require_rest(&self) -> Result<(), MoveError> {
         let nodes = "
             SELECT count(*) FROM pg_stat_activity
@@ -97,7 +97,7 @@ impl Session {
     }
 }
 
-/// What the server says, in a line or two: also where, which for COPY is the row.
+/// The server's error in a line or two, with its context, which for COPY is the row.
 fn said(error: &Error) -> String {
     let Some(db) = error.as_db_error() else {
         return StdError::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
@@ -106,7 +106,7 @@ fn said(error: &Error) -> String {
     format!("{}{}", db.message(), place.unwrap_or_default())
 }
 
-/// A database that is read, in one snapshot.
+/// A source database, read in one snapshot.
 pub(crate) struct Source {
     server: Session,
     newest: Option<i64>,
@@ -115,7 +115,7 @@ pub(crate) struct Source {
 const NEWEST: &str = "SELECT max(id) FROM audit_event";
 
 impl Source {
-    /// Begins the snapshot of a database that no node runs on.
+    /// Begins the snapshot of a database that no node uses.
     pub(crate) fn open(address: &Address) -> Result<Source, MoveError> {
         let server = Session::open(address, Purpose::Read)?;
         server.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
@@ -240,27 +240,27 @@ impl Source {
         Ok(())
     }
 
-    /// Whether the history went on since the snapshot, which ends.
+    /// Ends the snapshot; returns whether the history has grown since it began.
     pub(crate) fn has_changed(&self) -> Result<bool, MoveError> {
         self.server.run("COMMIT")?;
         Ok(self.server.value::<Option<i64>>(NEWEST)? != self.newest)
     }
 }
 
-/// A new database. Nothing of it is there before [`Target::commit`].
+/// A new database. Nothing of it is visible before [`Target::commit`].
 pub(crate) struct Target {
     server: Session,
     writer: Option<Pin<Box<BinaryCopyInWriter>>>,
-    /// What [`Target::begin`] switched off: statements that switch it on again.
+    /// Statements that switch on again the triggers that [`Target::begin`] switched off.
     triggers: Vec<String>,
-    /// Events of this COPY.
+    /// The events of this COPY.
     links: Vec<(i64, Hash)>,
-    /// Where the first of them is in the history.
+    /// The place of the first of them in the history.
     place: i64,
 }
 
 impl Target {
-    /// Begins the transaction. Makes the tables if there are none.
+    /// Begins the transaction. Creates the tables if they do not exist.
     pub(crate) fn begin(address: &Address) -> Result<Target, MoveError> {
         let server = Session::open(address, Purpose::Write)?;
         server.run(
@@ -277,7 +277,7 @@ impl Target {
         server.require_version()?;
         server.require_rest()?;
         let tables: Vec<&str> = TABLES.iter().map(|table| table.name).chain(OF_HISTORY).collect();
-        // So that no other session writes to them until the end.
+        // Keeps other sessions from writing until the end.
         server.run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", tables.join(", ")))?;
         for table in &tables {
             if server.value(&format!("SELECT EXISTS (SELECT 1 FROM {table})"))? {
@@ -335,7 +335,7 @@ impl Target {
         let writer = self.writer.as_mut().expect("a table was begun");
         let written = self.server.runtime.block_on(writer.as_mut().write_raw(row.iter().map(Write)));
         written.map_err(|error| match (error.as_db_error(), StdError::source(&error)) {
-            // What the row cannot be written for; the server has not seen it.
+            // The row cannot be written for this reason; the server has not seen it.
             (None, Some(reason)) => MoveError::refused(
                 &self.server.address,
                 format!("the row that begins with {:?} cannot be written: {reason}. Nothing was copied.", row.first()),
@@ -344,7 +344,7 @@ impl Target {
         })
     }
 
-    /// How many rows were written.
+    /// The number of written rows.
     pub(crate) fn end_table(&mut self) -> Result<u64, MoveError> {
         let Some(mut writer) = self.writer.take() else { return Ok(0) };
         self.server.runtime.block_on(writer.as_mut().finish()).map_err(|error| self.server.failed(&error))
@@ -381,21 +381,21 @@ impl Target {
         self.end_table().map(drop)
     }
 
-    /// Switches the triggers on again, and verifies what was written: as many rows as were read, and every invariant.
+    /// Switches the triggers on again, and verifies the written rows: their number, and every invariant.
     pub(crate) fn verify(&mut self, rows: &[(&'static str, u64)], check_hash: CheckHash) -> Result<(), MoveError> {
         let server = &self.server;
         for trigger in &self.triggers {
             server.run(trigger)?;
         }
         for table in WITH_SEQUENCE {
-            // One that has no rows begins with 1.
+            // The sequence of an empty table begins with 1.
             server.rows(
                 &format!("SELECT setval(pg_get_serial_sequence('public.{table}', 'id'), max(id)) FROM {table} HAVING count(*) > 0"),
                 &[],
             )?;
         }
         for table in TABLES.iter().map(|table| table.name).chain(OF_HISTORY) {
-            // What the planner knows of the tables must not be that they are empty.
+            // Otherwise the planner would assume that the tables are empty.
             server.run(&format!("ANALYZE {table}"))?;
         }
         for (table, read) in rows {
@@ -430,7 +430,7 @@ impl Target {
     }
 }
 
-/// As SQLite has it: an event's time with milliseconds, any other in whole seconds. `None`: SQLite has no such time.
+/// In SQLite's form: an event's time with milliseconds, any other in whole seconds. `None`: SQLite has no such time.
 fn text_of(at: Micros, is_of_event: bool) -> Option<String> {
     let (unit, length) =
         if is_of_event { (1_000, "2000-01-01T00:00:00.000Z".len()) } else { (1_000_000, "2000-01-01T00:00:00Z".len()) };
@@ -438,14 +438,14 @@ fn text_of(at: Micros, is_of_event: bool) -> Option<String> {
     (at.0 % unit == 0 && text.len() == length && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
 }
 
-/// The opposite. `None`: it would be read as another text.
+/// The reverse. `None`: reading it back would give another text.
 fn micros_of(text: &str) -> Option<i64> {
     let time: DateTime = text.strip_suffix('Z')?.parse().ok()?;
     let micros = i64::try_from(time.duration_since(EPOCH).as_micros()).ok()?;
     (text_of(Micros(micros), text.contains('.')).as_deref() == Some(text)).then_some(micros)
 }
 
-/// A value to be written, in the type of its column.
+/// A value to write, in the type of its column.
 struct Write<'v>(&'v Value);
 
 impl fmt::Debug for Write<'_> {
@@ -476,7 +476,7 @@ impl ToSql for Write<'_> {
     to_sql_checked!();
 }
 
-/// A value as a column has it.
+/// A value from a column.
 enum Read {
     Value(Value),
     Time(Micros),

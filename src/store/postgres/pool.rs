@@ -13,13 +13,13 @@ use super::session::{Connection, Session};
 use crate::store::health::Health;
 use crate::store::{OpenError, StoreError};
 
-/// What every connection of a node is made by.
+/// Makes every connection of a node.
 #[derive(Clone)]
 pub(crate) struct Connector {
     server: Server,
     limits: TimeLimits,
     known: Arc<Known>,
-    /// Raised when a connection is lost: older ones are not used again, for they go to the same server.
+    /// Raised when a connection is lost: older ones are not reused, because they go to the same server.
     generation: Arc<AtomicU64>,
 }
 
@@ -49,25 +49,25 @@ impl Manager for Connector {
     }
 }
 
-/// The pools of a node. All their connections live in one runtime; sessions are asked for in tasks of that runtime only.
+/// The pools of a node. All their connections are in one runtime; only tasks of that runtime request sessions.
 pub(crate) struct Connections {
     /// For calls.
     calls: Pool<Connector>,
-    /// For what must not wait for calls: watching, readiness, finding out what became of a commit.
+    /// For work that must not wait for calls: watching, readiness, resolving lost commits.
     aside: Pool<Connector>,
     known: Arc<Known>,
     health: Arc<Health>,
     generation: Arc<AtomicU64>,
-    /// How long a session is waited for.
+    /// How long to wait for a session.
     wait: Duration,
     server: Server,
 }
 
-/// Connections beside those for calls.
+/// The number of connections beside those for calls.
 pub(crate) const ASIDE_MAX: usize = 2;
 
 impl Connections {
-    /// `wait`: how long a call waits for a connection; longer, if it takes longer to find out that all hosts are silent.
+    /// `wait`: how long a call waits for a connection; longer, if it takes longer to try all hosts.
     pub(super) fn new(
         server: Server,
         limits: TimeLimits,
@@ -86,7 +86,7 @@ impl Connections {
             generation: Arc::clone(&generation),
         };
         let pool = |connector: Connector, size: usize| {
-            // The connection used last is used next, so that no more are made and kept warm than there is work for.
+            // The connection used last is used next, so that only as many are made and kept warm as the work needs.
             let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(size) };
             Pool::builder(connector).config(config).build().map_err(|error| OpenError::Setting(error.to_string()))
         };
@@ -101,12 +101,12 @@ impl Connections {
         })
     }
 
-    /// How long a session is waited for at most.
+    /// The longest wait for a session.
     pub(super) fn wait(&self) -> Duration {
         self.wait
     }
 
-    /// A connection for a call, when it is its turn.
+    /// A connection for a call, in its turn.
     ///
     /// # Errors
     ///
@@ -141,18 +141,19 @@ impl Connections {
         }
     }
 
-    /// The server of these connections is gone, or has become another: none of them is used again.
+    /// Called when the server of these connections is gone or was replaced: none of them is reused.
     pub(super) fn lost(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same of a server that does not answer. It may be one that no longer leads and still takes connections, so another host is tried first.
+    /// The same for a server that does not answer. It may be a former leader that still accepts connections, so another host is
+    /// tried first.
     pub(super) fn silent(&self) {
         self.lost();
         self.server.last.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Closes those at rest; those in use when they are given back.
+    /// Closes the idle connections; busy ones are closed when they are returned.
     pub(super) fn close(&self) {
         self.calls.close();
         self.aside.close();

@@ -1,11 +1,12 @@
-//! What became of a commit whose answer was lost with the connection.
+//! Finds out the outcome of a commit whose answer was lost with the connection.
 //!
-//! The server's process that had the connection may still be at work: it may wait for a synchronous standby, or the statement may not
-//! have reached it yet. Only once that process is gone does "there is no event of the call" mean that nothing was committed. A process
-//! that waits for its client is ended; one that works is waited for.
+//! The server process of that connection may still be working: it may wait for a synchronous standby, or the statement may not
+//! have reached it yet. Only once that process has ended does a missing event of the call prove that nothing was committed. We
+//! end a process that waits for its client, and wait for one that works.
 //!
-//! An event that is found was committed on this server, but a standby may not have it, if the server was restarted or the wait was cut off
-//! by an administrator. So a commit of our own is made after it, which the standby confirms after the one before.
+//! If the event is found, it was committed on this server. A standby may not have it, if the server was restarted or an
+//! administrator cancelled the wait. So we make a commit of our own after it, which the standby confirms only after the earlier
+//! one.
 
 use std::time::{Duration, Instant};
 
@@ -17,37 +18,37 @@ use super::pool::Connections;
 use super::session::{Backend, Session, Sql};
 use crate::seats::SeatId;
 
-/// The commit that is looked for.
+/// A commit with an unknown outcome.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lost {
-    /// Of the call.
+    /// The request id of the call.
     pub(super) id: Uuid,
-    /// An event from before the call.
+    /// An earlier event.
     pub(super) since: i64,
-    /// Where it was made.
+    /// The server process that made it.
     pub(super) backend: Backend,
     pub(super) is_pooled: bool,
 }
 
-/// What became of it.
+/// The outcome of the commit.
 pub(super) enum Resolved {
-    /// It was committed; the seat that the last event of the call names.
+    /// It was committed; with the seat in the last event of the call.
     Committed(Option<SeatId>),
-    /// It was not, and will not be.
+    /// It was not committed, and will not be.
     NotCommitted,
-    /// Not found out, and why.
+    /// The outcome is unknown; with the reason.
     Unknown(String),
 }
 
-/// How long it is looked for. A server that takes over needs twenty seconds and more.
+/// The time limit of the search. A failover takes twenty seconds and more.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How long it is looked for behind a pooler, which does not say which process had it.
+/// The time limit behind a pooler, which does not reveal the process.
 const POOLED_LIMIT: Duration = Duration::from_secs(3);
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long one look may take: a connection that has gone silent must leave time for another one.
+/// The time limit of one look: a silent connection must leave time for another one.
 const LOOK: Duration = Duration::from_secs(6);
 
 pub(super) async fn resolve(connections: &Connections, lost: &Lost) -> Resolved {
@@ -75,9 +76,9 @@ pub(super) async fn resolve(connections: &Connections, lost: &Lost) -> Resolved 
     Resolved::Unknown(why)
 }
 
-/// `None`: it cannot be said yet.
+/// `None`: it is not known yet.
 async fn look(session: &Session, lost: &Lost) -> Result<Option<Resolved>, tokio_postgres::Error> {
-    // Asked before the event is looked for: what the process commits before it ends is then seen.
+    // Checked before the search for the event, so that the search sees everything that the process commits before it ends.
     let is_gone = is_gone(session, lost).await?;
     let found = session.row_opt(&EVENT, &[&lost.since, &lost.id.to_string()]).await?;
     let Some(event) = found else { return Ok(is_gone.then_some(Resolved::NotCommitted)) };
@@ -87,13 +88,13 @@ async fn look(session: &Session, lost: &Lost) -> Result<Option<Resolved>, tokio_
     Ok(Some(Resolved::Committed(seat)))
 }
 
-/// Whether the process that had the connection has ended; if it waits for its client, it is ended.
+/// Whether the process of the connection has ended; ends it if it waits for its client.
 async fn is_gone(session: &Session, lost: &Lost) -> Result<bool, tokio_postgres::Error> {
-    // Behind a pooler the process goes on to serve others, and must not be ended.
+    // Behind a pooler the process serves other clients, and must not be ended.
     if lost.is_pooled || session.is_pooled() {
         return Ok(true);
     }
-    // Another server, or one that was started again: all processes of the old one have ended, or can commit nothing any more.
+    // Another server, or a restarted one: all processes of the old one have ended, or can no longer commit.
     if session.backend().server_started != lost.backend.server_started {
         return Ok(true);
     }
@@ -110,8 +111,8 @@ const EVENT: Sql = Sql {
     types: &[Type::INT8, Type::TEXT],
 };
 
-/// Whether it waits for its client. One that got a statement but not the end of the message behind it counts as active, and may wait for
-/// the rest for hours, with its locks.
+/// Whether the process waits for its client. A process that got a statement but not the end of the message after it counts as
+/// active, and may wait for the rest for hours, with its locks.
 const PROCESS: Sql = Sql {
     text: "SELECT state LIKE 'idle%' OR wait_event_type = 'Client' FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2",
     types: &[Type::INT4, Type::TIMESTAMPTZ],

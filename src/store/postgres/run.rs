@@ -1,12 +1,12 @@
-//! A call from begin to end.
+//! Runs a call from begin to end.
 //!
-//! * A call runs in a task of its own. A caller that goes away leaves no connection inside a transaction; one that goes away before
-//!   the call has a connection has it not run at all.
-//! * A call that was in the way of another one is run again, as a whole: it decides again from what is there then.
-//! * A connection that was lost is replaced, and the call run again, if nothing can have been committed. Else [`super::resolve`]
-//!   finds out whether it was.
-//! * No cancel request is ever sent: to the client, a cancelled wait for a synchronous standby looks like a success. A call
-//!   that takes too long loses its connection instead.
+//! * A call runs in a task of its own, so a caller that disconnects leaves no connection inside a transaction. If the caller
+//!   disconnects before the call has a connection, the call is not run at all.
+//! * A call with a conflict is run again as a whole: it decides again from new facts.
+//! * A lost connection is replaced, and the call is run again if nothing can have been committed. Otherwise [`super::resolve`]
+//!   finds out whether it was committed.
+//! * No cancel request is ever sent: to the client, a cancelled wait for a synchronous standby looks like a success. A call that
+//!   takes too long loses its connection instead.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::seats::{Refusal, SeatId};
 use crate::store::{Reply, StoreError};
 
-/// What a call does on a session, later.
+/// The future work of a call on a session.
 pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Stop>> + Send + 'a>>;
 
 /// A call as a function of a session and its arguments: it may be run several times. Written as a closure that captures nothing:
@@ -37,33 +37,36 @@ pub(crate) type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Stop>> + Sen
 /// ```
 pub(crate) type Run<A, T> = for<'a> fn(&'a Session, &'a A) -> Work<'a, T>;
 
-/// One attempt may take longer than a statement, by this much: several statements, and the wait for a standby, which the server's
-/// limit for statements does not count.
+/// The time that one attempt may take in addition to a statement: for further statements, and for the wait for a standby, which
+/// the server's statement timeout does not include.
 const BEYOND_STATEMENT: Duration = Duration::from_secs(10);
 
-/// A list is read within this time.
+/// The time limit for reading a list.
 const LONG: Duration = Duration::from_secs(30);
 
-/// How a call meets the database.
+/// The time limit for a change of many rows, all its statements together.
+const LONG_CHANGE: Duration = Duration::from_secs(300);
+
+/// The way in which a call uses the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Statements that commit by themselves.
     Statements,
-    /// Reads of one moment, in a transaction.
+    /// Reads of one snapshot, in a transaction.
     Read,
     Write,
 }
 
-/// A call that is to be run.
+/// A call to run.
 struct Job<A, T> {
     way: Way,
-    /// Of a change: the id under which its events are found.
+    /// For a change: the request id of its events.
     id: Option<Uuid>,
-    /// It reads a list.
+    /// Whether it reads a list.
     is_long: bool,
     arguments: A,
     run: Run<A, T>,
-    /// The answer, of the seat that the call's event names: for a change that commits before it has its answer.
+    /// Makes the answer from the seat in the call's event: for a change that commits before it has its answer.
     of_seat: Option<fn(SeatId) -> T>,
 }
 
@@ -75,14 +78,14 @@ pub(crate) struct Runner {
     pub(crate) handle: Handle,
     /// A permit for each call that waits or runs. Closed when the store is.
     pub(super) queue: Arc<Semaphore>,
-    /// How long a call is tried again because of others.
+    /// How long a call is tried again after conflicts.
     pub(super) busy_timeout: Duration,
     /// How long a statement may take.
     pub(super) statement_timeout: Duration,
 }
 
 impl Runner {
-    /// Runs a read of one statement, or of several that need not agree: each of them sees its own moment.
+    /// Runs a read of one statement, or of several that need not agree: each sees its own snapshot.
     pub(crate) fn look<A, T>(self: &Arc<Self>, arguments: A, query: Run<A, T>) -> Reply<'static, Result<T, Refusal>>
     where
         A: Send + Sync + 'static,
@@ -91,7 +94,7 @@ impl Runner {
         self.start(Job { way: Way::Statements, id: None, is_long: false, arguments, run: query, of_seat: None })
     }
 
-    /// Runs a read of several statements, all of one moment, in a transaction that can change nothing.
+    /// Runs a read of several statements on one snapshot, in a read-only transaction.
     pub(crate) fn read<A, T>(self: &Arc<Self>, arguments: A, query: Run<A, T>) -> Reply<'static, Result<T, Refusal>>
     where
         A: Send + Sync + 'static,
@@ -113,8 +116,9 @@ impl Runner {
         self.start(Job { way: Way::Read, id: None, is_long: true, arguments, run: query, of_seat: None })
     }
 
-    /// Runs a change in a transaction at READ COMMITTED. A refusal rolls it back. `id`: the call's, under which its events are found if the connection is
-    /// lost during COMMIT. A change that leaves no event (a ticket, a kept refusal) must be one that can be repeated.
+    /// Runs a change in a transaction at READ COMMITTED. A refusal rolls it back. `id`: that of the call, which identifies its
+    /// events if the connection is lost during COMMIT. A change that writes no event (a ticket, a kept refusal) must be
+    /// repeatable.
     pub(crate) fn write<A, T>(
         self: &Arc<Self>,
         id: Uuid,
@@ -128,9 +132,23 @@ impl Runner {
         self.start(Job { way: Way::Write, id: Some(id), is_long: false, arguments, run: change, of_seat: None })
     }
 
-    /// Runs a change of one seat without a transaction around it: reads the facts in one statement, decides, and writes in one statement
-    /// that commits by itself, [`Session::commit_row_opt`], at most once. If the connection is lost during that, the seat is read from
-    /// the event of the call. Whatever needs more statements to write goes through [`Runner::write`].
+    /// The same for a change of many rows, which may take longer.
+    pub(crate) fn write_long<A, T>(
+        self: &Arc<Self>,
+        id: Uuid,
+        arguments: A,
+        change: Run<A, T>,
+    ) -> Reply<'static, Result<T, Refusal>>
+    where
+        A: Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.start(Job { way: Way::Write, id: Some(id), is_long: true, arguments, run: change, of_seat: None })
+    }
+
+    /// Runs a change of one seat without a transaction around it: reads the facts in one statement, decides, and writes in one
+    /// statement that commits by itself, [`Session::commit_row_opt`], at most once. If the connection is lost during that, the
+    /// seat is read from the event of the call. A change that writes in several statements uses [`Runner::write`].
     pub(crate) fn quick<A>(
         self: &Arc<Self>,
         id: Uuid,
@@ -162,7 +180,8 @@ impl Runner {
             let (mut reply, answer) = oneshot::channel();
             let handle = runner.handle.clone();
             handle.spawn(async move {
-                // A caller that hung up before the call is begun has it not run; one that hangs up later finds out by repeating it.
+                // If the caller disconnected before the call has begun, it is not run; a caller that disconnects later finds out
+                // by a retry.
                 let session = tokio::select! {
                     biased;
                     () = reply.closed() => return,
@@ -172,7 +191,7 @@ impl Runner {
                 drop(permit);
                 let _ = reply.send(outcome);
             });
-            // Dropped without an answer if it panicked, or if the runtime ended.
+            // The sender is dropped without an answer if the call panicked, or if the runtime ended.
             answer.await.unwrap_or_else(|_| Err(StoreError::Failed("the call ended early".to_owned())))
         })
     }
@@ -218,14 +237,17 @@ impl Runner {
         }
     }
 
-    /// Runs the call once, from BEGIN to COMMIT, and gives the connection back.
+    /// Runs the call once, from BEGIN to COMMIT, and returns the connection.
     async fn attempt<A: Sync, T: Send + Sync>(&self, session: Session, job: &Job<A, T>, count: u32) -> Ended<T> {
         session.set_attempt(count);
         let since = self.known.last_event();
         let begun = Instant::now();
         let mut decided = None;
         let statement_timeout = if job.is_long { self.statement_timeout.max(LONG) } else { self.statement_timeout };
-        let limit = statement_timeout + BEYOND_STATEMENT;
+        let limit = match job.way {
+            Way::Write if job.is_long => LONG_CHANGE.max(statement_timeout + BEYOND_STATEMENT),
+            _ => statement_timeout + BEYOND_STATEMENT,
+        };
         let stop = match tokio::time::timeout(limit, once(&session, job, statement_timeout, &mut decided)).await {
             Ok(Ok(())) => {
                 if job.id.is_some() {
@@ -303,17 +325,17 @@ async fn once<A: Sync, T: Send>(
         Way::Statements => Ok(()),
         Way::Read => Ok(session.end_read().await?),
         Way::Write if session.commit().await? => Ok(()),
-        // A statement failed, and the call went on all the same.
+        // A statement failed, but the call went on.
         Way::Write => Err(Stop::Again),
     }
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 enum Ended<T> {
     Answer(Result<Result<T, Refusal>, StoreError>),
-    /// Nothing was changed, and another attempt may succeed; else this is the answer.
+    /// Nothing was changed, and another attempt may succeed; if there is none, this is the answer.
     Again(StoreError),
-    /// The connection was lost while a commit was under way.
+    /// The connection was lost during a commit.
     Unknown {
         lost: Lost,
         decided: Option<T>,
@@ -324,18 +346,18 @@ fn unknown(why: &str) -> StoreError {
     StoreError::Unknown(why.to_owned())
 }
 
-/// How often a call is tried, and how long.
+/// Counts the tries of a call, and limits their time.
 struct Tries {
     begun: Instant,
     limit: Duration,
-    /// That have ended.
+    /// Tries that have ended.
     count: u32,
 }
 
-/// Of one call.
+/// The time limit of the tries.
 const TRIES_MAX: u32 = 200;
 
-/// The longest pause between two tries; the real one is random and shorter, so that calls that met do not meet again.
+/// The longest pause between two tries; the actual pause is random and shorter, so that conflicting calls do not conflict again.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 impl Tries {
@@ -343,12 +365,12 @@ impl Tries {
         Tries { begun: Instant::now(), limit, count: 0 }
     }
 
-    /// Time counts from now on: what passed was spent on finding out about a commit.
+    /// Restarts the time limit: the time so far was spent on resolving a commit.
     fn begin_again(&mut self) {
         self.begun = Instant::now();
     }
 
-    /// How long to wait for the next try; `None`: there is none.
+    /// The pause before the next try; `None`: there is none.
     fn next(&mut self) -> Option<Duration> {
         self.count += 1;
         let bound = PAUSE_MAX.min(Duration::from_millis(1 << self.count.min(10)));
@@ -357,9 +379,9 @@ impl Tries {
     }
 }
 
-/// From 0 to 1.
+/// A random number from 0 to 1.
 fn random() -> f64 {
-    // Without a source of randomness pauses are as long as they may be.
+    // Without randomness pauses have their full length.
     getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX))
 }
 

@@ -1,13 +1,14 @@
-//! The schema: made, brought up to date, and its version watched.
+//! Creates and migrates the schema.
 //!
-//! All of it happens in one transaction, so that it is there whole or not at all. Nodes that start together meet at the first table: one
-//! makes it, the others wait for the end of that transaction, find the name taken, and look again.
+//! Both happen in one transaction, completely or not at all. Nodes that start together conflict at the first table: one creates
+//! it, the others wait for the end of that transaction, find the name taken, and check again.
 
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Error;
 use tokio_postgres::types::Type;
 
+use super::check::{LARGE_QUERIES, check_within, schema_compared as compare};
 use super::command::command;
 use super::connect::Purpose;
 use super::meaning::{Meaning, meaning, text};
@@ -16,10 +17,28 @@ use crate::store::{Address, CheckHash, Migrated, OpenError, SCHEMA_VERSION, Trie
 
 pub(crate) const SCHEMA: &str = include_str!("../../../schema.postgres.sql");
 
-/// Scripts, each with the version that it makes of the one before. The first version on PostgreSQL was 4.
-const MIGRATIONS: &[(i32, &str)] = &[];
+/// The first version on PostgreSQL.
+const FIRST_VERSION: i32 = 4;
 
-/// What is in a database.
+/// `MIGRATIONS[n]` leads from version 4 + n to the next one.
+const MIGRATIONS: &[Migration] =
+    &[Migration { from: include_str!("migrations/schema_4.sql"), step: include_str!("migrations/5.sql") }];
+
+struct Migration {
+    /// The old `schema.postgres.sql`, to the letter: a database is migrated only if it still has all of it.
+    from: &'static str,
+    /// The change of tables, indexes and rows to the next version. Views, triggers and functions are made again.
+    step: &'static str,
+}
+
+/// The part of the schema from this line on makes all views, triggers and functions.
+const GUARDS_MARK: &str = "\n-- GUARDS: ";
+
+fn guards(schema: &str) -> &str {
+    schema.find(GUARDS_MARK).map_or("", |at| &schema[at..])
+}
+
+/// The content of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Contents {
     /// No tables.
@@ -54,7 +73,7 @@ const HAS_TABLES: Sql =
 
 pub(super) const VERSION: Sql = Sql { text: "SELECT version FROM public.schema_version WHERE id = 1", types: &[] };
 
-/// How long nodes that start together wait for the one that makes or migrates the schema.
+/// How long nodes that start together wait for the node that creates or migrates the schema.
 const OTHERS: Duration = Duration::from_secs(60);
 
 /// See [`crate::store::create`].
@@ -82,7 +101,7 @@ async fn make(session: &Session) -> Result<(), Error> {
     in_transaction(session, async || make_within(session).await).await
 }
 
-/// Makes the tables in the transaction that is open.
+/// Creates the tables in the open transaction.
 pub(super) async fn make_within(session: &Session) -> Result<(), Error> {
     // Behind a pooler a setting of the session would stay with the server's process.
     session.batch(&SCHEMA.replacen("SET search_path", "SET LOCAL search_path", 1)).await
@@ -100,7 +119,7 @@ async fn in_transaction(session: &Session, work: impl AsyncFnOnce() -> Result<()
     }
 }
 
-/// A name that is taken: of a table, or of a row in one of the catalogs. Or the other one takes long.
+/// The name of a table, or of a row in a catalog, is taken. Or the other node takes long.
 fn is_made_by_another(error: &Error) -> bool {
     let is_taken = error.code().is_some_and(|code| ["42P07", "42710", "42P06", "42723"].contains(&code.code()));
     is_taken || matches!(meaning(error), Meaning::Conflict | Meaning::Locked)
@@ -114,10 +133,23 @@ pub(crate) fn migrate(address: &Address) -> Result<Option<Migrated>, OpenError> 
         if from == SCHEMA_VERSION {
             return Ok(None);
         }
-        let is_done =
-            bring_up(session, from, MIGRATIONS, SCHEMA_VERSION).await.map_err(|error| failed(address, &error))?;
+        session.begin().await.map_err(|error| failed(address, &error))?;
+        let is_done = match bring_up(session, from).await {
+            Ok(Brought::Up) => session.commit().await.map_err(|error| failed(address, &error))?,
+            Ok(Brought::ByAnother) => {
+                session.roll_back().await.map_err(|error| failed(address, &error))?;
+                false
+            }
+            Ok(Brought::Changed(what)) => return Err(changed(address, session, &what).await),
+            Err(error) => {
+                let error = failed(address, &error);
+                // The connection ends here anyway.
+                let _ = session.roll_back().await;
+                return Err(error);
+            }
+        };
         match version(address, session).await? {
-            // Another node may have done it meanwhile.
+            // Another node may have migrated it meanwhile.
             SCHEMA_VERSION => {
                 Ok(is_done.then(|| Migrated { from, to: SCHEMA_VERSION, copy: None, took: begun.elapsed() }))
             }
@@ -130,7 +162,7 @@ pub(crate) fn migrate(address: &Address) -> Result<Option<Migrated>, OpenError> 
 ///
 /// # Errors
 ///
-/// Nothing there, or something else, or the tables of a newer program.
+/// An empty database, one of another program, or one of a newer version.
 pub(super) async fn version(address: &Address, session: &Session) -> Result<i32, OpenError> {
     let reason = match contents(session).await.map_err(|error| failed(address, &error))? {
         Contents::Ours { version } if version <= SCHEMA_VERSION => return Ok(version),
@@ -148,12 +180,50 @@ pub(super) async fn version(address: &Address, session: &Session) -> Result<i32,
     Err(OpenError::Server { place: address.to_string(), reason })
 }
 
-/// See [`crate::store::try_migration`]. There was no older version on PostgreSQL yet, so there is nothing to try.
-pub(crate) fn try_migration(address: &Address, _: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
-    check(address).map(|()| None)
+/// See [`crate::store::try_migration`].
+pub(crate) fn try_migration(address: &Address, check_hash: CheckHash) -> Result<Option<TriedMigration>, OpenError> {
+    command(address, Purpose::Write, async |session| {
+        let from = version(address, session).await?;
+        if from == SCHEMA_VERSION {
+            return Ok(None);
+        }
+        let begun = Instant::now();
+        session.begin().await.map_err(|error| failed(address, &error))?;
+        let tried = async {
+            let brought = bring_up(session, from).await?;
+            let took = begun.elapsed();
+            session.batch(LARGE_QUERIES).await?;
+            let violations = if matches!(brought, Brought::Up) {
+                check_within(address, session, check_hash).await?
+            } else {
+                Vec::new()
+            };
+            Ok((brought, TriedMigration { from, to: SCHEMA_VERSION, took, violations }))
+        };
+        match tried.await {
+            Ok((Brought::Changed(what), _)) => Err(changed(address, session, &what).await),
+            Ok((brought, tried)) => {
+                session.roll_back().await.map_err(|error| failed(address, &error))?;
+                Ok(matches!(brought, Brought::Up).then_some(tried))
+            }
+            Err(error) => {
+                let error = failed(address, &error);
+                let _ = session.roll_back().await;
+                Err(error)
+            }
+        }
+    })
 }
 
-/// That a database can be served: it is ours and of this program's version.
+/// The error for a database whose schema was changed; ends the transaction.
+async fn changed(address: &Address, session: &Session, what: &str) -> OpenError {
+    let _ = session.roll_back().await;
+    let reason =
+        format!("the schema was changed: {what}. Undo the change or restore a backup; it is not migrated as it is.");
+    OpenError::Server { place: address.to_string(), reason }
+}
+
+/// Checks that a database can be served: it is ours and has this program's version.
 ///
 /// # Errors
 ///
@@ -162,7 +232,7 @@ pub(super) fn check(address: &Address) -> Result<(), OpenError> {
     command(address, Purpose::Read, async |session| check_version(address, session).await)
 }
 
-/// The same, on a session that is there.
+/// The same, on an existing session.
 pub(super) async fn check_version(address: &Address, session: &Session) -> Result<(), OpenError> {
     match version(address, session).await? {
         SCHEMA_VERSION => Ok(()),
@@ -170,34 +240,79 @@ pub(super) async fn check_version(address: &Address, session: &Session) -> Resul
     }
 }
 
-/// Brings a schema up, step by step, in one transaction. Whether this program did it.
-async fn bring_up(session: &Session, from: i32, steps: &[(i32, &str)], to: i32) -> Result<bool, Error> {
-    let mut is_done = false;
-    in_transaction(session, async || {
-        // Another node that does the same waits here, and nodes that serve are stopped by the version: see `watch`.
-        session.batch("LOCK TABLE public.schema_version IN ACCESS EXCLUSIVE MODE").await?;
-        let found: i32 = session.row(&VERSION, &[]).await?.try_get(0)?;
-        let mut reached = found;
-        for (version, script) in steps {
-            if found == from && *version == reached + 1 && *version <= to {
-                session.batch(script).await?;
-                reached = *version;
-            }
-        }
-        if reached != found {
-            session.execute(&SET_VERSION, &[&reached]).await?;
-            is_done = true;
-        }
-        Ok(())
-    })
-    .await?;
-    Ok(is_done)
+/// The result of a migration, in the open transaction.
+enum Brought {
+    Up,
+    /// Another program has migrated it meanwhile.
+    ByAnother,
+    /// The schema differs from that of its version; with the first difference. Its rows may break promises, and new guards would
+    /// hide that.
+    Changed(String),
+}
+
+/// Migrates a schema from an older version to the newest one, in the open transaction.
+async fn bring_up(session: &Session, from: i32) -> Result<Brought, Error> {
+    // Another migrating node waits here, and the new version stops nodes that serve: see `watch`.
+    session.batch("LOCK TABLE public.schema_version IN ACCESS EXCLUSIVE MODE").await?;
+    let found: i32 = session.row(&VERSION, &[]).await?.try_get(0)?;
+    if found != from {
+        return Ok(Brought::ByAnother);
+    }
+    let steps = usize::try_from(from - FIRST_VERSION).ok().and_then(|at| MIGRATIONS.get(at..)).unwrap_or_default();
+    let Some(first) = steps.first() else { return Ok(Brought::ByAnother) };
+    session.savepoint("compared").await?;
+    let differences = compare(session, first.from).await?;
+    session.undo("compared").await?;
+    if let Some(what) = differences.into_iter().next() {
+        return Ok(Brought::Changed(what));
+    }
+    session.batch("SET LOCAL search_path = public, pg_temp; SET LOCAL statement_timeout = 0").await?;
+    session.batch(&drop_guards(first.from)).await?;
+    for migration in steps {
+        session.batch(migration.step).await?;
+    }
+    session.execute(&SET_VERSION, &[&SCHEMA_VERSION]).await?;
+    session.batch(guards(SCHEMA)).await?;
+    Ok(Brought::Up)
+}
+
+/// A script that drops the views, triggers and functions of a schema, and none of an administrator's own.
+fn drop_guards(schema: &str) -> String {
+    let guards = guards(schema);
+    let made = |what: &str| {
+        let names = guards.lines().filter_map(|line| line.strip_prefix(what)).filter_map(|rest| {
+            let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
+            (!name.is_empty()).then(|| name.to_owned())
+        });
+        names.collect::<std::collections::BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(",")
+    };
+    let (views, functions) = (made("CREATE VIEW "), made("CREATE FUNCTION "));
+    format!(
+        "DO $$
+         DECLARE
+             functions name[] := '{{{functions}}}';
+             object record;
+         BEGIN
+             FOR object IN SELECT tgname, tgrelid::regclass AS of_table FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+                            WHERE NOT tgisinternal AND pronamespace = 'public'::regnamespace AND proname = ANY (functions)
+                              AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+             LOOP
+                 EXECUTE format('DROP TRIGGER %I ON %s', object.tgname, object.of_table);
+             END LOOP;
+             DROP VIEW {views};
+             FOR object IN SELECT oid::regprocedure AS named FROM pg_proc
+                            WHERE pronamespace = 'public'::regnamespace AND proname = ANY (functions) AND proowner = current_user::regrole
+             LOOP
+                 EXECUTE format('DROP FUNCTION %s', object.named);
+             END LOOP;
+         END $$"
+    )
 }
 
 const SET_VERSION: Sql =
     Sql { text: "UPDATE public.schema_version SET version = $1 WHERE id = 1", types: &[Type::INT4] };
 
-/// What an error means to a command.
+/// The command's error for an error of the server.
 pub(super) fn failed(address: &Address, error: &Error) -> OpenError {
     let reason = match error.code().map(|code| code.code()) {
         Some("42501") => format!("{}: let the login own the database (ALTER DATABASE … OWNER TO …).", text(error)),

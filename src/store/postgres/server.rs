@@ -1,4 +1,4 @@
-//! Where the database is: the URL, and what it asks for.
+//! The place of the database: the URL and its parameters.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,24 +17,25 @@ use crate::store::{Address, OpenError};
 #[derive(Clone)]
 pub(crate) struct Server {
     address: Address,
-    /// Everything but hosts.
+    /// All settings but the hosts.
     config: Config,
     pub(super) places: Vec<Place>,
     pub(super) verification: Verification,
-    /// For one host, from the first byte until the connection was checked.
+    /// The time limit for one host, from the first byte until the connection is checked.
     pub(super) connect_timeout: Duration,
     pub(super) attributes: TargetSessionAttrs,
     pub(super) is_balanced: bool,
-    /// Of `places`: where the last connection was made. It is tried first, or each new one would wait for a host before it that is silent.
+    /// The index in `places` of the last connection. That host is tried first; otherwise each new connection would wait for a
+    /// silent host before it.
     pub(super) last: Arc<AtomicUsize>,
 }
 
 /// One host of the URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A directory with the server's socket.
+    /// The directory of the server's socket.
     Socket { directory: PathBuf, port: u16 },
-    /// `name`: for TLS, and to be looked up if there is no `address`.
+    /// `name`: for TLS, and for the look-up if there is no `address`.
     Tcp { name: String, address: Option<IpAddr>, port: u16 },
 }
 
@@ -47,21 +48,21 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Unless the URL says another time with `connect_timeout`.
+/// The default of `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where Debian's server has its socket.
+/// The socket directory of Debian's server.
 const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 
-/// A connection on which nothing comes is tested after this long, and again three times.
+/// A silent connection is probed after this time, and again three times.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVES_RETRIES: u32 = 3;
 
-/// How long the other side may leave what was sent unconfirmed.
+/// How long sent data may stay unconfirmed by the peer.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What libpq knows and this program does not, with what to do instead.
+/// Parameters of libpq that this program does not support, with an alternative.
 const UNSUPPORTED: [(&str, &str); 5] = [
     ("sslcert", "client certificates are not supported: use a password"),
     ("sslkey", "client certificates are not supported: use a password"),
@@ -73,12 +74,12 @@ const UNSUPPORTED: [(&str, &str); 5] = [
 impl Server {
     /// # Errors
     ///
-    /// An address that is not valid, or that asks for something that is not supported.
+    /// An address that is invalid or has an unsupported parameter.
     pub(super) fn of(address: &Address) -> Result<Server, OpenError> {
         Server::read(address).map_err(|reason| OpenError::Address { place: address.to_string(), reason })
     }
 
-    /// In words, without the password, what is wrong.
+    /// The error as text, without the password.
     fn read(address: &Address) -> Result<Server, String> {
         for (name, instead) in UNSUPPORTED {
             if address.without([name]).1[0].is_some() {
@@ -86,7 +87,7 @@ impl Server {
             }
         }
         let (url, [mode, root, _]) = address.without(["sslmode", "sslrootcert", "passfile"]);
-        // The driver's message names the parameter, not its value.
+        // The driver's error names the parameter, not its value.
         let mut config: Config = url.parse().map_err(|error| text(&error))?;
         let (ssl_mode, verification) = Verification::of(mode.as_deref(), root.map(PathBuf::from))?;
         config.ssl_mode(ssl_mode);
@@ -167,7 +168,7 @@ fn places(config: &Config) -> Result<Vec<Place>, String> {
     Ok((0..count).map(place).collect())
 }
 
-/// The same settings without hosts, which the driver would try by itself; and ours where the URL says nothing.
+/// The same settings without hosts, which the driver would try by itself; and with our defaults.
 fn without_hosts(config: &Config) -> Config {
     let mut own = Config::new();
     if let Some(user) = config.get_user() {

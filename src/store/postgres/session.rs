@@ -1,4 +1,4 @@
-//! A connection in use, and the statements that are run on it.
+//! A connection in use, and the statements that run on it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -23,35 +23,36 @@ use super::pool::Connector;
 /// let row = session.row_opt(&ENTITY, &[&entity_id]).await?;
 /// ```
 ///
-/// Columns are named, never `*`: a prepared statement outlives a column that is added.
+/// Columns are named, never `*`: a prepared statement outlives an added column.
 pub(crate) struct Sql {
     pub(crate) text: &'static str,
-    /// Of the parameters `$1`, `$2`, …: all of them.
+    /// The types of all parameters `$1`, `$2`, ….
     pub(crate) types: &'static [Type],
 }
 
-/// The value of a parameter. Times go in as [`to_time`] makes them.
+/// The value of a parameter. [`to_time`] makes times.
 pub(crate) type Parameter<'a> = &'a (dyn ToSql + Sync);
 
-/// The server's process behind a connection.
+/// The server process of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backend {
     pub(crate) pid: i32,
-    /// `pg_stat_activity.backend_start`: with the pid it names one process for good.
+    /// `pg_stat_activity.backend_start`: together with the pid it identifies a process for ever.
     pub(crate) started: Option<SystemTime>,
-    /// `pg_postmaster_start_time()`: another one is another server, or one that was started again.
+    /// `pg_postmaster_start_time()`: a different value means another server, or a restarted one.
     pub(crate) server_started: SystemTime,
 }
 
-/// A connection to the database, and what is prepared on it.
+/// A connection to the database, with its prepared statements.
 pub(crate) struct Connection {
     client: Client,
-    /// The task that moves the bytes.
+    /// The task that transfers the bytes.
     driver: JoinHandle<()>,
-    /// By the address of the statement's text: each [`Sql`] is a constant.
+    /// Prepared statements, by the address of their text: each [`Sql`] is a constant.
     statements: Mutex<HashMap<(usize, usize), Statement>>,
     backend: Backend,
-    /// A pooler such as PgBouncer stands between: what is prepared or set in the session may be in another server process.
+    /// Whether there is a pooler such as PgBouncer in between: statements prepared or settings made in the session may be in
+    /// another server process.
     is_pooled: bool,
 }
 
@@ -92,22 +93,22 @@ impl Drop for Connection {
 }
 
 enum Held {
-    /// `None`: it was taken away to be closed.
+    /// `None`: it was taken to be closed.
     Pooled(Option<Object<Connector>>),
-    /// A command's own.
+    /// The connection of a command.
     Alone(Connection),
 }
 
-/// A connection in the hands of one call. When the session is dropped the connection goes back to the pool; if the call did not end
-/// cleanly, that is inside a transaction or with a statement under way, the connection is closed instead.
+/// A connection used by one call. When the session is dropped, the connection returns to the pool. If the call did not end
+/// cleanly, but inside a transaction or with a running statement, the connection is closed instead.
 pub(crate) struct Session {
     held: Held,
-    /// Statements that were sent and not yet answered.
+    /// The number of statements that were sent and not yet answered.
     under_way: AtomicUsize,
     in_transaction: AtomicBool,
-    /// A statement of the transaction failed, and it was not rolled back to a savepoint since: COMMIT would roll back.
+    /// A statement of the transaction failed, and it was not rolled back to a savepoint: COMMIT would roll back.
     failed: AtomicBool,
-    /// A commit was sent and its outcome is not known.
+    /// A commit was sent and its outcome is unknown.
     committing: AtomicBool,
     /// The connection must not be used again.
     broken: AtomicBool,
@@ -143,23 +144,22 @@ impl Session {
         }
     }
 
-    /// For COPY and statements that are no constants. Only for sessions that are not pooled: this one does not note what they do.
+    /// For COPY and statements that are not constants. Only for sessions without a pool, because the session does not track them.
     pub(super) fn client(&self) -> &Client {
         &self.connection().client
     }
 
-    /// The server's process. Behind a pooler: the one that this connection reached first.
+    /// The server process. Behind a pooler: the first one that this connection reached.
     pub(crate) fn backend(&self) -> Backend {
         self.connection().backend
     }
 
-    /// Whether a pooler stands between, so that the next transaction may run in another server process.
+    /// Whether there is a pooler in between, so that the next transaction may run in another server process.
     pub(crate) fn is_pooled(&self) -> bool {
         self.connection().is_pooled
     }
 
-    /// How often the call was tried before: 0 at first. A call that looked for a seat that is not locked, and found none a few times,
-    /// waits for one in the end.
+    /// The number of earlier tries of the call: 0 at first. A call that found no unlocked seat a few times finally waits for one.
     pub(crate) fn attempt(&self) -> u32 {
         self.attempt.load(Ordering::Relaxed)
     }
@@ -168,7 +168,7 @@ impl Session {
         self.attempt.store(attempt, Ordering::Relaxed);
     }
 
-    /// All rows of a statement's answer.
+    /// All rows of a statement.
     pub(crate) async fn rows(&self, sql: &Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
         let connection = self.connection();
         self.answered(async {
@@ -204,8 +204,8 @@ impl Session {
         .await
     }
 
-    /// The number of rows that a statement changed. To be used inside a transaction; outside of one [`Session::commit_row_opt`]
-    /// changes something.
+    /// The number of rows that a statement changed. Use it inside a transaction; outside of one use [`Session::commit_row_opt`]
+    /// for changes.
     pub(crate) async fn execute(&self, sql: &Sql, parameters: &[Parameter<'_>]) -> Result<u64, Error> {
         let connection = self.connection();
         self.answered(async {
@@ -215,6 +215,17 @@ impl Session {
             }
         })
         .await
+    }
+
+    /// All rows of a statement that is not a constant. It is planned for these values and not prepared, which is right behind a
+    /// pooler too.
+    pub(crate) async fn rows_of(&self, text: &str, parameters: &[(Parameter<'_>, Type)]) -> Result<Vec<Row>, Error> {
+        self.answered(self.connection().client.query_typed(text, parameters)).await
+    }
+
+    /// The number of rows that such a statement changed, inside a transaction.
+    pub(crate) async fn execute_text(&self, text: &str, parameters: &[(Parameter<'_>, Type)]) -> Result<u64, Error> {
+        self.answered(self.connection().client.execute_typed(text, parameters)).await
     }
 
     /// The rows of a statement, page by page, inside a transaction: for answers too large for memory.
@@ -230,15 +241,15 @@ impl Session {
         Ok(Cursor { session: self, fetch: format!("FETCH FORWARD {page} FROM seatkeeper_rows") })
     }
 
-    /// A statement that changes something and commits by itself, outside of a transaction: the write of an assignment or a release. Its
-    /// row; `None`: it has none. It sets who acts itself, as [`By`] says.
+    /// Runs a change that commits by itself, outside of a transaction: the write of an assignment or a release. Returns its row;
+    /// `None`: it has none. The statement itself names the actor; see [`By`].
     ///
-    /// If the connection is lost on the way, [`super::run`] finds out whether it was committed: leave with `?`.
+    /// If the connection is lost meanwhile, [`super::run`] finds out whether it was committed: leave with `?`.
     pub(crate) async fn commit_row_opt(&self, sql: &Sql, parameters: &[Parameter<'_>]) -> Result<Option<Row>, Error> {
-        // Prepared before: a connection that is lost then has committed nothing.
+        // Prepared first: if the connection is lost here, nothing was committed.
         self.answered(self.connection().prepared(sql)).await?;
         self.committing.store(true, Ordering::Release);
-        // It is answered once the server is ready for the next statement, which is after the commit.
+        // The answer arrives when the server is ready for the next statement, which is after the commit.
         let row = self.row_opt(sql, parameters).await;
         if row.as_ref().err().is_none_or(is_undone) {
             self.committing.store(false, Ordering::Release);
@@ -251,31 +262,31 @@ impl Session {
         self.answered(self.connection().client.batch_execute(script)).await
     }
 
-    /// Begins a savepoint, for items of a call that are undone one by one, and for dry runs. Ended by [`Session::keep`] or
-    /// [`Session::undo`]; savepoints of other names may be inside.
+    /// Begins a savepoint, for items of a call that are undone one by one, and for dry runs. [`Session::keep`] or
+    /// [`Session::undo`] end it; savepoints of other names may be inside.
     pub(crate) async fn savepoint(&self, name: &'static str) -> Result<(), Error> {
         self.batch(&format!("SAVEPOINT {name}")).await
     }
 
-    /// Undoes what was done since the savepoint.
+    /// Undoes the changes since the savepoint.
     pub(crate) async fn undo(&self, name: &'static str) -> Result<(), Error> {
         self.batch(&format!("ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")).await?;
         self.failed.store(false, Ordering::Release);
         Ok(())
     }
 
-    /// Keeps what was done since the savepoint.
+    /// Keeps the changes since the savepoint.
     pub(crate) async fn keep(&self, name: &'static str) -> Result<(), Error> {
         self.batch(&format!("RELEASE SAVEPOINT {name}")).await
     }
 
-    /// Begins a transaction that changes something. Each statement sees what is committed when it begins, so rows that a decision rests on
-    /// are locked (`FOR SHARE`, `FOR UPDATE`; accounts before seats, in the order of their keys). The runners do this; calls do not.
+    /// Begins a transaction for changes. Each statement sees the commits before its start, so rows that a decision depends on are
+    /// locked (`FOR SHARE`, `FOR UPDATE`; accounts before seats, in the order of their keys). Only the runners call this.
     pub(crate) async fn begin(&self) -> Result<(), Error> {
         self.begin_by("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await
     }
 
-    /// Begins a transaction of several reads, all of one moment. The runners do this; calls do not.
+    /// Begins a transaction of several reads on one snapshot. Only the runners call this.
     pub(crate) async fn begin_read(&self) -> Result<(), Error> {
         self.begin_by("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
@@ -288,7 +299,7 @@ impl Session {
 
     /// Commits. `Ok(false)`: a statement had failed, and nothing was changed.
     pub(crate) async fn commit(&self) -> Result<bool, Error> {
-        // The server would answer such a COMMIT without an error.
+        // The server would report no error for such a COMMIT.
         if self.failed.load(Ordering::Acquire) {
             return self.roll_back().await.map(|()| false);
         }
@@ -309,7 +320,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends a transaction; nothing of it stays.
+    /// Rolls a transaction back.
     pub(crate) async fn roll_back(&self) -> Result<(), Error> {
         self.batch("ROLLBACK").await?;
         self.in_transaction.store(false, Ordering::Release);
@@ -317,7 +328,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a commit was sent whose outcome is not known.
+    /// Whether a commit was sent whose outcome is unknown.
     pub(super) fn may_have_committed(&self) -> bool {
         self.committing.load(Ordering::Acquire)
     }
@@ -332,8 +343,8 @@ impl Session {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Awaits the answer to a statement, and notes what it says about the transaction and the connection. If this future is dropped before
-    /// its end, the statement counts as under way for good.
+    /// Awaits the answer to a statement, and records its effect on the transaction and the connection. If this future is dropped
+    /// before its end, the statement counts as running for ever.
     async fn answered<T>(&self, statement: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         self.under_way.fetch_add(1, Ordering::AcqRel);
         let outcome = statement.await;
@@ -376,7 +387,7 @@ pub(crate) struct Cursor<'s> {
 impl Cursor<'_> {
     /// The next page of rows; an empty one: there are no more.
     pub(crate) async fn next(&self) -> Result<Vec<Row>, Error> {
-        // Never prepared: another cursor of the same name has other columns.
+        // Never prepared, because another cursor of the same name has other columns.
         self.session.answered(self.session.connection().client.query_typed(&self.fetch, &[])).await
     }
 
@@ -391,27 +402,30 @@ impl Cursor<'_> {
 pub(crate) struct By {
     /// `seatkeeper.request_id`: the id of the call.
     pub(crate) request_id: String,
-    /// `seatkeeper.actor`: the caller's user name, as the store spells it, or `cli`.
+    /// `seatkeeper.actor`: the caller's user name in the store's spelling, or `cli`.
     pub(crate) actor: String,
+    /// `seatkeeper.reason`: why, if the caller said so.
+    pub(crate) reason: Option<String>,
 }
 
 impl By {
     pub(crate) fn new(call_id: Uuid, actor: &str) -> By {
-        By { request_id: call_id.to_string(), actor: actor.to_owned() }
+        By { request_id: call_id.to_string(), actor: actor.to_owned(), reason: None }
     }
 
-    /// Sets it for the transaction that is open. Before the first change of the call; once is enough, also with savepoints that begin
-    /// later. A statement that commits by itself ([`Session::commit_row_opt`]) sets it in a CTE of its own instead, with
-    /// the same three calls of `set_config`, which the change must read from so that they come first.
+    /// Sets it for the open transaction, before the first change of the call; once is enough, also with later savepoints. A
+    /// statement that commits by itself ([`Session::commit_row_opt`]) sets it in a CTE of its own instead, with the same three
+    /// calls of `set_config`. The change must read from that CTE, so that it runs first.
     pub(crate) async fn set(&self, session: &Session) -> Result<(), Error> {
-        session.row(&SET_BY, &[&self.request_id, &self.actor]).await.map(drop)
+        let reason = self.reason.as_deref().unwrap_or_default();
+        session.row(&SET_BY, &[&self.request_id, &self.actor, &reason]).await.map(drop)
     }
 }
 
 const SET_BY: Sql = Sql {
     text: "SELECT set_config('seatkeeper.request_id', $1, true), set_config('seatkeeper.actor', $2, true),
-                  set_config('seatkeeper.reason', '', true)",
-    types: &[Type::TEXT, Type::TEXT],
+                  set_config('seatkeeper.reason', $3, true)",
+    types: &[Type::TEXT, Type::TEXT, Type::TEXT],
 };
 
 /// A time as a parameter of type `timestamptz`. The database keeps microseconds.
@@ -425,14 +439,14 @@ pub(crate) fn to_time(at: Timestamp) -> SystemTime {
     at.unwrap_or_else(|| unreachable!("every timestamp is a system time"))
 }
 
-/// A value of type `timestamptz`. Times that no [`Timestamp`] can be, as the last day of year 9999 and `infinity`, which many a system
-/// writes for "never", are the last one that can be.
+/// A value of type `timestamptz`. Times beyond [`Timestamp`], such as the last day of year 9999 and `infinity`, which some
+/// systems write for "never", become the last possible one.
 pub(crate) fn to_timestamp(at: SystemTime) -> Timestamp {
     let outside = if at < SystemTime::UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::try_from(at).unwrap_or(outside)
 }
 
-/// The same of a column.
+/// The same for a column.
 pub(crate) fn time(row: &Row, index: usize) -> Result<Option<Timestamp>, Error> {
     row.try_get::<_, Option<SystemTime>>(index).map(|at| at.map(to_timestamp))
 }

@@ -1,4 +1,4 @@
-//! TLS to the server, with rustls: whose certificates are trusted, and for which names.
+//! TLS to the server, with rustls: the trusted authorities, and the verification of names.
 
 use std::future::Future;
 use std::io;
@@ -24,16 +24,17 @@ use tokio_rustls::rustls::{
 /// How the server's certificate is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verification {
-    /// Not at all: `sslmode=disable`, `prefer` and `require`. Encryption keeps listeners out, but another machine can pose as the server.
+    /// Not at all: `sslmode=disable`, `prefer` and `require`. Encryption keeps eavesdroppers out, but another machine can pose as
+    /// the server.
     None,
-    /// It must come from one of the authorities in the file: `verify-ca`.
+    /// It must be signed by one of the authorities in the file: `verify-ca`.
     Authority(PathBuf),
-    /// The same, and it must be for the name of the host: `verify-full`.
+    /// The same, and it must have the name of the host: `verify-full`.
     Name(PathBuf),
 }
 
 impl Verification {
-    /// What `sslmode` and `sslrootcert` of a URL mean.
+    /// Interprets `sslmode` and `sslrootcert` of a URL.
     pub(super) fn of(mode: Option<&str>, root: Option<PathBuf>) -> Result<(SslMode, Verification), String> {
         let root_of = |mode: &str| match &root {
             Some(path) if path != Path::new("system") => Ok(path.clone()),
@@ -45,7 +46,7 @@ impl Verification {
         let (ssl_mode, verification) = match mode {
             Some("disable") => (SslMode::Disable, Verification::None),
             None | Some("prefer" | "allow") => (SslMode::Prefer, Verification::None),
-            // As libpq does, for compatibility with its past.
+            // Like libpq, which does so for compatibility.
             Some("require") => (SslMode::Require, root.clone().map_or(Verification::None, Verification::Authority)),
             Some("verify-ca") => (SslMode::Require, Verification::Authority(root_of("verify-ca")?)),
             Some("verify-full") => (SslMode::Require, Verification::Name(root_of("verify-full")?)),
@@ -55,7 +56,7 @@ impl Verification {
                 ));
             }
         };
-        // A file that cannot be read is better found now than with the first connection.
+        // Report an unreadable file now rather than at the first connection.
         verification.roots()?;
         Ok((ssl_mode, verification))
     }
@@ -77,7 +78,7 @@ impl Verification {
         Ok(Some(roots))
     }
 
-    /// What makes TLS connections. Reads the file again, so that a renewed one counts for the next connection.
+    /// Makes the connector for TLS. Reads the file again, so that the next connection uses a renewed file.
     pub(super) fn connector(&self) -> Result<Tls, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match self.roots()? {
@@ -101,7 +102,7 @@ impl Verification {
     }
 }
 
-/// Verifies less than the name: the authority, or nothing but that the server has the key of its certificate.
+/// Verifies less than the name: the authority, or only that the server has the key of its certificate.
 #[derive(Debug)]
 struct Lenient {
     provider: Arc<CryptoProvider>,
@@ -119,7 +120,7 @@ impl ServerCertVerifier for Lenient {
     ) -> Result<ServerCertVerified, Error> {
         let Some(authority) = &self.authority else { return Ok(ServerCertVerified::assertion()) };
         match authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last.
+            // The name is checked last.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -165,7 +166,7 @@ where
     type Error = io::Error;
 
     fn make_tls_connect(&mut self, domain: &str) -> io::Result<Handshake> {
-        // A socket has no name, and no TLS: the error of that comes with the handshake, which there is none of.
+        // A socket has no name and no TLS, so no handshake reports this error.
         let name = ServerName::try_from(domain.to_owned()).map_err(io::Error::other);
         Ok(Handshake { connector: TlsConnector::from(Arc::clone(&self.config)), name })
     }
@@ -193,7 +194,7 @@ where
 pub(super) struct Stream<S>(client::TlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Stream<S> {
-    /// None: a password is proved to the server, not to the certificate.
+    /// None: channel binding is not supported.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }

@@ -1,4 +1,4 @@
-//! What a node watches: the version of the schema, the database's clock, and whether the database is within reach.
+//! Watches the version of the schema, the database's clock, and whether the database is within reach.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::session::{Session, Sql};
 use crate::store::health::Health;
 use crate::store::{Fault, SCHEMA_VERSION, StoreError};
 
-/// From one look to the next. That long calls may go on after the schema was changed.
+/// The interval between two looks. For that long calls may go on after a change of the schema.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a node that is asked whether it is ready waits for the database.
+/// How long a check of readiness waits for the database.
 const READY_LIMIT: Duration = Duration::from_secs(2);
 
 /// See the module.
@@ -40,7 +40,7 @@ impl Watch {
                 _ = closed.wait_for(|is_closed| *is_closed) => return,
                 () = tokio::time::sleep(INTERVAL) => {}
             }
-            // With the connection that it may need. What is wrong is in the log then, and shows when calls come.
+            // Including the connection that it may need. Errors are in the log then, and appear when calls come.
             let limit = self.connections.wait() + READY_LIMIT;
             let _ = tokio::time::timeout(limit, self.look_once()).await;
         }
@@ -62,7 +62,7 @@ impl Watch {
             let session = self.connections.session_aside().await?;
             match self.look(&session).await {
                 Ok(()) => return self.health.check(),
-                // A connection at rest may have ended unnoticed.
+                // An idle connection may have ended unnoticed.
                 Err(error) if meaning(&error) == Meaning::Lost && attempt == 0 => self.connections.lost(),
                 Err(error) => {
                     let is_changed = error.code().is_some_and(|code| CHANGED.contains(&code.code()));
@@ -77,7 +77,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Looks through a session, and takes note of what it sees.
+    /// Looks through a session, and records the findings.
     pub(super) async fn look(&self, session: &Session) -> Result<(), tokio_postgres::Error> {
         let asked = Timestamp::now();
         let row = session.row(&LOOK, &[]).await?;
@@ -96,7 +96,7 @@ impl Watch {
     }
 }
 
-/// Tables or columns that are gone.
+/// Tables or columns are missing.
 const CHANGED: [&str; 3] = ["42P01", "42703", "3F000"];
 
 const LOOK: Sql = Sql {

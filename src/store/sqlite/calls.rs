@@ -1,4 +1,4 @@
-//! What calls do inside of a transaction: the facts that the rules ask for, and the rows that carry out what they decided.
+//! The work of calls inside a transaction: reading the facts for the rules, and writing their decisions.
 
 pub(super) mod activate;
 pub(super) mod assignee;

@@ -1,7 +1,7 @@
-//! What is verified of a file, and how: the schema, the pages, and every invariant of the rows.
+//! Verifies a file: the schema, the pages, and every invariant of the rows.
 //!
-//! `seatkeeper check` and the start of the service go through all of it, on connections that change nothing; see
-//! [`super::file::inspect`]. What the service does while it runs is in [`background`].
+//! `seatkeeper check` and the start of the service verify all of it, on connections that change nothing; see
+//! [`super::file::inspect`]. [`background`] verifies it while the service runs.
 
 pub(super) mod background;
 mod constraints;
@@ -25,27 +25,27 @@ use super::file::schema::{self, Contents, SCHEMA_VERSION, differences};
 use super::hand_written::BUSY_TIMEOUT;
 use crate::store::{CheckHash, Checked, OpenError, Violation};
 
-/// Rows named for one invariant at most: enough to see what happened.
+/// The most rows named for one invariant: enough to see the cause.
 const ROWS_MAX: usize = 20;
-/// Connections that verify at a time; each keeps a core busy.
+/// The number of connections that verify; each keeps a core busy.
 const CONNECTIONS_MAX: usize = 4;
 
 const FILE: &str = "the file is sound (PRAGMA integrity_check)";
 const SCHEMA_IS_OURS: &str = "the schema is the one this program made";
 const HASHES: &str = "credentials have a password hash that can be verified";
 
-/// One thing that is verified.
+/// One step of a verification.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
-    /// The pages and indexes, and the types of values.
+    /// Verifies the pages and indexes, and the types of values.
     File,
-    /// The tables, indexes, views and triggers, which this schema makes.
+    /// Verifies the tables, indexes, views and triggers of the schema.
     Schema(&'static str),
-    /// What this schema's CHECK constraints say.
+    /// Verifies the CHECK constraints of this schema.
     Constraints(&'static str),
     /// A query that must return nothing.
     Invariant(&'static str, &'static str),
-    /// References between tables, of a version whose invariants are not known.
+    /// Verifies references between tables, for a version whose invariants are not known.
     References,
     Hashes(CheckHash),
 }
@@ -58,7 +58,7 @@ pub fn check(path: &Path, check_hash: CheckHash) -> Result<Checked, OpenError> {
         let version = match contents {
             Ok(Contents::Nothing) => return Err(OpenError::Empty(path.to_owned())),
             Ok(Contents::Ours { version, .. }) => version,
-            // What SQLite cannot read is damaged; what it reads and is not ours is no database to be checked.
+            // A file that SQLite cannot read is damaged. A readable file that is not ours is not checked.
             Err(OpenError::Unreadable { reason, .. }) => {
                 let violations = vec![Violation { invariant: FILE, row: reason }];
                 return Ok(Checked { version: SCHEMA_VERSION, violations });
@@ -69,7 +69,7 @@ pub fn check(path: &Path, check_hash: CheckHash) -> Result<Checked, OpenError> {
     })
 }
 
-/// The largest first, so that they do not run alone in the end.
+/// The largest first, so that they do not run alone at the end.
 fn steps(version: i32, check_hash: CheckHash) -> Vec<Step> {
     let schema = schema::of_version(version).unwrap_or(schema::SCHEMA);
     if version < SCHEMA_VERSION {
@@ -80,7 +80,7 @@ fn steps(version: i32, check_hash: CheckHash) -> Vec<Step> {
     first.into_iter().chain(invariants).chain([Step::Hashes(check_hash)]).collect()
 }
 
-/// Takes the steps on several connections; what was found, in the order of the steps.
+/// Runs the steps on several connections; returns the violations in the order of the steps.
 fn run(look: &Look<'_>, path: &Path, steps: &[Step]) -> Result<Vec<Violation>, OpenError> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(CONNECTIONS_MAX));
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -106,7 +106,8 @@ fn run(look: &Look<'_>, path: &Path, steps: &[Step]) -> Result<Vec<Violation>, O
     Ok(found.into_iter().flat_map(|(_, violations)| violations).collect())
 }
 
-/// What the queries of a verification need. They sort what grows with the history: in files, or the memory would grow with it too.
+/// The settings for the queries of a verification. They sort data that grows with the history, so they sort in files: otherwise
+/// memory would grow too.
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     add_functions(connection)?;
     connection.pragma_update(None, "temp_store", "FILE")
@@ -126,7 +127,7 @@ impl Step {
 
     /// # Errors
     ///
-    /// What says nothing about the file: another program holds it, or memory is short. Any other error is a violation.
+    /// Errors that prove nothing about the file: another program holds it, or memory ran out. Any other error is a violation.
     fn violations(self, connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
         let rows = match self {
             Step::File => whole_file(connection),
@@ -157,7 +158,7 @@ fn not_verified(path: &Path, error: rusqlite::Error) -> OpenError {
     }
 }
 
-/// What a query found of an invariant, or that it cannot be read.
+/// The violations that a query found, or that the rows cannot be read.
 fn violations(invariant: &'static str, rows: rusqlite::Result<Vec<String>>) -> rusqlite::Result<Vec<Violation>> {
     match rows {
         Ok(rows) => Ok(rows.into_iter().map(|row| Violation { invariant, row }).collect()),
@@ -214,7 +215,7 @@ fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> 
     connection.prepare(query)?.query_map([], |row| text(row, 0))?.take(ROWS_MAX).collect()
 }
 
-/// A text that need not be valid: a check that stops at the first bad name would find nothing else. As one line.
+/// A text that may be invalid, on one line: a check that stopped at the first bad name would find nothing else.
 fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
     let text = String::from_utf8_lossy(row.get_ref(index)?.as_bytes()?).into_owned();
     Ok(text.replace(|c: char| c.is_control(), " "))
@@ -224,7 +225,7 @@ fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
 pub fn verify(path: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
     foresee(path)?;
     if has_hot_journal(path) {
-        // Reading is enough to have the write undone.
+        // A read makes SQLite undo the interrupted write.
         let connection = connect(path, BUSY_TIMEOUT, false)?;
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(|e| sqlite(path, e))?;
     }
@@ -242,8 +243,8 @@ pub fn verify(path: &Path, check_hash: CheckHash) -> Result<Vec<Violation>, Open
     }
 }
 
-/// What is verified while calls go on, each in a snapshot of its own: no longer than one table or one invariant takes. What the
-/// service tolerates is left out.
+/// The steps of a verification during service, each in a snapshot of its own, which lasts as long as one table or one invariant
+/// takes. Leaves out the invariants that the service tolerates.
 pub(super) fn while_serving(connection: &Connection) -> rusqlite::Result<Vec<Bounded>> {
     prepare(connection)?;
     let tables = texts(connection, "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0")?;
@@ -272,7 +273,7 @@ impl Bounded {
     }
 }
 
-/// What SQLite reads from the header without calling it damage: a file that it would not write, and texts that are not UTF-8.
+/// Errors in the header that SQLite does not report: a file that it would not write, and texts that are not UTF-8.
 fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut header = [0; 20];
     let file = parked(Path::new(connection.path().unwrap_or_default()));
@@ -291,15 +292,15 @@ fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 
 fn whole_file(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut found = header(connection)?;
-    // SQLite takes a view among the tables for a request to verify only some of them, and then leaves out the list of free pages. It
-    // reads that list together with this table.
+    // If the schema has a view, SQLite treats a check of the whole file as one of some tables, and leaves out the list of free
+    // pages. It reads that list together with this table.
     found.append(&mut sound(connection, Some("sqlite_schema"))?);
     let pages = sound(connection, None)?;
     found.extend(pages.into_iter().filter(|line| !found.contains(line)).collect::<Vec<_>>());
     Ok(found)
 }
 
-/// What is wrong with the pages of one table and its indexes, or of the whole file.
+/// The errors in the pages of one table and its indexes, or of the whole file.
 fn sound(connection: &Connection, table: Option<&str>) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare("SELECT integrity_check FROM pragma_integrity_check(?1)")?;
     let reports = statement.query_map([table], |row| row.get::<_, String>(0))?.take(ROWS_MAX);

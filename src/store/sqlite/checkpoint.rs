@@ -1,9 +1,9 @@
-//! Checkpoints, off the writer's path: a thread of its own folds the WAL back into the file while calls go on.
+//! Checkpoints off the writer's path: a thread of its own copies the WAL into the file while the service answers calls.
 //!
-//! A checkpoint beside a busy writer never reaches the end of the WAL, so SQLite never starts it over, and the WAL would grow
-//! without end. So the thread makes pass after pass, each over what was appended during the one before, until little is left.
-//! The writer does that between two groups, and its next commit begins the WAL again. The file keeps its size: to overwrite it
-//! costs half of what it costs to append to it.
+//! A checkpoint beside a busy writer never reaches the end of the WAL, so SQLite never starts the WAL over, and it would grow
+//! without end. So the thread makes pass after pass, each over the frames appended during the last pass, until few are left. The
+//! writer copies those between two groups, and its next commit starts the WAL over. The WAL keeps its size, because overwriting
+//! costs half as much as appending.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,15 +18,15 @@ use super::file::guard::Guard;
 use super::file::open;
 use crate::store::OpenError;
 
-/// Frames (pages of 4 KiB) in the WAL from which on it is folded back: 64 MiB. Commits wait while a checkpoint syncs the file, so
-/// few large ones are better than many small ones, and a page that changed often is written back once.
+/// Frames (pages of 4 KiB) in the WAL at which a checkpoint starts: 64 MiB. Commits wait while a checkpoint syncs the file, so
+/// few large checkpoints are better than many small ones, and a page that changed often is written back once.
 const INTERVAL_FRAMES: usize = 16_000;
-/// Frames that are left to the writer: a millisecond or two.
+/// Frames that are left to the writer: a millisecond or two of work.
 const REST_FRAMES: usize = 200;
-/// Passes over the WAL at most before the writer does the rest, however much it is.
+/// The most passes over the WAL before the writer does the rest, however long it is.
 const PASSES_MAX: usize = 5;
 
-/// How often the thread looks at the files while nothing else does.
+/// How often the thread checks the files while no call does.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The thread that makes checkpoints.
@@ -35,20 +35,20 @@ pub(super) struct Checkpointer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What writer and thread tell each other.
+/// The state shared by writer and thread.
 #[derive(Default)]
 pub(super) struct State {
-    /// In the WAL after the newest commit of the writer.
+    /// Frames in the WAL after the newest commit of the writer.
     frames: AtomicUsize,
-    /// At how many frames the thread has work again.
+    /// The number of frames at which the thread has work again.
     next: AtomicUsize,
-    /// Nearly all of the WAL is folded back: the writer does the rest.
+    /// Nearly all of the WAL is copied: the writer does the rest.
     is_to_finish: AtomicBool,
     is_closed: AtomicBool,
 }
 
 impl Checkpointer {
-    /// Starts the thread for the file of this writing connection, and takes over the connection's own checkpoints.
+    /// Starts the thread for the file of this writing connection, and replaces the connection's own checkpoints.
     pub(super) fn start(
         writer: &mut Connection,
         path: &Path,
@@ -82,7 +82,7 @@ impl Checkpointer {
         Arc::clone(&self.state)
     }
 
-    /// Ends the thread; a checkpoint that is under way is finished.
+    /// Ends the thread, after a running checkpoint.
     pub(super) fn close(&self) {
         self.state.is_closed.store(true, Ordering::Relaxed);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -108,14 +108,15 @@ fn run(connection: &Connection, state: &State, guard: &Guard) {
             continue;
         }
         let end = fold_back(connection, state, guard);
-        // If the WAL does not start over, because a reader still needs it, there is work again when it has grown by as much.
+        // If the WAL does not start over, because a reader still needs it, there is work again when it has grown by the same
+        // amount.
         state.next.store(end + INTERVAL_FRAMES, Ordering::Relaxed);
         state.is_to_finish.store(true, Ordering::Relaxed);
     }
     guard.before_close(connection);
 }
 
-/// Folds back nearly all of the WAL; its frames at that moment.
+/// Copies nearly all of the WAL into the file; returns its frames at that moment.
 fn fold_back(connection: &Connection, state: &State, guard: &Guard) -> usize {
     let mut begin = state.frames.load(Ordering::Relaxed);
     for _ in 0..PASSES_MAX {

@@ -1,4 +1,4 @@
-//! The database as a file: how it is opened and made, whether it still is the one that the next start opens, and copies of it.
+//! The database as a file: opening and creating it, checking that the next start will open the same file, and copies of it.
 
 pub(super) mod backup;
 pub(super) mod companions;

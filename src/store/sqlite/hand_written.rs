@@ -1,4 +1,4 @@
-//! Connections for SQL written by hand: what it may do, and in whose name it does it.
+//! Connections for SQL written by hand: its permissions, and the actor of its changes.
 
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,23 +20,23 @@ use crate::store::{HashPassword, OpenError};
 /// How long hand-written SQL waits for the lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The service under full load gives the lock back for a fraction of a millisecond at a time, while it answers a group.
-/// SQLite's own way of waiting, up to 100 ms between two tries, hardly ever meets that moment.
+/// Under full load the service releases the lock for a fraction of a millisecond at a time, while it answers a group. SQLite's
+/// own busy handler, with up to 100 ms between two tries, hardly ever hits that moment.
 pub(super) fn try_again_soon(tries: i32) -> bool {
     const PAUSE: Duration = Duration::from_millis(1);
     std::thread::sleep(PAUSE);
     PAUSE * u32::try_from(tries).unwrap_or(0) < BUSY_TIMEOUT
 }
 
-/// A connection for SQL written by hand: it has the function `hash_password('…')`, and refuses what would take the
-/// guards away (dropping our tables and triggers, switching checks off).
+/// A connection for SQL written by hand: it has the function `hash_password('…')`, and refuses statements that would remove the
+/// guards (dropping our tables and triggers, switching checks off).
 pub struct AdminConnection {
     connection: Connection,
-    /// Set while [`AdminConnection::in_the_name_of`] writes what SQL by hand must not.
+    /// Set while [`AdminConnection::in_the_name_of`] writes rows that SQL by hand must not write.
     is_trusted: Arc<AtomicBool>,
 }
 
-/// Who makes changes by hand, and why.
+/// The author of changes by hand, with the reason.
 #[derive(Debug, Clone)]
 pub struct Author {
     pub name: String,
@@ -51,7 +51,7 @@ impl Deref for AdminConnection {
     }
 }
 
-/// Opens a database for SQL by hand. `create`: makes it if there is none, also of an empty file.
+/// Opens a database for SQL by hand. `create`: creates it if it does not exist or is an empty file.
 pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) -> Result<AdminConnection, OpenError> {
     let mut connection = admin(path, BUSY_TIMEOUT, create)?;
     set_triggers(&connection, false)
@@ -67,11 +67,11 @@ pub fn run_sql(path: &Path, script: &str, hash_password: HashPassword) -> Result
     admin_connection(path, true, hash_password)?.execute_batch(script).map_err(|e| sqlite(path, e))
 }
 
-/// Makes a database of what `.dump` wrote: SQL that makes our tables and fills them.
+/// Creates a database from the output of `.dump`: SQL that creates our tables and fills them.
 ///
 /// # Errors
 ///
-/// A file that is there already and not empty, SQL that fails, and a schema that is not ours; then no file is left.
+/// An existing file that is not empty, SQL that fails, and a schema that is not ours; then no file is left.
 pub fn restore_dump(path: &Path, dump: &str) -> Result<(), OpenError> {
     if absent(path)?.is_none() {
         return Err(OpenError::Setting(format!(
@@ -111,20 +111,26 @@ impl AdminConnection {
                 AuthAction::DropTrigger { trigger_name, .. } => ours.contains_key(trigger_name),
                 AuthAction::DropIndex { index_name, .. } => ours.contains_key(index_name),
                 AuthAction::DropView { view_name } => ours.contains_key(view_name),
-                // A trigger of the administrator's own on our tables could undo what ours guard.
+                // An administrator's own trigger on our tables could break what ours guard.
                 AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
                     ours.contains_key(table_name)
                 }
-                // So could a unique index: OR REPLACE deletes the rows it conflicts with, and no trigger hears of it.
+                // So could a unique index: OR REPLACE deletes the conflicting rows without calling a trigger.
                 AuthAction::CreateIndex { table_name, .. } => {
                     context.database_name == Some("main") && ours.contains_key(table_name)
                 }
-                // A ticket made by hand would be the sign-in of another; a call made by hand, a change in another's name; a named call,
-                // an answer that the service never gave.
-                AuthAction::Insert { table_name: "ticket" | "call" | "named_call" } => !vacuum,
-                AuthAction::Update { table_name: "call" | "named_call", .. } => true,
+                // A ticket or session made by hand would forge a sign-in; a call made by hand, a change in another name; a named
+                // call, an answer that the service never gave; the others, events that never happened.
+                AuthAction::Insert {
+                    table_name: "ticket" | "session" | "call" | "named_call" | "refusal" | "credential_use" | "upkeep",
+                } => !vacuum,
+                AuthAction::Update {
+                    table_name: "session" | "call" | "named_call" | "refusal" | "credential_use" | "upkeep",
+                    ..
+                } => true,
                 AuthAction::Delete { table_name: "call" } => true,
-                // Under another name the tables of this file are not seen to be ours. A name that is computed is not told.
+                // Attached under another name, the tables of this file would not be recognised as ours. A computed name is
+                // unknown here.
                 AuthAction::Attach { filename } => {
                     filename.starts_with("file:") || is_same_file(&path, Path::new(filename))
                 }
@@ -142,7 +148,7 @@ impl AdminConnection {
         Ok(AdminConnection { connection, is_trusted })
     }
 
-    /// Runs changes in the author's name. They are one transaction, unless there is one already.
+    /// Runs changes in the author's name, in one transaction, or in the open one.
     pub fn in_the_name_of<T, E: From<rusqlite::Error>>(
         &self,
         author: &Author,
@@ -179,30 +185,30 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// The message of a guard, without what SQLite puts around it.
+/// The message of a guard, without SQLite's additions.
 pub fn explain(error: &rusqlite::Error) -> String {
     let message = match error {
         rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
         other => other.to_string(),
     };
-    // The schema's way to say a number; see license_pool_update.
+    // A number in a message of the schema; see license_pool_update.
     match message.strip_prefix("bad JSON path: '").and_then(|m| m.strip_suffix('\'')) {
         Some(said) => said.to_owned(),
         None => message.strip_prefix("CHECK constraint failed: ").map_or(message.clone(), str::to_owned),
     }
 }
 
-/// Seats that one step of [`resize_pool`] makes or removes: some 50 ms, in which no call can change anything.
+/// Seats that one step of [`resize_pool`] adds or removes: some 50 ms, in which no call can change anything.
 const STEP_SEATS: i64 = 20_000;
-/// Between two steps, in which waiting calls are served.
+/// The pause between two steps, in which the service answers waiting calls.
 const STEP_PAUSE: Duration = Duration::from_millis(100);
 
-/// Changes `seats_total` of a pool in steps, between which calls are served; `progress` hears the number after each. What
-/// was done stays if a later step is refused.
+/// Changes `seats_total` of a pool in steps, between which the service answers calls; `progress` gets the number after each.
+/// Completed steps stay if a later step is refused.
 ///
 /// # Errors
 ///
-/// A pool that does not exist, and what the guards refuse: fewer seats than are in use, more than a pool can have.
+/// A pool that does not exist, and refusals of the guards: fewer seats than are in use, more than a pool can have.
 pub fn resize_pool(
     connection: &AdminConnection,
     author: Option<&Author>,
@@ -211,7 +217,7 @@ pub fn resize_pool(
     mut progress: impl FnMut(i64),
 ) -> Result<(), String> {
     let words = |error: rusqlite::Error| explain(&error);
-    // Asked before the first step, so that a refusal changes nothing.
+    // Checked before the first step, so that a refusal changes nothing.
     let found = "SELECT seats_total, seats_in_use FROM license_pool WHERE id = ?1";
     let read = || connection.query_row(found, [pool_id], |row| Ok((row.get(0)?, row.get(1)?))).optional();
     let (mut total, in_use): (i64, i64) =
@@ -234,7 +240,7 @@ pub fn resize_pool(
     Ok(())
 }
 
-/// As `schema.sql` has it; the constraint there decides.
+/// As in `schema.sql`, whose constraint decides.
 const SEATS_MAX: i64 = 10_000_000;
 
 /// Settings that SQL by hand may read but not write: each would switch off a guard or the durability of the file.

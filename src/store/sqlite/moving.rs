@@ -17,7 +17,7 @@ use crate::store::history::HistoryError;
 use crate::store::moving::{EVENTS, MoveError, Table, Value};
 use crate::store::{CheckHash, OpenError};
 
-/// A file that is read, with the archives of its history.
+/// A source file, with the archives of its history.
 pub(crate) struct Source {
     path: PathBuf,
     sources: Sources,
@@ -111,7 +111,7 @@ impl Source {
         Ok(())
     }
 
-    /// Whether the history went on since the snapshot began, which ends.
+    /// Ends the snapshot; returns whether the history has grown since it began.
     pub(crate) fn has_changed(&self) -> Result<bool, MoveError> {
         let newest = || -> rusqlite::Result<Option<i64>> {
             self.connection().query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0))
@@ -122,7 +122,7 @@ impl Source {
     }
 }
 
-/// `None`: text that is not valid UTF-8 or has a NUL, and a number that is not whole, which no column has.
+/// `None`: text that is not valid UTF-8 or has a NUL; or a real number, which no column has.
 fn value_of(value: ValueRef<'_>) -> Option<Value> {
     Some(match value {
         ValueRef::Null => Value::Null,
@@ -135,7 +135,7 @@ fn value_of(value: ValueRef<'_>) -> Option<Value> {
     })
 }
 
-/// A new file. It gets its name when all of it is there and verified.
+/// A new file. It gets its name when it is complete and verified.
 pub(crate) struct Target {
     path: PathBuf,
     temporary: Temporary,
@@ -149,7 +149,7 @@ impl Target {
             path.file_name().ok_or_else(|| MoveError::refused(&path.display(), "this is not a name of a file"))?;
         let temporary = Temporary::create(directory_of(path), &name.to_string_lossy()).map_err(OpenError::from)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        // An unfinished file is thrown away, so it needs no journal, and no order: all of it is verified in the end.
+        // An unfinished file is discarded, so it needs no journal and no order of rows: all of it is verified at the end.
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open_with_flags(temporary.path(), flags)?;
             connection.execute_batch(
@@ -190,7 +190,7 @@ impl Target {
         insert().map(drop).map_err(|error| self.failed(&EVENTS, row, &error))
     }
 
-    /// Verifies what was written: as many rows as were read, and every invariant.
+    /// Verifies the written rows: their number, and every invariant.
     pub(crate) fn finish(self, rows: &[(&'static str, u64)], check_hash: CheckHash) -> Result<Finished, MoveError> {
         let Target { path, temporary, connection } = self;
         let failed = |e| MoveError::from(sqlite(&path, e));
@@ -215,7 +215,7 @@ impl Target {
     }
 }
 
-/// A new file that is whole and verified.
+/// A complete and verified new file.
 pub(crate) struct Finished {
     path: PathBuf,
     temporary: Temporary,

@@ -11,19 +11,19 @@ use super::file::guard::Guard;
 use super::{execute, open, store_error};
 use crate::store::{OpenError, StoreError};
 
-/// Made on demand and kept for the next read.
+/// Connections made on demand and kept for the next read.
 pub(super) struct Readers {
     path: PathBuf,
     busy_timeout: Duration,
     /// `None`: closed.
     idle: Mutex<Option<Vec<Connection>>>,
-    /// Connections kept while there is nothing to read.
+    /// The most idle connections kept.
     idle_max: usize,
     guard: Arc<Guard>,
 }
 
 impl Readers {
-    /// Closes the connections that rest; those at work are closed afterwards.
+    /// Closes the idle connections; busy ones are closed after their read.
     pub(super) fn close(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -38,8 +38,8 @@ impl Readers {
         Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(Some(vec![first])), idle_max, guard })
     }
 
-    /// Runs a read in a transaction on a connection of its own, on the calling thread: for reads that take microseconds, of which
-    /// a change of threads would be the larger part.
+    /// Runs a read in a transaction on a connection of its own, on the calling thread: for reads that take microseconds, less
+    /// than a change of threads.
     pub(super) fn run_here<T>(
         &self,
         _turn: &OwnedSemaphorePermit,
@@ -48,8 +48,8 @@ impl Readers {
         self.with(query)
     }
 
-    /// Runs a read in a transaction on a connection of its own, off the async threads. The turn it was given ends with the
-    /// read, not when its caller hangs up: nothing stops a read that has begun.
+    /// Runs a read in a transaction on a connection of its own, off the async threads. Its turn ends with the read, not when its
+    /// caller disconnects: a read that has begun cannot be stopped.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         turn: OwnedSemaphorePermit,
@@ -71,12 +71,12 @@ impl Readers {
             Some(connection) => connection,
             None => {
                 let opened = open::reader(&self.path, self.busy_timeout);
-                // Or it may be a connection to another file, which was put in the place of ours.
+                // Otherwise it may be a connection to another file that replaced ours.
                 self.guard.check()?;
                 opened.map_err(|e| StoreError::Failed(e.to_string()))?
             }
         };
-        // One transaction, so that all of its reads are of one moment. What failed is not used again.
+        // One transaction, so that all its reads see one snapshot. A connection that failed is not reused.
         let read = || {
             execute(&connection, "BEGIN").map_err(store_error)?;
             let value = query(&connection)?;

@@ -22,8 +22,8 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     rows.expect("plan")
 }
 
-/// Every statement an assignment runs is a search by key. The free seat comes from the partial index, and what a user
-/// holds from the user's, also with statistics of a database whose one pool has all the seats.
+/// Every statement of an assignment is a search by key. The free seat comes from the partial index, and the seats of a user from
+/// the user's index, also with statistics of a database whose one pool has all the seats.
 #[test]
 fn the_free_seat_comes_from_its_index() {
     let connection = made();
@@ -44,7 +44,7 @@ fn the_free_seat_comes_from_its_index() {
              ANALYZE;",
         )
         .expect("a full pool's statistics");
-    // The table of pools, which now has one row, may rightly be read whole.
+    // The table of pools now has one row, so a scan of it is right.
     let open_pools = plan(facts::OPEN_POOLS);
     assert!(open_pools.contains(&free_seat), "{open_pools:?}");
     let held = plan(facts::HELD);
@@ -53,8 +53,9 @@ fn the_free_seat_comes_from_its_index() {
     assert!(seat_held[0].contains("seat_by_holder (account_id=? AND license_type=?)"), "{seat_held:?}");
 }
 
-const OF_LICENSE_TOOLS: [&str; 30] = [
+const OF_LICENSE_TOOLS: [&str; 31] = [
     facts::TICKET,
+    facts::SESSION,
     ticket::RENEW,
     ticket::END_EXPIRED,
     owner::NAMED,
@@ -86,14 +87,14 @@ const OF_LICENSE_TOOLS: [&str; 30] = [
     named::END,
 ];
 
-/// Of what license tools ask, a subtree is walked step by step, and whoever may reach everything has all offers looked at.
-/// The rest is searched by key; the tables that grow with use also where statistics make their keys look useless.
+/// Queries of license tools walk a subtree step by step, and for a caller that may see everything they scan all offers.
+/// Everything else is a search by key; for tables that grow with use also if statistics make their keys look useless.
 #[test]
 fn what_license_tools_ask_is_searched_by_key() {
     let connection = made();
     for sql in OF_LICENSE_TOOLS {
         for line in plan(&connection, sql) {
-            // `blank` is a view of one row; of `change` only whether it has one is asked.
+            // `blank` is a view of one row; `change` is only tested for a row.
             let is_walk =
                 ["SCAN below", "SCAN above", "SCAN CONSTANT ROW", "SCAN blank", "SCAN change"].contains(&line.as_str());
             let is_all_offers = sql == activate::OFFERED && line == "SCAN license_offer";
@@ -124,8 +125,8 @@ fn what_license_tools_ask_is_searched_by_key() {
     }
 }
 
-/// SQLite prepares a statement again at each use if its plan may depend on the values bound, as with a LIMIT. That took
-/// half the time of a read.
+/// SQLite prepares a statement again at each use if its plan may depend on bound values, as with a LIMIT. That took half the time
+/// of a read.
 #[test]
 fn a_plan_serves_all_values() {
     let path = std::env::temp_dir().join(format!("seatkeeper-plans-{}.db", uuid::Uuid::new_v4()));
@@ -137,7 +138,7 @@ fn a_plan_serves_all_values() {
             for parameter in 1..=statement.parameter_count() {
                 statement.raw_bind_parameter(parameter, value).expect("bound");
             }
-            // Some of these values are no numbers, and nothing is found or changed by any.
+            // Some of these values are not numbers, and no statement finds or changes a row by them.
             let _ = statement.raw_query().next();
         }
         assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
@@ -148,7 +149,7 @@ fn a_plan_serves_all_values() {
     }
 }
 
-/// The schema's rule for text is the one of the calls: what one refuses the other does not write.
+/// Schema and calls have the same rule for text: one never writes what the other refuses.
 #[test]
 fn the_schema_takes_the_text_that_calls_take() {
     let connection = made();
@@ -158,7 +159,7 @@ fn the_schema_takes_the_text_that_calls_take() {
         let is_text = text.is_ok_and(|text| !text.contains(['\0', '\u{FFFD}', '\u{FFFE}', '\u{FFFF}']));
         assert_eq!(write.execute([bytes]).is_ok(), is_text, "{bytes:02x?}");
     };
-    // Each byte, then pairs of those that mean something in UTF-8, then longer ones of the bounds of each.
+    // Each byte, then pairs of the significant bytes of UTF-8, then longer sequences of the limits of each class.
     (0..=0xFF).for_each(|byte| agrees(&[byte]));
     (0x7F..=0xFF).for_each(|first| (0x7F..0xC3).for_each(|second| agrees(&[first, second])));
     let bounds = [0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBD, 0xBE, 0xBF, 0xC2, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0xF8];
@@ -174,7 +175,7 @@ fn the_schema_takes_the_text_that_calls_take() {
         ["", "plain", "Müller", "größe 名 \u{1F512}", "\u{10FFFF}\u{E000}\u{D7FF}\u{FFFC}", "a\u{300}", "\u{1FFFE}"]
     {
         agrees(text.as_bytes());
-        // In front of it, in the middle, behind it.
+        // Before it, in the middle, after it.
         let bytes = text.as_bytes();
         for bad in [&b"\xFF"[..], b"\x80", b"\xC3", b"\xED\xA0\x80", b"\0", "\u{FFFD}".as_bytes()] {
             let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
@@ -183,18 +184,18 @@ fn the_schema_takes_the_text_that_calls_take() {
             agrees(&[bytes, bad].concat());
         }
     }
-    // No row is the text of any; and a text that stands there may stay.
+    // An absent row has no text; and an existing text may stay.
     connection
         .execute_batch("INSERT INTO text_rule VALUES ('it', NULL, NULL), ('it', char(65533), char(65533))")
         .expect("kept");
 }
 
-/// The blanks that do not count at the ends of a name are the same in the schema as in the rules.
+/// Schema and rules ignore the same blanks at the ends of a name.
 #[test]
 fn the_schema_has_the_blanks_of_the_rules() {
     let connection = made();
     let mut trimmed = connection.prepare("SELECT trim(?1, characters) FROM blank").expect("prepare");
-    // Beyond these Unicode has no blanks.
+    // Unicode has no other blanks.
     for c in (1..=0xFFFF).filter_map(char::from_u32) {
         let name = format!("{c}a{c}{c}");
         let by_schema: String = trimmed.query_row([&name], |row| row.get(0)).expect("a text");

@@ -1,6 +1,6 @@
-//! SQL taken apart, as far as the shell and the comparison of schemas need it.
+//! Splits SQL into tokens, for the shell and the comparison of schemas.
 
-/// Words, quoted things and single characters, with where they begin; white space and comments are left out.
+/// Words, quoted tokens and single characters, each with its position; without white space and comments.
 pub fn tokens(sql: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -35,7 +35,7 @@ pub fn starts_with(sql: &str, expected: &[&str]) -> bool {
     expected.iter().all(|e| words.next().is_some_and(|w| w.eq_ignore_ascii_case(e)))
 }
 
-/// The tokens without their places.
+/// The tokens without their positions.
 pub fn words(sql: &str) -> impl Iterator<Item = &str> {
     tokens(sql).map(|(_, token)| token)
 }

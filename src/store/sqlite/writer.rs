@@ -27,7 +27,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `checkpoints`: what is done between two groups.
+    /// `checkpoints`: run between two groups.
     pub(super) fn start(
         connection: Connection,
         checkpoints: Arc<checkpoint::State>,
@@ -37,7 +37,7 @@ impl Writer {
     ) -> Result<Writer, OpenError> {
         let (sender, receiver) = mpsc::channel(options.queue_calls_max);
         let group_calls_max = options.group_calls_max;
-        // It waits as it sees fit; see `begin`.
+        // The writer waits in its own way; see `begin`.
         connection.busy_timeout(Duration::ZERO).map_err(|e| OpenError::Setting(e.to_string()))?;
         let connection = Arc::new(Mutex::new(Some(connection)));
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
@@ -59,11 +59,11 @@ impl Writer {
         })
     }
 
-    /// Runs `work` and answers when it is durable. If the caller goes away before its turn, it is not run at all. If another
-    /// call of its group fails, all that it did is undone and it is run again.
+    /// Runs `work` and returns when it is durable. If the caller disconnects before its turn, it is not run at all. If another
+    /// call of its group fails, its changes are undone and it is run again.
     ///
-    /// A call that is alone is run where it is, which saves two changes of thread; as soon as there are more they meet
-    /// in the queue and share commits.
+    /// A single call is run on its own thread, which saves two changes of thread; several calls meet in the queue and share
+    /// commits.
     pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -84,10 +84,24 @@ impl Writer {
         })
     }
 
-    /// Runs a call on the calling thread if the connection can be had without waiting; else gives the call back.
+    /// The same for work that may take long: always on the writer's thread, never on an async thread.
+    pub(super) fn run_queued<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        Box::pin(async move {
+            let _counted = Counted(&self.calls);
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            let (reply, answer) = oneshot::channel();
+            self.enqueue(Box::new(Pending { work, value: None, reply, since: Instant::now() }))?;
+            answer.await.unwrap_or(Err(StoreError::Closed))
+        })
+    }
+
+    /// Runs a call on the calling thread if the connection is free; otherwise returns the call.
     ///
-    /// It blocks an async thread for as long as a commit takes, a few hundred microseconds. Waiting for other programs
-    /// is left to the writer thread.
+    /// It blocks an async thread during a commit, for a few hundred microseconds. Only the writer thread waits for other
+    /// programs.
     fn run_here(&self, job: Box<dyn Job>) -> Result<Option<Box<dyn Job>>, StoreError> {
         self.groups.guard.health.check()?;
         if self.is_closed() {
@@ -105,7 +119,7 @@ impl Writer {
         }
     }
 
-    /// Runs `work` on the writer's thread when it is its turn, and waits for it. Not for async threads.
+    /// Runs `work` on the writer's thread in its turn, and waits for it. Not for async threads.
     pub(super) fn run_blocking<T: Send + 'static>(
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -131,7 +145,7 @@ impl Writer {
         thread.as_ref().is_none_or(JoinHandle::is_finished) || self.sender().is_none()
     }
 
-    /// Answers what was queued, then ends the thread and closes the connection.
+    /// Answers the queued calls, then ends the thread and closes the connection.
     pub(super) fn close(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -158,11 +172,11 @@ impl Drop for Counted<'_> {
 /// One call waiting for the writer.
 trait Job: Send {
     fn is_cancelled(&self) -> bool;
-    /// When the call came.
+    /// When the call arrived.
     fn since(&self) -> Instant;
-    /// Does the work and keeps the value until the commit. May be repeated, once what it did is undone.
+    /// Does the work and keeps the value until the commit. May be repeated after its changes were undone.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
-    /// Tells the caller: the value it made, if all went well.
+    /// Answers the caller: with the value, if the commit succeeded.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
@@ -189,14 +203,14 @@ impl<T: Send, F: Fn(&Connection) -> Result<T, StoreError> + Send> Job for Pendin
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
         let Pending { value, reply, .. } = *self;
-        // A caller that hung up meanwhile finds out by repeating the call.
+        // A caller that disconnected meanwhile finds out by a retry.
         let _ = reply.send(outcome.and_then(|()| value.ok_or(StoreError::Closed)));
     }
 }
 
 type Group = Vec<Box<dyn Job>>;
 
-/// How groups of calls are written.
+/// Writes groups of calls.
 struct Groups {
     metrics: Arc<Metrics>,
     checkpoints: Arc<checkpoint::State>,
@@ -206,8 +220,8 @@ struct Groups {
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Between two tries to get the lock. Programs that write much give it back for less than a millisecond at a time; SQLite's own
-/// way of waiting, up to 100 ms between two tries, hardly ever meets that moment.
+/// The pause between two tries to get the lock. Programs that write much release it for less than a millisecond at a time;
+/// SQLite's own busy handler, with up to 100 ms between two tries, hardly ever hits that moment.
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 impl Groups {
@@ -224,8 +238,8 @@ impl Groups {
         }
     }
 
-    /// Begins a transaction for the group, or for those of its calls that have time to wait for another program's lock: a call
-    /// is answered when its own time is up, however many groups are in front of it. If none is left, nothing was begun.
+    /// Begins a transaction for the group, or for those of its calls that may still wait for another program's lock: a call is
+    /// answered when its own time is up, however many groups are in front of it. If no call is left, no transaction was begun.
     fn begin(&self, connection: &Connection, group: &mut Group) -> Result<(), StoreError> {
         loop {
             group.retain(|job| !job.is_cancelled());
@@ -248,7 +262,7 @@ impl Groups {
         }
     }
 
-    /// Runs the calls of one group in the transaction that was begun, commits, and only then answers them.
+    /// Runs the calls of one group in the open transaction, commits, and only then answers them.
     fn write_group(&self, connection: &Connection, group: &mut Group) {
         // Callers may have disconnected while we waited for the lock.
         group.retain(|job| !job.is_cancelled());
@@ -276,7 +290,7 @@ impl Groups {
         Ok(outcomes)
     }
 
-    /// Looks at the files, in the transaction; ends it if something is wrong with them.
+    /// Checks the files, in the transaction; rolls it back if they are not as they should be.
     fn look(&self, connection: &Connection) -> Result<(), StoreError> {
         self.guard.before_write(connection).map_err(|trouble| {
             roll_back(connection);
@@ -287,13 +301,13 @@ impl Groups {
         })
     }
 
-    /// What the error of a COMMIT means.
+    /// The store's error for an error of COMMIT.
     ///
-    /// The commit is in the log as soon as its last frame is, which is written last, and safe once the log is synced. A frame
-    /// is written head first, and behind the end of the log may stand what belongs to an older one: only where SQLite did not
-    /// begin to write is it certain that the change is not there. If a write failed, the log is as it was for SQLite, and the next
-    /// commit overwrites what was written. After a failed sync it is unknown what the disk has: that connection must not write
-    /// again, and neither must another one until the log has been read from the disk, which a start does.
+    /// The commit is in the log when its last frame is written, and safe when the log is synced. SQLite writes the head of a
+    /// frame first, and after the end of the log there may be bytes of an older log. So the change is certainly absent only if
+    /// SQLite did not begin to write. After a failed write the log is unchanged for SQLite, and the next commit overwrites the
+    /// bytes. After a failed sync it is unknown what the disk has: that connection must not write again, and neither must another
+    /// one until a start has read the log from the disk.
     fn commit_failed(&self, error: rusqlite::Error) -> StoreError {
         match (error.sqlite_error_code(), error.sqlite_extended_error_code()) {
             (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::ConstraintViolation), _) => {
@@ -325,8 +339,8 @@ impl Groups {
     /// Runs the calls one after the other. An error of one call undoes that call only; an error of the transaction itself ends
     /// the group.
     ///
-    /// Such errors are rare, and a savepoint for each call costs a copy of every page that the call changes. So the calls run
-    /// without at first, and if one fails, all of them are undone and run again, each in a savepoint.
+    /// Such errors are rare, and a savepoint for each call costs a copy of every page that the call changes. So the calls first
+    /// run without savepoints. If one fails, all of them are undone and run again, each in a savepoint.
     fn run_all(
         &self,
         connection: &Connection,
@@ -376,7 +390,7 @@ fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<R
         execute(connection, "SAVEPOINT call").map_err(store_error)?;
         match run_caught(job.as_mut(), connection) {
             Ok(()) => outcomes.push(Ok(())),
-            // The whole transaction was rolled back, the earlier calls of the group with it.
+            // The whole transaction was rolled back, with the earlier calls of the group.
             Err(error) if connection.is_autocommit() => return Err(error),
             Err(error @ StoreError::Damaged(_)) => return Err(error),
             Err(error) => {
@@ -390,7 +404,7 @@ fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<R
     Ok(outcomes)
 }
 
-/// A call that panics fails as one that met an error: its caller gets an answer, its changes are undone, and the writer goes on.
+/// A call that panics fails like one with an error: its caller gets an answer, its changes are undone, and the writer goes on.
 fn run_caught(job: &mut dyn Job, connection: &Connection) -> Result<(), StoreError> {
     std::panic::catch_unwind(AssertUnwindSafe(|| job.run(connection)))
         .unwrap_or_else(|_| Err(StoreError::Failed("a call panicked".to_owned())))
@@ -483,7 +497,7 @@ mod tests {
         let held = writer.connection.lock().expect("lock");
         let mut calls = vec![writer.run(insert(1))];
         queue(&mut calls);
-        // The thread has taken the first call out of the queue or is about to; fill it until one is refused.
+        // The thread has taken the first call from the queue or is about to; fill the queue until a call is refused.
         let mut refused = 0;
         for x in 2..=4 {
             let mut call = writer.run(insert(x));
@@ -510,7 +524,7 @@ mod tests {
         let held = writer.connection.lock().expect("lock");
         let mut calls = vec![writer.run(insert(1)), writer.run(insert(2)), writer.run(insert(3))];
         queue(&mut calls);
-        // The last: the thread may have taken the first already.
+        // The last call: the thread may have taken the first already.
         drop(calls.pop());
         drop(held);
         for call in calls {

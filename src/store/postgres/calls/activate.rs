@@ -1,8 +1,9 @@
-//! Activating what the issuer offers, and forgetting a license. All that is to be done is planned before any of it is done,
-//! so that a refusal finds nothing to undo.
+//! Activates offers of the issuer, and removes licenses. All changes are planned before the first is made, so that a refusal has
+//! nothing to undo.
 //!
-//! The transaction is READ COMMITTED: the rows that a plan rests on are locked, then read. Assignments do not wait for that: they lock no row
-//! of an entity or a pool. If they take seats that a plan would remove, the pool's trigger refuses, and the call is decided again.
+//! The transaction is READ COMMITTED: the rows that a plan depends on are locked, then read. Assignments do not wait for that,
+//! because they lock no row of an entity or a pool. If they take seats that a plan would remove, the pool's trigger refuses, and
+//! the call is decided again.
 
 use jiff::Timestamp;
 use tokio_postgres::Error;
@@ -17,10 +18,10 @@ use crate::seats::{Refusal, Role};
 use crate::store::postgres::session::{Parameter, Session, Sql};
 use crate::store::{Activation, Added, Call, FiledLicense};
 
-/// What an activation does to an entity.
+/// The changes of an entity by an activation.
 type Plan = (i32, Vec<PoolChange>);
 
-/// Whether it could be activated: nothing is locked and nothing changed. In a transaction of one moment.
+/// Checks whether it could be activated, without locks and changes. In a transaction with one snapshot.
 pub(crate) async fn try_out(session: &Session, call: &Call, activation: &Activation) -> Result<(), Stop> {
     let caller = caller_of_role(session, call, Role::Reader).await?;
     let ids = candidates(session, activation, &caller).await?;
@@ -32,11 +33,11 @@ pub(crate) async fn activate(session: &Session, call: &Call, activation: &Activa
     let ids = candidates(session, activation, &caller).await?;
     license::check_owners(ids.len())?;
     let offered = lock(session, &LOCK_ENTITIES, &ids).await?;
-    // Those that were given up, withdrawn or moved before their rows were locked are left out.
+    // Leaves out offers that were withdrawn or moved before their rows were locked.
     let ids =
         candidates(session, activation, &caller).await?.into_iter().filter(|id| ids.contains(id)).collect::<Vec<_>>();
     let plans = plan(session, activation, &ids, call.now).await?;
-    // An offer that was made since the locks were taken can be replaced by another one, which would be withdrawn unseen.
+    // An offer made after the locks were taken could be replaced by another one, which would be withdrawn unseen.
     if plans.iter().any(|(entity_id, _)| !offered.contains(entity_id)) {
         return Err(Stop::Again);
     }
@@ -63,7 +64,7 @@ pub(crate) async fn add(session: &Session, call: &Call, license: &FiledLicense) 
     Ok(Added { owner: owner.map(|facts| facts.owner(None, call.now)), refused: outcome.err() })
 }
 
-/// The entities that an activation is about.
+/// The entities of an activation.
 async fn candidates(session: &Session, activation: &Activation, caller: &Caller) -> Result<Vec<i32>, Stop> {
     match activation {
         Activation::Presented(presented) => {
@@ -77,12 +78,12 @@ async fn candidates(session: &Session, activation: &Activation, caller: &Caller)
     }
 }
 
-/// By what offers are looked for.
+/// The search for offers.
 fn named<'a>(company_name: &'a str, serial_nr: &'a str) -> Result<(&'a str, &'a str), Refusal> {
     Ok((filled("NewCompanyName", company_name)?, filled("NewSerialNumber", serial_nr)?))
 }
 
-/// What is to be done about these entities; each of them can be activated.
+/// The plan for these entities; each of them can be activated.
 async fn plan(session: &Session, activation: &Activation, ids: &[i32], now: Timestamp) -> Result<Vec<Plan>, Stop> {
     let facts = owner::read_all(session, ids, now).await?;
     let to_owner = |facts: OwnerFacts| (facts.pools.clone(), facts.owner(None, now));
@@ -99,11 +100,11 @@ async fn plan(session: &Session, activation: &Activation, ids: &[i32], now: Time
     Ok(plans)
 }
 
-/// Whether what is presented is what the issuer grants, or what is offered can be activated.
+/// Checks that the presented license is the granted one, or that the offer can be activated.
 fn accept(activation: &Activation, owners: &[Owner], now: Timestamp) -> Result<(), Refusal> {
     match (activation, owners) {
         (Activation::Presented(presented), [owner]) => owner.accept(presented, now),
-        // It was given up meanwhile.
+        // It was removed meanwhile.
         (Activation::Presented(Presented { owner_name, .. }), _) => {
             Err(Refusal::OwnerUnknown { owner_name: owner_name.as_deref().unwrap_or_default().trim().to_owned() })
         }
@@ -129,7 +130,7 @@ async fn offered_ids(
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-/// Without the blanks around a text: Unicode's White_Space without the control characters, which calls are read without too.
+/// A text without surrounding blanks: Unicode's White_Space without the control characters, as for calls.
 macro_rules! without_blanks {
     ($text:literal) => {
         concat!(
@@ -151,7 +152,7 @@ macro_rules! is_offered {
     };
 }
 
-/// Every offer is looked at: there are as many as wait to be activated.
+/// Scans all offers: there are only as many as wait for activation.
 pub(crate) const OFFERED: Sql = Sql {
     text: concat!(
         "SELECT entity.id FROM license_offer JOIN entity ON entity.id = license_offer.entity_id WHERE ",
@@ -160,7 +161,7 @@ pub(crate) const OFFERED: Sql = Sql {
     types: &[Type::TEXT, Type::TEXT, Type::INT8],
 };
 
-/// From the caller's entity down; UNION ends even in a circle.
+/// From the caller's entity down; UNION ends even in a cycle.
 pub(crate) const OFFERED_BELOW: Sql = Sql {
     text: concat!(
         "WITH RECURSIVE below (id) AS (
@@ -175,8 +176,8 @@ pub(crate) const OFFERED_BELOW: Sql = Sql {
     types: &[Type::TEXT, Type::TEXT, Type::INT8, Type::INT4],
 };
 
-/// Locks what the plans for these entities rest on: the entities, by a statement of the caller's, their pools and their offers. Always in
-/// this order, so that two calls do not wait for each other. The entities that have an offer.
+/// Locks the rows that the plans for these entities depend on: the entities, by the given statement, their pools and their
+/// offers. Always in this order, so that two calls do not wait for each other. Returns the entities that have an offer.
 async fn lock(session: &Session, entities: &Sql, ids: &[i32]) -> Result<Vec<i32>, Stop> {
     session.execute(entities, &[&ids]).await?;
     session.execute(&LOCK_POOLS, &[&ids]).await?;
@@ -209,7 +210,7 @@ pub(crate) const LOCK_MODULES: Sql = Sql {
     types: IDS,
 };
 
-/// Makes the pools of an entity, then the entity itself, follow what it is offered.
+/// Applies an offer to the pools of an entity, then to the entity itself.
 async fn follow(session: &Session, entity_id: i32, changes: &[PoolChange]) -> Result<(), Stop> {
     for change in changes {
         match change {
@@ -225,7 +226,7 @@ async fn follow(session: &Session, entity_id: i32, changes: &[PoolChange]) -> Re
     withdraw_offer(session, entity_id).await
 }
 
-/// The trigger of pools refuses to remove a seat that was taken since the plan was made: it must be made again.
+/// The trigger of pools refuses to remove a seat that was taken after the plan was made: the plan must be made again.
 fn resized(outcome: Result<u64, Error>) -> Result<u64, Stop> {
     outcome.map_err(|error| match error.code() {
         Some(code) if *code == SqlState::CHECK_VIOLATION => Stop::Again,
@@ -233,7 +234,7 @@ fn resized(outcome: Result<u64, Error>) -> Result<u64, Stop> {
     })
 }
 
-/// The number is one that the column takes: it came from a column of that type, or is at most [`license::POOL_SEATS_MAX`].
+/// The number fits the column: it came from a column of that type, or is at most [`license::POOL_SEATS_MAX`].
 pub(crate) const RESIZE: Sql =
     Sql { text: "UPDATE license_pool SET seats_total = $2::bigint WHERE id = $1", types: &[Type::INT8, Type::INT8] };
 
@@ -242,7 +243,7 @@ pub(crate) const CREATE: Sql = Sql {
     types: &[Type::INT4, Type::TEXT, Type::INT8],
 };
 
-/// In SQL, so that the dates stay as they were typed: the end of year 9999 is no [`Timestamp`].
+/// In SQL, so that the dates stay as they were typed: the end of year 9999 does not fit into a [`Timestamp`].
 pub(crate) const FOLLOW_OFFER: Sql = Sql {
     text: "UPDATE entity
               SET name = coalesce(company_name, name),
@@ -257,7 +258,7 @@ pub(crate) const FOLLOW_OFFER: Sql = Sql {
     types: &[Type::INT4],
 };
 
-/// Its modules go with it.
+/// This deletes its modules too.
 async fn withdraw_offer(session: &Session, entity_id: i32) -> Result<(), Stop> {
     session.execute(&WITHDRAW, &[&entity_id]).await?;
     Ok(())
@@ -265,12 +266,13 @@ async fn withdraw_offer(session: &Session, entity_id: i32) -> Result<(), Stop> {
 
 pub(crate) const WITHDRAW: Sql = Sql { text: "DELETE FROM license_offer WHERE entity_id = $1", types: &[Type::INT4] };
 
-/// The seats in use are read before the pools are emptied. One that is taken in between has the trigger refuse, and the call decided again.
+/// The seats in use are read before the pools are emptied. If a seat is taken in between, the trigger refuses, and the call is
+/// decided again.
 pub(crate) async fn remove(session: &Session, call: &Call, owner_name: &str) -> Result<(), Stop> {
     let caller = caller_of_role(session, call, Role::Admin).await?;
     let entity_id = owner::find(session, owner_name, caller.entity_id).await?;
     lock(session, &LOCK_KEYS, &[entity_id]).await?;
-    // Another call may have taken the name from it.
+    // Another call may have removed its name.
     if owner::find(session, owner_name, caller.entity_id).await? != entity_id {
         return Err(Stop::Again);
     }
@@ -282,7 +284,7 @@ pub(crate) async fn remove(session: &Session, call: &Call, owner_name: &str) -> 
     withdraw_offer(session, entity_id).await
 }
 
-/// Of all pools, whether they are open or not.
+/// For all pools, open or not.
 pub(crate) const SEATS_IN_USE: Sql = Sql {
     text: "SELECT (coalesce((SELECT sum(seats_in_use) FROM license_pool WHERE entity_id = $1), 0) +
                    coalesce((SELECT sum(delta) FROM audit_pending JOIN license_pool ON license_pool.id = pool_id

@@ -25,10 +25,10 @@ pub(crate) async fn of_caller(session: &Session, caller: &Caller) -> Result<Opti
     row.map_or(Ok(None), |row| of_row(&row, 0, caller.role))
 }
 
-/// Keeps others from giving seats to an account, and from taking its seats, until the transaction ends; `false` if there is no such account in
-/// the caller's subtree. A call that takes a seat shares the account's row, or waits for its key. SQL by hand that gives the account a seat
-/// waits too, at the foreign key: its FOR KEY SHARE conflicts with FOR UPDATE, not with FOR NO KEY UPDATE. A change that gives a seat back
-/// waits for the seat.
+/// Keeps other sessions from assigning seats to an account and from releasing its seats until the transaction ends; `false` if
+/// there is no such account in the caller's subtree. A call that takes a seat shares the account's row, or waits for its key. SQL
+/// by hand that gives the account a seat waits too, at the foreign key: its FOR KEY SHARE conflicts with FOR UPDATE, not with FOR
+/// NO KEY UPDATE. A change that releases a seat waits for the seat.
 pub(crate) async fn lock(session: &Session, id: i32, caller: &Caller) -> Result<bool, Stop> {
     if session.row_opt(&LOCK, &[&i64::from(id), &caller.entity_id]).await?.is_none() {
         return Ok(false);
@@ -42,7 +42,7 @@ pub(crate) const LOCK: Sql = Sql {
     types: &[Type::INT8, Type::INT4],
 };
 
-/// After the account: those that it has then are all that it can have.
+/// Locked after the account: from then on it can get no other seats.
 pub(crate) const LOCK_SEATS: Sql = Sql {
     text: "SELECT seat_no FROM seat WHERE account_id = $1 ORDER BY pool_id, seat_no FOR NO KEY UPDATE",
     types: &[Type::INT8],

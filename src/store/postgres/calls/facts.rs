@@ -1,9 +1,10 @@
-//! What is known about callers, entities, accounts, holdings and pools: the reads that every decision begins with, each of them one
-//! statement. An assignment, a release, a transfer and a look at details read all that they need in one, in [`super::seats`].
+//! Facts about callers, entities, accounts, holdings and pools: the reads at the beginning of every decision, each in one
+//! statement. An assignment, a release, a transfer and a read of details get all their facts from one statement, in
+//! [`super::seats`].
 //!
-//! The statements are pieced together at compile time from the fragments here, so that each condition stands in one place. Where
-//! a row is found by an expression like `CASE WHEN the caller may know THEN name END`, the index is asked for null otherwise, which
-//! costs nothing: the time of a refusal does not depend on rows that the rules do not get to.
+//! The statements are assembled at compile time from the fragments here, so that each condition is in one place. An expression
+//! like `CASE WHEN the caller may know THEN name END` looks up null in the index if the caller may not know the row, which costs
+//! nothing: the time of a refusal does not depend on rows that the rules do not reach.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -17,26 +18,27 @@ use crate::store::{Actor, Call, StoreError};
 const COMMAND_LINE: &str = "cli";
 
 pub(crate) struct Caller {
-    /// As the store spells it.
+    /// In the store's spelling.
     pub(crate) name: String,
     pub(crate) role: Role,
-    /// The root of the caller's subtree; `None` for the command line, which may reach everything.
+    /// The root of the caller's subtree; `None` for the command line, which may access everything.
     pub(crate) entity_id: Option<i32>,
 }
 
-/// What a caller proves: the first two parameters of each statement that begins with the caller's row.
+/// The proof of a caller: the first two parameters of each statement that begins with the caller's row.
 pub(crate) struct Proof {
     pub(crate) kind: ProofKind,
     pub(crate) name: String,
     pub(crate) secret: String,
 }
 
-/// Which of its variants a statement needs: they stand in this order in [`of_caller!`].
+/// Selects the variant of a statement; in the order of [`of_caller!`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProofKind {
     Password,
     Ticket,
     CommandLine,
+    Session,
 }
 
 impl Proof {
@@ -46,7 +48,10 @@ impl Proof {
                 (ProofKind::Password, proved.user_name.to_ascii_lowercase(), proved.password_hash.to_string())
             }
             Actor::Ticket(proof) => (ProofKind::Ticket, proof.id.to_string(), hex(&proof.secret_hash)),
-            Actor::CommandLine => (ProofKind::CommandLine, COMMAND_LINE.to_owned(), String::new()),
+            Actor::Session(proof) => (ProofKind::Session, proof.id.to_string(), hex(&proof.secret_hash)),
+            Actor::CommandLine { name } => {
+                (ProofKind::CommandLine, name.as_deref().unwrap_or(COMMAND_LINE).to_owned(), String::new())
+            }
         };
         Proof { kind, name, secret }
     }
@@ -64,13 +69,22 @@ macro_rules! caller_by_password {
     };
 }
 
-/// The ticket is found by what is no secret. Of the secret there is a hash; what is compared is the hash of that, which a client
-/// cannot choose, so the time that it takes says nothing.
+/// The public part identifies the ticket. The table has a hash of the secret; the comparison is between hashes of that hash,
+/// which a client cannot choose, so its time reveals nothing.
 macro_rules! caller_by_ticket {
     () => {
         "SELECT credential.user_name AS name, role, entity_id
            FROM ticket JOIN credential ON lower(credential.user_name COLLATE \"C\") = lower(ticket.user_name COLLATE \"C\")
           WHERE id = $1 AND sha256(secret_hash) = sha256(decode($2, 'hex')) AND expires_at > $3 AND active = 1"
+    };
+}
+
+/// The same for a session of the pages for administrators.
+macro_rules! caller_by_session {
+    () => {
+        "SELECT credential.user_name AS name, role, entity_id
+           FROM session JOIN credential ON lower(credential.user_name COLLATE \"C\") = lower(session.user_name COLLATE \"C\")
+          WHERE id = $1 AND sha256(secret_hash) = sha256(decode($2, 'hex')) AND expires_at > $3 AND ends_at > $3 AND active = 1"
     };
 }
 
@@ -80,8 +94,8 @@ macro_rules! caller_of_command_line {
     };
 }
 
-/// Whether an entity is `$root` or below it; null is above everything. Walks up one entity at a time, and ends in a circle that got
-/// past the guards, because UNION finds each entity once. The inner query keeps it one index look-up for each step.
+/// Whether an entity is `$root` or below it; null is above everything. Walks up one entity at a time, and ends even in a cycle
+/// that evaded the guards, because UNION finds each entity once. The inner query ensures one index look-up per step.
 macro_rules! is_below {
     ($entity_id:literal, $root:literal) => {
         concat!(
@@ -111,31 +125,34 @@ macro_rules! of_caller {
             Sql { text: concat!("WITH caller AS (", caller_by_password!(), ") ", $($text)+), types: $types },
             Sql { text: concat!("WITH caller AS (", caller_by_ticket!(), ") ", $($text)+), types: $types },
             Sql { text: concat!("WITH caller AS (", caller_of_command_line!(), ") ", $($text)+), types: $types },
+            Sql { text: concat!("WITH caller AS (", caller_by_session!(), ") ", $($text)+), types: $types },
         ]
     };
 }
 
-pub(crate) use {caller_by_password, caller_by_ticket, caller_of_command_line, is_below, of_caller};
+pub(crate) use {caller_by_password, caller_by_session, caller_by_ticket, caller_of_command_line, is_below, of_caller};
 
 const CALLER: &[Type] = &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ];
 pub(crate) const CALLER_BY_PASSWORD: Sql = Sql { text: caller_by_password!(), types: CALLER };
 pub(crate) const CALLER_BY_TICKET: Sql = Sql { text: caller_by_ticket!(), types: CALLER };
+const CALLER_BY_SESSION: Sql = Sql { text: caller_by_session!(), types: CALLER };
 
-/// The caller, as its row stands now; `None` if the proof does not hold any more.
+/// The caller, from its present row; `None` if the proof is no longer valid.
 pub(crate) async fn caller(session: &Session, call: &Call) -> Result<Option<Caller>, Stop> {
     let proof = Proof::of(call);
     let sql = match proof.kind {
         ProofKind::Password => &CALLER_BY_PASSWORD,
         ProofKind::Ticket => &CALLER_BY_TICKET,
+        ProofKind::Session => &CALLER_BY_SESSION,
         ProofKind::CommandLine => {
-            return Ok(Some(Caller { name: COMMAND_LINE.to_owned(), role: Role::Admin, entity_id: None }));
+            return Ok(Some(Caller { name: proof.name, role: Role::Admin, entity_id: None }));
         }
     };
     let row = session.row_opt(sql, &[&proof.name, &proof.secret, &to_time(call.now)]).await?;
     row.map(|row| to_caller(&row)).transpose()
 }
 
-/// As the events of its changes name the caller.
+/// The caller as the actor of events.
 pub(crate) fn by(call: &Call, caller: &Caller) -> By {
     By::new(call.id, &caller.name)
 }
@@ -156,17 +173,19 @@ pub(crate) const ENTITY: Sql = Sql {
     types: &[Type::INT4, Type::INT4],
 };
 
-/// By what a user is looked up; `None`: the name is not valid. PostgreSQL would refuse some of those, such as one with U+0000.
+/// The key for looking up a user; `None`: the name is invalid. PostgreSQL would refuse some invalid names, such as one with
+/// U+0000.
 pub(crate) fn name_key(username: Option<&UserName>) -> Option<String> {
     username.and_then(|name| name.checked().ok()).map(str::to_ascii_lowercase)
 }
 
-/// A text by which a row is looked up. One with U+0000 stands in no row, and PostgreSQL would refuse the statement: null finds none.
+/// A text for looking up a row. No row has a text with U+0000, and PostgreSQL would refuse the statement, so null is used, which
+/// finds none.
 pub(crate) fn findable(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.contains('\0'))
 }
 
-/// Reads five columns: those of [`to_seat`], when its pool expires, whose it is, whether that entity is in the subtree.
+/// Reads five columns: those of [`to_seat`], the end of its pool, the pool's entity, and whether that is in the subtree.
 pub(crate) fn to_held(row: &Row, first: usize) -> Result<Held, Stop> {
     Ok(Held {
         seat: to_seat(row, first)?,
@@ -181,11 +200,11 @@ pub(crate) fn to_seat(row: &Row, first: usize) -> Result<SeatId, Stop> {
     Ok(SeatId { pool_id: row.try_get(first)?, seat_no: row.try_get::<_, i32>(first + 1)?.into() })
 }
 
-/// The pools of an entity and a type that have not expired at a moment, each with a free seat; if none of them has begun, also the
-/// one that expired last.
+/// The pools of an entity and a type that have not expired at a moment, each with a free seat; if none of them has started, also
+/// the one that expired last.
 ///
-/// The free seat is read in the order of the index `seat_free`, one step into it, however many seats the pool has. Without the order
-/// the planner may choose to read the table.
+/// The free seat is read in the order of the index `seat_free`, one step into it, for any number of seats. Without the order the
+/// planner may choose to read the table.
 macro_rules! open_pools {
     ($entity_id:literal, $license_type:literal, $now:literal) => {
         concat!(
@@ -236,7 +255,7 @@ macro_rules! open_pools {
 
 pub(crate) use open_pools;
 
-/// Reads five columns, as [`open_pools!`] has them.
+/// Reads the five columns of [`open_pools!`].
 pub(crate) fn to_pool(row: &Row, first: usize) -> Result<Pool, Stop> {
     Ok(Pool {
         id: row.try_get(first)?,
@@ -252,7 +271,7 @@ pub(crate) fn is_set(row: &Row, index: usize) -> Result<bool, Stop> {
     Ok(row.try_get::<_, i32>(index)? != 0)
 }
 
-/// A text column whose CHECK constraint holds it to what `T` can read.
+/// A text column whose CHECK constraint allows only values that `T` can parse.
 pub(crate) fn parse<T: std::str::FromStr>(row: &Row, index: usize) -> Result<T, Stop>
 where
     T::Err: std::fmt::Display,

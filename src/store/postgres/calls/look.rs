@@ -1,11 +1,13 @@
-//! Pools and holders: the calls that only look. All that each of them answers was true at one moment.
+//! Pools and holders: the calls that only read. The whole answer of each was true at one moment.
 
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::facts::{Proof, caller, caller_by_password, caller_by_ticket, caller_of_command_line, entity, is_below};
+use super::facts::{
+    Proof, caller, caller_by_password, caller_by_session, caller_by_ticket, caller_of_command_line, entity, is_below,
+};
 use super::facts::{is_set, of_caller, parse};
 use super::stop::Stop;
 use crate::seats::{self, Entity, Role};
@@ -13,7 +15,7 @@ use crate::store::postgres::session::{Parameter, Session, Sql, time, to_time};
 use crate::store::spool::Spool;
 use crate::store::{Call, Holder, HoldersRequest, PoolUse, StoreError};
 
-/// The pools of an entity, for a caller who may look at it. One statement.
+/// The pools of an entity, for a caller that may see it. One statement.
 pub(crate) async fn pools(session: &Session, call: &Call, entity_id: Option<i32>) -> Result<Vec<PoolUse>, Stop> {
     let proof = Proof::of(call);
     let values: [Parameter<'_>; 4] = [&proof.name, &proof.secret, &to_time(call.now), &entity_id];
@@ -48,9 +50,9 @@ macro_rules! pools_of {
     };
 }
 
-/// The caller's role, the entity, and its pools in the columns that [`to_pool`] reads, a row for each of them. One row without a pool if
-/// there is none, or the caller may not look at the entity.
-pub(crate) static VISIBLE: [Sql; 3] = of_caller!(
+/// The caller's role, the entity, and its pools in the columns that [`to_pool`] reads, a row for each pool. One row without a
+/// pool if there is none, or if the caller may not see the entity.
+pub(crate) static VISIBLE: [Sql; 4] = of_caller!(
     &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::INT4],
     ", looked_at AS MATERIALIZED (
         SELECT entity.id, entity.active, ",
@@ -88,12 +90,12 @@ fn to_pool(row: &Row, first: usize) -> Result<Option<PoolUse>, Stop> {
     }))
 }
 
-/// Holders of a page.
+/// The holders in one page.
 const PAGE: usize = 500;
-/// How long reading a list may take: it holds a snapshot of the database, and no dead row that it could see is removed meanwhile.
+/// The time limit for reading a list, which holds a snapshot of the database, so that dead rows cannot be removed meanwhile.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads all holders of seats into `spool`, page by page. In a transaction of one moment.
+/// Reads all holders of seats into `spool`, page by page. In a transaction with one snapshot.
 pub(crate) async fn holders(
     session: &Session,
     call: &Call,
@@ -124,7 +126,7 @@ pub(crate) async fn holders(
     }
 }
 
-/// UNION ends even in a circle.
+/// UNION ends even in a cycle.
 pub(crate) const OF_SUBTREE: Sql = Sql {
     text: "WITH RECURSIVE provider (id) AS (
                SELECT $1::integer UNION SELECT entity.id FROM entity JOIN provider ON entity.parent_id = provider.id)

@@ -1,6 +1,6 @@
-//! The history of one module: what became of the pools that an owner has and had of its type. Read in bounds: a pool can have
-//! millions of events, which the index `audit_event_by_pool` has in the order of their ids. Ids of one pool are drawn where the changed
-//! rows are locked, so that is an order in which the changes can have happened. Events count from when they are committed, chained or not.
+//! The history of one module: of an owner's present and former pools of its type. Reading is limited, because a pool can have
+//! millions of events, which the index `audit_event_by_pool` has in the order of their ids. Ids of one pool are generated while
+//! the changed rows are locked, so this is a possible order of the changes. Committed events count, chained or not.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::store::pool_history::{EVENTS_MAX, POOLS_MAX, kind};
 use crate::store::postgres::session::{Parameter, Session, Sql, time};
 use crate::store::{Call, HistoryRequest, ModuleHistory, PoolEvent, PoolUse};
 
-/// In a transaction of one moment.
+/// In a transaction with one snapshot.
 pub(crate) async fn history(
     session: &Session,
     call: &Call,
@@ -38,27 +38,27 @@ pub(crate) async fn history(
     Ok(Some(ModuleHistory { owner, pools, events, left_out, is_complete }))
 }
 
-/// A pool from its creation to its deletion, and how far its history is read, backwards. The id of a pool that was deleted may be another
-/// pool's afterwards.
+/// A pool from its creation to its deletion, and how far its history is read, backwards. Another pool may get the id of a deleted
+/// one.
 struct Life {
     pool_id: i64,
     /// The event of its creation; 0: it is in an archive.
     first: i64,
-    /// That of its deletion, or no event.
+    /// The event of its deletion, if any.
     last: i64,
-    /// Its events; `None`: it was deleted, and no row counts them.
+    /// The number of its events; `None`: it was deleted, and no row counts them.
     events: Option<i64>,
-    /// Seats of the pool after the event that comes next.
+    /// The seats of the pool after the event that is read next.
     seats: i64,
-    /// Events that were read.
+    /// The number of events read.
     read: i64,
-    /// The last of them.
+    /// The last event read.
     oldest: i64,
-    /// Those before that, if it says so: in a history that came from SQLite each event does.
+    /// The number of events before that, if it has it: events copied from SQLite do.
     older: Option<i64>,
 }
 
-/// The newest pools, those that are there before those that were deleted; one more than are read, if there are more.
+/// The newest pools, present ones before deleted ones; one more than are read, if there are more.
 async fn lives(
     session: &Session,
     entity_id: i32,
@@ -91,7 +91,7 @@ async fn lives(
     session.rows(&LIVES, &values).await?.iter().map(to_life).collect()
 }
 
-/// The newest events of pools, newest first; how many older ones there are, in the database or in an archive.
+/// The newest events of pools, newest first; and the number of older ones, in the database or in an archive.
 async fn events(session: &Session, mut lives: Vec<Life>) -> Result<(Vec<PoolEvent>, i64), Stop> {
     lives.truncate(POOLS_MAX);
     let of_each = |value: fn(&Life) -> i64| lives.iter().map(value).collect::<Vec<i64>>();
@@ -123,16 +123,16 @@ async fn events(session: &Session, mut lives: Vec<Life>) -> Result<(Vec<PoolEven
     Ok((events, left_out))
 }
 
-/// Pools may have been deleted before the events that were moved to archives.
+/// Archived events may include deletions of more pools.
 async fn has_archive(session: &Session) -> Result<bool, Stop> {
     Ok(session.row(&ARCHIVED, &[]).await?.try_get(0)?)
 }
 
 pub(crate) const ARCHIVED: Sql = Sql { text: "SELECT EXISTS (SELECT FROM audit_archive)", types: &[] };
 
-/// The pools `$3` that are there, and those that were deleted, the last one first: each with the events of its creation and its deletion.
+/// The present pools `$3`, and the deleted ones, latest first: each with the events of its creation and its deletion.
 ///
-/// Materialized: with a LIMIT the planner may hope to meet deletions soon in the order of ids, and read the whole history.
+/// Materialized: with a LIMIT the planner may expect to find deletions soon in the order of ids, and read the whole history.
 pub(crate) const LIVES: Sql = Sql {
     text: "WITH of_pools AS MATERIALIZED (
                SELECT id, pool_id, action FROM audit_event
@@ -149,10 +149,10 @@ pub(crate) const LIVES: Sql = Sql {
     types: &[Type::INT4, Type::TEXT, Type::INT8_ARRAY, Type::INT8],
 };
 
-/// Of each pool the newest events.
+/// The newest events of each pool.
 ///
-/// A range of pools, not an equality: only `audit_event_by_pool` has the order of both columns, and the planner may not take the order of
-/// ids alone and pass over the events of all other pools.
+/// A range of pools, not an equality: only `audit_event_by_pool` has the order of both columns, so the planner cannot use the
+/// order of ids alone and skip the events of all other pools.
 pub(crate) const EVENTS: Sql = Sql {
     text: "SELECT event.id, life.place, event.at, event.action, event.request_id IS NOT NULL,
                   CASE WHEN seat_no IS NULL THEN (event.old_values::json ->> 'seats_total')::bigint END,
@@ -167,8 +167,8 @@ pub(crate) const EVENTS: Sql = Sql {
     types: &[Type::INT8_ARRAY, Type::INT8_ARRAY, Type::INT8_ARRAY, Type::INT8],
 };
 
-/// How many events of a pool there are from its first to before one. They are counted in the index: only of a pool that was deleted, because
-/// the row of any other has their number. The first one may have come from SQLite, and others before it be in an archive.
+/// The number of events of a pool from its first to before one. They are counted in the index, but only for a deleted pool,
+/// because the row of any other has their number. The first one may have come from SQLite, with earlier ones in an archive.
 pub(crate) const OLDER: Sql = Sql {
     text: "SELECT (SELECT count(*) FROM audit_event WHERE pool_id = $1 AND id >= $2 AND id < $3) +
                   coalesce((SELECT pool_events - 1 FROM audit_event

@@ -1,8 +1,9 @@
-//! Modules: what license tools call the license types of an owner. They are assigned and released by the same rules, and
-//! seen by the same audit, as everything else that takes seats.
+//! Modules: the license types of an owner in the words of license tools. The same rules assign and release them, and the same
+//! audit records them, as for agents.
 //!
-//! The transaction is READ COMMITTED. The associate's row and the seats that it holds are locked before anything about them is read, so
-//! that what is decided about them stays true until the commit; a free seat that another session takes meanwhile has the call decided again.
+//! The transaction is READ COMMITTED. The associate's row and the seats that it holds are locked before anything about them is
+//! read, so that decisions about them stay true until the commit. If another session takes the free seat meanwhile, the call is
+//! decided again.
 
 use tokio_postgres::types::Type;
 
@@ -39,7 +40,7 @@ pub(crate) async fn release(session: &Session, call: &Call, request: &ModulesReq
     parties.owner(session, call, request).await
 }
 
-/// The caller, the associate, and the owner whose seats are asked for.
+/// The caller, the associate, and the owner of the requested seats.
 struct Parties {
     by: By,
     associate: Assignee,
@@ -57,7 +58,7 @@ impl Parties {
         Ok(Parties { by: by(call, &caller), associate, facts })
     }
 
-    /// Decides as any call does. `None`: the associate holds one of this owner's already, and nothing is to be done.
+    /// Decides like any call. `None`: the associate already holds a seat of this owner, and there is nothing to do.
     async fn decide(
         &self,
         session: &Session,
@@ -67,7 +68,7 @@ impl Parties {
         let entity_id = self.facts.entity_id;
         let held = self.associate.held[license_type.index()];
         let pools = pools(session, call, entity_id, license_type, self.associate.account.id, held).await?;
-        // The caller knows the owner.
+        // The caller may see the owner.
         let provider = Entity { active: self.facts.active, in_subtree: true };
         let decided = self.associate.assign(license_type, entity_id, provider, pools, call.now);
         Ok(take_module(decided, self.associate.held_of(license_type, entity_id).is_some())?)
@@ -77,7 +78,7 @@ impl Parties {
     async fn owner(&self, session: &Session, call: &Call, request: &ModulesRequest) -> Result<Owner, Stop> {
         let id = Some(request.associate_id);
         let now = owner::status(session, call, &self.facts.name, id, Role::Reader).await?;
-        // The name may have been taken from it meanwhile.
+        // The name may have been removed meanwhile.
         let facts = now.owner.unwrap_or_else(|| self.facts.clone());
         Ok(facts.owner(now.associate.as_ref(), call.now))
     }
@@ -111,7 +112,7 @@ async fn pools(
     Ok(pools)
 }
 
-/// One row at least.
+/// At least one row.
 const POOLS_AND_SEAT: Sql = Sql {
     text: concat!(
         "SELECT held.pool_id, held.seat_no, pool.id, pool.seats_total, pool.starts_at, pool.expires_at, pool.free_seat_no

@@ -1,18 +1,19 @@
-//! Named calls: the table that keeps their outcomes. The outcome is written in the transaction of the change, so that both are
-//! there after a crash or neither is, and a retry on any node finds it.
+//! Named calls: the table of their outcomes. The outcome is written in the transaction of the change, so that after a crash both
+//! are there or neither is, and a retry on any node finds it.
 //!
-//! The row of a name is looked for first and written last. If two nodes run a call of one name at once, the second waits
-//! at the unique key for the first one's end; then it is run again as a whole, finds the row and answers with it.
+//! The row of a name is read first and written last. If two nodes run a call of one name at once, the second waits at the unique
+//! key for the end of the first; then it is run again as a whole, finds the row and returns it.
 //!
-//! The table is a ring. Rows are numbered by a sequence; each new row deletes the oldest that have expired or are too many, as far as
-//! no other call is about to do so. No row is written by every call, and no call waits for a large deletion.
+//! The table is a ring. A sequence numbers the rows; each new row deletes the oldest rows that have expired or are too many,
+//! unless another call is deleting them. No row is written by every call, and no call waits for a large deletion.
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::facts::{
-    Caller, Proof, by, caller_by_password, caller_by_ticket, caller_of_command_line, of_caller, to_caller,
+    Caller, Proof, by, caller_by_password, caller_by_session, caller_by_ticket, caller_of_command_line, of_caller,
+    to_caller,
 };
 use super::stop::{Stop, settle};
 use crate::seats::{self, Refusal, Role};
@@ -21,7 +22,7 @@ use crate::store::named::{CallName, Original, Outcome, of_json, to_json};
 use crate::store::postgres::run::Work;
 use crate::store::postgres::session::{Parameter, Session, Sql, to_time};
 
-/// How much is kept. See [`crate::store::Options`].
+/// The limits of the table. See [`crate::store::Options`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) life: SignedDuration,
@@ -29,11 +30,11 @@ pub(crate) struct Limits {
     pub(crate) max: i64,
 }
 
-/// An outcome, and the call that it is of, if that is an earlier one.
+/// An outcome, with its call if that is an earlier one.
 pub(crate) type Told<T> = (Result<T, Refusal>, Option<Original>);
 
-/// Runs a named call, or answers with what an earlier call of that name came to. In any case the caller is proved first, and has the
-/// role that the call needs: a credential that may not do this any more gets no old answer. In a transaction.
+/// Runs a named call, or returns the outcome of an earlier call of that name. In both cases it first checks the caller and the
+/// role that the call needs: a credential without that right gets no old answer. In a transaction.
 pub(crate) async fn run<'w, T: Outcome + Sync>(
     session: &'w Session,
     call: &'w Call,
@@ -51,7 +52,7 @@ pub(crate) async fn run<'w, T: Outcome + Sync>(
             }
             Ok((outcome, None))
         }
-        // Nothing is kept of it, and nothing was changed.
+        // It is not kept, and nothing was changed.
         Err(stop) => settle(Err(stop)).map(|refused| (refused, None)),
     }
 }
@@ -61,12 +62,12 @@ enum Begun<T> {
     New(New),
 }
 
-/// A call of which there is no outcome yet.
+/// A call without an outcome yet.
 struct New {
     caller: Caller,
     /// The name as it was sent.
     sent: String,
-    /// Rows of this time and before have expired.
+    /// Rows of this time or before have expired.
     cutoff: String,
 }
 
@@ -112,7 +113,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// Of the columns behind the caller's.
+    /// From the columns after the caller's.
     fn of(row: &Row) -> Result<Option<Kept>, Stop> {
         let Some(id) = row.try_get(3)? else { return Ok(None) };
         Ok(Some(Kept {
@@ -137,7 +138,7 @@ impl Kept {
     }
 }
 
-static FIND: [Sql; 3] = of_caller!(
+static FIND: [Sql; 4] = of_caller!(
     &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::TEXT],
     "SELECT caller.name, caller.role, caller.entity_id,
             kept.id, kept.request_hash, kept.operation, kept.request_id, kept.at, kept.outcome
@@ -150,7 +151,7 @@ static FIND: [Sql; 3] = of_caller!(
 
 const FORGET: Sql = Sql { text: "DELETE FROM named_call WHERE id = $1", types: &[Type::INT8] };
 
-/// Bytes of an outcome for which it counts as one more row.
+/// The bytes of an outcome that count as one row.
 const BYTES_PER_ROW: usize = 256;
 
 async fn keep(
@@ -171,7 +172,8 @@ async fn keep(
     Ok(())
 }
 
-/// A row that counts for several takes as many numbers. The statement names the actor itself: before a refusal no change has done so.
+/// A row that counts as several takes as many numbers. The statement itself names the actor, because before a refusal no change
+/// has done so.
 const KEEP: Sql = Sql {
     text: "WITH signed AS (
                SELECT concat(set_config('seatkeeper.request_id', $1, true), set_config('seatkeeper.actor', $2, true),
@@ -183,9 +185,9 @@ const KEEP: Sql = Sql {
     types: &[Type::TEXT, Type::TEXT, Type::INT4, Type::TEXT, Type::TEXT, Type::BYTEA, Type::TEXT, Type::TEXT],
 };
 
-/// Those that are too many, and two that have expired for each new one: the table shrinks, and no call waits for many. A row of
-/// [`seats::ASSIGNMENTS_MAX`] outcomes counts for as many as a thousand and more. Looks only at the oldest rows: after a clock was set back,
-/// rows may wait for those before them.
+/// Deletes surplus rows, and two expired rows for each new one: the table shrinks, and no call waits for many. A row of
+/// [`seats::ASSIGNMENTS_MAX`] outcomes counts as more than a thousand. Checks only the oldest rows: after a clock was set back,
+/// rows may wait for earlier ones.
 const END_OLDEST: Sql = Sql {
     text: "DELETE FROM named_call
             WHERE id = ANY (ARRAY (SELECT id FROM named_call WHERE id <= $1 ORDER BY id LIMIT 2000 FOR UPDATE SKIP LOCKED))
@@ -195,7 +197,7 @@ const END_OLDEST: Sql = Sql {
     types: &[Type::INT8, Type::TEXT],
 };
 
-/// To the nanosecond, because an answer may depend on it, and always in the same length, so that it sorts as it reads.
+/// To the nanosecond, because an answer may depend on it, and always of the same length, so that text sorts by time.
 fn to_text(at: Timestamp) -> String {
     format!("{at:.9}")
 }

@@ -1,7 +1,7 @@
-//! Module owners: the entities that license tools know by name, with the numbers of their pools and what is offered to them.
+//! Module owners: the entities that license tools know by name, with the numbers of their pools and their offers.
 //!
-//! The numbers of a pool are those of its row, which the chain writer brings up to date behind the calls, and what its events since then
-//! changed. Those are read once for all pools of a statement: `audit_pending` is short and has no index.
+//! The numbers of a pool are those of its row, which the chain writer updates behind the calls, plus the changes of later events.
+//! A statement reads those once for all its pools: `audit_pending` is short and has no index.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -11,7 +11,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::assignee;
-use super::facts::{Caller, Proof, caller_by_password, caller_by_ticket, caller_of_command_line, findable, is_below};
+use super::facts::{
+    Caller, Proof, caller_by_password, caller_by_session, caller_by_ticket, caller_of_command_line, findable, is_below,
+};
 use super::facts::{is_set, of_caller, to_caller};
 use super::stop::{Stop, caller_of_role};
 use crate::license::{Assignee, Dates, Grant, OWNERS_MAX, OpenPool, Owner, OwnerFacts, check_owners, sort_owners};
@@ -19,7 +21,7 @@ use crate::seats::{LicenseType, Refusal, Role, check_role};
 use crate::store::postgres::session::{Parameter, Session, Sql, time, to_time, to_timestamp};
 use crate::store::{Call, Owners, OwnersRequest, StoreError};
 
-/// Answers in one statement where one owner is asked for. The others read several, of one moment.
+/// Reads one owner in one statement. Other selections read several, in one snapshot.
 pub(crate) async fn owners(session: &Session, call: &Call, request: &OwnersRequest) -> Result<Vec<Owner>, Stop> {
     if let Owners::Named(name) = &request.owners {
         let Status { associate, owner, .. } = status(session, call, name, request.associate_id, Role::Reader).await?;
@@ -47,7 +49,7 @@ pub(crate) async fn owners(session: &Session, call: &Call, request: &OwnersReque
     Ok(owners)
 }
 
-/// Who calls, the associate, and one owner: what the caller may know of them, all of one moment.
+/// The caller, the associate, and one owner, if the caller may see them; all from one snapshot.
 pub(crate) struct Status {
     pub(crate) caller: Caller,
     pub(crate) associate: Option<Assignee>,
@@ -80,7 +82,7 @@ pub(crate) async fn status(
 /// The first column of the owner in a row of [`status!`].
 const OF_OWNER: usize = 14;
 
-/// What an owner is looked up by, in any case.
+/// The key for looking up an owner, in any case.
 fn owner_key(name: &str) -> Option<String> {
     findable(name).map(|name| name.trim().to_ascii_uppercase())
 }
@@ -125,9 +127,9 @@ macro_rules! of_owner {
     };
 }
 
-/// After the three columns of the caller: the associate in three columns, its seats in six, what changed of the owner's pools since the
-/// numbers of their rows in two, and the columns of [`of_owner!`].
-pub(crate) static STATUS: [Sql; 3] = of_caller!(
+/// After the three columns of the caller: the associate in three columns, its seats in six, the changes of the owner's pools
+/// since the numbers of their rows in two, and the columns of [`of_owner!`].
+pub(crate) static STATUS: [Sql; 4] = of_caller!(
     &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::TEXT, Type::INT8],
     ", wanted AS MATERIALIZED (
         SELECT entity.id FROM caller JOIN entity ON owner_name = $4 WHERE ",
@@ -161,10 +163,10 @@ pub(crate) static STATUS: [Sql; 3] = of_caller!(
                  GROUP BY pool_id) AS pool) AS since"
 );
 
-/// What the events of pools that are not chained yet change of their seats in use.
+/// The changes of seats in use by unchained events of pools.
 pub(crate) type Since = HashMap<i64, i64>;
 
-/// Reads two columns: pools, and what is changed of each.
+/// Reads two columns: pools, and the change of each.
 fn to_since(row: &Row, first: usize) -> Result<Since, Stop> {
     let (pool_ids, deltas): (Option<Vec<i64>>, Option<Vec<i64>>) = (row.try_get(first)?, row.try_get(first + 1)?);
     Ok(pool_ids.unwrap_or_default().into_iter().zip(deltas.unwrap_or_default()).collect())
@@ -221,7 +223,7 @@ fn open_pools(row: &Row, first: usize, since: &Since) -> Result<Vec<OpenPool>, S
     (0..ids.len()).map(pool).collect()
 }
 
-/// A type whose CHECK constraint holds it to those that there are.
+/// A type, which a CHECK constraint limits to existing ones.
 pub(crate) fn license_type(name: &str) -> Result<LicenseType, Stop> {
     Ok(name.parse().map_err(StoreError::Failed)?)
 }
@@ -233,7 +235,7 @@ fn offered_seats(row: &Row, first: usize) -> Result<Vec<(LicenseType, i64)>, Sto
     named.map(|(name, seats)| Ok((license_type(name)?, seats.into()))).collect()
 }
 
-/// The owners among these entities, in no order. In a transaction of one moment, or with the rows locked.
+/// The owners among these entities, in no order. In a transaction with one snapshot, or with the rows locked.
 pub(crate) async fn read_all(session: &Session, ids: &[i32], now: Timestamp) -> Result<Vec<OwnerFacts>, Stop> {
     check_owners(ids.len())?;
     if ids.is_empty() {
@@ -244,12 +246,12 @@ pub(crate) async fn read_all(session: &Session, ids: &[i32], now: Timestamp) -> 
     rows.iter().map(|row| to_facts(row, 2, &since)).collect()
 }
 
-/// Those of one entity; `None` if it is no owner.
+/// The facts of one entity; `None` if it is no owner.
 pub(crate) async fn read(session: &Session, entity_id: i32, now: Timestamp) -> Result<Option<OwnerFacts>, Stop> {
     Ok(read_all(session, &[entity_id], now).await?.pop())
 }
 
-/// In two columns of the first row what changed since the numbers of all those pools, and the columns of [`of_owner!`].
+/// The first row has the changes since the numbers of all those pools in two columns; then the columns of [`of_owner!`].
 pub(crate) const OWNERS: Sql = Sql {
     text: concat!(
         "WITH wanted AS MATERIALIZED (SELECT DISTINCT id FROM unnest($1) AS id),
@@ -265,7 +267,7 @@ pub(crate) const OWNERS: Sql = Sql {
     types: &[Type::INT4_ARRAY, Type::TIMESTAMPTZ],
 };
 
-/// The entity of this owner, in any case; `None` if there is none in the caller's subtree.
+/// The entity of this owner, with the name in any case; `None` if there is none in the caller's subtree.
 pub(crate) async fn named(session: &Session, name: &str, root: Option<i32>) -> Result<Option<i32>, Stop> {
     let row = session.row_opt(&NAMED, &[&owner_key(name), &root]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
@@ -276,13 +278,13 @@ pub(crate) const NAMED: Sql = Sql {
     types: &[Type::TEXT, Type::INT4],
 };
 
-/// The entity of this owner, for a caller who must know it.
+/// The entity of this owner; a refusal if the caller may not see it.
 pub(crate) async fn find(session: &Session, name: &str, root: Option<i32>) -> Result<i32, Stop> {
     let unknown = || Refusal::OwnerUnknown { owner_name: name.to_owned() };
     Ok(named(session, name, root).await?.ok_or_else(unknown)?)
 }
 
-/// Entities looked for at most: one more than may be told, by which too many are known.
+/// The most entities read: one more than an answer may have, which shows that there are too many.
 pub(crate) const IDS_MAX: i64 = OWNERS_MAX as i64 + 1;
 
 /// Every owner in the subtree.
@@ -297,7 +299,7 @@ async fn all(session: &Session, caller: &Caller) -> Result<Vec<i32>, Stop> {
 pub(crate) const ALL: Sql =
     Sql { text: "SELECT id FROM entity WHERE owner_name IS NOT NULL LIMIT $1", types: &[Type::INT8] };
 
-/// UNION ends even in a circle.
+/// UNION ends even in a cycle.
 pub(crate) const ALL_BELOW: Sql = Sql {
     text: "WITH RECURSIVE below (id) AS (
                SELECT $1::integer UNION SELECT entity.id FROM below JOIN entity ON entity.parent_id = below.id)
@@ -311,8 +313,8 @@ async fn owners_above(session: &Session, associate: &Assignee, caller: &Caller) 
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-/// No further than the caller's entity, and in a circle not back to where it began: each step finds one parent, in an entity that was not
-/// seen before.
+/// No further than the caller's entity, and in a cycle not back to its beginning: each step finds one parent that was not seen
+/// before.
 pub(crate) const ABOVE: Sql = Sql {
     text: "WITH RECURSIVE above (id, place, seen) AS (
                SELECT entity_id, 1, ARRAY[entity_id] FROM account WHERE id = $1

@@ -1,14 +1,14 @@
-//! Seats: assigned, released, transferred, and looked at. Facts in, the rules' decision out.
+//! Assigns, releases, transfers and reads seats: reads the facts, asks the rules, carries out their decision.
 //!
-//! An assignment is two statements. The first reads all the facts of one moment, so a refusal that follows from them is true. The
-//! second carries out what was decided, and commits by itself unless the call has a transaction: it takes any free seat of the pool, from a
-//! random number on, passing over those that others have locked. If it finds none, or the user got a seat meanwhile (the unique
-//! key says so), or the account is no longer as it was read, then the call is run again: the facts are read and the rules decide.
-//! From the third time on it waits for what others have locked.
+//! An assignment is two statements. The first reads all facts in one snapshot, so a refusal that follows from them is true. The
+//! second carries out the decision, and commits by itself unless the call has a transaction: it takes any free seat of the pool,
+//! from a random number on, and skips seats that others have locked. If it finds none, or the user got a seat meanwhile (the
+//! unique key reports it), or the account has changed, the call is run again: it reads the facts and the rules decide. From the
+//! third time on it waits for locked seats.
 //!
-//! Locks are taken in one order: accounts before seats, accounts by their ids. An assignment shares the lock of the account's row, so that
-//! the account cannot be made inactive between the decision and the commit. Transfers and lists of assignments lock the
-//! accounts for themselves before they read the facts.
+//! Locks are taken in one order: accounts before seats, accounts by their ids. An assignment shares the lock of the account's
+//! row, so that the account cannot become inactive between the decision and the commit. Transfers and lists of assignments lock
+//! the accounts exclusively before they read the facts.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::facts::{
-    Caller, Proof, by, caller_by_password, caller_by_ticket, caller_of_command_line, is_below, is_set, name_key,
-    of_caller, open_pools, to_caller, to_held, to_pool, to_seat,
+    Caller, Proof, by, caller_by_password, caller_by_session, caller_by_ticket, caller_of_command_line, is_below,
+    is_set, name_key, of_caller, open_pools, to_caller, to_held, to_pool, to_seat,
 };
 use super::stop::{Stop, caller_of_role, settle};
 use super::taking::{Taking, WAITS_FROM, enroll_user, give_up, take, take_this, undecided};
@@ -28,7 +28,7 @@ use crate::seats::{
 use crate::store::postgres::session::{Session, Sql, to_time};
 use crate::store::{Call, Details};
 
-/// How often an assignment inside of a transaction decides before the whole call is run again.
+/// How often an assignment inside a transaction decides before the whole call is run again.
 const DECISIONS: u32 = 3;
 
 /// Assigns a seat.
@@ -42,7 +42,7 @@ pub(crate) async fn assign(
         let waits = session.attempt() >= WAITS_FROM;
         return assign_once(session, call, request, enroll, waits).await;
     }
-    // What the transaction did before is not thrown away for one seat. It waits soon, as others may wait for it.
+    // One seat does not discard the earlier work of the transaction. It waits soon, because others may wait for it.
     for decision in 0..DECISIONS {
         match assign_once(session, call, request, enroll, decision > 0).await {
             Err(Stop::Again) => {}
@@ -72,8 +72,8 @@ async fn assign_once(
     take(session, &taking, waits).await
 }
 
-/// Many assignments, one after the other, each with an outcome of its own: a refusal of one does not undo the others. Each
-/// sees what the ones before it did. `dry_run`: all of it is undone in the end. In a transaction.
+/// Many assignments, one after the other, each with an outcome of its own: a refusal does not undo the others. Each sees the
+/// changes of the earlier ones. `dry_run`: undoes all of them at the end. In a transaction.
 pub(crate) async fn assign_all(
     session: &Session,
     call: &Call,
@@ -105,7 +105,7 @@ pub(crate) async fn release(session: &Session, call: &Call, holding: &Holding) -
     Ok(seat)
 }
 
-/// Gives the seat of one user to another. In a transaction.
+/// Transfers the seat of one user to another. In a transaction.
 pub(crate) async fn transfer(
     session: &Session,
     call: &Call,
@@ -131,8 +131,8 @@ pub(crate) async fn transfer(
     Ok(assignment.seat)
 }
 
-/// What the holder of a seat gets: the seat's own, or else the pool's. An empty key, as an empty cell of a spreadsheet leaves it,
-/// is none.
+/// The details for the holder of a seat: the seat's own, or else the pool's. An empty key, as from an empty cell of a
+/// spreadsheet, counts as null.
 pub(crate) async fn details(session: &Session, call: &Call, holding: &Holding) -> Result<Details, Stop> {
     let (_, facts, row) = holding_facts(session, call, holding, &DETAILS).await?;
     seats::find(holding, &facts, Role::Reader)?;
@@ -178,12 +178,12 @@ async fn facts(session: &Session, call: &Call, request: &AssignRequest) -> Resul
     Ok(read)
 }
 
-/// All that [`seats::assign`] looks at, of one moment: a row for each pool. Reads no further than the rules get: the account
-/// only if the provider can be used, what it holds only if the account can, the pools only if a seat may be taken.
+/// All facts for [`seats::assign`] in one snapshot: a row for each pool. Reads no facts that the rules do not reach: the account
+/// only if the provider can be used, its seat only if the account can, the pools only if a seat may be taken.
 ///
 /// `OFFSET 0` keeps PostgreSQL from making one join of it all: planned while the tables are nearly empty, that would compare names and
 /// holders with whole indexes, and go on to do so until the tables are analyzed.
-static ASSIGNMENT: [Sql; 3] = of_caller!(
+static ASSIGNMENT: [Sql; 4] = of_caller!(
     &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::INT4, Type::TEXT, Type::TEXT],
     "SELECT caller.name, caller.role, caller.entity_id, provider.active, provider.in_subtree,
             account.id, account.active, account.in_subtree, account.entity_id,
@@ -219,7 +219,7 @@ async fn holding_facts(
     session: &Session,
     call: &Call,
     holding: &Holding,
-    sql: &'static [Sql; 3],
+    sql: &'static [Sql; 4],
 ) -> Result<(Option<Caller>, HoldingFacts, Option<Row>), Stop> {
     let proof = Proof::of(call);
     let username = name_key(holding.username.as_ref());
@@ -234,7 +234,7 @@ async fn holding_facts(
     Ok((Some(caller), facts, Some(row)))
 }
 
-/// What [`seats::find`] looks at, and columns of the seat held, from `seat` and `license_pool`.
+/// The facts for [`seats::find`], and columns of the held seat, from `seat` and `license_pool`.
 macro_rules! holding {
     ($columns:literal, $held:literal) => {
         of_caller!(
@@ -255,9 +255,9 @@ macro_rules! holding {
     };
 }
 
-static HOLDING: [Sql; 3] = holding!("", " FROM seat");
+static HOLDING: [Sql; 4] = holding!("", " FROM seat");
 
-static DETAILS: [Sql; 3] = holding!(
+static DETAILS: [Sql; 4] = holding!(
     ", held.product_key, held.license_data",
     ", coalesce(nullif(seat.product_key, ''), nullif(license_pool.product_key, '')) AS product_key,
        coalesce(seat.license_data, license_pool.license_data) AS license_data
@@ -294,8 +294,8 @@ async fn transfer_facts(
     Ok((Some(caller), facts))
 }
 
-/// All that [`seats::transfer`] looks at, of one moment.
-static TRANSFER: [Sql; 3] = of_caller!(
+/// All facts for [`seats::transfer`] in one snapshot.
+static TRANSFER: [Sql; 4] = of_caller!(
     &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT, Type::TEXT],
     "SELECT caller.name, caller.role, caller.entity_id, giver.id, giver.active, giver.in_subtree,
             held.pool_id, held.seat_no, held.expires_at, held.entity_id, held.in_subtree, held.active, held.in_subtree,
@@ -350,8 +350,8 @@ fn to_held_if_any(row: &Row, first: usize) -> Result<Option<Held>, Stop> {
     if is_there(row, first)? { to_held(row, first).map(Some) } else { Ok(None) }
 }
 
-/// Locks the accounts of these names that the caller may know until the transaction ends, in the order of their ids, so that
-/// what is read of them afterwards stays. A user that is enrolled meanwhile is found by the unique key.
+/// Locks the accounts of these names, if the caller may see them, until the transaction ends, in the order of their ids, so that
+/// facts read afterwards stay true. The unique key detects a user that is enrolled meanwhile.
 pub(crate) async fn lock_accounts<'u>(
     session: &Session,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! Why a call ends early: the one way in which anything below the store's methods refuses or fails. Calls leave with `?`.
+//! Why a call ends early: the one error type below the store's methods, for refusals and failures. Calls leave with `?`.
 
 use tokio_postgres::Error;
 
@@ -9,13 +9,13 @@ use crate::store::{Call, StoreError};
 
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The rules say no.
+    /// The rules refused the call.
     Refused(Refusal),
-    /// The database could not do its work, and trying again would not help.
+    /// The database failed, and a retry would not help.
     Failed(StoreError),
-    /// What was decided cannot be carried out, because another session was first: decide again, from the facts on.
+    /// The decision cannot be carried out, because another session was first: decide again from new facts.
     Again,
-    /// A statement failed. [`super::super::run`] knows what follows from it: mostly the call is run again.
+    /// A statement failed. [`super::super::run`] decides what to do: mostly it runs the call again.
     Statement(Error),
 }
 
@@ -37,7 +37,7 @@ impl From<Error> for Stop {
     }
 }
 
-/// Takes a refusal for an answer; everything else still ends the call.
+/// Turns a refusal into an answer; everything else still ends the call.
 pub(crate) fn settle<T>(outcome: Result<T, Stop>) -> Result<Result<T, Refusal>, Stop> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
@@ -46,7 +46,7 @@ pub(crate) fn settle<T>(outcome: Result<T, Stop>) -> Result<Result<T, Refusal>, 
     }
 }
 
-/// Who makes the call, if they have at least this role.
+/// The caller, if it has at least this role.
 pub(crate) async fn caller_of_role(session: &Session, call: &Call, least: Role) -> Result<Caller, Stop> {
     let caller = caller(session, call).await?.ok_or(Refusal::CallerUnknown)?;
     seats::check_role(Some(caller.role), least)?;

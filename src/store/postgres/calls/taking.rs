@@ -1,5 +1,5 @@
-//! Seats taken and given back: the statements that carry out what the rules decided. Each makes one change under its condition, names the
-//! actor for the triggers, and commits by itself if no transaction is open.
+//! The statements that carry out decisions to take or free seats. Each makes one change under its condition, names the actor for
+//! the triggers, and commits by itself if no transaction is open.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -12,12 +12,12 @@ use crate::store::postgres::session::{By, Parameter, Session, Sql};
 /// From this attempt on a call waits for locked seats.
 pub(super) const WAITS_FROM: u32 = 2;
 
-/// Any number: with a source that fails, calls are slower, not wrong.
+/// Any number: without randomness calls are slower, not wrong.
 fn random() -> u32 {
     getrandom::u32().unwrap_or(0)
 }
 
-/// The rules decide nothing without a caller, a user name and an entity.
+/// The rules refuse a request without a caller, a user name and an entity.
 pub(super) fn undecided() -> Stop {
     StoreError::Failed("a decision without its facts".to_owned()).into()
 }
@@ -26,34 +26,33 @@ fn number(seat: SeatId) -> Result<i32, Stop> {
     i32::try_from(seat.seat_no).map_err(|_| undecided())
 }
 
-/// Carries out an assignment to an account that the transaction has locked since before the decision.
+/// Carries out an assignment to an account that the transaction locked before the decision.
 pub(crate) async fn carry_out(session: &Session, by: &By, assignment: &Assignment) -> Result<SeatId, Stop> {
     let taking =
         Taking { by, assignment: *assignment, pools: &[], username: None, entity_id: None, account_entity_id: None };
     take(session, &taking, session.attempt() >= WAITS_FROM).await
 }
 
-/// An assignment that was decided and is to be carried out.
+/// A decided assignment that is to be carried out.
 pub(crate) struct Taking<'t> {
     pub(crate) by: &'t By,
-    /// Of its seat the pool counts: any free seat of that is taken.
+    /// Only the pool of its seat matters: any free seat of that pool is taken.
     pub(crate) assignment: Assignment,
-    /// The pools that the decision was made from; without that of the seat, seats are tried from it on.
+    /// The pools of the decision; if the seat's pool is not among them, the search begins at the seat.
     pub(crate) pools: &'t [Pool],
-    /// Whom to enroll, if the assignment names no account, and where.
+    /// The user name to enroll, if the assignment names no account, and its entity.
     pub(crate) username: Option<&'t UserName>,
     pub(crate) entity_id: Option<i32>,
-    /// Where the account was when the rules decided; `None`: it is locked since before that.
+    /// The entity of the account at the decision; `None`: the account was locked before that.
     pub(crate) account_entity_id: Option<i32>,
 }
 
-/// Carries out an assignment, in one statement: enrolls the user if need be, gives up the old seat, takes a new one. Nothing of it happens
-/// without the rest. [`Stop::Again`]: the facts have changed, or no seat could be had without waiting. `waits`: for seats that others
-/// have locked.
+/// Carries out an assignment in one statement, all or nothing: enrolls the user if necessary, gives up the old seat, takes a new
+/// one. [`Stop::Again`]: the facts have changed, or no seat was free without waiting. `waits`: for seats that others have locked.
 pub(crate) async fn take(session: &Session, taking: &Taking<'_>, waits: bool) -> Result<SeatId, Stop> {
     let Taking { by, assignment, pools, username, entity_id, account_entity_id } = taking;
     let pool_id = assignment.seat.pool_id;
-    // Calls that begin at different seats do not meet.
+    // Calls that begin at different seats do not conflict.
     let start = match pools.iter().find(|pool| pool.id == pool_id) {
         Some(pool) => i64::from(random()) % pool.seats_total.max(1),
         None => assignment.seat.seat_no - 1,
@@ -82,14 +81,15 @@ pub(crate) async fn take(session: &Session, taking: &Taking<'_>, waits: bool) ->
     Ok(SeatId { pool_id, seat_no: row.try_get::<_, i32>(0)?.into() })
 }
 
-/// Frees the seat that an account holds. [`Stop::Again`]: it does not hold it any more.
+/// Frees the seat that an account holds. [`Stop::Again`]: the account no longer holds it.
 pub(crate) async fn give_up(session: &Session, by: &By, seat: SeatId, account_id: i64) -> Result<(), Stop> {
     let seat_no = number(seat)?;
     let values: [Parameter<'_>; 5] = [&by.request_id, &by.actor, &seat.pool_id, &seat_no, &account_id];
     changed(session, &RELEASE, &values).await.map(drop)
 }
 
-/// Enrolls a user name under an entity, in a transaction; its account's id. [`Stop::Again`]: another session was first.
+/// Enrolls a user name under an entity, in a transaction; returns the id of its account. [`Stop::Again`]: another session was
+/// first.
 pub(crate) async fn enroll_user(session: &Session, by: &By, username: &UserName, entity_id: i32) -> Result<i64, Stop> {
     let values: [Parameter<'_>; 4] = [&by.request_id, &by.actor, &username.as_str(), &entity_id];
     Ok(changed(session, &ENROLL, &values).await?.try_get(0)?)
@@ -105,7 +105,7 @@ async fn changed(session: &Session, sql: &Sql, values: &[Parameter<'_>]) -> Resu
     row.ok_or(Stop::Again)
 }
 
-/// Names the actor for the triggers: the call in `$1`, the caller in `$2`. The changes read from it, so that it comes first.
+/// Names the actor for the triggers: the call in `$1`, the caller in `$2`. The changes read from it, so that it runs first.
 macro_rules! signed {
     () => {
         "WITH signed AS (
@@ -150,7 +150,7 @@ macro_rules! pick {
     };
 }
 
-/// The account's row is locked before a seat is looked for.
+/// Locks the account's row before it searches a seat.
 macro_rules! take {
     ($locked:literal) => {
         Sql {
@@ -205,7 +205,8 @@ macro_rules! give_up_and_take {
 const MOVE: Sql = give_up_and_take!("SKIP LOCKED");
 const MOVE_WAITING: Sql = give_up_and_take!("");
 
-/// The same for a user name `$3` that is enrolled under entity `$4`: only with a seat, and only if another session has not enrolled it.
+/// The same for a user name `$3` that is enrolled under entity `$4`: only together with a seat, and only if no other session has
+/// enrolled it.
 macro_rules! enroll_and_take {
     ($locked:literal) => {
         Sql {
@@ -248,7 +249,7 @@ const RELEASE: Sql = Sql {
     types: &[Type::TEXT, Type::TEXT, Type::INT8, Type::INT4, Type::INT8],
 };
 
-/// Takes this seat, which is free, for an account that is active. [`Stop::Again`]: one of the two is no longer so.
+/// Takes this free seat for an active account. [`Stop::Again`]: the seat is taken or the account inactive.
 pub(crate) async fn take_this(session: &Session, by: &By, seat: SeatId, account_id: i64) -> Result<(), Stop> {
     let seat_no = number(seat)?;
     let values: [Parameter<'_>; 5] = [&by.request_id, &by.actor, &account_id, &seat.pool_id, &seat_no];

@@ -1,5 +1,5 @@
-//! One transaction that chains events: it takes those that wait, appends them to the chain, and brings the numbers of their pools up to
-//! date.
+//! One transaction that chains events: it takes waiting events, appends them to the chain, and updates the numbers of their
+//! pools.
 
 use std::collections::HashSet;
 
@@ -12,47 +12,47 @@ use super::rollup::{Changes, Counters};
 use crate::chain::{Hash, Link};
 use crate::store::postgres::session::{Parameter, Session, Sql};
 
-/// Events that are chained in one transaction at most.
+/// The most events chained in one transaction.
 pub(super) const EVENTS_MAX: i64 = 5_000;
-/// Bytes of values in one transaction at most, as they are stored: a single event may have more.
+/// The most bytes of stored values in one transaction; a single event may have more.
 const BYTES_MAX: i64 = 8 << 20;
 
-/// What came of a transaction.
+/// The result of a transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Chained {
         events: u64,
-        /// As many as there may be: more wait, most likely.
+        /// The batch was full: most likely more events wait.
         is_full: bool,
     },
-    /// Nothing waits that could be chained now.
+    /// No waiting event can be chained now.
     Nothing,
     /// Another node has the lease.
     NotHolder,
-    /// A pool was deleted at this moment; the next try sees that.
+    /// A pool was just deleted; the next try sees that.
     Again,
 }
 
-/// What is known from one transaction for the next.
+/// The state carried from one transaction to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Pools that another session has locked. Their events wait until it commits; events of other pools do not.
+    /// Pools that another session has locked. Their events wait for its commit; events of other pools do not.
     pub locked: Vec<i64>,
-    /// How often events were left for the next try in a row.
+    /// How many times in a row events were left for the next try.
     again: u32,
 }
 
-/// How often the events of a pool that is not there are left for the next try, in which their deletion is to be seen. Then they are
-/// chained all the same.
+/// How often the events of a missing pool are left for the next try, which should see its deletion. After that they are chained
+/// anyway.
 const AGAIN_MAX: u32 = 3;
 
-/// Chains events if `holder` has the lease. The lease's row stays locked until the commit, so no other node chains meanwhile, whatever
-/// the clock says.
+/// Chains events if `holder` has the lease. The lease's row stays locked until the commit, so no other node chains meanwhile,
+/// whatever the clock.
 pub(super) async fn chain(session: &Session, holder: &str, memory: &mut Memory) -> Result<Done, Error> {
     begin_as_service(session).await?;
     let done = chain_in_transaction(session, holder, memory).await?;
     if matches!(done, Done::Chained { .. }) {
-        // A statement that failed and was passed over has rolled all of it back.
+        // A failed statement that was ignored has rolled back everything.
         if !session.commit().await? {
             return Ok(Done::Again);
         }
@@ -66,7 +66,7 @@ pub(super) async fn chain(session: &Session, holder: &str, memory: &mut Memory) 
     Ok(done)
 }
 
-/// Begins a transaction that may write what only the service writes: the guards look at this setting before a statement begins.
+/// Begins a transaction that may write the service's own tables: the guards check this setting before each statement.
 pub(super) async fn begin_as_service(session: &Session) -> Result<(), Error> {
     let service = "SET LOCAL seatkeeper.service = 'on'";
     let (begun, set) = tokio::join!(session.begin(), session.batch(service));
@@ -77,7 +77,7 @@ async fn chain_in_transaction(session: &Session, holder: &str, memory: &mut Memo
     if session.row_opt(&HOLD, &[&holder, &LEASE.as_secs_f64()]).await?.is_none() {
         return Ok(Done::NotHolder);
     }
-    // What does not depend on each other is sent together: a round trip more is some milliseconds more until events are chained.
+    // Independent statements are sent together: each round trip delays the chaining by some milliseconds.
     let parameters: [Parameter<'_>; 3] = [&EVENTS_MAX, &BYTES_MAX, &memory.locked];
     let (end, rows) = tokio::join!(End::read(session), session.rows(&WAITING, &parameters));
     let (end, rows) = (end?, rows?);
@@ -118,7 +118,7 @@ async fn chain_in_transaction(session: &Session, holder: &str, memory: &mut Memo
     let (taken, rolled_up, appended) = tokio::join!(take, roll_up, append);
     rolled_up.and(appended)?;
     if taken? != batch.taken.len() as u64 {
-        // The owner of the tables removed some by hand: the next try sees what is left.
+        // The owner of the tables removed some by hand: the next try sees the rest.
         return Ok(Done::Again);
     }
     Ok(Done::Chained { events: batch.ids.len() as u64, is_full: rows.len() as i64 == EVENTS_MAX })
@@ -130,8 +130,8 @@ const HOLD: Sql = Sql {
     types: &[Type::TEXT, Type::FLOAT8],
 };
 
-/// The events that wait, those with the lowest ids first. What one statement sees is closed under cause: an event that follows from
-/// another has a higher id, and is not to be seen before it.
+/// The waiting events, lowest ids first. One statement sees no event without its causes: an event that depends on another has a
+/// higher id, and is never visible before it.
 const WAITING: Sql = Sql {
     text: concat!(
         "SELECT event_id, of_pool, delta, ",
@@ -148,12 +148,12 @@ const WAITING: Sql = Sql {
     ),
     types: &[Type::INT8, Type::INT8, Type::INT8_ARRAY],
 };
-/// Columns of it.
+/// Its columns.
 const OF_POOL: usize = 1;
 const DELTA: usize = 2;
 const EVENT: usize = 3;
 
-/// Nothing else deletes these rows. They have no index, so all of them are read once.
+/// Only this deletes these rows. They have no index, so all of them are read once.
 const TAKE: Sql = Sql {
     text: "DELETE FROM audit_pending WHERE event_id IN (SELECT unnest($1::bigint[]))",
     types: &[Type::INT8_ARRAY],
@@ -177,7 +177,7 @@ const ROLL_UP: Sql = Sql {
 pub(in crate::store::postgres) struct End {
     /// The newest chained event.
     pub link: Option<Link>,
-    /// The place of the next one.
+    /// The place of the next event.
     pub next_place: i64,
 }
 
@@ -202,7 +202,7 @@ struct Batch {
     ids: Vec<i64>,
     hashes: Vec<u8>,
     changes: Changes,
-    /// The events that no longer wait.
+    /// The events that no longer have to wait.
     taken: Vec<i64>,
 }
 
@@ -216,7 +216,7 @@ impl Batch {
         self.taken.push(event_id);
         let mut at = String::new();
         let mut action = "";
-        // The owner of the tables may have removed the event; the row that waits still counts.
+        // The owner of the tables may have removed the event; its waiting row still counts.
         if row.try_get::<_, Option<i64>>(EVENT)?.is_some() {
             let event = event::read(row, EVENT, &mut at)?;
             action = std::str::from_utf8(event.action).unwrap_or_default();
@@ -236,11 +236,11 @@ impl Batch {
 /// The pools of a batch, locked until it commits.
 struct Pools {
     now: Vec<(i64, Counters)>,
-    /// Others have these locked.
+    /// Pools locked by other sessions.
     locked: HashSet<i64>,
 }
 
-/// New numbers of pools, a column each.
+/// New numbers of pools, as one array per column.
 #[derive(Default)]
 struct Numbers {
     ids: Vec<i64>,
@@ -276,8 +276,8 @@ impl Pools {
         Ok(pools)
     }
 
-    /// The numbers after the changes. `None`: a pool of them was deleted meanwhile, and may have been made again; unless
-    /// `is_choosy`, that is passed over.
+    /// The numbers after the changes. `None`: one of the pools was deleted meanwhile, and may have been created again; without
+    /// `is_choosy` that is ignored.
     fn numbers(&self, changes: &Changes, is_choosy: bool) -> Option<Numbers> {
         let mut numbers = Numbers::default();
         for (id, change) in changes.iter().filter(|(_, change)| !change.is_gone()) {

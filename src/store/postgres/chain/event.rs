@@ -1,4 +1,4 @@
-//! Rows of `audit_event`, as the chain has them.
+//! Rows of `audit_event` in the form of the chain.
 
 use jiff::SignedDuration;
 use jiff::civil::{DateTime, datetime};
@@ -7,11 +7,11 @@ use tokio_postgres::{Error, Row};
 
 use crate::chain::Event;
 
-/// A `timestamptz`, in microseconds since 2000. Any value can be read, also those that have no date: the chain must go on.
+/// A `timestamptz`, in microseconds since 2000. Any value can be read, even one that is no date: the chain must go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store::postgres) struct Micros(pub(in crate::store::postgres) i64);
 
-/// Where PostgreSQL begins to count.
+/// PostgreSQL's epoch.
 pub(in crate::store::postgres) const EPOCH: DateTime = datetime(2000, 1, 1, 0, 0, 0, 0);
 
 impl<'a> FromSql<'a> for Micros {
@@ -25,13 +25,13 @@ impl<'a> FromSql<'a> for Micros {
 }
 
 impl Micros {
-    /// In UTC. Not a `Timestamp`, which ends before the last day of the year 9999, a date that stands for "never" in many a row.
+    /// In UTC. Not a `Timestamp`, which ends before the last day of the year 9999, a date that some rows have for "never".
     fn date(self) -> Option<DateTime> {
         EPOCH.checked_add(SignedDuration::from_micros(self.0)).ok()
     }
 
-    /// As SQLite writes the time of an event: `2026-11-25T12:00:00.123Z`. Microseconds, which the triggers never write, are kept: else
-    /// the hash would not tell two times apart.
+    /// The time of an event in SQLite's form: `2026-11-25T12:00:00.123Z`. Microseconds, which the triggers never write, are kept:
+    /// otherwise two times could have the same hash.
     pub(in crate::store::postgres) fn of_event(self) -> String {
         match self.date() {
             Some(at) if self.0 % 1_000 == 0 => format!("{at:.3}Z"),
@@ -40,7 +40,7 @@ impl Micros {
         }
     }
 
-    /// As the triggers write the time of a row, in whole seconds: `2026-11-25T12:00:00Z`; nothing of `infinity`.
+    /// The time of a row in the triggers' form, in whole seconds: `2026-11-25T12:00:00Z`; `None` for `infinity`.
     pub(in crate::store::postgres) fn of_row(self) -> Option<String> {
         match self.0 {
             i64::MAX | i64::MIN => None,
@@ -62,7 +62,7 @@ impl Micros {
     }
 }
 
-/// The columns of an event, in the order that [`read`] wants, behind those that stand before it; `e` is `audit_event`.
+/// The columns of an event, in the order of [`read`], after the given ones; `e` is `audit_event`.
 macro_rules! event_columns {
     () => {
         "e.id, e.at, e.action, e.actor, e.request_id, e.reason, e.entity_id, e.license_type, e.pool_id, e.seat_no, e.account_id,
@@ -71,7 +71,7 @@ macro_rules! event_columns {
 }
 pub(in crate::store::postgres) use event_columns;
 
-/// The event of a row whose columns from `first` on are `event_columns!`. `at`: room for the text of its time.
+/// The event of a row whose columns from `first` on are `event_columns!`. `at`: a buffer for the text of its time.
 pub(in crate::store::postgres) fn read<'r>(row: &'r Row, first: usize, at: &'r mut String) -> Result<Event<'r>, Error> {
     *at = row.try_get::<_, Micros>(first + 1)?.of_event();
     let text = |column: usize| row.try_get::<_, Option<&str>>(first + column).map(|text| text.map(str::as_bytes));

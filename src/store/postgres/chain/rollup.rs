@@ -1,35 +1,35 @@
-//! The numbers of pools, brought up to date event by event in the order of the chain.
+//! Updates the numbers of pools, event by event in the order of the chain.
 
 use std::collections::HashMap;
 
-/// What `license_pool` keeps of the chained events of a pool and its seats.
+/// The numbers in `license_pool` from the chained events of a pool and its seats.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store::postgres) struct Counters {
     pub(in crate::store::postgres) in_use: i64,
-    /// The most that were in use at once.
+    /// The most seats in use at once.
     pub(in crate::store::postgres) most: i64,
     /// The newest event.
     pub(in crate::store::postgres) event_id: Option<i64>,
     pub(in crate::store::postgres) events: i64,
 }
 
-/// What the events of a batch did to a pool.
+/// The effect of a batch on a pool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store::postgres) struct Change {
-    /// The events since the pool was made, or else since the beginning of the batch: how many there are, and the newest.
+    /// The number of events since the pool was created, or else since the beginning of the batch, and the newest.
     events: i64,
     event_id: Option<i64>,
-    /// What they add to the seats in use, and the most that they added at once.
+    /// The seats in use that they add, and the most that they added at once.
     sum: i64,
     peak: i64,
-    /// One of them made the pool: what was before is of no account.
+    /// One of them created the pool: earlier numbers do not matter.
     is_made: bool,
     /// The last of them deleted it.
     is_gone: bool,
 }
 
 impl Change {
-    /// The next event. `delta`: what it adds to the seats in use.
+    /// Adds the next event. `delta`: its change of the seats in use.
     pub(in crate::store::postgres) fn add(&mut self, event_id: i64, action: &str, delta: i64) {
         match action {
             "pool-create" => *self = Change { is_made: true, ..Change::default() },
@@ -43,18 +43,18 @@ impl Change {
         self.event_id = Some(event_id);
     }
 
-    /// Whether the pool does not outlive these events.
+    /// Whether these events delete the pool.
     pub(in crate::store::postgres) fn is_gone(&self) -> bool {
         self.is_gone
     }
 
-    /// Whether these events can be of a pool with such numbers. A pool without chained events, of which none of these says that it was
-    /// made, has taken the id of one that was deleted since; that event is to be seen in the next batch.
+    /// Whether these events can belong to a pool with such numbers. A pool without chained events, which none of these created,
+    /// has taken the id of a pool that was deleted since; the next batch will see that event.
     pub(in crate::store::postgres) fn fits(&self, now: &Counters) -> bool {
         self.is_made || now.events > 0
     }
 
-    /// The pool's numbers after these events. Whatever a history that was tampered with says, they are numbers that the table takes.
+    /// The pool's numbers after these events. Even for a history that was tampered with they are numbers that the table accepts.
     pub(in crate::store::postgres) fn applied_to(&self, now: Counters) -> Counters {
         let before = if self.is_made { Counters::default() } else { now };
         let in_use = (before.in_use + self.sum).max(0);
@@ -63,7 +63,7 @@ impl Change {
     }
 }
 
-/// What the events of a batch did to pools.
+/// The effects of a batch on pools.
 pub(in crate::store::postgres) type Changes = HashMap<i64, Change>;
 
 #[cfg(test)]
@@ -90,10 +90,10 @@ mod tests {
             (&[release, release, assign], counters(1, 3, 3, 8)),
             (&[("pool-change", 0)], counters(2, 3, 1, 6)),
             (&[release, ("seat-change", 0), assign], counters(2, 3, 3, 8)),
-            // The id is used again: what was before is of no account, nor is what a deletion leaves to be added.
+            // The id is reused: earlier numbers do not matter, nor does anything after a deletion.
             (&[release, release, ("pool-delete", 2), ("pool-create", 0), assign], counters(1, 1, 5, 2)),
             (&[("pool-create", 0), assign, assign, release], counters(1, 2, 4, 4)),
-            // Not by our triggers.
+            // Our triggers never do this.
             (&[release, release, release], counters(0, 3, 3, 8)),
         ] {
             assert_eq!(change(events).applied_to(before), after, "{events:?}");
@@ -108,7 +108,7 @@ mod tests {
         assert!(!change(&[("pool-delete", 1), ("pool-create", 0)]).is_gone());
     }
 
-    /// Many batches come to the same as one.
+    /// Many batches give the same result as one.
     #[test]
     fn it_does_not_matter_where_batches_end() {
         let mut state = 7_u64;

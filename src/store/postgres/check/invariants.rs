@@ -1,4 +1,5 @@
-//! The invariants of the rows, each a query that must return nothing. They have the names of those on SQLite where they mean the same.
+//! The invariants of the rows, each a query that must return nothing. They have the same names as on SQLite if they mean the
+//! same.
 
 use crate::store::postgres::history::STRAYS;
 
@@ -93,6 +94,12 @@ pub(super) const INVARIANTS: &[(&str, &str)] = &[
                              WHERE lower(credential.user_name COLLATE \"C\") = lower(ticket.user_name COLLATE \"C\") AND active = 1)",
     ),
     (
+        "a session belongs to an active credential",
+        "SELECT 'session ' || id || ' of ' || user_name FROM session
+          WHERE NOT EXISTS (SELECT 1 FROM credential
+                             WHERE lower(credential.user_name COLLATE \"C\") = lower(session.user_name COLLATE \"C\") AND active = 1)",
+    ),
+    (
         "every entity is below a root, in no circle",
         "WITH RECURSIVE below (id) AS (
              SELECT id FROM entity WHERE parent_id IS NULL UNION SELECT entity.id FROM entity JOIN below ON entity.parent_id = below.id)
@@ -175,8 +182,8 @@ pub(super) const INVARIANTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Invariants that are no reason to stop the service. A name with a blank is found by no call, of a text only what is shown suffers, and a
-/// credential without a usable hash cannot sign in, which concerns no other.
+/// Invariants whose violation does not stop the service. No call finds a name with a blank, an invalid text is only shown
+/// wrongly, and a credential without a usable hash cannot sign in, which affects no other credential.
 pub(super) const TOLERATED: &[&str] = &[
     "names have no blank at either end",
     "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF",
@@ -187,7 +194,7 @@ pub(super) const TOLERATED: &[&str] = &[
 mod tests {
     use super::*;
 
-    /// An action that the invariants do not know would be damage, and the service would not start again.
+    /// An action that the invariants do not know would count as damage, and the service would not start again.
     #[test]
     fn every_action_of_the_history_is_known_to_the_invariants() {
         let named = |name: &str| INVARIANTS.iter().find(|(of, _)| *of == name).map(|(_, sql)| *sql);

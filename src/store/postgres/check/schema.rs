@@ -1,5 +1,5 @@
-//! The schema, compared with a fresh one: made beside it, in a transaction that is rolled back, so that both are described by the same server
-//! in its own words, whatever its version.
+//! Compares the schema with a fresh one, which is made beside it in a transaction that is rolled back. So the same server
+//! describes both in its own words, whatever its version.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,24 @@ use tokio_postgres::types::Type;
 use crate::store::postgres::schema::SCHEMA;
 use crate::store::postgres::session::{Session, Sql};
 
-/// What differs, in words. `None`: the server takes no changes, so nothing can be made beside it.
+/// The differences, as text. `None`: the server is read-only, so no schema can be made beside it.
 pub(in crate::store::postgres) async fn differences(session: &Session) -> Result<Option<Vec<String>>, Error> {
     if session.row(&IS_READ_ONLY, &[]).await?.try_get(0)? {
         return Ok(None);
     }
     session.begin().await?;
-    let compared = compare(session).await;
+    let compared = compare(session, SCHEMA).await;
     session.roll_back().await?;
     compared.map(Some)
 }
 
-async fn compare(session: &Session) -> Result<Vec<String>, Error> {
+/// The differences from the schema of a script, as text; in a transaction, or after a savepoint, that is then undone.
+pub(in crate::store::postgres) async fn compare(session: &Session, script: &str) -> Result<Vec<String>, Error> {
     let process: i32 = session.row(&PROCESS, &[]).await?.try_get(0)?;
     // Several nodes may start at once.
     let beside = format!("seatkeeper_fresh_{process}");
     let now = describe(session, "public").await?;
-    session.batch(&format!("CREATE SCHEMA {beside}; {}", in_schema(&beside))).await?;
+    session.batch(&format!("CREATE SCHEMA {beside}; {}", in_schema(script, &beside))).await?;
     let fresh = describe(session, &beside).await?;
     let mut found = Vec::new();
     for (name, (definition, ..)) in &fresh {
@@ -40,7 +41,7 @@ async fn compare(session: &Session) -> Result<Vec<String>, Error> {
     let tables: Vec<&String> =
         fresh.values().filter(|(_, table, _)| !table.is_empty()).map(|(_, table, _)| table).collect();
     for (name, (_, table, is_change)) in &now {
-        // Tables, views, functions and plain indexes of an administrator's own change nothing.
+        // An administrator's own tables, views, functions and plain indexes are allowed.
         if *is_change && !fresh.contains_key(name) && tables.contains(&table) {
             found.push(format!("{name} is not of this program"));
         }
@@ -48,9 +49,9 @@ async fn compare(session: &Session) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-/// The script that makes the schema under another name: `public` stands in it as a word of its own for nothing else.
-fn in_schema(name: &str) -> String {
-    let script = SCHEMA.replacen("SET search_path", "SET LOCAL search_path", 1);
+/// The script for the schema under another name: it uses the word `public` only as the name of the schema.
+fn in_schema(script: &str, name: &str) -> String {
+    let script = script.replacen("SET search_path", "SET LOCAL search_path", 1);
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut made = String::with_capacity(script.len());
     let mut rest = script.as_str();
@@ -64,11 +65,11 @@ fn in_schema(name: &str) -> String {
     made + rest
 }
 
-/// By name: the definition, the table it is of, and whether one that is not ours would change what our table does.
+/// By name: the definition, its table, and whether a foreign object of this kind would affect our table.
 type Description = BTreeMap<String, (String, String, bool)>;
 
 async fn describe(session: &Session, schema: &str) -> Result<Description, Error> {
-    // The server names what is in this schema without it then.
+    // Then the server names objects of this schema without the schema's name.
     session.batch(&format!("SET LOCAL search_path = {schema}, pg_temp")).await?;
     let rows = session.rows(&OBJECTS, &[&schema]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))).collect()
@@ -78,7 +79,7 @@ const IS_READ_ONLY: Sql = Sql { text: "SELECT current_setting('transaction_read_
 
 const PROCESS: Sql = Sql { text: "SELECT pg_backend_pid()", types: &[] };
 
-/// Everything that a schema is made of. How tables are stored (fillfactor, autovacuum) is the administrator's.
+/// All parts of a schema. The storage of tables (fillfactor, autovacuum) is up to the administrator.
 const OBJECTS: Sql = Sql {
     text: "
 WITH relation AS (
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_script_is_moved_to_another_schema() {
-        let script = in_schema("beside");
+        let script = in_schema(SCHEMA, "beside");
         assert!(script.contains("SET LOCAL search_path = beside, pg_temp") && script.contains("beside.audit_event"));
         assert!(!script.contains("public.") && script.contains("FROM PUBLIC"));
     }

@@ -14,7 +14,7 @@ use crate::store::postgres::chain::event::Micros;
 use crate::store::postgres::session::{Parameter, Session, Sql, to_time};
 use crate::store::{Address, OpenError};
 
-/// Events that wait for the chain, read at a time.
+/// The number of unchained events read at a time.
 const WAITING_AT_ONCE: usize = 1_000;
 
 /// See [`crate::store::history::events`].
@@ -40,7 +40,7 @@ pub(crate) fn events(
             reader.session.begin_read().await?;
             reader.session.row(&NEXT_PLACE, &[]).await?.try_get(0)
         })?;
-        // Of the same moment, so that no event is left out.
+        // In the same snapshot, so that no event is left out.
         shown.waiting(&query, &WAITING_NEWEST_FIRST)?;
         let mut from = From::Before(next_place);
         while shown.left > 0 {
@@ -56,7 +56,7 @@ pub(crate) fn events(
             let page = reader.wait(async {
                 reader.session.begin_read().await?;
                 let page = from.page(&reader.session).await?;
-                // After the end of the chain comes what waits at that moment.
+                // After the end of the chain follow the events that wait at that moment.
                 if !page.is_empty() {
                     reader.session.roll_back().await?;
                 }
@@ -76,7 +76,7 @@ pub(crate) fn events(
 struct Query {
     since: Option<SystemTime>,
     until: Option<SystemTime>,
-    /// In small letters, as the names are compared.
+    /// In lower case, in which names are compared.
     actor: Option<String>,
     request_id: Option<String>,
     pool_id: Option<i64>,
@@ -107,7 +107,7 @@ impl Query {
         [since, until, actor, request_id, pool_id, user, account_id, actions]
     }
 
-    /// Of these events those that fit, in this order.
+    /// The matching ones among these events, in this order.
     async fn of(&self, session: &Session, ids: &[i64]) -> Result<Vec<Event>, Error> {
         let mut parameters = self.parameters().to_vec();
         parameters.push(&ids);
@@ -115,16 +115,16 @@ impl Query {
     }
 }
 
-/// Where events are shown, and how far that is.
+/// The receiver of the events, and the state of the output.
 struct Shown<'s> {
     reader: &'s Reader<'s>,
     lives: Lives,
-    /// The entities whose events are asked for; `None`: all.
+    /// The entities of the selection; `None`: all.
     entities: Option<HashSet<i64>>,
-    /// Where accounts are that hold seats in pools of others.
+    /// The entities of accounts that hold seats in other entities' pools.
     accounts: HashMap<i64, i64>,
     user: Option<&'s str>,
-    /// The account that has the user's name now.
+    /// The account that has the selected name now.
     account_id: Option<i64>,
     left: u64,
     show: &'s mut dyn FnMut(&Event) -> std::io::Result<()>,
@@ -153,7 +153,7 @@ impl Shown<'_> {
         Ok(())
     }
 
-    /// Events that wait for the chain, in the transaction that is open; it ends then.
+    /// Hands over the unchained events, and ends the open transaction.
     fn waiting(&mut self, query: &Query, sql: &Sql) -> Result<(), HistoryError> {
         let session = &self.reader.session;
         let cursor = self.reader.wait(session.cursor(sql, &query.parameters(), WAITING_AT_ONCE))?;
@@ -192,7 +192,7 @@ impl Shown<'_> {
         has(event.entity_id) || has(entity_before(event)) || has(holder.and_then(|id| self.accounts.get(&id).copied()))
     }
 
-    /// Finds out where the holders of seats are.
+    /// Finds the entities of the holders of seats.
     fn find_accounts(&mut self, events: &[Event]) -> Result<(), OpenError> {
         if self.entities.is_none() {
             return Ok(());
@@ -226,7 +226,7 @@ fn is_about(event: &Event, user: &str) -> bool {
 }
 
 impl Reader<'_> {
-    /// The ids of the entities that a selection means: the tree as it is now, and deleted entities where they were.
+    /// The ids of the selected entities: in the present tree, and deleted entities where they were.
     pub(super) fn entity_ids(&self, selection: &EntitySelection) -> Result<HashSet<i64>, OpenError> {
         if !selection.below {
             return Ok(HashSet::from([selection.id]));
@@ -270,7 +270,7 @@ fn event(row: &Row) -> Result<Event, Error> {
     })
 }
 
-/// The columns of an event that is shown.
+/// The columns of an event for the output.
 macro_rules! shown {
     () => {
         "SELECT e.id, e.at, e.action, e.actor, e.request_id, e.reason, e.entity_id, e.license_type, e.pool_id, e.seat_no, e.account_id,
@@ -278,7 +278,7 @@ macro_rules! shown {
     };
 }
 
-/// What a selection asks of an event. Of changes of accounts and credentials the old name is looked at later.
+/// The condition of a selection on an event. The old names of changed accounts and credentials are compared later.
 macro_rules! selected {
     () => {
         " WHERE ($1::timestamptz IS NULL OR e.at >= $1) AND ($2::timestamptz IS NULL OR e.at < $2)

@@ -11,13 +11,13 @@ use crate::store::postgres::chain::event::Micros;
 use crate::store::postgres::session::{Sql, to_time};
 use crate::store::{Address, OpenError};
 
-/// Events that wait for the chain, read at a time.
+/// The number of unchained events read at a time.
 const WAITING_AT_ONCE: usize = 5_000;
 
 /// See [`crate::store::history::holders_at`].
 ///
-/// Here the events count that happened then or before. Their times are all of one clock, the database's, and of one seat they ascend. An
-/// event of a long transaction comes late in the order of the chain, when that commits, and counts from its own time on.
+/// Uses the events that happened at that time or before. Their times are all from the database's clock, and ascend for one seat.
+/// An event of a long transaction gets its place in the chain when that commits, but counts from its own time on.
 pub(crate) fn holders_at(
     address: &Address,
     selection: &MomentSelection,
@@ -41,7 +41,7 @@ pub(crate) fn holders_at(
 
 struct Folded {
     state: State,
-    /// The newest event that counts.
+    /// The newest event that is used.
     newest: Option<i64>,
 }
 
@@ -51,7 +51,7 @@ impl Folded {
         reader.wait(async {
             let mut from = From::After(i64::MIN);
             loop {
-                // The end of the chain and what waits are of one moment.
+                // The end of the chain and the waiting events are from one snapshot.
                 session.begin_read().await?;
                 let page = from.page(session).await?;
                 if page.is_empty() {
@@ -97,7 +97,7 @@ impl Folded {
     }
 }
 
-/// The holders that events say.
+/// The holders named by events.
 fn holders(reader: &Reader<'_>, seats: &[(i64, i64)]) -> Result<Vec<HolderThen>, OpenError> {
     let ids: Vec<i64> = seats.iter().map(|(_, event)| *event).collect();
     reader.wait(async {
@@ -116,7 +116,7 @@ fn holders(reader: &Reader<'_>, seats: &[(i64, i64)]) -> Result<Vec<HolderThen>,
     })
 }
 
-/// Values are read of pools and accounts only.
+/// Values are read only for pools and accounts.
 macro_rules! step {
     () => {
         "SELECT e.id, e.action, e.pool_id, e.seat_no, e.account_id, e.entity_id, e.license_type,

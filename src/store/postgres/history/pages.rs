@@ -5,17 +5,17 @@ use tokio_postgres::types::Type;
 
 use crate::store::postgres::session::{Session, Sql};
 
-/// Events of a page at least, if there are so many, so that many small batches do not take as many round trips.
+/// The smallest page, if there are enough events, so that many small batches do not need many round trips.
 const PAGE_EVENTS: usize = 1_000;
 
 /// A batch of the chain.
 pub(super) struct Batch {
     pub first_place: i64,
-    /// In the order of the chain, each with its hash.
+    /// Its events in the order of the chain, each with its hash.
     pub events: Vec<(i64, Vec<u8>)>,
 }
 
-/// A place in the chain, and which way to go from there.
+/// A place in the chain, and the direction from there.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum From {
     /// Batches that begin after this place, the oldest first.
@@ -25,7 +25,7 @@ pub(super) enum From {
 }
 
 impl From {
-    /// The next page; an empty one: there is no more. The next call goes on from where it ends.
+    /// The next page; an empty page is the end. The next call continues after it.
     pub(super) async fn page(&mut self, session: &Session) -> Result<Vec<Batch>, Error> {
         let (mut page, mut events) = (Vec::new(), 0);
         while events < PAGE_EVENTS {
@@ -36,7 +36,7 @@ impl From {
             let rows = session.rows(sql, &[place]).await?;
             for row in &rows {
                 let (ids, hashes): (Vec<i64>, &[u8]) = (row.try_get(1)?, row.try_get(2)?);
-                // With fewer bytes than it should have an event has a hash that is too short: that fits none.
+                // If bytes are missing, an event gets a hash that is too short, which matches none.
                 let mut hashes = hashes.chunks(32);
                 let hash = |id| (id, hashes.next().map(<[u8]>::to_vec).unwrap_or_default());
                 let batch = Batch { first_place: row.try_get(0)?, events: ids.into_iter().map(hash).collect() };
@@ -52,7 +52,7 @@ impl From {
     }
 }
 
-/// Some batches: the largest have 200 KB.
+/// A few batches: the largest have 200 KB.
 const NEXT: Sql = Sql {
     text: "SELECT first_place, event_ids, hashes FROM audit_chain WHERE first_place > $1 ORDER BY first_place LIMIT 20",
     types: &[Type::INT8],

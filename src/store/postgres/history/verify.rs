@@ -1,5 +1,5 @@
-//! `seatkeeper audit verify`: the chain of the history, and every row of the tables against what the history leads to. All of it is read from
-//! one snapshot, and nothing is changed; a standby will do.
+//! `seatkeeper audit verify`: verifies the chain of the history, and compares every row of the tables with the replayed history.
+//! Reads one snapshot and changes nothing; a standby is enough.
 
 use std::collections::HashMap;
 
@@ -19,9 +19,9 @@ use crate::store::postgres::session::{Session, Sql};
 use crate::store::sqlite::{Cell, Scratch, Tables};
 use crate::store::{Address, HistoryReport, OpenError};
 
-/// Rows of a table that are copied at a time.
+/// The number of rows of a table that are copied at a time.
 const ROWS_AT_ONCE: usize = 5_000;
-/// Events that are read at a time. Some are large.
+/// The number of events that are read at a time. Some are large.
 const EVENTS_AT_ONCE: usize = 1_000;
 
 /// See [`crate::store::verify_history`].
@@ -45,7 +45,7 @@ struct Reading<'a> {
     address: &'a Address,
     session: &'a Session,
     report: HistoryReport,
-    /// How many events each pool has so far.
+    /// The number of events of each pool so far.
     pool_events: HashMap<i64, i64>,
 }
 
@@ -74,7 +74,7 @@ impl Reading<'_> {
         self.session.roll_back().await.map_err(|e| self.failed(&e))
     }
 
-    /// What the events that are not chained will do to the numbers of pools.
+    /// The effect of the unchained events on the numbers of pools.
     async fn what_waits(&self) -> Result<Changes, Error> {
         let mut changes = Changes::new();
         let cursor = self.session.cursor(&WAITING_CHANGES, &[], ROWS_AT_ONCE).await?;
@@ -92,7 +92,7 @@ impl Reading<'_> {
         Ok(changes)
     }
 
-    /// Copies a table. The numbers of pools are taken for what they will be once all events are chained.
+    /// Copies a table. The numbers of pools are those after all events are chained.
     async fn copy(&self, tables: &Tables, table: &str, sql: &Sql, waiting: &Changes) -> Result<(), OpenError> {
         let cursor = self.session.cursor(sql, &[], ROWS_AT_ONCE).await.map_err(|e| self.failed(&e))?;
         loop {
@@ -138,7 +138,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Events of the chain, in its order.
+    /// Verifies events of the chain, in its order.
     async fn placed(&mut self, scratch: &mut Scratch<'_>, events: &[(i64, Vec<u8>)]) -> Result<(), OpenError> {
         let ids: Vec<i64> = events.iter().map(|(id, _)| *id).collect();
         let rows = self.session.rows(&EVENTS, &[&ids]).await.map_err(|e| self.failed(&e))?;
@@ -152,7 +152,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Events that are not chained, in the order in which they will be.
+    /// Replays the unchained events, in the order in which they will be chained.
     async fn waiting(&mut self, scratch: &mut Scratch<'_>) -> Result<(), OpenError> {
         let cursor = self.session.cursor(&WAITING, &[], EVENTS_AT_ONCE).await.map_err(|e| self.failed(&e))?;
         loop {
@@ -180,7 +180,7 @@ impl Reading<'_> {
         scratch.event(&event, hash.map(Vec::as_slice), pool_events, &mut self.report)
     }
 
-    /// How many events its pool has with this one. A history that came from SQLite says it itself.
+    /// The number of events of its pool, including this one. Events that were copied from SQLite have it.
     fn count(&mut self, event: &Event<'_>) -> Option<i64> {
         let events = self.pool_events.entry(event.pool_id?).or_default();
         *events = match event.pool_events {
@@ -192,7 +192,7 @@ impl Reading<'_> {
     }
 }
 
-/// The numbers of a pool, among the cells of its row, as they will be.
+/// Updates the numbers of a pool, among the cells of its row, to those after chaining.
 fn settle(names: &[&str], cells: &mut [Cell], waiting: &Changes) {
     let at = |name: &str| names.iter().position(|column| *column == name);
     let number = |cells: &[Cell], name: &str| match at(name).map(|at| &cells[at]) {
@@ -219,7 +219,7 @@ fn settle(names: &[&str], cells: &mut [Cell], waiting: &Changes) {
     }
 }
 
-/// A row as SQLite has it.
+/// A row in SQLite's form.
 fn cells(row: &Row) -> Result<Vec<Cell>, Error> {
     let cell = |(index, column): (usize, &tokio_postgres::Column)| {
         Ok(match *column.type_() {

@@ -1,5 +1,5 @@
-//! Activating what the issuer offers, and forgetting a license. All that is to be done is planned before any of it is done,
-//! so that a refusal finds nothing to undo.
+//! Activates offers of the issuer, and removes licenses. All changes are planned before the first is made, so that a refusal has
+//! nothing to undo.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -51,7 +51,7 @@ pub(crate) fn add(connection: &Connection, call: &Call, license: &FiledLicense) 
     Ok(Added { owner, refused: outcome.err() })
 }
 
-/// The owner that is named, if what is presented is what its issuer grants.
+/// The named owner, if the presented license is the one that its issuer grants.
 fn accepted(connection: &Connection, presented: &Presented, caller: &Caller, now: Timestamp) -> Result<Owner, Stop> {
     let name = filled("OwnerName", presented.owner_name.as_deref().unwrap_or_default())?;
     let (entity_id, _) = owner::find(connection, name, caller.entity_id)?;
@@ -60,7 +60,7 @@ fn accepted(connection: &Connection, presented: &Presented, caller: &Caller, now
     Ok(owner)
 }
 
-/// The owners to whom something is offered under this name and number; each of them can be activated.
+/// The owners with an offer under this name and number; each offer can be activated.
 fn offered_to(
     connection: &Connection,
     company_name: &str,
@@ -90,14 +90,14 @@ fn offered_ids(
     }
 }
 
-/// Every offer is looked at: there are as many as wait to be activated.
+/// Scans all offers: there are only as many as wait for activation.
 pub(crate) const OFFERED: &str = "
     SELECT entity.id FROM license_offer CROSS JOIN entity ON entity.id = license_offer.entity_id
      WHERE trim(coalesce(company_name, name), (SELECT characters FROM blank)) = ?1
        AND trim(coalesce(license_offer.serial_nr, entity.serial_nr), (SELECT characters FROM blank)) = ?2
        AND owner_name IS NOT NULL LIMIT ?3";
 
-/// From the caller's entity down; UNION ends even in a circle.
+/// From the caller's entity down. UNION ends even in a cycle.
 pub(crate) const OFFERED_BELOW: &str = "
     WITH RECURSIVE below (id) AS (
         SELECT ?4 UNION SELECT entity.id FROM below CROSS JOIN entity ON entity.parent_id = below.id)
@@ -109,7 +109,7 @@ pub(crate) const OFFERED_BELOW: &str = "
        AND trim(coalesce(license_offer.serial_nr, entity.serial_nr), (SELECT characters FROM blank)) = ?2
        AND owner_name IS NOT NULL LIMIT ?3";
 
-/// Makes the pools of an entity, then the entity itself, follow what it is offered.
+/// Applies an offer to the pools of an entity, then to the entity itself.
 fn follow(connection: &Connection, entity_id: i32, changes: &[PoolChange]) -> rusqlite::Result<()> {
     for change in changes {
         match change {
@@ -125,7 +125,7 @@ fn follow(connection: &Connection, entity_id: i32, changes: &[PoolChange]) -> ru
     withdraw_offer(connection, entity_id)
 }
 
-/// In SQL, so that the dates stay as they were typed: the end of year 9999 is no [`Timestamp`].
+/// In SQL, so that the dates stay as they were typed: the end of year 9999 does not fit into a [`Timestamp`].
 pub(crate) const FOLLOW_OFFER: &str = "
     UPDATE entity
        SET name = coalesce(company_name, name),
@@ -138,7 +138,7 @@ pub(crate) const FOLLOW_OFFER: &str = "
       FROM license_offer
      WHERE id = ?1 AND license_offer.entity_id = ?1";
 
-/// Its modules go with it.
+/// This deletes its modules too.
 fn withdraw_offer(connection: &Connection, entity_id: i32) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM license_offer WHERE entity_id = ?1")?.execute([entity_id]).map(drop)
 }
@@ -156,7 +156,7 @@ pub(crate) fn remove(connection: &Connection, call: &Call, owner_name: &str) -> 
     Ok(())
 }
 
-/// Of all pools, whether they are open or not.
+/// For all pools, open or not.
 pub(crate) const SEATS_IN_USE: &str = "SELECT coalesce(sum(seats_in_use), 0) FROM license_pool WHERE entity_id = ?1";
 
 pub(crate) const EMPTY_POOLS: &str =

@@ -49,7 +49,7 @@ fn of(
     Ok(Some(Assignee { account, held, username, role: caller.role }))
 }
 
-/// One seat of each type at most.
+/// At most one seat of each type.
 pub(crate) const ALL_HELD: &str = "
     SELECT seat.pool_id, seat.seat_no, license_pool.expires_at, license_pool.entity_id, seat.license_type
       FROM seat INDEXED BY seat_by_holder CROSS JOIN license_pool ON license_pool.id = seat.pool_id

@@ -1,4 +1,4 @@
-//! What is known about callers, entities, accounts, holdings and pools: the reads that every decision begins with.
+//! Facts about callers, entities, accounts, holdings and pools: the reads at the beginning of every decision.
 
 use ctutils::CtEq as _;
 use jiff::Timestamp;
@@ -11,19 +11,23 @@ use crate::store::{Actor, Call, Credential, TicketProof};
 const COMMAND_LINE: &str = "cli";
 
 pub(crate) struct Caller {
-    /// As the store spells it.
+    /// In the store's spelling.
     pub(crate) name: String,
     pub(crate) role: Role,
-    /// The root of the caller's subtree; `None` for the command line, which may reach everything.
+    /// The root of the caller's subtree; `None` for the command line, which may access everything.
     pub(crate) entity_id: Option<i64>,
 }
 
-/// Who makes the call, as their row stands now; `None` if what they proved does not hold any more.
+/// The caller, from its present row; `None` if its proof is no longer valid.
 pub(crate) fn caller(connection: &Connection, call: &Call) -> rusqlite::Result<Option<Caller>> {
     match &call.actor {
         Actor::Credential(proved) => caller_by_password(connection, proved),
-        Actor::Ticket(proof) => caller_by_ticket(connection, proof, call.now),
-        Actor::CommandLine => Ok(Some(Caller { name: COMMAND_LINE.to_owned(), role: Role::Admin, entity_id: None })),
+        Actor::Ticket(proof) => caller_by_proof(connection, TICKET, proof, call.now),
+        Actor::Session(proof) => caller_by_proof(connection, SESSION, proof, call.now),
+        Actor::CommandLine { name } => {
+            let name = name.as_deref().unwrap_or(COMMAND_LINE).to_owned();
+            Ok(Some(Caller { name, role: Role::Admin, entity_id: None }))
+        }
     }
 }
 
@@ -37,10 +41,15 @@ fn caller_by_password(connection: &Connection, proved: &Credential) -> rusqlite:
         .optional()
 }
 
-/// The ticket is found by what is no secret. Of the secret there is a hash, compared in constant time.
-fn caller_by_ticket(connection: &Connection, proof: &TicketProof, now: Timestamp) -> rusqlite::Result<Option<Caller>> {
+/// The ticket or session is found by what is no secret. Of the secret there is a hash, compared in constant time.
+fn caller_by_proof(
+    connection: &Connection,
+    sql: &str,
+    proof: &TicketProof,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Caller>> {
     connection
-        .prepare_cached(TICKET)?
+        .prepare_cached(sql)?
         .query_row(params![proof.id.to_string(), to_text(now)], |row| {
             let is_proved = row.get_ref(3)?.as_blob()?.ct_eq(&proof.secret_hash[..]).to_bool();
             Ok((is_proved, to_caller(row)?))
@@ -53,6 +62,11 @@ pub(crate) const TICKET: &str = "
     SELECT credential.user_name, role, entity_id, secret_hash
       FROM ticket CROSS JOIN credential ON credential.user_name = ticket.user_name
      WHERE id = ?1 AND expires_at > ?2 AND active = 1";
+
+pub(crate) const SESSION: &str = "
+    SELECT credential.user_name, role, entity_id, secret_hash
+      FROM session CROSS JOIN credential ON credential.user_name = session.user_name
+     WHERE id = ?1 AND expires_at > ?2 AND ends_at > ?2 AND active = 1";
 
 fn to_caller(row: &Row<'_>) -> rusqlite::Result<Caller> {
     Ok(Caller { name: text(row, 0)?.unwrap_or_default(), role: parse(row, 1)?, entity_id: Some(row.get(2)?) })
@@ -77,12 +91,12 @@ pub(crate) const ENTITY: &str = "SELECT active, parent_id FROM entity WHERE id =
 
 pub(crate) const PARENT: &str = "SELECT parent_id FROM entity WHERE id = ?1";
 
-/// Whether `root` is this entity or above it. Walks up one entity at a time: trees are low, and a recursive query makes two
+/// Whether `root` is this entity or above it. Walks up one entity at a time: trees are shallow, and a recursive query makes two
 /// temporary tables, which cost more than ten steps.
 fn is_above(connection: &Connection, root: i64, from: Option<i64>) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(PARENT)?;
-    // A circle that got past the guards must not hang a call. Brent's algorithm: remember the entity of step 1, 2, 4, 8, ...;
-    // a walk that meets the remembered entity again is in a circle.
+    // A cycle that evaded the guards must not hang a call. Brent's algorithm: remember the entity of step 1, 2, 4, 8, ...; a walk
+    // that meets the remembered entity again is in a cycle.
     let (mut at, mut remembered, mut steps, mut next) = (from, None, 0_u64, 1);
     while let Some(id) = at {
         if id == root {
@@ -100,7 +114,7 @@ fn is_above(connection: &Connection, root: i64, from: Option<i64>) -> rusqlite::
     Ok(false)
 }
 
-/// `root`: the caller's entity; accounts at or below it are in the subtree. `known`: an entity that was read already.
+/// `root`: the caller's entity; accounts at or below it are in the subtree. `known`: an entity that has been read already.
 pub(crate) fn account(
     connection: &Connection,
     username: Option<&UserName>,
@@ -116,7 +130,7 @@ pub(crate) fn account(
     Ok(Some(Account { id, active, in_subtree: is_below(connection, entity_id, root, known)? }))
 }
 
-/// Whether an entity lies in the subtree of the caller's entity. `known`: an entity that was read already.
+/// Whether an entity is in the subtree of the caller's entity. `known`: an entity that has been read already.
 pub(crate) fn is_below(
     connection: &Connection,
     entity_id: i32,
@@ -142,7 +156,7 @@ pub(crate) fn seat_held(
 pub(crate) const SEAT_HELD: &str = "
     SELECT pool_id, seat_no FROM seat INDEXED BY seat_by_holder WHERE account_id = ?1 AND license_type = ?2";
 
-/// The same, with what the rules need to know of its pool. `known`: an entity that was read already.
+/// The same, with the facts about its pool that the rules need. `known`: an entity that has been read already.
 pub(crate) fn held(
     connection: &Connection,
     account: Account,
@@ -162,7 +176,7 @@ pub(crate) const HELD: &str = "
       FROM seat INDEXED BY seat_by_holder CROSS JOIN license_pool ON license_pool.id = seat.pool_id
      WHERE seat.account_id = ?1 AND seat.license_type = ?2";
 
-/// Reads four columns, as [`HELD`] has them. `in_subtree` is left false for the caller to set.
+/// Reads the four columns of [`HELD`]. Leaves `in_subtree` false; the caller sets it.
 pub(crate) fn to_held(row: &Row<'_>, first: usize) -> rusqlite::Result<Held> {
     Ok(Held {
         seat: to_seat(row, first)?,
@@ -176,7 +190,7 @@ fn to_seat(row: &Row<'_>, first: usize) -> rusqlite::Result<SeatId> {
     Ok(SeatId { pool_id: row.get(first)?, seat_no: row.get(first + 1)? })
 }
 
-/// The pools that have not expired, each with a free seat; if none of them has begun, also the one that expired last.
+/// The pools that have not expired, each with a free seat; if none of them has started, also the one that expired last.
 pub(crate) fn pools(
     connection: &Connection,
     entity_id: i32,
@@ -209,8 +223,8 @@ pub(crate) fn pools(
     Ok(pools)
 }
 
-/// The inner query is one step into the partial index `seat_free`, however many seats the pool has. It is named because
-/// the planner would walk the primary key past every taken seat instead.
+/// The inner query is one step into the partial index `seat_free`, for any number of seats. The query names the index because the
+/// planner would otherwise walk the primary key past every taken seat.
 pub(crate) const OPEN_POOLS: &str = "
     SELECT id, seats_total, starts_at, expires_at,
            (SELECT seat_no FROM seat INDEXED BY seat_free
@@ -218,7 +232,7 @@ pub(crate) const OPEN_POOLS: &str = "
       FROM license_pool
      WHERE entity_id = ?1 AND license_type = ?2 AND (expires_at IS NULL OR expires_at > ?3)";
 
-/// The last day of year 9999, which many a system writes for "never", is later than any [`Timestamp`].
+/// The last day of year 9999, which some systems write for "never", is later than any [`Timestamp`].
 pub(crate) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
     match row.get_ref(index)?.as_str_or_null()? {
         None => Ok(None),
@@ -227,18 +241,18 @@ pub(crate) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Times
     }
 }
 
-/// A text column. A text older than the schema's rules for text may not be UTF-8; it must not keep a list from being read.
+/// A text column. A text older than the schema's rules for text may be invalid UTF-8; it must not make a list unreadable.
 pub(crate) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
     let bytes = row.get_ref(index)?.as_bytes_or_null()?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
-/// A time as the store writes it, in whole seconds. No comparison suffers: all that is stored begins and ends with them.
+/// A time as the store writes it, in whole seconds. Comparisons stay right, because all stored times are whole seconds.
 pub(crate) fn to_text(at: Timestamp) -> String {
     format!("{at:.0}")
 }
 
-/// A text column whose CHECK constraint holds it to what `T` can read.
+/// A text column whose CHECK constraint allows only values that `T` can parse.
 pub(crate) fn parse<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
 where
     T::Err: std::fmt::Display,

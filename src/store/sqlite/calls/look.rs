@@ -1,4 +1,4 @@
-//! Pools and holders: the calls that only look. Each is one read transaction: all it answers was true at one moment.
+//! Pools and holders: the calls that only read. Each is one read transaction: its whole answer was true at one moment.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::seats;
 use crate::store::spool::Spool;
 use crate::store::{Call, Holder, HoldersRequest, PoolUse, StoreError};
 
-/// The pools of an entity, for a caller who may look at it.
+/// The pools of an entity, for a caller that may see it.
 pub(crate) fn pools(connection: &Connection, call: &Call, entity_id: Option<i32>) -> Result<Vec<PoolUse>, Stop> {
     Ok(pools_of(connection, visible(connection, call, entity_id)?)?)
 }
@@ -37,10 +37,10 @@ pub(crate) const POOLS: &str = "
     SELECT id, license_type, seats_total, seats_in_use, seats_in_use_max, starts_at, expires_at
       FROM license_pool WHERE entity_id = ?1 ORDER BY id";
 
-/// Holders of a page.
+/// The holders in one page.
 const PAGE: usize = 500;
-/// How long reading a list may take: it holds a snapshot of the database, and the log grows meanwhile. A million holders take two
-/// seconds.
+/// The time limit for reading a list, which holds a snapshot of the database, so that the log grows meanwhile. A million holders
+/// take two seconds.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads all holders of seats into `spool`, page by page, from one snapshot.
@@ -74,7 +74,7 @@ pub(crate) fn holders(
     }
 }
 
-/// Entity by entity, so that nothing needs sorting and rows leave as they are found. UNION ends even in a circle.
+/// Entity by entity, so that no sorting is needed and rows are returned as they are found. UNION ends even in a cycle.
 const OF_SUBTREE: &str = "
     WITH RECURSIVE owner (id) AS (
         SELECT ?1 UNION SELECT entity.id FROM entity JOIN owner ON entity.parent_id = owner.id)
@@ -90,7 +90,7 @@ const OF_CHILDREN: &str = "
      CROSS JOIN account INDEXED BY account_by_entity ON account.entity_id = owner.id
      CROSS JOIN seat INDEXED BY seat_by_holder ON seat.account_id = account.id";
 
-/// The entity that a caller wants to look at, if it may.
+/// The entity that a caller wants to read, if it may.
 fn visible(connection: &Connection, call: &Call, entity_id: Option<i32>) -> Result<i32, Stop> {
     let caller = caller(connection, call)?;
     let found = match (&caller, entity_id) {

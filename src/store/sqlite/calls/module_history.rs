@@ -1,5 +1,5 @@
-//! The history of one module: what became of the pools that an owner has and had of its type. Read in bounds: a pool can have
-//! millions of events. Each event of a pool names the one before it, and the pool names its newest.
+//! The history of one module: of an owner's present and former pools of its type. Reading is limited, because a pool can have
+//! millions of events. Each event of a pool names the previous one, and the pool names its newest.
 
 use rusqlite::{Connection, params};
 
@@ -34,16 +34,16 @@ pub(crate) fn history(
     Ok(Some(ModuleHistory { owner, pools, events, left_out, is_complete }))
 }
 
-/// Where the history of a pool is read from, backwards.
+/// The start for reading the history of a pool backwards.
 struct Newest {
     event_id: i64,
-    /// Seats of the pool after that event.
+    /// The seats of the pool after that event.
     seats: i64,
-    /// Events of the pool, with that one.
+    /// The number of events of the pool, including that one.
     events: i64,
 }
 
-/// Of each pool its newest event; and whether these are all pools.
+/// The newest event of each pool; and whether these are all pools.
 fn newest_events(
     connection: &Connection,
     entity_id: i32,
@@ -62,7 +62,7 @@ fn newest_events(
     let key = params![entity_id, license_type.name(), limit];
     let of_deleted = |row: &rusqlite::Row<'_>| Ok(Newest { event_id: row.get(0)?, seats: 0, events: 0 });
     let deleted = statement.query_map(key, of_deleted)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    // Pools may have been deleted before the events that were moved to archives.
+    // Archived events may include deletions of more pools.
     let archived = "SELECT EXISTS (SELECT 1 FROM audit_archive)";
     let archived: bool = connection.prepare_cached(archived)?.query_row([], |row| row.get(0))?;
     let is_complete = !archived && pools.len() <= POOLS_MAX && newest.len() + deleted.len() <= POOLS_MAX;
@@ -79,7 +79,8 @@ pub(crate) const DELETIONS: &str = "
      WHERE entity_id = ?1 AND license_type = ?2 AND pool_id IS NOT NULL AND seat_no IS NULL AND action = 'pool-delete'
      ORDER BY id DESC LIMIT ?3";
 
-/// Reads the history of a pool backwards, `quota` events at most; how many older ones there are, in the database or in an archive.
+/// Reads the history of a pool backwards, at most `quota` events; returns the number of older ones, in the database or in an
+/// archive.
 fn read_back(
     connection: &Connection,
     Newest { event_id, mut seats, events: mut older }: Newest,

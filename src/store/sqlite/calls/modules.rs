@@ -1,5 +1,5 @@
-//! Modules: what license tools call the license types of an owner. They are assigned and released by the same rules, and
-//! seen by the same audit, as everything else that takes seats.
+//! Modules: the license types of an owner in the words of license tools. The same rules assign and release them, and the same
+//! audit records them, as for agents.
 
 use rusqlite::Connection;
 
@@ -13,7 +13,7 @@ use crate::license::{Assignee, Owner, each_once, take_module};
 use crate::seats::{Entity, LicenseType, Refusal, Role};
 use crate::store::{Call, ModulesRequest};
 
-/// All or nothing: the savepoint takes back what the types before the refused one got.
+/// All or nothing: the savepoint undoes the assignments before the refused one.
 pub(crate) fn assign(connection: &Connection, call: &Call, request: &ModulesRequest) -> Result<Owner, Stop> {
     connection.execute_batch("SAVEPOINT modules")?;
     let outcome = assign_each(connection, call, request);
@@ -44,7 +44,7 @@ pub(crate) fn release(connection: &Connection, call: &Call, request: &ModulesReq
     parties.owner(connection, call, request.associate_id)
 }
 
-/// The caller, the associate, and the owner whose seats are asked for.
+/// The caller, the associate, and the owner of the requested seats.
 struct Parties {
     caller: Caller,
     associate: Assignee,
@@ -61,7 +61,7 @@ impl Parties {
         Ok(Parties { caller, associate, entity_id, entity })
     }
 
-    /// Takes a seat as any call does. Where the associate holds one of this owner's already, nothing is to be done.
+    /// Takes a seat like any call. If the associate already holds a seat of this owner, there is nothing to do.
     fn assign(&self, connection: &Connection, call: &Call, license_type: LicenseType) -> Result<(), Stop> {
         let pools = pools(connection, self.entity_id, license_type, call.now)?;
         let decided = self.associate.assign(license_type, self.entity_id, self.entity, pools, call.now);

@@ -1,8 +1,8 @@
-//! Named calls: the table that keeps their outcomes. The outcome is written in the transaction of the change, so that both are
-//! there after a crash or neither is.
+//! Named calls: the table of their outcomes. The outcome is written in the transaction of the change, so that after a crash both
+//! are there or neither is.
 //!
-//! The table is a ring. Rows are numbered in the order in which they are kept; each new row deletes the oldest that have expired or
-//! are too many, so no index by time is needed, and no call waits for a large deletion.
+//! The table is a ring. Rows are numbered in the order in which they are written. Each new row deletes the oldest rows that have
+//! expired or are too many, so no index by time is needed, and no call waits for a large deletion.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -13,7 +13,7 @@ use crate::seats::{Refusal, Role};
 use crate::store::named::{CallName, Original, Outcome, of_json, to_json};
 use crate::store::{Call, StoreError};
 
-/// How much is kept. See [`crate::store::Options`].
+/// The limits of the table. See [`crate::store::Options`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) life: SignedDuration,
@@ -21,8 +21,8 @@ pub(crate) struct Limits {
     pub(crate) max: i64,
 }
 
-/// Runs a named call, or answers with what an earlier call of that name came to. In any case the caller is proved first, and has the
-/// role that the call needs: a credential that may not do this any more gets no old answer.
+/// Runs a named call, or returns the outcome of an earlier call of that name. In both cases it first checks the caller and the
+/// role that the call needs: a credential without that right gets no old answer.
 pub(crate) fn run<T: Outcome>(
     connection: &Connection,
     call: &Call,
@@ -109,7 +109,7 @@ fn find(connection: &Connection, user_name: &str, name: &str) -> rusqlite::Resul
 pub(crate) const FIND: &str = "
     SELECT id, request_hash, operation, request_id, at, outcome FROM named_call WHERE user_name = ?1 AND name = ?2";
 
-/// Bytes of an outcome for which it counts as one more row.
+/// The bytes of an outcome that count as one row.
 const BYTES_PER_ROW: usize = 256;
 
 fn keep(
@@ -134,15 +134,15 @@ fn keep(
     connection.prepare_cached(KEEP)?.execute(values).map(drop)
 }
 
-/// The number of a row leaves room for as many rows as it counts for.
+/// The number of a row leaves a gap for the rows that it counts as.
 pub(crate) const KEEP: &str = "
     INSERT INTO named_call (id, user_name, name, operation, request_hash, request_id, at, outcome)
     SELECT coalesce((SELECT max(id) FROM named_call), 0) + ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8";
 
-/// Rows deleted in one call at most. A row of [`crate::seats::ASSIGNMENTS_MAX`] outcomes counts for as many as a thousand and more.
+/// The most rows deleted in one call. A row of [`crate::seats::ASSIGNMENTS_MAX`] outcomes counts as more than a thousand.
 const ENDED_MAX: i64 = 2000;
 
-/// Looks only at the oldest rows: after a clock was set back, rows may wait for those before them.
+/// Checks only the oldest rows: after a clock was set back, rows may wait for earlier ones.
 fn end_oldest(connection: &Connection, cutoff: &str, max: i64) -> rusqlite::Result<()> {
     let too_many = connection.last_insert_rowid().saturating_sub(max);
     let mut oldest = connection.prepare_cached(OLDEST)?;
@@ -150,7 +150,7 @@ fn end_oldest(connection: &Connection, cutoff: &str, max: i64) -> rusqlite::Resu
     let (mut ended, mut last) = (0, None);
     while let Some(row) = rows.next()? {
         let (id, at): (i64, _) = (row.get(0)?, row.get_ref(1)?.as_bytes()?);
-        // Two that have expired for each new one: the table shrinks, and no call waits for many.
+        // Two expired rows for each new one: the table shrinks, and no call waits for many.
         let has_expired = at <= cutoff.as_bytes() && ended < 2;
         if !(has_expired || id <= too_many && ended < ENDED_MAX) {
             break;
@@ -168,7 +168,7 @@ pub(crate) const OLDEST: &str = "SELECT id, at FROM named_call WHERE id > 0 ORDE
 
 pub(crate) const END: &str = "DELETE FROM named_call WHERE id <= ?1";
 
-/// To the nanosecond, because an answer may depend on it, and always in the same length, so that it sorts as it reads.
+/// To the nanosecond, because an answer may depend on it, and always of the same length, so that text sorts by time.
 fn to_text(at: Timestamp) -> String {
     format!("{at:.9}")
 }

@@ -1,4 +1,4 @@
-//! Module owners: the entities that license tools know by name, with the numbers of their pools and what is offered to them.
+//! Module owners: the entities that license tools know by name, with the numbers of their pools and their offers.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -49,7 +49,7 @@ pub(crate) fn read_all(
     Ok(owners)
 }
 
-/// The entity of this owner, in any case; `None` if there is none in the caller's subtree.
+/// The entity of this owner, with the name in any case; `None` if there is none in the caller's subtree.
 pub(crate) fn named(connection: &Connection, name: &str, root: Option<i64>) -> rusqlite::Result<Option<(i32, Entity)>> {
     let id = connection
         .prepare_cached(NAMED)?
@@ -62,13 +62,13 @@ pub(crate) fn named(connection: &Connection, name: &str, root: Option<i64>) -> r
 
 pub(crate) const NAMED: &str = "SELECT id FROM entity WHERE owner_name = ?1";
 
-/// The entity of this owner, for a caller who must know it.
+/// The entity of this owner; a refusal if the caller may not see it.
 pub(crate) fn find(connection: &Connection, name: &str, root: Option<i64>) -> Result<(i32, Entity), Stop> {
     let unknown = || Refusal::OwnerUnknown { owner_name: name.to_owned() };
     Ok(named(connection, name, root)?.ok_or_else(unknown)?)
 }
 
-/// Entities looked for at most: one more than may be told, by which too many are known.
+/// The most entities read: one more than an answer may have, which shows that there are too many.
 pub(crate) const IDS_MAX: i64 = OWNERS_MAX as i64 + 1;
 
 /// Every owner in the subtree.
@@ -82,15 +82,15 @@ fn all(connection: &Connection, root: Option<i64>) -> rusqlite::Result<Vec<i32>>
 
 pub(crate) const ALL: &str = "SELECT id FROM entity WHERE owner_name IS NOT NULL LIMIT ?1";
 
-/// UNION ends even in a circle.
+/// UNION ends even in a cycle.
 pub(crate) const ALL_BELOW: &str = "
     WITH RECURSIVE below (id) AS (
         SELECT ?1 UNION SELECT entity.id FROM below CROSS JOIN entity ON entity.parent_id = below.id)
     SELECT entity.id FROM below CROSS JOIN entity ON entity.id = below.id
      WHERE owner_name IS NOT NULL LIMIT ?2";
 
-/// The owners that an account belongs to, up to the caller's entity and the nearest first, and how many they are; behind them
-/// those whose seats it holds, as far as the caller may know them.
+/// The owners above an account, up to the caller's entity and the nearest first, with their number; after them the owners of
+/// seats that it holds, if the caller may see them.
 fn of_associate(
     connection: &Connection,
     associate: &Assignee,
@@ -109,8 +109,7 @@ fn of_associate(
     Ok((ids, above))
 }
 
-/// No further than the caller's entity, and UNION ends even in a circle. Each step finds one parent, so the nearest comes
-/// first.
+/// No further than the caller's entity. UNION ends even in a cycle. Each step finds one parent, so the nearest comes first.
 pub(crate) const ABOVE: &str = "
     WITH RECURSIVE above (id) AS (
         SELECT entity_id FROM account WHERE id = ?1
@@ -146,7 +145,7 @@ pub(crate) fn read(
     Ok(Some(facts.owner(associate, now)))
 }
 
-/// One that is known to be an owner, in this transaction.
+/// An entity that is known to be an owner, in this transaction.
 pub(crate) fn get(
     connection: &Connection,
     entity_id: i32,

@@ -1,8 +1,8 @@
 //! The changes of the service, and their events.
 //!
-//! The triggers of `schema.sql` count and record what is written by hand. The writer's connection has them switched off: here
-//! stands, for the changes that calls make, what the triggers do for the same rows. A test makes random calls both ways and
-//! compares every row. Constraints and foreign keys hold in both. Rare changes leave it to the triggers: [`by_triggers`].
+//! The triggers of `schema.sql` count and record changes by hand. The writer's connection has them switched off: this module does
+//! their work for the changes of calls. A test makes random calls both ways and compares every row. Constraints and foreign keys
+//! hold in both. Rare changes use the triggers: [`by_triggers`].
 
 use std::cell::Cell;
 
@@ -16,23 +16,23 @@ use crate::seats::SeatId;
 use crate::store::Call;
 use crate::store::sqlite::history::chain::{self, End};
 
-/// Who makes a change, as its events name them. Lives as long as the change, or shorter.
+/// The actor of a change, for its events. Lives as long as the change, or shorter.
 pub(crate) struct By {
     request_id: String,
     actor: String,
     at: String,
-    /// The end of the history after the newest event of this change; none has been written yet without.
+    /// The end of the history after the newest event of this change; `None`: no event was written yet.
     end: Cell<Option<End>>,
 }
 
 impl By {
     pub(crate) fn new(call: &Call, caller: &Caller) -> By {
-        // As the column's default, which takes longer.
+        // The same as the column's default, which takes longer.
         let at = format!("{:.3}", Timestamp::now());
         By { request_id: call.id.to_string(), actor: caller.name.clone(), at, end: Cell::new(None) }
     }
 
-    /// An event of this call, about nothing yet.
+    /// An event of this call, without a subject yet.
     fn event<'b>(&'b self, action: &'b str) -> Event<'b> {
         Event {
             at: self.at.as_bytes(),
@@ -43,7 +43,7 @@ impl By {
         }
     }
 
-    /// Writes an event; its id.
+    /// Writes an event; returns its id.
     fn write(&self, connection: &Connection, event: &Event<'_>) -> rusqlite::Result<i64> {
         let mut end = match self.end.get() {
             Some(end) => end,
@@ -55,7 +55,7 @@ impl By {
     }
 }
 
-/// Gives a free seat to an account. The condition makes "a free row is taken" hold by itself.
+/// Gives a free seat to an account. The condition alone ensures that the row was free.
 pub(crate) fn take(connection: &Connection, by: &By, seat: SeatId, account_id: i64) -> rusqlite::Result<()> {
     change_one(connection, TAKE, params![seat.pool_id, seat.seat_no, account_id])?;
     let event_id = record(connection, by, "assign", seat, account_id)?;
@@ -85,7 +85,7 @@ pub(crate) const RELEASE: &str = "
 const COUNT_RELEASED: &str =
     "UPDATE license_pool SET seats_in_use = seats_in_use - 1, event_id = ?2, events = events + 1 WHERE id = ?1";
 
-/// Writes the event of a seat; its id.
+/// Writes the event of a seat; returns its id.
 fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_id: i64) -> rusqlite::Result<i64> {
     let mut statement = connection.prepare_cached(OF_SEAT)?;
     let mut rows = statement.query(params![seat.pool_id, account_id])?;
@@ -105,7 +105,7 @@ fn record(connection: &Connection, by: &By, action: &str, seat: SeatId, account_
 pub(crate) const OF_SEAT: &str = "
     SELECT event_id, events + 1, username FROM license_pool CROSS JOIN account WHERE license_pool.id = ?1 AND account.id = ?2";
 
-/// Enrolls a user name under an entity; its account's id.
+/// Enrolls a user name under an entity; returns the id of its account.
 pub(crate) fn enroll(connection: &Connection, by: &By, username: &str, entity_id: i32) -> rusqlite::Result<i64> {
     connection
         .prepare_cached("INSERT INTO account (username, entity_id) VALUES (?1, ?2)")?
@@ -132,17 +132,27 @@ fn change_one(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql
     }
 }
 
-/// Runs changes with the triggers on, in the name of a call: they do the counting and recording. For changes that are rare:
+/// Runs changes with the triggers on, in the name of a call: the triggers count and record. Only for rare changes, because
 /// switching makes SQLite prepare its statements again, which takes about a millisecond.
 pub(crate) fn by_triggers<T>(
     connection: &Connection,
     by: &By,
     change: impl FnOnce() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    // REPLACE: a row that is there is of no call that is under way, because a call's row is never committed.
+    with_triggers(connection, by, None, change)
+}
+
+/// The same, with the reason that the caller gave. On an error the caller rolls back what was done, the row of `call` with it.
+pub(crate) fn with_triggers<T, E: From<rusqlite::Error>>(
+    connection: &Connection,
+    by: &By,
+    reason: Option<&str>,
+    change: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    // REPLACE: an existing row belongs to no running call, because a call's row is never committed.
     connection.execute(
-        "INSERT OR REPLACE INTO call (id, request_id, actor) VALUES (1, ?1, ?2)",
-        params![by.request_id, by.actor],
+        "INSERT OR REPLACE INTO call (id, request_id, actor, reason) VALUES (1, ?1, ?2, ?3)",
+        params![by.request_id, by.actor, reason],
     )?;
     let triggers = TriggersOn::new(connection)?;
     let changed = change()?;
@@ -153,7 +163,7 @@ pub(crate) fn by_triggers<T>(
     Ok(changed)
 }
 
-/// The triggers are on as long as this lives: also an error or a panic switches them off again.
+/// The triggers are on as long as this lives: an error or a panic also switches them off again.
 struct TriggersOn<'c>(&'c Connection);
 
 impl TriggersOn<'_> {
@@ -220,16 +230,16 @@ mod tests {
             to: u8,
             license_type: LicenseType,
         },
-        /// Modules of an owner assigned to an associate, or taken away.
+        /// Assigns modules of an owner to an associate, or releases them.
         Modules {
             assign: bool,
             request: ModulesRequest,
         },
-        /// The second pool of 43, in which seats are given up, expires or does not.
+        /// Whether the second pool of 43, in which seats are given up, expires.
         Expire {
             expired: bool,
         },
-        /// 43 is offered so many seats of SqlBackup, and the offer is activated if it can be.
+        /// Offers 43 this many seats of SqlBackup, and activates the offer if possible.
         Activate {
             seats: i64,
         },
@@ -273,7 +283,7 @@ mod tests {
         AssignRequest { username, provider_entity_id, license_type: Some(license_type) }
     }
 
-    /// Makes a call as the writer does, with the triggers off. Whether it is refused does not matter here.
+    /// Makes a call as the writer does, with the triggers off. Refusals do not matter here.
     fn call(connection: &Connection, call: &Call, step: &Step) {
         let done = match step {
             Step::Assign { user, entity_id, license_type } => {
@@ -313,7 +323,7 @@ mod tests {
     /// Action, pool, seat, account, its name, its entity.
     type Event = (String, Option<i64>, Option<i64>, i64, String, Option<i32>);
 
-    /// Makes the changes that these events tell of, as SQL by hand does, with the triggers on and in the name of the call.
+    /// Makes the changes of these events as SQL by hand does, with the triggers on and in the name of the call.
     fn follow(connection: &Connection, by: &By, events: &[Event]) {
         by_triggers(connection, by, || {
             for (action, pool_id, seat_no, account_id, username, entity_id) in events {
@@ -337,7 +347,7 @@ mod tests {
         .expect("the triggers allow it");
     }
 
-    /// Every row of every table, but when events happened, and the hashes, which follow from that too.
+    /// Every row of every table, without the times of events, and without the hashes, which depend on them.
     fn rows(connection: &Connection) -> Vec<String> {
         let names = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
         let mut statement = connection.prepare(names).expect("tables");
@@ -384,7 +394,7 @@ mod tests {
         };
         undone(|connection| connection.execute("UPDATE license_pool SET seats_total = -1", []));
         undone(|_| panic!("as the test wants it"));
-        // A row that no call can have left does not stop later ones.
+        // A row that no call can have left does not stop later calls.
         connection.execute("INSERT INTO call (id, actor) VALUES (1, 'left behind')", []).expect("a row");
         let changed =
             by_triggers(&connection, &cli(), || connection.execute("UPDATE entity SET note = 'x' WHERE id = 1", []));
@@ -393,7 +403,7 @@ mod tests {
         assert_eq!(connection.query_row(newest, [], |row| row.get::<_, String>(0)).expect("an event"), "cli");
     }
 
-    /// A note that SQL by hand left must not look like a change under way once a call has changed its row.
+    /// A note left by SQL by hand must not look like a change in progress once a call has changed its row.
     #[test]
     fn calls_leave_no_note_that_differs_from_its_row() {
         let connection = made();
@@ -410,7 +420,7 @@ mod tests {
             let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
             call(
                 &connection,
-                &Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine, name: None },
+                &Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::command_line(), name: None },
                 step,
             );
             set_triggers(&connection, true).expect("on");
@@ -436,7 +446,7 @@ mod tests {
             set_triggers(&by_hand, false).expect("off");
             let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
             for (number, step) in (0_u128..).zip(&steps) {
-                let of_call = Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::CommandLine, name: None };
+                let of_call = Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::command_line(), name: None };
                 if let Step::Expire { expired } = step {
                     let at = if *expired { "2020-01-01T00:00:00Z" } else { "2027-01-01T00:00:00Z" };
                     for connection in [&calls, &by_hand] {
@@ -444,7 +454,7 @@ mod tests {
                     }
                     continue;
                 }
-                // By triggers in both.
+                // By triggers in both cases.
                 if let Step::Activate { .. } = step {
                     call(&calls, &of_call, step);
                     call(&by_hand, &of_call, step);

@@ -1,4 +1,5 @@
-//! Seats: assigned, released, transferred, and looked at. Facts in, the rules' decision out; each call runs in one transaction.
+//! Assigns, releases, transfers and reads seats: reads the facts, asks the rules, carries out their decision. Each call runs in
+//! one transaction.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -25,8 +26,8 @@ pub(crate) fn assign(
     Ok(assignment.seat)
 }
 
-/// Many assignments, one after the other, each with an outcome of its own: a refusal of one does not undo the others. Each
-/// sees what the ones before it did. `dry_run`: all of it is undone in the end.
+/// Many assignments, one after the other, each with an outcome of its own: a refusal does not undo the others. Each sees the
+/// changes of the earlier ones. `dry_run`: undoes all of them at the end.
 pub(crate) fn assign_all(
     connection: &Connection,
     call: &Call,
@@ -50,7 +51,7 @@ pub(crate) fn release(connection: &Connection, call: &Call, holding: &Holding) -
     Ok(seat)
 }
 
-/// Gives the seat of one user to another.
+/// Transfers the seat of one user to another.
 pub(crate) fn transfer(
     connection: &Connection,
     call: &Call,
@@ -67,7 +68,7 @@ pub(crate) fn transfer(
     Ok(assignment.seat)
 }
 
-/// What the holder of a seat gets: the seat's own, or else the pool's.
+/// The details for the holder of a seat: the seat's own, or else the pool's.
 pub(crate) fn details(connection: &Connection, call: &Call, holding: &Holding) -> Result<Details, Stop> {
     let (_, facts) = holding_facts(connection, call, holding)?;
     let (seat, _) = seats::find(holding, &facts, Role::Reader)?;
@@ -77,7 +78,7 @@ pub(crate) fn details(connection: &Connection, call: &Call, holding: &Holding) -
     Ok(details?)
 }
 
-/// An empty key, as an empty cell of a spreadsheet leaves it, is none.
+/// An empty key, as from an empty cell of a spreadsheet, counts as null.
 pub(crate) const DETAILS: &str = "
     SELECT coalesce(nullif(seat.product_key, ''), nullif(license_pool.product_key, '')),
            coalesce(seat.license_data, license_pool.license_data)
@@ -128,7 +129,7 @@ pub(crate) fn holding_facts(
     Ok((caller, facts))
 }
 
-/// Writes what was decided: gives up the old seat, enrolls the user if need be, takes the new seat.
+/// Carries out a decision: gives up the old seat, enrolls the user if necessary, takes the new seat.
 pub(crate) fn carry_out(
     connection: &Connection,
     by: &By,
@@ -139,7 +140,7 @@ pub(crate) fn carry_out(
     let account_id = match (assignment.account_id, username, entity_id) {
         (Some(id), _, _) => id,
         (None, Some(username), Some(entity_id)) => record::enroll(connection, by, username.as_str(), entity_id)?,
-        // The rules decide nothing without a user name and an entity.
+        // The rules refuse a request without a user name and an entity.
         (None, _, _) => return Err(rusqlite::Error::QueryReturnedNoRows),
     };
     if let Some(seat) = assignment.give_up {
@@ -158,7 +159,7 @@ fn facts(
     let Some(caller) = caller else { return Ok(facts) };
     facts.caller = Some(caller.role);
 
-    // Reads no further than the rules get.
+    // Reads no facts that the rules do not reach.
     let Some(entity_id) = request.provider_entity_id else { return Ok(facts) };
     facts.provider = entity(connection, entity_id, caller.entity_id)?;
     let Some(usable) = facts.provider.filter(|provider| provider.is_usable()) else { return Ok(facts) };
@@ -172,7 +173,7 @@ fn facts(
         }
         None => {}
     }
-    // Of a seat that is given up the pool has expired; any other is where the rules end.
+    // If the user holds a seat whose pool has not expired, the rules go no further.
     if facts.held.is_none_or(|held| held.has_expired(now)) {
         facts.pools = pools(connection, entity_id, license_type, now)?;
     }

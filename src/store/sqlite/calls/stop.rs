@@ -1,4 +1,4 @@
-//! Why a call ends early: the one way in which anything below the store's methods refuses or fails. Calls leave with `?`.
+//! Why a call ends early: the one error type below the store's methods, for refusals and failures. Calls leave with `?`.
 
 use rusqlite::Connection;
 
@@ -8,9 +8,9 @@ use crate::store::sqlite::store_error;
 use crate::store::{Call, StoreError};
 
 pub(crate) enum Stop {
-    /// The rules say no.
+    /// The rules refused the call.
     Refused(Refusal),
-    /// The database could not do its work.
+    /// The database failed.
     Failed(StoreError),
 }
 
@@ -32,7 +32,7 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// The two apart again, as callers of the store take them: a failure undoes the call, a refusal is an answer.
+/// Separates the two for callers of the store: a failure undoes the call, a refusal is an answer.
 pub(crate) fn settle<T>(outcome: Result<T, Stop>) -> Result<Result<T, Refusal>, StoreError> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
@@ -41,7 +41,7 @@ pub(crate) fn settle<T>(outcome: Result<T, Stop>) -> Result<Result<T, Refusal>, 
     }
 }
 
-/// Who makes the call, if they have at least this role.
+/// The caller, if it has at least this role.
 pub(crate) fn caller_of_role(connection: &Connection, call: &Call, least: Role) -> Result<Caller, Stop> {
     let caller = caller(connection, call)?.ok_or(Refusal::CallerUnknown)?;
     seats::check_role(Some(caller.role), least)?;

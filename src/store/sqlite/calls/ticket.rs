@@ -1,6 +1,6 @@
-//! Tickets: what a caller holds after signing in, instead of a password. The table keeps a hash of the ticket's secret and
-//! whose it is, nothing of what they may do: role, entity and whether the credential is active are read again with each
-//! call, in [`super::facts`]. That a ticket ends with the password it was got for is the schema's part.
+//! Tickets, which callers send after a sign-in instead of a password. The table has a hash of the ticket's secret and the user
+//! name, but no rights: each call reads role, entity and `active` of the credential again, in [`super::facts`]. The schema ends a
+//! ticket when its credential's password changes.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use super::stop::Stop;
 use crate::seats::{self, Refusal};
 use crate::store::{Call, Credential, HASH_KINDS_MAX, NewTicket, Principal};
 
-/// A name that holds U+FFFD is not valid, even if a row older than the schema's rules for text has it: the bytes that the
-/// client sent may have been another name.
+/// A name with U+FFFD is invalid, even if a row older than the schema's rules for text has it: the client's bytes may have been
+/// another name.
 pub(crate) fn credential(connection: &Connection, user_name: &str) -> rusqlite::Result<Option<Credential>> {
     if seats::is_undecoded(user_name) {
         return Ok(None);
@@ -32,7 +32,7 @@ pub(crate) fn credential(connection: &Connection, user_name: &str) -> rusqlite::
         .optional()
 }
 
-/// The parameters stand between the version and the salt: `$argon2id$v=19$m=19456,t=2,p=1$…`, which the schema checks.
+/// The parameters are between the version and the salt: `$argon2id$v=19$m=19456,t=2,p=1$…`, which the schema checks.
 pub(crate) fn hash_kinds(connection: &Connection) -> rusqlite::Result<Vec<(Arc<str>, u64)>> {
     let mut statement = connection.prepare_cached(
         "SELECT min(password_hash), count(*) FROM credential WHERE active = 1
@@ -57,7 +57,7 @@ pub(crate) fn principal(connection: &Connection, call: &Call) -> Result<Principa
     read_principal(connection, caller, entity_id, call.now)
 }
 
-/// Nothing happens to a ticket that has expired, or that lives that long already.
+/// Does nothing for a ticket that has expired, or that already lives that long.
 pub(crate) fn renew(connection: &Connection, id: Uuid, now: Timestamp, expires_at: Timestamp) -> rusqlite::Result<()> {
     connection.prepare_cached(RENEW)?.execute(params![id.to_string(), to_text(now), to_text(expires_at)]).map(drop)
 }
@@ -65,14 +65,14 @@ pub(crate) fn renew(connection: &Connection, id: Uuid, now: Timestamp, expires_a
 pub(crate) const RENEW: &str =
     "UPDATE ticket SET expires_at = ?3 WHERE id = ?1 AND expires_at > ?2 AND expires_at < ?3";
 
-/// The caller and the entity of its credential; the command line has neither credential nor ticket.
+/// The caller and the entity of its credential; the command line has no credential.
 fn signed_in(connection: &Connection, call: &Call) -> Result<(Caller, i64), Stop> {
     let caller = caller(connection, call)?.ok_or(Refusal::CallerUnknown)?;
     let entity_id = caller.entity_id.ok_or(Refusal::CallerUnknown)?;
     Ok((caller, entity_id))
 }
 
-/// Each sign-in ends more tickets than it makes, so the table grows no longer than tickets live.
+/// Each sign-in deletes more expired tickets than it creates, so the table stays small.
 const EXPIRED_MAX: i64 = 100;
 
 fn end_expired(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
@@ -97,7 +97,7 @@ fn read_principal(connection: &Connection, caller: Caller, entity_id: i64, now: 
     Ok(Principal {
         user_name: caller.name,
         role: caller.role,
-        // An id beyond what license tools can name has no name for them.
+        // License tools cannot use an id beyond their type, so it is left out.
         associate_id: associate.as_ref().and_then(|associate| i32::try_from(associate.account.id).ok()),
         entity_id,
         entity_name,

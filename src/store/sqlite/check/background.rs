@@ -1,7 +1,8 @@
-//! Verification while calls go on: a thread of its own reads the whole file at intervals, and stops the store if it finds damage.
+//! Verification while the service runs: a thread of its own reads the whole file at intervals, and stops the store if it finds
+//! damage.
 //!
-//! Each step is a snapshot of its own, so that the log can be folded back between two of them, and a pause follows that is as long
-//! as several of them: callers keep most of a core. The thread has a connection of its own and takes no reader's turn.
+//! Each step is a snapshot of its own, so that a checkpoint can run between two steps. A pause of several times its length
+//! follows: callers keep most of a core. The thread has a connection of its own and takes no reader's turn.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -16,9 +17,9 @@ use crate::store::sqlite::check;
 use crate::store::sqlite::file::open;
 use crate::store::{Fault, OpenError, Options, Violation};
 
-/// How long the pause after a step is, in times of the step.
+/// The length of the pause after a step, as a multiple of the step.
 const PAUSE_FACTOR: u32 = 3;
-/// How much the thread gives way to others, as `nice` counts: it gets about a quarter of a core that others want too.
+/// The `nice` value of the thread: it gets about a quarter of a core that others need too.
 const NICE: i32 = 6;
 
 pub(crate) struct Verifier {
@@ -36,7 +37,7 @@ struct Closing {
 #[derive(Default)]
 struct State {
     is_closed: bool,
-    /// Of the query under way.
+    /// The handle of the running query.
     interrupt: Option<InterruptHandle>,
 }
 
@@ -55,7 +56,7 @@ impl Verifier {
         } else {
             let (path, busy_timeout, closing) = (path.to_owned(), options.busy_timeout, Arc::clone(&closing));
             let run = move || {
-                // Without the right to do so it competes with the others, which costs them a little.
+                // Without the right to lower its priority it competes with other threads, which slows them down a little.
                 let _ = rustix::process::nice(NICE);
                 while closing.wait(interval) && health.check().is_ok() {
                     let pass = Pass { path: &path, busy_timeout, closing: &closing, health: &health };
@@ -74,7 +75,7 @@ impl Verifier {
         Ok(Verifier { closing, thread: Mutex::new(thread) })
     }
 
-    /// Ends the thread, in the middle of a step if need be.
+    /// Ends the thread, even in the middle of a step.
     pub(crate) fn close(&self) {
         self.closing.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -85,7 +86,7 @@ impl Verifier {
 }
 
 impl Closing {
-    /// Waits so long; whether the thread may go on.
+    /// Waits this long; returns whether the thread may go on.
     fn wait(&self, time: Duration) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.changed.wait_timeout_while(state, time, |state| !state.is_closed);
@@ -115,11 +116,11 @@ struct Pass<'p> {
 }
 
 impl Pass<'_> {
-    /// Whether all was verified and is well.
+    /// Returns whether everything was verified without an error.
     fn run(&self) -> rusqlite::Result<bool> {
         let connection = match open::reader(self.path, self.busy_timeout) {
             Ok(connection) => connection,
-            // Whether the file is still there is for others to find out.
+            // The guard finds out whether the file still exists.
             Err(error) => {
                 tracing::warn!(%error, "the database was not verified");
                 return Ok(false);
@@ -147,7 +148,7 @@ impl Pass<'_> {
     }
 }
 
-/// The rows for the log, and what to do about them.
+/// The text for the log: the rows, and what to do about them.
 fn told(violations: &[Violation]) -> String {
     let rows: Vec<&str> = violations.iter().map(|violation| violation.row.as_str()).collect();
     format!(

@@ -1,14 +1,14 @@
-//! The CHECK constraints of a schema, asked as queries.
+//! The CHECK constraints of a schema, as queries.
 //!
-//! SQLite's own `PRAGMA integrity_check` asks them too, but not on a connection that only reads: there it forgets them. These queries
+//! SQLite's own `PRAGMA integrity_check` tests them too, but not on a connection that only reads, which drops them. These queries
 //! also name the row and the constraint.
 
 use rusqlite::Connection;
 
 use crate::store::sqlite::tokens::tokens;
 
-/// A query for each table of the schema that has constraints: one line of text per row that breaks one. A row has a number,
-/// except in tables without rowid, whose rows have the text of their key.
+/// A query for each table with constraints: it returns one line of text per row that breaks one. The line has the number of the
+/// row, or, in tables without rowid, the text of its key.
 pub(super) fn queries(schema: &str) -> rusqlite::Result<Vec<String>> {
     let made = Connection::open_in_memory()?;
     made.execute_batch(schema)?;
@@ -91,7 +91,7 @@ mod tests {
         );
     }
 
-    /// Each constraint of the schema is in a query, and the queries can be run.
+    /// Each constraint of the schema is in a query, and the queries run.
     #[test]
     fn every_constraint_of_the_schema_is_asked() {
         let connection = Connection::open_in_memory().expect("open");

@@ -66,6 +66,11 @@ pub const INVARIANTS: &[(&str, &str)] = &[
           WHERE user_name NOT IN (SELECT user_name FROM credential WHERE active = 1)",
     ),
     (
+        "a session belongs to an active credential",
+        "SELECT 'session ' || id || ' of ' || user_name FROM session
+          WHERE user_name NOT IN (SELECT user_name FROM credential WHERE active = 1)",
+    ),
+    (
         "every entity is below a root, in no circle",
         "SELECT 'entity ' || id FROM entity WHERE id NOT IN (
             WITH RECURSIVE below (id) AS (
@@ -149,10 +154,11 @@ pub const INVARIANTS: &[(&str, &str)] = &[
           WHERE NOT is_text(text)",
     ),
     (
-        "names of owners and of users with tickets are valid UTF-8",
+        "names of owners and of users that are signed in are valid UTF-8",
         "SELECT place || ' is x''' || hex(text) || ''''
            FROM (SELECT 'entity ' || id || ': owner_name' AS place, owner_name AS text FROM entity
-                 UNION ALL SELECT 'ticket ' || id || ': user_name', user_name FROM ticket)
+                 UNION ALL SELECT 'ticket ' || id || ': user_name', user_name FROM ticket
+                 UNION ALL SELECT 'session ' || id || ': user_name', user_name FROM session)
           WHERE NOT is_text(text)",
     ),
     (
@@ -171,21 +177,21 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("no call is left under way", "SELECT 'call of ' || actor FROM call"),
 ];
 
-/// Invariants that are no reason to stop the service. Files from before the rules for names and text may break those two, and are
-/// served; the rows are found by no call, or only their text is shown with replacement characters. A credential without a usable
-/// hash cannot sign in, which concerns no other.
+/// Invariants whose violation does not stop the service. Files from before the rules for names and text may break those two, and
+/// are served: no call finds such rows, or only their text is shown with replacement characters. A credential without a usable
+/// hash cannot sign in, which affects no other credential.
 pub(super) const TOLERATED: &[&str] = &[
     "names have no blank at either end",
     "text is valid UTF-8, without NUL, U+FFFD, U+FFFE and U+FFFF",
     super::HASHES,
 ];
 
-/// Invariants whose rows the service deletes when it opens the file: they mean something only inside the call or statement that
+/// Invariants whose rows the service deletes when it opens the file: such rows are valid only inside the call or statement that
 /// wrote them.
 pub(super) const CLEARED: &[&str] = &["no row is left in the middle of a change", "no call is left under way"];
 
-/// Adds the functions of the invariants: `is_text(...)`, whether each argument is null or valid UTF-8 without NUL, U+FFFD, U+FFFE and
-/// U+FFFF; `is_time(text)`, whether it is a time that the service can read.
+/// Adds the functions of the invariants: `is_text(...)`, whether each argument is null or valid UTF-8 without NUL, U+FFFD, U+FFFE
+/// and U+FFFF; `is_time(text)`, whether the service can read it as a time.
 pub fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function("is_text", -1, flags, |context| {
@@ -210,7 +216,7 @@ fn is_text(bytes: &[u8]) -> bool {
 mod tests {
     use super::INVARIANTS;
 
-    /// An action that the invariants do not know would be damage, and the service would not start again.
+    /// An action that the invariants do not know would count as damage, and the service would not start again.
     #[test]
     fn every_action_of_the_history_is_known_to_the_invariants() {
         let named = |name: &str| INVARIANTS.iter().find(|(of, _)| *of == name).map(|(_, sql)| *sql);

@@ -1,8 +1,8 @@
-//! `seatkeeper backup`: a copy of one moment of a database, made while others write to it.
+//! `seatkeeper backup`: copies one snapshot of a database while other programs write to it.
 //!
-//! SQLite's backup interface copies the pages within one read transaction. It never begins again, as it would without one
-//! whenever another connection writes; it blocks no writer; and every page of the file is read, so a damaged one is found. While it
-//! runs the WAL cannot begin again, so it is kept short: the copy is verified afterwards.
+//! SQLite's backup interface copies the pages within one read transaction. So it never starts again when another connection
+//! writes, it blocks no writer, and it reads every page of the file, so a damaged page is found. While it runs the WAL cannot
+//! start over, so it is kept short: the copy is verified afterwards.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -23,7 +23,8 @@ use super::temporary::{Temporary, directory_of, sync_directory};
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
 use crate::store::{Backup, CheckHash, CopyError, NewestEvent, OpenError, check};
 
-/// Pages between two syncs of the copy: 16 MiB. Else the commits of the service would wait at the end until the disk has taken all of it.
+/// Pages between two syncs of the copy: 16 MiB. With a single sync the commits of the service would wait until the disk has
+/// written all of the copy.
 const STEP_PAGES: i32 = 4096;
 
 /// See [`crate::store::backup`].
@@ -39,7 +40,7 @@ pub fn backup(
         return Err(refused(&target.path, "--keep needs a directory, in which every backup has a name of its own"));
     }
     origin::check(database)?;
-    // Not only for reading: if this is the one program that has the database open, closing it folds its WAL back.
+    // Not read-only: if no other program has the database open, closing it copies the WAL into the file.
     let source = connect(database, BUSY_TIMEOUT, false)?;
     let version = version(&source, database)?;
     let copy = Temporary::create(&target.directory, &target.name())?;
@@ -61,11 +62,11 @@ pub fn backup(
     Ok(Backup { path: target.path, bytes, version, head, deleted })
 }
 
-/// Where a backup goes.
+/// The target of a backup.
 struct Target {
     path: PathBuf,
     directory: PathBuf,
-    /// In a directory: what the names of all backups of this database begin with.
+    /// In a directory: the common beginning of the names of this database's backups.
     series: Option<String>,
 }
 
@@ -81,7 +82,7 @@ impl Target {
             }
             return Ok(Target { path, directory, series: Some(series) });
         }
-        // A symbolic link stays, and what it names is replaced.
+        // A symbolic link stays, and its target is replaced.
         let path = if target.exists() { resolved(target)? } else { target.to_owned() };
         if path.file_name().is_none() {
             return Err(refused(target, "this is not a name of a file"));
@@ -101,7 +102,7 @@ impl Target {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// An earlier backup is replaced; no other file is.
+    /// An earlier backup may be replaced, but no other file.
     fn may_be_written(&self, database: &Path) -> Result<(), CopyError> {
         let path = &self.path;
         let ours: Vec<PathBuf> = SUFFIXES.iter().map(|suffix| beside(database, suffix)).collect();
@@ -124,7 +125,8 @@ impl Target {
         if by.is_empty() { Ok(()) } else { Err(in_use()) }
     }
 
-    /// A backup is replaced only by one that goes on from it: it may be all that is left of a database that was lost and made again.
+    /// A backup is replaced only by one whose history continues its own: it may be all that is left of a database that was lost
+    /// and created again.
     fn is_earlier_copy(&self, copy: &Connection) -> Result<(), CopyError> {
         if fs::metadata(&self.path).is_ok_and(|found| found.len() == 0) {
             return Ok(());
@@ -149,8 +151,8 @@ impl Target {
     }
 }
 
-/// Deletes what is older than the newest backups of a series; they have the time in their names. The one just made stays, however the
-/// clock was set.
+/// Deletes all but the newest backups of a series, which have the time in their names. The one just made stays, even if the clock
+/// was set back.
 fn delete_older(target: &Target, series: &str, keep: NonZeroUsize) -> Result<Vec<PathBuf>, CopyError> {
     let failed = |e: io::Error| failed(&target.directory, &e);
     let mut others = Vec::new();
@@ -170,20 +172,20 @@ fn delete_older(target: &Target, series: &str, keep: NonZeroUsize) -> Result<Vec
     Ok(others)
 }
 
-/// Whether [`Target::new`] makes such names.
+/// Whether [`Target::new`] made the name.
 fn is_of_series(name: &str, series: &str) -> bool {
     let time = name.strip_prefix(series).and_then(|rest| rest.strip_suffix(".db")).unwrap_or_default();
     let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     shape == "00000000T000000.000Z"
 }
 
-/// Copies all pages of one moment to a file that is there and empty, without a WAL. The file is not durable yet.
+/// Copies all pages of one snapshot to an existing empty file, without a WAL. The file is not durable yet.
 pub(crate) fn copy_pages(source: &Connection, path: &Path, to: &Path) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
     let written = |e| sqlite(to, e);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut copy = Connection::open_with_flags(to, flags).map_err(written)?;
-    // What is left by a failure is deleted, so it need not be undone.
+    // After a failure the file is deleted, so no change needs to be undone.
     let settings = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096;";
     copy.execute_batch(settings).map_err(written)?;
     let file = OpenOptions::new().write(true).open(to)?;
@@ -205,7 +207,7 @@ pub(crate) fn copy_pages(source: &Connection, path: &Path, to: &Path) -> Result<
     Ok(())
 }
 
-/// Takes the WAL mode out of the header of a file that has no WAL. See [`origin::check`].
+/// Removes the WAL mode from the header of a file without a WAL. See [`origin::check`].
 fn leave_wal_mode(path: &Path) -> io::Result<()> {
     if header(path)?.is_some_and(|header| header.is_wal) && !has_changes_beside(path) {
         OpenOptions::new().write(true).open(path)?.write_all_at(&[1, 1], 18)?;
@@ -213,8 +215,8 @@ fn leave_wal_mode(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Holds a copy of a database to every invariant. One of an earlier version is left as it is: a copy of the copy is migrated and
-/// verified.
+/// Verifies every invariant in a copy of a database. A copy of an earlier version stays as it is: a copy of the copy is migrated
+/// and verified.
 fn verify(copy: &Temporary, database: &Path, version: i32, check_hash: CheckHash) -> Result<(), CopyError> {
     let advice = "No backup was made: see 'seatkeeper check'.";
     if version == SCHEMA_VERSION {
@@ -226,13 +228,13 @@ fn verify(copy: &Temporary, database: &Path, version: i32, check_hash: CheckHash
     hold_to_invariants(migrated.path(), database, check_hash, advice)
 }
 
-/// Brings a copy to the version of this program.
+/// Migrates a copy to the version of this program.
 pub(crate) fn migrate(copy: &Path) -> Result<(), OpenError> {
     let connection = connect(copy, BUSY_TIMEOUT, false)?;
     schema::bring_up(&connection, copy, |_| Ok(()))
 }
 
-/// `original`: what the copy was made of, for messages.
+/// `original`: the source of the copy, for messages.
 pub(crate) fn hold_to_invariants(
     copy: &Path,
     original: &Path,
@@ -247,7 +249,7 @@ pub(crate) fn hold_to_invariants(
     Err(CopyError::Broken { path: original.to_owned(), violations, advice })
 }
 
-/// What is wrong with a copy is wrong with its original.
+/// An error of a copy is an error of its original.
 pub(crate) fn of(original: &Path, error: OpenError) -> OpenError {
     match error {
         OpenError::Failed { reason, .. } => OpenError::Failed { path: original.to_owned(), reason },
@@ -269,7 +271,7 @@ pub(crate) fn version(connection: &Connection, path: &Path) -> Result<i32, CopyE
     Ok(found)
 }
 
-/// Opens a copy that nothing writes to any more, for reading.
+/// Opens a finished copy for reading.
 pub(crate) fn open_finished(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags).map_err(|e| sqlite(path, e))

@@ -8,22 +8,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
-/// What SQLite keeps beside a database: changes that are not in the file yet, and the index of them.
+/// The files that SQLite keeps beside a database: changes that are not in the file yet, and their index.
 pub(crate) const SUFFIXES: [&str; 3] = ["-wal", "-journal", "-shm"];
 
-/// The path with this at its end: beside the file itself, where `path` is a link to it.
+/// The path with this suffix, beside the file itself if `path` is a link to it.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(suffix);
     name.into()
 }
 
-/// Bytes of a file; 0 if there is none.
+/// The length of a file in bytes; 0 if it does not exist.
 pub(crate) fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |found| found.len())
 }
 
-/// Whether there are changes in a WAL or a journal that belong to the file.
+/// Whether a WAL or a journal has changes that belong to the file.
 pub(crate) fn has_changes_beside(path: &Path) -> bool {
     length(&beside(path, "-wal")) > 0 || length(&beside(path, "-journal")) > 0
 }
@@ -38,11 +38,11 @@ pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
     identity(a).is_some_and(|a| Some(a) == identity(b))
 }
 
-/// The first 100 bytes of a database file, as far as they matter here: <https://www.sqlite.org/fileformat2.html#the_database_header>.
+/// The relevant part of the first 100 bytes of a database file: <https://www.sqlite.org/fileformat2.html#the_database_header>.
 pub(crate) struct Header {
-    /// Whether changes go to a WAL. `seatkeeper backup` makes files in which they do not.
+    /// Whether changes go to a WAL. In files of `seatkeeper backup` they do not.
     pub is_wal: bool,
-    /// Bytes that the file must have; `None`: the header does not know.
+    /// The length that the file must have; `None`: the header does not say.
     pub length: Option<u64>,
     pub application_id: i32,
 }
@@ -62,13 +62,13 @@ pub(crate) fn header(path: &Path) -> io::Result<Option<Header>> {
         1 => 65_536,
         size => u64::from(size),
     };
-    // The number of pages counts if it was written with the newest change.
+    // The number of pages is valid if it was written with the newest change.
     let length = (word(24) == word(92)).then(|| u64::from(word(28)) * page);
     Ok(Some(Header { is_wal: bytes[18] == 2 || bytes[19] == 2, length, application_id: word(68).cast_signed() }))
 }
 
-/// Opens a file to read it, and leaves it open until it is deleted: when a process closes any descriptor of a file, it gives up all
-/// its locks on it (POSIX), those of SQLite's connections too.
+/// Opens a file for reading, and leaves it open until it is deleted: when a process closes any descriptor of a file, it loses all
+/// its locks on that file (POSIX), also those of SQLite's connections.
 pub(crate) fn parked(path: &Path) -> io::Result<Arc<File>> {
     static PARKED: Mutex<Vec<Arc<File>>> = Mutex::new(Vec::new());
     let named = fs::metadata(path)?;
@@ -84,7 +84,7 @@ pub(crate) fn parked(path: &Path) -> io::Result<Arc<File>> {
     Ok(file)
 }
 
-/// On drop, removes the companions that a connection which only read has made, and left because it may not remove them.
+/// On drop, removes the companions that a read-only connection has made and may not remove itself.
 pub(crate) struct Traces {
     path: PathBuf,
     made: Vec<PathBuf>,
@@ -106,11 +106,11 @@ impl Drop for Traces {
     }
 }
 
-/// The programs that have a database or one of its companions open, this one excepted; in words.
+/// The other programs that have a database or one of its companions open, as text.
 ///
-/// Every connection in WAL mode holds locks on the file and on `-shm` until it is closed, also one that rests, and whatever the
-/// file holds. It must be called while this process has no connection to them, whose locks it would give up. Where /proc can be read,
-/// programs without a lock are found too, and those whose file was deleted.
+/// Every connection in WAL mode holds locks on the file and on `-shm` until it is closed, also an idle one, and whatever the file
+/// contains. Call it only while this process has no connection to them, because it would release their locks. If /proc can be
+/// read, it also finds programs without a lock, and those whose file was deleted.
 pub(crate) fn users(path: &Path) -> Vec<String> {
     let mut pids = Vec::new();
     let mut unknown = false;
@@ -118,7 +118,7 @@ pub(crate) fn users(path: &Path) -> Vec<String> {
         let lock = File::open(path).ok().and_then(|file| fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok()?);
         match lock.map(|lock| lock.pid) {
             Some(Some(pid)) => pids.push(pid.as_raw_nonzero().get()),
-            // It runs where process numbers mean others.
+            // It runs in another process namespace.
             Some(None) => unknown = true,
             None => {}
         }
@@ -140,8 +140,8 @@ fn described(pid: i32) -> String {
     }
 }
 
-/// The processes with a descriptor through which they can write one of the files, as far as /proc shows them. One that only reads, as `cp`
-/// does, is harmless; SQLite's connections that only read hold locks.
+/// The processes with a writable descriptor of one of the files, if /proc shows them. A process that only reads, like `cp`, is
+/// harmless; SQLite's read-only connections hold locks.
 fn openers(path: &Path) -> Vec<i32> {
     let paths: Vec<PathBuf> = SUFFIXES.iter().map(|suffix| beside(path, suffix)).chain([path.to_owned()]).collect();
     let identities: Vec<(u64, u64)> =

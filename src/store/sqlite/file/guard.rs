@@ -1,13 +1,13 @@
-//! Whether the store may go on: is the file it writes still the file that the next start will open?
+//! Checks that the file which the store writes is still the file that the next start will open.
 //!
-//! Operators delete, move, copy over and restore files, and other programs change schemas. SQLite goes on writing to what it
-//! has open; what it then commits is lost with the next start. So the files are looked at
+//! Operators delete, move, overwrite and restore files, and other programs change schemas. SQLite goes on writing to the files
+//! that it has open; the next start would not see those commits. So the guard checks the files
 //!
-//! * in each write transaction, before anything is written: the caller then hears that nothing was changed;
-//! * after each COMMIT, before the answer: what happens to the files later happens to a change that was saved;
-//! * once a second at rest, when a reader opens a connection, and when readiness is asked for.
+//! * in each write transaction, before the first write: then nothing was changed, and the answer says so;
+//! * after each COMMIT, before the answer: a later accident hits a change that was saved;
+//! * once a second when idle, when a reader opens a connection, and when readiness is checked.
 //!
-//! What is compared, and which mistake it finds:
+//! The comparisons, and the accidents that they detect:
 //!
 //! | compared | finds |
 //! |---|---|
@@ -16,8 +16,8 @@
 //! | the last frame of the `-wal` against the wal-index | `cp` over the `-wal`, a `-wal` cut short |
 //! | `PRAGMA schema_version`; if it has changed, the whole schema | a dropped trigger |
 //!
-//! It costs six calls of `stat` and `statx` a commit and five reads of a few bytes, some microseconds. Only a change that happens in the very
-//! moment of a checkpoint is not seen as such; the next verification finds it.
+//! This costs six calls of `stat` and `statx` per commit and five reads of a few bytes, some microseconds. Only a change in the
+//! very moment of a checkpoint goes unnoticed; the next verification finds it.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -38,7 +38,7 @@ use crate::store::health::Health;
 use crate::store::sqlite::store_error;
 use crate::store::{Fault, OpenError, StoreError};
 
-/// What is wrong, and what the log says about it.
+/// The fault, and the text for the log.
 #[derive(Debug)]
 pub(crate) struct Problem {
     fault: Fault,
@@ -50,7 +50,7 @@ pub(crate) struct Problem {
 pub(crate) enum Trouble {
     /// The store must stop.
     Stop(Problem),
-    /// SQLite could not tell, as when a read fails. That may pass.
+    /// SQLite could not find out, for example because a read failed. That may pass.
     Fail(StoreError),
 }
 
@@ -76,31 +76,31 @@ impl Problem {
     }
 }
 
-/// Looks at the files of one store.
+/// Guards the files of one store.
 pub(crate) struct Guard {
     pub(crate) health: Arc<Health>,
-    /// `None`: there is nothing to look at, as in memory.
+    /// `None`: there are no files, because the database is in memory.
     files: Option<Files>,
-    /// The last one found right; none at first.
+    /// The last version found right; none at first.
     schema_version: AtomicI64,
-    /// The store stopped where there was no connection to save the log with.
+    /// The store stopped in a place without a connection to save the log.
     to_save: Mutex<Option<Fault>>,
 }
 
 impl Guard {
-    /// Takes the files as they are now for the right ones. `connection` has them open.
+    /// Accepts the present files as the right ones. `connection` has them open.
     pub(crate) fn new(connection: &Connection, path: &Path, health: Arc<Health>) -> Result<Guard, OpenError> {
-        // After a crash this completes what the wal-index calls begun: from here on only a checkpoint may change the file.
+        // After a crash this completes a checkpoint that had begun: from here on only a checkpoint may change the file.
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|e| open::sqlite(path, e))?;
         Ok(Guard { health, files: Some(Files::new(path)?), ..Guard::of_memory() })
     }
 
-    /// Of a database without files.
+    /// The guard of a database without files.
     pub(crate) fn of_memory() -> Guard {
         Guard { health: Arc::default(), files: None, schema_version: AtomicI64::new(NONE), to_save: Mutex::default() }
     }
 
-    /// In a write transaction, before anything is written. Only then the wal-index and the schema stand still.
+    /// The check in a write transaction, before the first write. Only then the wal-index and the schema cannot change.
     pub(crate) fn before_write(&self, connection: &Connection) -> Result<(), Trouble> {
         let Some(files) = &self.files else { return Ok(()) };
         let index = files.index()?;
@@ -112,7 +112,7 @@ impl Guard {
         Ok(())
     }
 
-    /// After COMMIT, before the answer.
+    /// The check after COMMIT, before the answer.
     pub(crate) fn after_write(&self) -> Result<(), Problem> {
         let Some(files) = &self.files else { return Ok(()) };
         files.stamp_saved();
@@ -127,7 +127,7 @@ impl Guard {
         self.files.as_ref().map_or(Ok(()), |files| files.look(Some(&files.index()?)))
     }
 
-    /// Where nothing is written. Stops the store if something is wrong.
+    /// The check where nothing is written. Stops the store after an accident.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Guard {
         self.look().map_err(|problem| self.stop(problem, None))
     }
 
-    /// Once a second, on a connection that is in no transaction.
+    /// The check once a second, on a connection that is in no transaction.
     pub(crate) fn at_rest(&self, connection: &Connection) {
         if self.health.check().is_err() {
             return self.save_late(connection);
@@ -150,7 +150,7 @@ impl Guard {
         }
     }
 
-    /// Compares the whole schema when its version has changed: a new index of the administrator's does no harm.
+    /// Compares the whole schema when its version has changed: an administrator's new index does no harm.
     fn schema(&self, connection: &Connection) -> Result<(), Trouble> {
         let version = || connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get::<_, i64>(0));
         let found = version()?;
@@ -164,20 +164,20 @@ impl Guard {
             );
             return Err(Problem { fault: Fault::Schema, details }.into());
         }
-        // At rest there is no transaction: keep the version only if it is still the same.
+        // When idle there is no transaction: keep the version only if it is still the same.
         if version()? == found {
             self.schema_version.store(found, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// A read or a write found the file to be broken. A file that was replaced is the likelier reason.
+    /// A read or a write found the file to be damaged. More likely it was replaced.
     pub(crate) fn stop_damaged(&self, error: &StoreError) -> StoreError {
         let problem = self.look().err().unwrap_or_else(|| Problem::damaged(error));
         self.stop(problem, None)
     }
 
-    /// A checkpoint that fails loses nothing: the log has it all. But a disk that does not sync may not have it.
+    /// A failed checkpoint loses nothing, because the log has all changes. But after a failed sync the disk may not have them.
     pub(crate) fn checkpoint_failed(&self, error: &rusqlite::Error) {
         match error.sqlite_extended_error_code() {
             Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => self.stop_unsynced(error),
@@ -185,7 +185,7 @@ impl Guard {
         }
     }
 
-    /// The system did not say that a change is on the disk.
+    /// The system did not confirm that a change is on the disk.
     pub(crate) fn stop_unsynced(&self, error: &rusqlite::Error) {
         let details = format!(
             "{error}. Whether the last changes are on the disk is unknown; the next start reads what it has. Look at the system's log: \
@@ -194,7 +194,7 @@ impl Guard {
         self.health.stop(Fault::Sync, details);
     }
 
-    /// Stops the store. `connection` is in no transaction: through it the log is saved, as far as it still can be.
+    /// Stops the store. `connection` is in no transaction: it saves the log, if that is still possible.
     pub(crate) fn stop(&self, Problem { fault, details }: Problem, connection: Option<&Connection>) -> StoreError {
         if self.health.check().is_ok() {
             let saved = match connection {
@@ -220,8 +220,8 @@ impl Guard {
         }
     }
 
-    /// Before a connection that can write is closed: a store that has stopped leaves the files as they are. The last
-    /// connection would fold the WAL back and delete what then stands at its path.
+    /// Called before a connection that can write is closed: a stopped store leaves the files as they are. The last connection
+    /// would copy the WAL into the file and delete the file that is then at its path.
     pub(crate) fn before_close(&self, connection: &Connection) {
         if let (Ok(()), Err(problem)) = (self.health.check(), self.look()) {
             self.stop(problem, Some(connection));
@@ -247,11 +247,11 @@ struct Files {
     shm_file: Arc<File>,
     seen: Mutex<Seen>,
     stamp: Mutex<Stamp>,
-    /// What the transaction that is under way found.
+    /// The wal-index that the current transaction found.
     before: Mutex<Option<Index>>,
 }
 
-/// Which WAL has a copy of the first page; by its salts.
+/// The WAL that has a copy of the first page, by its salts.
 #[derive(Default)]
 struct Stamp {
     saved: [u8; 8],
@@ -268,15 +268,15 @@ impl Id {
         Id(file.dev(), file.ino())
     }
 
-    /// Of a file that is written in every commit. It asks for no times: since Linux 6.13 whoever asks for them makes the next write
-    /// take a time of its own, and the sync after it save that, which costs a third of a commit.
+    /// For a file that every commit writes. It does not ask for times: since Linux 6.13 that makes the next write set a new time,
+    /// and the sync after it save that time, which costs a third of a commit.
     fn at(path: &Path) -> std::io::Result<Id> {
         let file = statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
         Ok(Id(makedev(file.stx_dev_major, file.stx_dev_minor), file.stx_ino))
     }
 }
 
-/// Names that a file has, without asking for its times; see [`Id::at`].
+/// The number of names of a file, without asking for its times; see [`Id::at`].
 fn links(file: &File) -> std::io::Result<u32> {
     Ok(statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK)?.stx_nlink)
 }
@@ -284,7 +284,7 @@ fn links(file: &File) -> std::io::Result<u32> {
 /// The file when it was last found right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    /// Read before the other two, so that no checkpoint that began later is taken for one that is known.
+    /// Read before the other two, so that a checkpoint that began later does not count as known.
     checkpoint: Checkpoint,
     size: u64,
     modified: (i64, i64),
@@ -312,8 +312,8 @@ impl Files {
         })
     }
 
-    /// Whether the files at their paths are those that are open, and whether only checkpoints have changed the file.
-    /// `index`: read just now, if it was.
+    /// Checks that the files at their paths are the open ones, and that only checkpoints have changed the file. `index`: if it
+    /// was read just now.
     fn look(&self, index: Option<&Index>) -> Result<(), Problem> {
         let main = match std::fs::metadata(&self.path) {
             Ok(main) if Id::of(&main) == self.main => main,
@@ -325,14 +325,14 @@ impl Files {
             Ok(_) => return Err(self.log_lost("another file was put in the place of the '-wal'")),
             Err(error) => return Err(self.log_lost(&format!("the '-wal': {error}"))),
         }
-        // What happens to it hurts only the next change.
+        // An accident to it affects only the next change.
         if index.is_some() && links(&self.shm_file).unwrap_or(0) == 0 {
             return Err(self.log_lost("the '-shm' was deleted or replaced"));
         }
         self.only_checkpoints(&main, index)
     }
 
-    /// `before`: read before the file was looked at.
+    /// `before`: read before the file.
     fn only_checkpoints(&self, main: &Metadata, before: Option<&Index>) -> Result<(), Problem> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (size, modified) = (main.size(), (main.mtime(), main.mtime_nsec()));
@@ -340,26 +340,26 @@ impl Files {
             seen.checkpoint = before.map_or(seen.checkpoint, Index::checkpoint);
             return Ok(());
         }
-        // Read after the file: a checkpoint says that it begins before it writes.
+        // Read after the file: a checkpoint marks its beginning before it writes.
         let checkpoint = self.index()?.checkpoint();
         let is_under_way = checkpoint.folded_back < checkpoint.begun;
         if checkpoint == seen.checkpoint && !is_under_way {
             return Err(self.overwritten());
         }
-        // The checkpoint that was read first: what is written from now on is of this one, or of a later one.
+        // The checkpoint that was read first: later writes are of this one, or of a later one.
         let again = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
         *seen = Seen { checkpoint, size: again.size(), modified: (again.mtime(), again.mtime_nsec()) };
         Ok(())
     }
 
-    /// After COMMIT: what was written over while the transaction was under way. What it wrote itself would hide that from now on: its
-    /// own frame is then the last of the log, and a log that it began again looks like a checkpoint.
+    /// After COMMIT: detects bytes overwritten during the transaction. The transaction's own writes would hide them from now on:
+    /// its own frame is then the last of the log, and a log that it started over looks like a checkpoint.
     fn meanwhile(&self, before: &Index) -> Result<(), Problem> {
         let main = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
         let now = self.index()?;
         let is_same_log = now.salts() == before.salts();
         let found = self.begins(&now).and_then(|()| if is_same_log { self.last_frame(before) } else { Ok(()) });
-        // Another program may begin the log again after this COMMIT. Its index says so first.
+        // Another program may start the log over after this COMMIT. Then the index says so first.
         if let Err(problem) = found
             && self.index()?.salts() == now.salts()
         {
@@ -368,7 +368,7 @@ impl Files {
         if is_same_log {
             return Ok(());
         }
-        // Of a log that was folded back as a whole there was no checkpoint any more, and of the new one there is none yet.
+        // A log that was copied completely had no further checkpoint, and the new log has none yet.
         let is_no_checkpoint = before.is_folded_back() && now.checkpoint().begun == 0 && now.frames() > 0;
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let is_changed = (seen.size, seen.modified) != (main.size(), (main.mtime(), main.mtime_nsec()));
@@ -393,7 +393,7 @@ impl Files {
         Index::read(&self.shm_file).map_err(|error| self.log_lost(&format!("the '-shm': {error}")))
     }
 
-    /// Whether the `-wal` has the beginning of the log.
+    /// Checks that the `-wal` has the beginning of the log.
     fn begins(&self, index: &Index) -> Result<(), Problem> {
         if index.frames() == 0 {
             return Ok(());
@@ -411,7 +411,7 @@ impl Files {
         self.log_lost("another program wrote over the '-wal', or cut it short")
     }
 
-    /// Whether the newest commit is in the `-wal`. In a write transaction only.
+    /// Checks that the newest commit is in the `-wal`. Only in a write transaction.
     fn last_frame(&self, index: &Index) -> Result<(), Problem> {
         let Some(last) = index.frames().checked_sub(1) else { return Ok(()) };
         let mut head = [0; FRAME_HEAD_BYTES];
@@ -424,7 +424,7 @@ impl Files {
         Ok(())
     }
 
-    /// Writes the first page once into each WAL. With it goes the change counter of the file, which tells at the next start
+    /// Writes the first page once into each WAL. It contains the change counter of the file, which shows at the next start
     /// whether file and WAL belong together; see [`super::origin`].
     fn stamp(&self, index: &Index, connection: &Connection) -> rusqlite::Result<()> {
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
@@ -459,16 +459,16 @@ impl Files {
         }
     }
 
-    /// Writes what only a log without a name still has into the file, where that is safe; what to tell the operator.
+    /// Copies changes that only a deleted log still has into the file, if that is safe; returns the text for the operator.
     fn save(&self, fault: Fault, connection: &Connection) -> Option<String> {
         let is_gone = |path: &Path| std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
         match fault {
-            // No other program has opened the file without its log, or a new log would be there.
+            // No other program has opened the file without its log, or there would be a new log.
             Fault::Log if is_gone(&self.wal_path) && self.is_in_place() => Some(match fold_back(connection) {
                 Ok(()) => " Nothing is lost: the file now holds everything that was saved.".to_owned(),
                 Err(error) => format!(" Restore a backup: the newest changes are lost ({error})."),
             }),
-            // Only its index is gone, which a start makes of the log.
+            // Only its index is gone, which a start makes from the log.
             Fault::Log if Id::at(&self.wal_path).is_ok_and(|wal| wal == self.wal) => None,
             Fault::Log => Some(
                 " The newest changes may be lost with the old log. Run 'seatkeeper check', and restore a backup if it is newer."
@@ -493,7 +493,7 @@ impl Files {
         std::fs::metadata(&self.path).is_ok_and(|main| Id::of(&main) == self.main)
     }
 
-    /// The descriptor of the file, if it has no name any more.
+    /// The descriptor of the file, if it no longer has a name.
     fn deleted(&self) -> Option<String> {
         let descriptors = std::fs::read_dir("/proc/self/fd").ok()?;
         descriptors.flatten().find_map(|entry| {
@@ -507,7 +507,7 @@ impl Files {
 const WAL_HEAD_BYTES: u64 = 32;
 const FRAME_HEAD_BYTES: usize = 24;
 
-/// All of the WAL, for which it waits for readers.
+/// Copies all of the WAL into the file, and waits for readers to do so.
 fn fold_back(connection: &Connection) -> Result<(), String> {
     const READERS_TIMEOUT: Duration = Duration::from_secs(2);
     let folded = connection.busy_timeout(READERS_TIMEOUT).and_then(|()| {

@@ -1,7 +1,7 @@
-//! Connections that only look: they change neither the file nor anything beside it, and need no right to write.
+//! Connections that only read: they change neither the file nor the files beside it, and need no right to write.
 //!
-//! A file in WAL mode is read together with its log (`-wal`), whose index (`-shm`) the programs share that have the file open. An
-//! ordinary connection makes both if they are not there, which a look must not do and often cannot.
+//! A file in WAL mode is read together with its log (`-wal`), whose index (`-shm`) is shared by the programs that have the file
+//! open. An ordinary connection makes both if they are missing, which a check must not do and often cannot.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -15,12 +15,12 @@ use super::open::{absent, configure, sqlite};
 use crate::store::OpenError;
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
 
-/// Of each connection; sorting needs as much again.
+/// The cache of each connection; sorting needs as much again.
 const CACHE_KIB: i64 = 8 * 1024;
-/// How often a look begins again because another program disturbed it.
+/// How often a look starts again because another program disturbed it.
 const TRIES: usize = 3;
 
-/// One look at a file, with as many connections as are wanted.
+/// One look at a file, with any number of connections.
 pub(crate) struct Look<'p> {
     path: &'p Path,
     way: Way,
@@ -30,11 +30,11 @@ pub(crate) struct Look<'p> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// The index is there: another program has the file open, or had it open when it was killed. Read as any reader does.
+    /// The index exists: another program has the file open, or had it open when it was killed. Read like any reader.
     Shared,
-    /// There is a log without its index, as in a copy of both: no program has the file open. The index is made in memory.
+    /// There is a log without its index, as after copying both: no program has the file open. The index is made in memory.
     Log,
-    /// There is neither: no program has the file open, and it is read as one that cannot change.
+    /// There is neither: no program has the file open, and it is read as a file that cannot change.
     Alone,
 }
 
@@ -44,11 +44,11 @@ struct Stamp {
     changed_at: Option<SystemTime>,
 }
 
-/// Looks at a file, again if another program opens or changes it meanwhile.
+/// Looks at a file, and again if another program opens or changes it meanwhile.
 ///
 /// # Errors
 ///
-/// That of `see`; no file, an empty one, and one whose last write was cut off and must be undone first.
+/// The error of `see`; a missing file, an empty one, and one whose last write was interrupted and must be undone first.
 pub(crate) fn look<T>(path: &Path, see: impl Fn(&Look<'_>) -> Result<T, OpenError>) -> Result<T, OpenError> {
     for _ in 0..TRIES {
         let look = Look::at(path)?;
@@ -61,12 +61,12 @@ pub(crate) fn look<T>(path: &Path, see: impl Fn(&Look<'_>) -> Result<T, OpenErro
     Err(OpenError::Failed { path: path.to_owned(), reason })
 }
 
-/// A connection for a reader that cannot begin again, in a directory in which this program can make no files.
+/// A connection for a reader that cannot start again, in a directory where this program cannot make files.
 pub(crate) fn connection(path: &Path) -> Result<Connection, OpenError> {
     Look::at(path)?.connection()
 }
 
-/// Whether a write to a file that is not in WAL mode was cut off. Whoever opens the file to write undoes it.
+/// Whether a write to a file that is not in WAL mode was interrupted. A program that opens the file to write undoes it.
 pub(crate) fn has_hot_journal(path: &Path) -> bool {
     length(&beside(path, "-journal")) > 0
 }
@@ -99,13 +99,13 @@ impl<'p> Look<'p> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = match self.way {
             Way::Shared => Connection::open_with_flags(self.path, flags),
-            // Without locks, which no program could be kept out with: only a file that can be written can be locked whole.
+            // Without locks, which would keep no program out: only a writable file can be locked completely.
             Way::Log => Connection::open_with_flags_and_vfs(self.path, flags, c"unix-none"),
             Way::Alone => Connection::open_with_flags(uri(self.path), flags | OpenFlags::SQLITE_OPEN_URI),
         };
         let connection = connection.map_err(failed)?;
         if self.way == Way::Log {
-            // Said before the first read, it keeps the index of the log in this connection's own memory.
+            // Set before the first read, it keeps the index of the log in this connection's own memory.
             connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(failed)?;
         }
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
@@ -126,7 +126,7 @@ fn stamps(path: &Path) -> [Option<Stamp>; 2] {
     })
 }
 
-/// The name by which SQLite opens a file that cannot change: without locks, log and journal.
+/// The name with which SQLite opens a file as one that cannot change: without locks, log and journal.
 fn uri(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for &byte in path.as_os_str().as_bytes() {

@@ -1,7 +1,7 @@
-//! Two histories compared: where they part, and what only one of them has.
+//! Compares two histories: where they part, and the events that only one of them has.
 //!
-//! Events are appended and never changed, so two copies of one history are the same up to some event. That event is found by
-//! bisection. The columns compared are those that every version of the schema has.
+//! Events are appended and never changed, so two copies of one history are the same up to some event. Bisection finds that event.
+//! The compared columns are those of every version of the schema.
 
 use std::cmp::Ordering;
 
@@ -9,10 +9,10 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::store::{Event, History, Losses};
 
-/// Lost events that are named one by one.
+/// The most lost events that are named one by one.
 const NAMED_MAX: u32 = 10;
 
-/// How the history of a database goes on from that of a backup.
+/// How the history of a database continues that of a backup.
 pub(crate) fn compare(database: &Connection, backup: &Connection) -> rusqlite::Result<History> {
     let Some((first, last)) = ends(database)? else { return Ok(History::None) };
     let after = newest_of_both(database, backup, (first, last))?;
@@ -25,12 +25,12 @@ pub(crate) fn compare(database: &Connection, backup: &Connection) -> rusqlite::R
     })
 }
 
-/// Whether a history has all events of an earlier copy, as far as both still have them.
+/// Whether a history has all events of an earlier copy, for events that both still have.
 pub(crate) fn continues(later: &Connection, earlier: &Connection) -> rusqlite::Result<bool> {
     match (ends(later)?, ends(earlier)?) {
         (_, None) => Ok(true),
         (None, Some(_)) => Ok(false),
-        // What the earlier copy had is archived.
+        // The events of the earlier copy are archived.
         (Some((first, _)), Some((_, head))) if head < first => Ok(true),
         (Some(_), Some((_, head))) => Ok(event(later, head)? == event(earlier, head)?),
     }
@@ -63,7 +63,7 @@ fn newest_of_both(a: &Connection, b: &Connection, (first, last): (i64, i64)) -> 
     Ok(Some(same))
 }
 
-/// What an event says, for comparison.
+/// The content of an event, for comparison.
 fn event(connection: &Connection, id: i64) -> rusqlite::Result<Option<String>> {
     let columns = "json_array(at, action, actor, request_id, pool_id, seat_no, account_id, username)";
     connection

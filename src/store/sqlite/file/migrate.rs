@@ -1,4 +1,4 @@
-//! Bringing an older file to the newest version of the schema, with a copy of it as it was.
+//! Migrates an older file to the newest version of the schema, and keeps a copy of the old file.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::store::sqlite::check::check;
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
 use crate::store::{CheckHash, Migrated, OpenError, TriedMigration};
 
-/// Copies of one version kept beside a file; with more of them an operator should have a look.
+/// The most copies of one version beside a file; at this limit an operator should have a look.
 const COPIES_MAX: usize = 100;
 
 /// See [`crate::store::migrate`].
@@ -60,11 +60,11 @@ pub fn try_migration(path: &Path, check_hash: CheckHash) -> Result<Option<TriedM
     Ok(Some(TriedMigration { from, to: SCHEMA_VERSION, took, violations }))
 }
 
-/// Keeps a copy of the file beside it; its name.
+/// Keeps a copy of the file beside it; returns its name.
 ///
 /// # Errors
 ///
-/// A disk without room for it, and a file that cannot be read whole; then there is no copy.
+/// A disk without room for it, and a file that cannot be read completely; then there is no copy.
 fn keep(path: &Path, version: i32) -> Result<PathBuf, OpenError> {
     let name = |number: usize| {
         let number = if number == 0 { String::new() } else { format!("-{number}") };
@@ -76,7 +76,7 @@ fn keep(path: &Path, version: i32) -> Result<PathBuf, OpenError> {
             path.display()
         ))
     })?;
-    // Not the connection that migrates: the copy has a read transaction of its own. It is of the file as it is before the first step.
+    // Not the connection that migrates: the copy has a read transaction of its own, and shows the file before the first step.
     let connection = connect(path, BUSY_TIMEOUT, false)?;
     let copy = copy(&connection, path, &kept.file_name().unwrap_or_default().to_string_lossy())?;
     verify(copy.path(), version)?;
@@ -84,7 +84,7 @@ fn keep(path: &Path, version: i32) -> Result<PathBuf, OpenError> {
     Ok(kept)
 }
 
-/// A copy of the pages as they are, damaged ones too, as a backup has them.
+/// A copy of the pages as they are, including damaged ones, like a backup.
 fn copy(connection: &Connection, path: &Path, name: &str) -> Result<Temporary, OpenError> {
     let copy = Temporary::create(directory_of(&beside(path, "")), name).map_err(|e| not_copied(path, &e.into()))?;
     copy_pages(connection, path, copy.path()).map_err(|e| not_copied(path, &e))?;
@@ -98,7 +98,7 @@ fn not_copied(path: &Path, error: &OpenError) -> OpenError {
     }
 }
 
-/// Reads all of a copy again.
+/// Reads the whole copy again.
 fn verify(copy: &Path, version: i32) -> Result<(), OpenError> {
     look(copy, |look| {
         let connection = look.connection()?;

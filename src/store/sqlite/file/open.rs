@@ -1,4 +1,4 @@
-//! Opening a database file: make it, migrate it, refuse it; the settings every connection has.
+//! Opens a database file: creates, migrates or refuses it; the settings of every connection.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -30,17 +30,17 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     if let Some(what) = differences(&connection, SCHEMA).map_err(|e| sqlite(path, e))?.into_iter().next() {
         return Err(OpenError::Tampered { path: path.to_owned(), what });
     }
-    // What they do for changes by hand, `record` does for calls.
+    // `record` does their work for calls.
     set_triggers(&connection, false).map_err(|e| sqlite(path, e))?;
     clear_leftovers(&connection).map_err(|e| sqlite(path, e))?;
     Ok(connection)
 }
 
-/// What must be so before SQLite sees the file, which would replay the log of another file into it.
+/// Checks that must pass before SQLite sees the file, because it would replay the log of another file into it.
 ///
 /// # Errors
 ///
-/// No file, an empty one, one that cannot be written, and one whose log is that of another.
+/// A missing file, an empty one, one that cannot be written, and one whose log belongs to another file.
 pub(crate) fn foresee(path: &Path) -> Result<(), OpenError> {
     let absent = absent(path)?;
     match absent {
@@ -49,12 +49,12 @@ pub(crate) fn foresee(path: &Path) -> Result<(), OpenError> {
     }
     can_write(path)?;
     origin::forget_cached_log(path)?;
-    // Also of an empty file, which says more than that it is empty.
+    // Also for an empty file, because the error is more precise.
     origin::check(path)?;
     absent.map_or(Ok(()), Err)
 }
 
-/// SQLite opens a file that it cannot write to read it, and keeps its log in the directory.
+/// SQLite opens a file that it cannot write for reading only, and keeps its log in the directory.
 fn can_write(path: &Path) -> Result<(), OpenError> {
     let log = beside(path, "-wal");
     let directory = log.parent().unwrap_or(Path::new("/"));
@@ -77,8 +77,8 @@ fn read_only(path: &Path, why: &str) -> OpenError {
     ))
 }
 
-/// Deletes rows that mean something only inside the call or statement that wrote them: of a call that is named in a copy or a dump,
-/// and notes of changes that did not take place. The triggers are off.
+/// Deletes rows that are valid only inside the call or statement that wrote them: the row of a call in a copy or a dump, and
+/// notes of changes that did not take place. The triggers are off.
 pub(crate) fn clear_leftovers(connection: &Connection) -> rusqlite::Result<()> {
     let found = "SELECT EXISTS (SELECT 1 FROM call) OR EXISTS (SELECT 1 FROM change)";
     match connection.query_row(found, [], |row| row.get(0))? {
@@ -87,7 +87,7 @@ pub(crate) fn clear_leftovers(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// A connection that makes checkpoints and nothing else.
+/// A connection that only makes checkpoints.
 pub(crate) fn checkpoints(path: &Path, busy_timeout: Duration) -> Result<Connection, OpenError> {
     connect(path, busy_timeout, false)
 }
@@ -101,7 +101,7 @@ pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     Ok(connection)
 }
 
-/// A connection that writes, with the triggers on. `create`: makes a database if there is none, also of an empty file.
+/// A connection that writes, with the triggers on. `create`: creates the database if it does not exist or is an empty file.
 pub(crate) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
     origin::check(path)?;
     let connection = connect(path, busy_timeout, create)?;
@@ -110,7 +110,7 @@ pub(crate) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result
     Ok(connection)
 }
 
-/// A connection to whatever the file holds. `create`: makes the file if there is none; without it an empty file is refused.
+/// A connection to a file with any content. `create`: creates the file if it does not exist; without it an empty file is refused.
 pub(crate) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < SQLITE_VERSION_MIN {
         return Err(OpenError::Setting(format!(
@@ -132,8 +132,8 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
     Ok(connection)
 }
 
-/// Why a file is no database that could be opened: it is empty, or it is not there. Of a missing one this says too what is left of
-/// it: its log, or what a restore has kept.
+/// Why a file cannot be opened as a database: it is empty or missing. For a missing file the error names the files that are left:
+/// its log, or files that a restore has kept.
 pub(crate) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
     match std::fs::metadata(path) {
         Ok(file) if file.is_file() && file.len() == 0 => Ok(Some(OpenError::Empty(path.to_owned()))),
@@ -146,14 +146,14 @@ pub(crate) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
     }
 }
 
-/// The log of a database that is missing or empty. SQLite would delete it without a word, and it may hold all that is left.
+/// The log of a database that is missing or empty. SQLite would delete it silently, and it may be all that is left.
 fn log_alone(path: &Path) -> Option<OpenError> {
     let log = beside(path, "-wal");
     let has_changes = std::fs::metadata(&log).is_ok_and(|log| log.len() > 0);
     has_changes.then(|| OpenError::LogAlone { path: path.to_owned(), log })
 }
 
-/// After the schema is there: the first change of a WAL file should not be the switch to WAL itself.
+/// After the schema was made: the first change of a WAL file should not be the switch to WAL itself.
 pub(crate) fn use_wal(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
@@ -167,14 +167,14 @@ pub(crate) fn use_wal(connection: &Connection, path: &Path) -> Result<(), OpenEr
     Ok(())
 }
 
-/// The file holds password hashes: only its owner reads it. The WAL files inherit this.
+/// The file has password hashes, so only its owner may read it. The WAL files inherit this.
 pub(crate) fn create_private_file(path: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.open(path).map(drop).map_err(|e| in_file(path, e))
 }
 
-/// The settings every connection has, read back because SQLite ignores a PRAGMA it does not know.
+/// The settings of every connection, read back because SQLite ignores an unknown PRAGMA.
 pub(crate) fn configure(
     connection: &Connection,
     path: &Path,
@@ -185,10 +185,10 @@ pub(crate) fn configure(
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(failed)?;
-    // Plans do not depend on the values bound. Else a statement with a LIMIT that is bound is prepared again at each use,
-    // which costs more than to run it.
+    // Plans do not depend on bound values. Otherwise a statement with a bound LIMIT is prepared again at each use, which costs
+    // more than running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
-    // A word in double quotes is a name, never a text: a misspelled column must not be a condition that always holds.
+    // A word in double quotes is a name, never a text: a misspelled column must not become a condition that is always true.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(failed)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false).map_err(failed)?;
     let settings: [(&str, i64); 5] =
@@ -203,7 +203,7 @@ pub(crate) fn configure(
     Ok(())
 }
 
-/// What the system says about a file that SQLite cannot open.
+/// The system's error for a file that SQLite cannot open.
 fn cannot_open(path: &Path) -> Option<String> {
     let unreadable = rustix::fs::access(path, Access::READ_OK).err().map(|error| error.to_string());
     unreadable.or_else(|| {
@@ -212,7 +212,7 @@ fn cannot_open(path: &Path) -> Option<String> {
     })
 }
 
-/// The text of an error as one line that can be read: SQLite quotes the rest of a statement, however long.
+/// The text of an error as one readable line: SQLite quotes the rest of a statement, however long.
 pub(crate) fn one_line(error: &rusqlite::Error) -> String {
     const CHARACTERS_MAX: usize = 200;
     let text = match error {
@@ -231,7 +231,7 @@ pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
     let (path, reason) = (path.to_owned(), one_line(&source));
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Unreadable { path, reason },
-        // The system's reason says more. The file is not opened for it: closing it again would end SQLite's locks.
+        // The system's error is more precise. Do not open the file to get it: closing it again would release SQLite's locks.
         Some(ErrorCode::CannotOpen) => {
             let reason = cannot_open(&path).unwrap_or_else(|| "unable to open the database file".to_owned());
             OpenError::Failed { path, reason }

@@ -1,12 +1,12 @@
-//! Whether a file and the `-wal` beside it belong together, found out before SQLite sees them: it would replay any log into
+//! Finds out whether a file and the `-wal` beside it belong together, before SQLite sees them: SQLite would replay any log into
 //! any file.
 //!
-//! A backup that is copied over a database whose service was killed meets the log of the old file. Nothing in the format
-//! ties the two together, but the first page does: each time it is written its change counter grows by one, and the service
-//! writes it once into each log. So the counter in the file is one less than that in the log's first copy of the page, or, once
-//! that is folded back, as high as that of one of its copies. Copies that SQLite makes (`seatkeeper backup`, `.backup`, `VACUUM
-//! INTO`) begin to count again. A copy of the bare file from the time of the same log passes: with the log it becomes what the
-//! database was. One from the end of the log before may pass too; the verification at start finds what does not fit then.
+//! A backup that is copied over a database whose service was killed has the log of the old file beside it. The format does not
+//! link the two, but the first page does: each write increments its change counter, and the service writes it once into each log.
+//! So the counter in the file is one less than that in the log's first copy of the page, or, once that is copied into the file,
+//! equal to that of one of its copies. Copies that SQLite makes (`seatkeeper backup`, `.backup`, `VACUUM INTO`) start a new
+//! count. A copy of the bare file from the time of the same log passes: with the log it becomes the same database. A copy from
+//! the end of the previous log may pass too; then the verification at start finds the rows that do not fit.
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
@@ -18,11 +18,11 @@ use std::time::Duration;
 use super::companions::{beside, header, length, parked};
 use crate::store::OpenError;
 
-/// Another program may fold back and start the log over between two of our reads.
+/// Another program may make a checkpoint and start the log over between two of our reads.
 const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Refuses a file whose log is that of another. There need be no file.
+/// Refuses a file whose log belongs to another file. The file may be missing.
 pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     if !path.exists() {
         return Ok(());
@@ -37,14 +37,14 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
     Err(OpenError::ForeignLog(path.to_owned()))
 }
 
-/// An error that says of which file it is.
+/// An error with the name of its file.
 fn named(path: &Path, error: &std::io::Error) -> OpenError {
     std::io::Error::new(error.kind(), format!("{}: {error}", path.display())).into()
 }
 
 fn belong_together(path: &Path, wal_path: &Path) -> std::io::Result<bool> {
     // A file has the WAL mode in its header before it gets a log, and loses the log before the mode; `seatkeeper backup` makes
-    // files without that mode. Another program may switch it meanwhile, so the log is looked at twice.
+    // files without that mode. Another program may switch it meanwhile, so the log is checked twice.
     let has_log = || length(wal_path) > 0;
     if has_log() && length(path) > 0 && header(path)?.is_none_or(|header| !header.is_wal) && has_log() {
         return Ok(false);
@@ -58,14 +58,14 @@ fn belong_together(path: &Path, wal_path: &Path) -> std::io::Result<bool> {
     if page_bytes(&page) != log.first.len() {
         return Ok(false);
     }
-    // The same schema is the same page, but for the numbers in its head. Of the page only what a disk writes at once is compared:
-    // a power failure in the middle of a checkpoint leaves a new beginning before an old rest.
+    // The same schema gives the same page, except for the numbers in its head. Compares only the part of the page that a disk
+    // writes at once: a power failure during a checkpoint leaves a new beginning before an old rest.
     let is_same_page = number(&page, SCHEMA_COOKIE) != number(&log.first, SCHEMA_COOKIE)
         || page[FILE_HEAD_BYTES..SECTOR_BYTES] == log.first[FILE_HEAD_BYTES..SECTOR_BYTES];
     Ok(log.counters.contains(&number(&page, CHANGE_COUNTER)) && is_same_page)
 }
 
-/// Whether there was enough to read. A disk that fails to read says nothing about whose a log is.
+/// Whether there was enough to read. A read error of the disk proves nothing about the log.
 fn is_whole(read: std::io::Result<()>) -> std::io::Result<bool> {
     match read {
         Ok(()) => Ok(true),
@@ -76,22 +76,22 @@ fn is_whole(read: std::io::Result<()>) -> std::io::Result<bool> {
 
 /// <https://www.sqlite.org/fileformat2.html#the_database_header>
 const FILE_HEAD_BYTES: usize = 100;
-/// A page has as many at least.
+/// The smallest page.
 const SECTOR_BYTES: usize = 512;
 const CHANGE_COUNTER: usize = 24;
 const SCHEMA_COOKIE: usize = 40;
 
-/// What a log says about the first page of its file.
+/// The copies of the first page in a log.
 #[derive(Clone)]
 struct FirstPages {
-    /// Change counters that the file can have.
+    /// The change counters that the file can have.
     counters: RangeInclusive<u32>,
-    /// The page, as it is first in the log.
+    /// The first copy of the page in the log.
     first: Vec<u8>,
 }
 
 impl FirstPages {
-    /// `None`: no log, or one that does not write the first page.
+    /// `None`: no log, or one without the first page.
     fn in_log(path: &Path) -> std::io::Result<Option<FirstPages>> {
         // <https://www.sqlite.org/fileformat2.html#wal_file_format>. SQLite locks no `-wal`, so it may be opened and closed.
         let mut log = match File::open(path) {
@@ -113,8 +113,8 @@ impl FirstPages {
             return Ok(None);
         }
         let mut found: Option<FirstPages> = None;
-        // As recovery does: a log ends with its last commit of which every frame is whole. After a power failure there may stand
-        // anything behind that, such as the head of a frame without its page; and an older log's frames, with other salts.
+        // As in recovery, a log ends with its last complete commit. After a power failure any bytes may follow it, such as the
+        // head of a frame without its page; or frames of an older log, with other salts.
         let mut committed = None;
         let mut frame = [0; 24];
         let mut page = vec![0; page_bytes as usize];
@@ -142,14 +142,14 @@ impl FirstPages {
     }
 }
 
-/// The checksum of a log, which goes on from frame to frame.
+/// The checksum of a log, which continues from frame to frame.
 struct Checksum {
     is_big_endian: bool,
     words: [u32; 2],
 }
 
 impl Checksum {
-    /// Of a multiple of eight bytes.
+    /// Adds a multiple of eight bytes.
     fn add(&mut self, bytes: &[u8]) {
         let [mut first, mut second] = self.words;
         for pair in bytes.chunks_exact(8) {
@@ -163,7 +163,7 @@ impl Checksum {
         self.words = [first, second];
     }
 
-    /// Whether these bytes of the log say the same.
+    /// Whether these bytes of the log are the same checksum.
     fn is_at(&self, stored: &[u8]) -> bool {
         self.words == [number(stored, 0), number(stored, 4)]
     }
@@ -182,10 +182,10 @@ fn page_bytes(first_page: &[u8]) -> usize {
     }
 }
 
-/// Makes the system forget what it remembers of the log, so that SQLite reads what the disk really has.
+/// Makes the system drop its cached pages of the log, so that SQLite reads the bytes on the disk.
 ///
-/// After a failed sync the system's cache may hold a change that the disk does not, and takes it for saved. Recovery would
-/// then build on it, and a power failure would take it away from under what was saved later.
+/// After a failed sync the system's cache may have a change that the disk does not have, and treat it as saved. Recovery would
+/// then build on it, and after a power failure later changes would lack their base.
 pub(crate) fn forget_cached_log(path: &Path) -> Result<(), OpenError> {
     let wal_path = beside(path, "-wal");
     let mut log = match File::open(&wal_path) {

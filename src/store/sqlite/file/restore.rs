@@ -1,9 +1,9 @@
-//! `seatkeeper restore`: a verified copy of a backup in the place of a database that no program has open.
+//! `seatkeeper restore`: replaces a database that no program has open with a verified copy of a backup.
 //!
-//! The copy is complete, verified and durable before any file of the database is touched. Then, while this program holds SQLite's own
-//! locks on the database, a few steps exchange the files ([`steps`]): after each of them there is the old database with its WAL, or the
-//! new one, or no database at all beside the whole old one under its new name. The next restore goes on from there, and until then no
-//! database is opened or made in that place ([`interrupted`]).
+//! The copy is complete, verified and durable before any file of the database is touched. Then, while this program holds SQLite's
+//! own locks on the database, a few steps exchange the files ([`steps`]). After each step there is the old database with its WAL,
+//! or the new one, or no database but the complete old one under its new name. The next restore continues from there, and until
+//! then no database is opened or created in that place ([`interrupted`]).
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -27,7 +27,7 @@ use super::temporary::{Temporary, sync_directory};
 use crate::store::sqlite::hand_written::BUSY_TIMEOUT;
 use crate::store::{CheckHash, CopyError, History, Kept, NewestEvent, OpenError, Restore, Restored};
 
-/// Between the name of a database and the time at which a restore has replaced it.
+/// The part of a kept file's name between the name of the database and the time of the restore.
 const KEPT: &str = ".before-restore-";
 
 /// See [`crate::store::restore`].
@@ -72,7 +72,7 @@ pub fn restore(
         return Ok(restored);
     }
 
-    // Until the end, so that no program opens the old files meanwhile and goes on writing to them.
+    // Held until the end, so that no program opens the old files meanwhile and goes on writing to them.
     let _locks = place.lock()?;
     if place.stamps() != seen {
         return Err(refused(
@@ -97,7 +97,7 @@ pub fn restore(
     Ok(restored)
 }
 
-/// What a backup says of itself. A migration of its copy adds events that neither the backup nor the database has.
+/// The version and head of a backup. A migration of its copy adds events that neither the backup nor the database has.
 struct Copied {
     version: i32,
     head: Option<NewestEvent>,
@@ -113,7 +113,8 @@ fn copy_backup(backup: &Path, copy: &Path, place: &Place) -> Result<Copied, Copy
     Ok(Copied { version, head, history: place.history(&connection) })
 }
 
-/// The message for a database that is missing where a restore has kept one: it may have ended halfway. `None`: none was kept.
+/// The message for a missing database, if a restore has kept one there: the restore may have been interrupted. `None`: none was
+/// kept.
 pub(crate) fn interrupted(database: &Path) -> Option<OpenError> {
     let place = Place::new(database).ok().filter(|place| !place.path.exists())?;
     let is_companion = |path: &Path| SUFFIXES.iter().any(|end| path.to_string_lossy().ends_with(end));
@@ -121,7 +122,7 @@ pub(crate) fn interrupted(database: &Path) -> Option<OpenError> {
     Some(OpenError::Interrupted { path: place.path, kept })
 }
 
-/// The file to restore must be a whole database of ours.
+/// The file to restore must be a complete database of ours.
 fn may_be_restored(backup: &Path, is_whole: bool, database: &Path) -> Result<(), CopyError> {
     let found = fs::metadata(backup).map_err(|e| failed(backup, &e))?;
     if !found.is_file() {
@@ -155,7 +156,7 @@ fn may_be_restored(backup: &Path, is_whole: bool, database: &Path) -> Result<(),
     Ok(())
 }
 
-/// Where the database is, or is going to be.
+/// The place of the database.
 struct Place {
     /// Without symbolic links.
     path: PathBuf,
@@ -181,7 +182,7 @@ impl Place {
         Ok(Place { path, directory, name })
     }
 
-    /// What is lost. A database that cannot be read is replaced all the same.
+    /// The lost events. A database that cannot be read is replaced anyway.
     fn history(&self, backup: &Connection) -> History {
         if !self.path.exists() {
             return History::None;
@@ -193,7 +194,8 @@ impl Place {
         compared.unwrap_or_else(|error| History::Unknown(error.to_string()))
     }
 
-    /// Gives the copy the owner and the mode of the database, or else the owner of the directory. What cannot be set is said.
+    /// Gives the copy the owner and the mode of the database, or else the owner of the directory. Returns a text if the owner
+    /// cannot be set.
     fn give_owner_and_mode(&self, copy: &Path) -> Result<Option<String>, CopyError> {
         let failed = |e: io::Error| failed(copy, &e);
         let before = fs::metadata(&self.path).ok();
@@ -212,14 +214,14 @@ impl Place {
         Ok(not_set)
     }
 
-    /// What changes when a program writes to the database.
+    /// Values that change when a program writes to the database.
     fn stamps(&self) -> Vec<Option<(u64, u64, Option<SystemTime>)>> {
         let files = ["", "-wal", "-journal"].map(|suffix| beside(&self.path, suffix));
         let stamp = |path: &PathBuf| fs::metadata(path).ok().map(|f| (f.ino(), f.len(), f.modified().ok()));
         files.iter().map(stamp).collect()
     }
 
-    /// Takes every lock that SQLite takes on these files; they are held until the files are closed.
+    /// Takes all locks that SQLite uses on these files, and holds them until the files are closed.
     fn lock(&self) -> Result<Vec<File>, CopyError> {
         let mut locked = Vec::new();
         for path in [self.path.clone(), beside(&self.path, "-shm")] {
@@ -240,7 +242,7 @@ impl Place {
         Ok(locked)
     }
 
-    /// How the copy takes the place of the database, in steps that can be interrupted after each; and what is kept.
+    /// The steps that replace the database with the copy, which may be interrupted after each; and the kept files.
     fn steps(&self, copy: &Path, now: Timestamp) -> (Vec<Step>, Option<Kept>) {
         let kept = beside(&self.path, &format!("{KEPT}{}", now.strftime("%Y%m%dT%H%M%S.%3fZ")));
         let mut steps = Vec::new();
@@ -248,14 +250,14 @@ impl Place {
         let has_wal = has_changes_beside(&self.path);
         let is_there = self.path.exists();
         if is_there {
-            // An interrupted restore has left second names of files that are still in place.
+            // An interrupted restore leaves second names of files that are still in place.
             let in_place: Vec<PathBuf> = SUFFIXES.iter().chain([&""]).map(|end| beside(&self.path, end)).collect();
             let is_second = |left: &&PathBuf| in_place.iter().any(|path| is_same_file(left, path));
             steps.extend(kept_before.iter().filter(is_second).cloned().map(Step::Remove));
         }
         let companions = || SUFFIXES.iter().map(|end| (beside(&self.path, end), beside(&kept, end)));
         if is_there && has_wal {
-            // All of the old database is under the new name from the moment its file is.
+            // The old database is completely under its new name as soon as its file is.
             for (from, to) in companions().filter(|(from, _)| from.exists()) {
                 steps.push(Step::Link(from, to));
             }
@@ -264,7 +266,7 @@ impl Place {
             steps.push(Step::Sync(self.directory.clone()));
         }
         for (from, to) in companions().filter(|(from, _)| from.exists()) {
-            // Without its database a WAL is kept too, unless an interrupted restore has kept it already.
+            // A WAL without its database is kept too, unless an interrupted restore has kept it already.
             let is_kept = kept_before.iter().any(|left| is_same_file(left, &from));
             if !is_there && !is_kept && length(&from) > 0 && !from.to_string_lossy().ends_with("-shm") {
                 steps.push(Step::Link(from.clone(), to));
@@ -280,7 +282,7 @@ impl Place {
         (steps, is_there.then_some(Kept { path: kept, has_wal }))
     }
 
-    /// Everything that restores have kept here.
+    /// All files that restores have kept here.
     fn kept_files(&self) -> Vec<PathBuf> {
         let begin = format!("{}{KEPT}", self.name);
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
@@ -289,20 +291,20 @@ impl Place {
     }
 }
 
-/// One change of a directory: it happens whole or not at all.
+/// One change of a directory: it happens completely or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     /// Gives a file a second name.
     Link(PathBuf, PathBuf),
-    /// Gives a file another name; replaces what has it.
+    /// Renames a file; replaces an existing one.
     Rename(PathBuf, PathBuf),
     Remove(PathBuf),
-    /// Makes the steps before durable.
+    /// Makes the previous steps durable.
     Sync(PathBuf),
 }
 
 impl Step {
-    /// On failure: the file, and why.
+    /// The error has the file and the reason.
     fn take(&self) -> Result<(), (PathBuf, String)> {
         let (path, done) = match self {
             Step::Link(from, to) => (to, fs::hard_link(from, to)),
@@ -314,7 +316,7 @@ impl Step {
     }
 }
 
-/// The database that stands there now is the copy, and SQLite reads it.
+/// Checks that the database is now the copy, and that SQLite can read it.
 fn verify_restored(path: &Path, head_before: Option<&NewestEvent>) -> Result<(), CopyError> {
     let connection = open_finished(path)?;
     let found = head(&connection).map_err(|e| sqlite(path, e))?;
@@ -348,8 +350,8 @@ mod tests {
         directory
     }
 
-    /// A directory with a database, in which one entity is in the file and with `wal` a second one is in the WAL, as a crash leaves it;
-    /// and with a backup of another database, in which there is a third one.
+    /// A directory with a database, which has one entity in the file and, with `wal`, a second one in the WAL, as after a crash;
+    /// and with a backup of another database, which has a third entity.
     fn prepared(wal: bool) -> PathBuf {
         let directory = directory();
         let (live, path) = (directory.join("live.db"), directory.join("seats.db"));
@@ -386,8 +388,8 @@ mod tests {
         Ok(names)
     }
 
-    /// After each step there is the old database, all of it, or the new one, or a message that says what to do; and the restore can be
-    /// repeated, whether or not the database was opened in between.
+    /// After each step there is the complete old database, or the new one, or a message that says what to do; and the restore can
+    /// be repeated, whether or not the database was opened in between.
     #[test]
     fn a_restore_that_dies_after_any_step_can_be_repeated() {
         let mut without_database = 0;

@@ -1,4 +1,4 @@
-//! The schema of the file: making it, bringing an older one to the newest version, and comparing it with `schema.sql`.
+//! The schema of the file: creates it, migrates an older one, and compares it with `schema.sql`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,49 +9,50 @@ use super::open::sqlite;
 use crate::store::OpenError;
 use crate::store::sqlite::tokens::tokens;
 
-/// The tables, as an administrator reads them.
+/// The tables, with comments for administrators.
 pub const SCHEMA: &str = include_str!("../../../../schema.sql");
-/// The version `schema.sql` makes.
-pub const SCHEMA_VERSION: i32 = 4;
-/// `MIGRATIONS[n - 1]` leads from version n to n + 1. When the schema changes, `schema.sql` as it was is added here with
-/// the step to the next version; a test compares what the steps make with what `schema.sql` makes.
+/// The version of `schema.sql`.
+pub const SCHEMA_VERSION: i32 = 5;
+/// `MIGRATIONS[n - 1]` leads from version n to n + 1. When the schema changes, add the old `schema.sql` here with the step to the
+/// next version; a test compares the result of the steps with `schema.sql`.
 const MIGRATIONS: &[Migration<'_>] = &[
     Migration { from: include_str!("../migrations/schema_1.sql"), step: include_str!("../migrations/2.sql") },
     Migration { from: include_str!("../migrations/schema_2.sql"), step: include_str!("../migrations/3.sql") },
     Migration { from: include_str!("../migrations/schema_3.sql"), step: include_str!("../migrations/4.sql") },
+    Migration { from: include_str!("../migrations/schema_4.sql"), step: include_str!("../migrations/5.sql") },
 ];
 
 struct Migration<'s> {
-    /// `schema.sql` as it was, to the letter: a file is migrated only if it still has all of it.
+    /// The old `schema.sql`, to the letter: a file is migrated only if it still has all of it.
     from: &'s str,
-    /// What leads to the next version, of tables, indexes and rows. At the line [`TABLES_MARK`] the tables of the next version
-    /// are made. Views and triggers are made by [`step_up`].
+    /// The change of tables, indexes and rows to the next version. The line [`TABLES_MARK`] stands for the tables of the next
+    /// version. [`step_up`] makes views and triggers.
     step: &'s str,
 }
 
-/// The part of `schema.sql` that begins with this line makes all views and triggers.
+/// The part of `schema.sql` from this line on makes all views and triggers.
 const GUARDS_MARK: &str = "\n-- GUARDS: ";
-/// Where a step wants the tables and indexes of the next version made.
+/// The place in a step for the tables and indexes of the next version.
 const TABLES_MARK: &str = "\n-- TABLES\n";
 
 /// "SEAQ": `PRAGMA application_id` of our files.
 pub(crate) const APPLICATION_ID: i32 = 1_397_048_145;
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contents {
     /// No table, no row.
     Nothing,
-    /// Our tables. `is_marked`: the file says so and says their version, as all do but those that were made from a dump.
+    /// Our tables. `is_marked`: the file has our application id and version, as all files except those made from a dump.
     Ours { version: i32, is_marked: bool },
 }
 
-/// What the file holds. Changes nothing.
+/// The content of the file. Changes nothing.
 ///
 /// # Errors
 ///
-/// Of the tables only those of a file that is not marked are looked at: the file of another program, one of a newer program, and a
-/// file that is not marked and whose schema no version of ours has had.
+/// The file of another program, one of a newer program, and an unmarked file whose schema no version of ours has had. Only the
+/// tables of an unmarked file are compared.
 pub(crate) fn contents(connection: &Connection, path: &Path) -> Result<Contents, OpenError> {
     contents_by(connection, path, SCHEMA, MIGRATIONS)
 }
@@ -73,7 +74,7 @@ fn contents_by(
     } else if found >= 1 && is_ours {
         Ok(Contents::Ours { version: found, is_marked: true })
     } else if found == 0 && !is_ours && has_our_tables(connection).map_err(failed)? {
-        // What .dump wrote and a shell read again has everything but these two numbers.
+        // A file made from the output of .dump has everything but these two numbers.
         let steps = version_by_objects(connection, path, schema, migrations)?;
         Ok(Contents::Ours { version: 1 + i32::try_from(steps).unwrap_or(0), is_marked: false })
     } else {
@@ -81,13 +82,13 @@ fn contents_by(
     }
 }
 
-/// The schema of a version, to the letter; `None`: there was no such version.
+/// The schema of a version, to the letter; `None`: the version does not exist.
 pub(crate) fn of_version(version: i32) -> Option<&'static str> {
     let index = usize::try_from(version).ok()?.checked_sub(1)?;
     if version == SCHEMA_VERSION { Some(SCHEMA) } else { MIGRATIONS.get(index).map(|migration| migration.from) }
 }
 
-/// Makes sure that the file has the newest schema. `create`: makes the schema in a file without tables.
+/// Ensures that the file has the newest schema. `create`: creates the schema in a file without tables.
 ///
 /// # Errors
 ///
@@ -103,8 +104,8 @@ pub(crate) fn prepare(connection: &Connection, path: &Path, create: bool) -> Res
     }
 }
 
-/// Makes the schema in a file without tables, or brings an older file to the newest version. `before`: what is to be done when
-/// an older version was found and no other program can write any more; its error ends it, and the file is as it was.
+/// Creates the schema in a file without tables, or migrates an older file to the newest version. `before`: called when an older
+/// version was found and no other program can write; its error ends the migration, and the file stays unchanged.
 pub(crate) fn bring_up(
     connection: &Connection,
     path: &Path,
@@ -118,7 +119,7 @@ fn newest(migrations: &[Migration<'_>]) -> i32 {
     i32::try_from(migrations.len()).unwrap_or(i32::MAX - 1) + 1
 }
 
-/// Brings the file to the newest version in one transaction, so that a crash leaves the old version or the new one.
+/// Migrates the file to the newest version in one transaction, so that a crash leaves the old version or the new one.
 fn migrate(
     connection: &Connection,
     path: &Path,
@@ -127,7 +128,7 @@ fn migrate(
     before: impl FnOnce(i32) -> Result<(), OpenError>,
 ) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
-    // Steps rename tables that others may refer to by their names. It cannot be switched inside the transaction.
+    // Steps rename tables that others may refer to by name. It cannot be switched inside the transaction.
     connection.pragma_update(None, "foreign_keys", false).map_err(failed)?;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
     let result = migrate_in_transaction(connection, path, schema, migrations, before);
@@ -160,7 +161,7 @@ fn migrate_in_transaction(
     }
 }
 
-/// How many steps lead to the schema of a file that does not say its version.
+/// The number of steps that lead to the schema of an unmarked file.
 fn version_by_objects(
     connection: &Connection,
     path: &Path,
@@ -178,11 +179,11 @@ fn version_by_objects(
     }
 }
 
-/// Takes the steps while no guard is in their way, then makes the guards of the newest version. A file whose guards were
-/// changed is refused as it stands: its rows may break promises, and new guards would hide that.
+/// Takes the steps without guards, then makes the guards of the newest version. Refuses a file whose guards were changed: its
+/// rows may break promises, and new guards would hide that.
 fn step_up(connection: &Connection, path: &Path, schema: &str, migrations: &[Migration<'_>]) -> Result<(), OpenError> {
     let failed = |e| sqlite(path, e);
-    // None: only the marks are missing, or another program has migrated the file meanwhile.
+    // `None`: only the marks are missing, or another program has migrated the file meanwhile.
     let Some(first) = migrations.first() else { return Ok(()) };
     let differences = differences(connection, first.from).map_err(failed)?;
     if let Some(what) = differences.into_iter().next() {
@@ -193,7 +194,7 @@ fn step_up(connection: &Connection, path: &Path, schema: &str, migrations: &[Mig
     let next = migrations.iter().skip(1).map(|migration| migration.from).chain([schema]);
     migrations.iter().zip(next).try_for_each(|(migration, next)| take(connection, migration, next)).map_err(failed)?;
     connection.execute_batch(guards(schema)).map_err(failed)?;
-    // An index on a column that is gone is gone with it.
+    // An index on a removed column is removed with it.
     theirs.iter().for_each(|index| drop(connection.execute_batch(index)));
     Ok(())
 }
@@ -207,7 +208,7 @@ fn take(connection: &Connection, migration: &Migration<'_>, next: &str) -> rusql
     [before, tables, after].into_iter().try_for_each(|part| connection.execute_batch(part))
 }
 
-/// The indexes that an administrator made on our tables: plain ones, which only make queries faster.
+/// The indexes that an administrator made on our tables: plain indexes, which only make queries faster.
 fn indexes_of_others(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
     let ours = objects(&made(schema)?)?;
     let mut statement =
@@ -233,7 +234,7 @@ fn guards(schema: &str) -> &str {
     schema.find(GUARDS_MARK).map_or("", |at| &schema[at..])
 }
 
-/// Drops the views and triggers that this schema makes, and no others.
+/// Drops the views and triggers of this schema, and no others.
 fn drop_guards(connection: &Connection, schema: &str) -> rusqlite::Result<()> {
     let made = made(schema)?;
     let mut statement = made.prepare(
@@ -268,8 +269,8 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
-/// What of our tables, indexes and triggers is missing or altered, and what others have hung on our tables that acts when
-/// rows change. Tables, views and plain indexes of others are not our business.
+/// The missing or altered objects among our tables, indexes and triggers, and foreign objects on our tables that act when rows
+/// change. Ignores foreign tables, views and plain indexes.
 pub(crate) fn differences(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<String>> {
     let (ours, found) = (objects(&made(schema)?)?, objects(connection)?);
     let altered = ours.iter().filter_map(|(name, sql)| match found.get(name) {
@@ -299,7 +300,7 @@ pub(crate) fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<Stri
         .collect()
 }
 
-/// SQL without comments, and with white space only where two words would run together. What is quoted stays as it is.
+/// SQL without comments, and with white space only where two words would run together. Quoted text stays as it is.
 fn normalized(sql: &str) -> String {
     let mut normal = String::with_capacity(sql.len());
     let mut end = 0;
@@ -372,7 +373,7 @@ mod tests {
         assert!(old.is_autocommit());
     }
 
-    /// Objects of others stay; a trigger of others on our tables is refused before anything is changed.
+    /// Foreign objects stay; a foreign trigger on our tables is refused before anything is changed.
     #[test]
     fn a_migration_takes_no_object_of_others() {
         let path = Path::new("memory");
@@ -418,7 +419,7 @@ mod tests {
         assert!(is_ours(&connection).expect("id"));
     }
 
-    /// The guards stand in one place: after the mark in `schema.sql`, and in no step.
+    /// The guards are in one place: after the mark in `schema.sql`, and in no step.
     #[test]
     fn views_and_triggers_are_made_after_the_mark_only() {
         let is_guard = |line: &&str| line.starts_with("CREATE TRIGGER") || line.starts_with("CREATE VIEW");

@@ -1,5 +1,4 @@
-//! Files that are not finished: each is made in the directory of the file that it is going to be, and gets that name when it is whole and
-//! durable.
+//! Unfinished files: each is made in the directory of its final file, and gets that name when it is complete and durable.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,22 +11,22 @@ use uuid::Uuid;
 
 use super::companions::{SUFFIXES, beside, in_file};
 
-/// A temporary file of another host, or of a process number that is taken again, is given up after this time.
+/// A temporary file of another host, or of a reused process number, is deleted after this time.
 const TEMPORARY_AGE_MAX: Duration = Duration::from_hours(24);
 
-/// A file that is not finished. It is readable by its owner only from its first byte on, and deleted on drop.
+/// An unfinished file. Only its owner can read it, from its first byte on. Deleted on drop.
 pub(crate) struct Temporary {
     path: PathBuf,
     directory: PathBuf,
 }
 
-/// What the names of all temporary files end with.
+/// The end of all names of temporary files.
 const TEMPORARY: &str = ".seatkeeper-copy";
-/// Tells this process from an earlier one of the same number: in a container all have the same.
+/// Distinguishes this process from an earlier one of the same number: in a container all have the same.
 static PROCESS: LazyLock<String> = LazyLock::new(|| Uuid::new_v4().simple().to_string()[..8].to_owned());
 
 impl Temporary {
-    /// Makes the file, and deletes those that were left by programs that died. `name`: the file that it is going to be.
+    /// Makes the file, and deletes those left by programs that died. `name`: that of the final file.
     pub(crate) fn create(directory: &Path, name: &str) -> io::Result<Temporary> {
         delete_left_behind(directory);
         let path = directory.join(format!(".{name}.{}.{}{TEMPORARY}", std::process::id(), *PROCESS));
@@ -40,13 +39,13 @@ impl Temporary {
         &self.path
     }
 
-    /// Makes the content durable; its bytes.
+    /// Makes the content durable; returns its length in bytes.
     pub(crate) fn sync(&self) -> io::Result<u64> {
         let file = File::open(&self.path).and_then(|file| file.sync_all().and_then(|()| file.metadata()));
         file.map(|found| found.len()).map_err(|e| in_file(&self.path, e))
     }
 
-    /// Gives the file its name, durably; replaces what has it.
+    /// Gives the file its name, durably; replaces an existing file.
     pub(crate) fn rename(&self, path: &Path) -> io::Result<()> {
         fs::rename(&self.path, path).map_err(|e| in_file(path, e))?;
         sync_directory(&self.directory)
@@ -61,7 +60,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Deletes temporary files, and what SQLite made beside them, of processes that are no more. What cannot be deleted stays.
+/// Deletes the temporary files of ended processes, with SQLite's files beside them. A file that cannot be deleted stays.
 fn delete_left_behind(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -77,7 +76,7 @@ fn delete_left_behind(directory: &Path) {
     }
 }
 
-/// The process that made a temporary file of this name: its number, and what tells it from others.
+/// The process that made a temporary file of this name: its number and its distinguishing text.
 fn maker(name: &str) -> Option<(u32, &str)> {
     let (name, rest) = name.strip_prefix('.')?.rsplit_once(TEMPORARY)?;
     if !rest.is_empty() && !SUFFIXES.contains(&rest) {
@@ -90,11 +89,11 @@ fn maker(name: &str) -> Option<(u32, &str)> {
 
 fn is_running(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    // One that may not be asked runs.
+    // A process that we may not signal is running.
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// Where a file is.
+/// The directory of a file.
 pub(crate) fn directory_of(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -1,9 +1,9 @@
-//! What SQLite's wal-index (`-shm`) says: how long the log is, and how much of it is folded back into the file.
+//! Reads SQLite's wal-index (`-shm`): the length of the log, and how much of it is copied into the file.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-/// Which checkpoint was the last, as the wal-index has it.
+/// The last checkpoint, according to the wal-index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     pub(super) salts: [u8; 8],
@@ -34,7 +34,7 @@ impl Index {
         Checkpoint { salts: self.salts(), folded_back: self.number(96), begun: self.number(128) }
     }
 
-    /// Whether a checkpoint has nothing to do, and none is under way.
+    /// Whether a checkpoint has nothing to do, and none is running.
     pub(super) fn is_folded_back(&self) -> bool {
         let checkpoint = self.checkpoint();
         u64::from(checkpoint.folded_back) == self.frames() && checkpoint.begun == checkpoint.folded_back
@@ -51,7 +51,7 @@ impl Index {
         }
     }
 
-    /// Of the last frame.
+    /// The checksum of the last frame.
     pub(super) fn checksum(&self) -> [u32; 2] {
         [self.number(24), self.number(28)]
     }

@@ -1,9 +1,9 @@
-//! Old events, moved to a file of their own: an SQLite file with the same table `audit_event`, and one row of `audit_archive` that
-//! says which part of the chain it is.
+//! Moves old events to a file of their own: an SQLite file with the same table `audit_event`, and one row of `audit_archive` that
+//! describes its part of the chain.
 //!
 //! The copy is complete, synced and verified before the first event is deleted. Events are deleted from the oldest on, in short
-//! transactions that each also write how far it came, so at any moment the database knows where its part of the chain begins. An
-//! interruption leaves events in both files, and the next run goes on.
+//! transactions that each also record the progress, so at any moment the database knows where its part of the chain begins. An
+//! interruption leaves events in both files, and the next run continues.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,18 +13,17 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::chain;
-use super::sources::{ARCHIVE_APPLICATION_ID, archived, open_archive, open_database};
+use super::sources::{ARCHIVE_APPLICATION_ID, ARCHIVE_VERSION, archived, open_archive, open_database};
 use crate::chain::{Hash, Link, Verifier, to_hex};
 use crate::store::history::{Archived, HistoryError, Moved};
 use crate::store::sqlite::calls::record::set_triggers;
 use crate::store::sqlite::file::open::{connect, sqlite};
-use crate::store::sqlite::file::schema::SCHEMA_VERSION;
 use crate::store::sqlite::file::temporary::{Temporary, directory_of};
 use crate::store::sqlite::hand_written::{BUSY_TIMEOUT, try_again_soon};
 
-/// Events that one transaction deletes: calls wait for about ten milliseconds.
+/// The most events that one transaction deletes: calls wait for about ten milliseconds.
 const STEP_EVENTS: i64 = 2000;
-/// In which calls are served, between two such transactions.
+/// The pause between two such transactions, in which the service answers calls.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// See [`crate::store::history::archive`].
@@ -49,14 +48,14 @@ fn of_file(file: &Path, reason: String) -> HistoryError {
     HistoryError::Archive { path: file.to_owned(), reason }
 }
 
-/// What is to be moved.
+/// The events to move.
 struct Part {
     start: Option<Link>,
     last: i64,
 }
 
-/// From the oldest event up to the first that is not before that moment or not chained. The newest chained event stays: the chain
-/// goes on from it, and ids are never used again.
+/// The oldest events, up to the first that is not before that moment or is not chained. The newest chained event stays: the chain
+/// continues from it, and ids are never reused.
 fn part(database: &Connection, before: Timestamp) -> rusqlite::Result<Option<Part>> {
     let newest: Option<i64> = database
         .query_row("SELECT id FROM audit_event WHERE hash IS NOT NULL ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
@@ -69,7 +68,7 @@ fn part(database: &Connection, before: Timestamp) -> rusqlite::Result<Option<Par
     last.map(|last| Ok(Part { start: start(database)?, last })).transpose()
 }
 
-/// The event before the first that the database has: the last one that was moved.
+/// The event before the first in the database: the last one that was moved.
 pub(crate) fn start(database: &Connection) -> rusqlite::Result<Option<Link>> {
     let moved = "SELECT last_event, hash FROM audit_archive ORDER BY last_event DESC LIMIT 1";
     let read = |row: &rusqlite::Row<'_>| Ok(Link { event: row.get(0)?, hash: row.get::<_, Hash>(1)? });
@@ -102,10 +101,10 @@ fn write_unfinished(
     let of_database = |e| HistoryError::from(sqlite(path, e));
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let copy = Connection::open_with_flags(unfinished, flags).map_err(failed)?;
-    // An unfinished file is thrown away, so it needs no journal. It is synced as a whole.
+    // An unfinished file is discarded, so it needs no journal. It is synced as a whole.
     copy.execute_batch(&format!(
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA application_id = {ARCHIVE_APPLICATION_ID};
-         PRAGMA user_version = {SCHEMA_VERSION}; BEGIN"
+         PRAGMA user_version = {ARCHIVE_VERSION}; BEGIN"
     ))
     .map_err(failed)?;
     let tables = "SELECT sql FROM sqlite_schema
@@ -158,7 +157,7 @@ fn id(row: &[Value]) -> Option<i64> {
     }
 }
 
-/// Rows of `audit_event`. Between two pages no snapshot is held.
+/// A page of rows of `audit_event`. No snapshot is held between two pages.
 fn page(database: &Connection, after: i64, last: i64) -> rusqlite::Result<Vec<Vec<Value>>> {
     let page = "SELECT * FROM audit_event WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3";
     let mut statement = database.prepare_cached(page)?;
@@ -169,7 +168,7 @@ fn page(database: &Connection, after: i64, last: i64) -> rusqlite::Result<Vec<Ve
     rows.collect()
 }
 
-/// Hands the events after one to the verifier; the inner error is a broken chain.
+/// Hands the events after one to the verifier. The inner error is a broken chain.
 pub(crate) fn verify_range(
     connection: &Connection,
     after: i64,
@@ -192,7 +191,7 @@ pub(crate) fn verify_range(
     Ok(Ok(()))
 }
 
-/// Whether an archive is in itself as it says: its events are chained, and begin and end where its row of `audit_archive` says.
+/// Checks that an archive is consistent: its events are chained, and match its row of `audit_archive`.
 pub(crate) fn verify_copy(archive: &Connection, range: &Archived) -> rusqlite::Result<Result<(), String>> {
     let Ok(mut verifier) = Verifier::new(range.start(), Vec::new()) else {
         return Ok(Err("it cannot be verified".to_owned()));
@@ -224,7 +223,7 @@ pub(crate) fn verify_copy(archive: &Connection, range: &Archived) -> rusqlite::R
     })
 }
 
-/// Whether the events of an archive are those that the database has next, or had and moved there.
+/// Checks that the events of an archive are the oldest of the database, or those that it moved there.
 fn follows(database: &Connection, range: &Archived) -> rusqlite::Result<Result<(), String>> {
     let known = archived(database)?;
     let before = match known.iter().position(|known| known.first_event == range.first_event) {
@@ -242,12 +241,12 @@ fn follows(database: &Connection, range: &Archived) -> rusqlite::Result<Result<(
     Ok(if moved || here.as_ref() == Some(&range.hash) { Ok(()) } else { Err(other()) })
 }
 
-/// Deletes the events that the archive holds; how many there still were.
+/// Deletes the events that the archive has; returns how many were still there.
 fn delete(database: &Path, copy: &Connection, range: &Archived, file: &Path) -> Result<i64, HistoryError> {
     let mut connection = connect(database, BUSY_TIMEOUT, false)?;
     let failed = |e| HistoryError::from(sqlite(database, e));
     connection.busy_handler(Some(try_again_soon)).map_err(failed)?;
-    // They refuse that events are deleted.
+    // The triggers refuse to delete events.
     set_triggers(&connection, false).map_err(failed)?;
     let absolute = std::fs::canonicalize(file)?;
     let mut all = 0;
@@ -266,7 +265,7 @@ fn delete(database: &Path, copy: &Connection, range: &Archived, file: &Path) -> 
     }
 }
 
-/// The inner value: how many events were deleted.
+/// The inner value: the number of deleted events.
 fn delete_step(
     database: &Connection,
     copy: &Connection,
@@ -279,7 +278,7 @@ fn delete_step(
         Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, i64>(2)?))
     })?;
     let (Some(first), Some(last), events) = step else { return Ok(Ok(0)) };
-    // What is deleted is in the archive, and the same.
+    // The deleted events are the same in the archive.
     let of_range =
         "SELECT (SELECT hash FROM audit_event WHERE id = ?2), (SELECT at FROM audit_event WHERE id = ?2), count(*)
                       FROM audit_event WHERE id BETWEEN ?1 AND ?2";
@@ -312,7 +311,7 @@ fn delete_step(
     Ok(Ok(events))
 }
 
-/// The history says that events were moved, and where. As what is changed by hand, the service chains it.
+/// Writes the event that says which events were moved, and where. The service chains it like events of changes by hand.
 fn record(database: &Connection, range: &Archived, file: &str) -> rusqlite::Result<()> {
     let values = serde_json::json!({
         "first_event": range.first_event, "last_event": range.last_event, "events": range.events,

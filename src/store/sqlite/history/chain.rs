@@ -1,8 +1,8 @@
 //! Chains the events in the file: each gets its hash in the order of the ids, in the transaction that writes.
 //!
-//! The service's own events get theirs as they are written; see [`crate::store::sqlite::calls::record`]. What triggers wrote, for
-//! changes by hand and for rare calls, is chained before or after that by [`chain`]. The hashes that are there are a beginning of the history,
-//! and what is left to do follows from the file alone, so no rollback can mislead the writer.
+//! The service's own events get their hashes when they are written; see [`crate::store::sqlite::calls::record`]. [`chain`] chains
+//! the events of triggers, for changes by hand and for rare calls, before or after that. The chained events are a prefix of the
+//! history, and the remaining work follows from the file alone, so no rollback can mislead the writer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -16,21 +16,22 @@ use crate::chain::{Event, Hash, Link};
 use crate::store::sqlite::store_error;
 use crate::store::sqlite::writer::Writer;
 
-/// How long a change by hand waits at most until it is chained, if no call writes meanwhile.
+/// The longest time until a change by hand is chained, if no call writes meanwhile.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
-/// Events that are chained in one transaction at most: some 50 ms, in which no call can change anything.
+/// The most events that one transaction chains: some 50 ms, in which no call can change anything.
 const BATCH_MAX: usize = 2_000;
-/// Between two such transactions.
+/// The pause between two such transactions.
 const BATCH_PAUSE: Duration = Duration::from_millis(100);
-/// Transactions before the first call is taken at most: some seconds. A long history from an earlier version has more, which the thread
-/// chains while calls go on.
+/// The most transactions before the service accepts calls: some seconds. A long history from an earlier version needs more, which
+/// the thread makes while the service runs.
 const BATCHES_AT_START: usize = 50;
 
-/// Earlier events that are chained before a new one at most, so that many changes by hand do not make callers wait long: a few
-/// milliseconds. As long as some are left, new events wait their turn too.
+/// The most earlier events that are chained before a new one, so that many changes by hand delay callers only for a few
+/// milliseconds. As long as some are left, new events wait behind them.
 pub(crate) const BEFORE_MAX: usize = 500;
 
-/// An event from a row of `audit_event` with all columns in their order; the name of a column that has another type than the schema allows.
+/// An event from a row of `audit_event` with all columns in their order. The error is the name of a column whose value has the
+/// wrong type.
 pub(crate) fn event<'r>(row: &'r Row<'_>) -> Result<Event<'r>, &'static str> {
     Ok(Event {
         id: number(row, 0, "id")?.ok_or("id")?,
@@ -71,16 +72,16 @@ fn number(row: &Row<'_>, index: usize, name: &'static str) -> Result<Option<i64>
 /// The end of the history.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
-    /// Of the newest event; 0: there is none.
+    /// The id of the newest event; 0: there is none.
     id: i64,
-    /// What the next event follows. `None`: it has to wait, because the newest event is not yet chained.
+    /// The link before the next event. `None`: the next event has to wait, because the newest one is not chained yet.
     link: Option<Option<Link>>,
 }
 
 impl End {
-    /// Chains what was written by hand, as far as that is quickly done. Also forgets the notes that SQL by hand may have left in
-    /// `change`: to the triggers a note that differs from its row is a change under way, so events are written only while there
-    /// are none.
+    /// Chains a limited number of events of changes by hand. Also deletes notes that SQL by hand may have left in `change`: for
+    /// the triggers a note that differs from its row is a change in progress, so events are written only while there are no
+    /// notes.
     pub(crate) fn reached(connection: &Connection) -> rusqlite::Result<End> {
         let (end, has_notes) = End::find(connection)?;
         if has_notes {
@@ -92,7 +93,7 @@ impl End {
         End::find(connection).map(|(end, _)| end)
     }
 
-    /// And whether there are notes.
+    /// Finds the end, and whether there are notes.
     fn find(connection: &Connection) -> rusqlite::Result<(End, bool)> {
         let mut statement = connection.prepare_cached(NEWEST)?;
         let mut rows = statement.query([])?;
@@ -102,7 +103,7 @@ impl End {
         Ok((End { id: event, link }, row.get(2)?))
     }
 
-    /// Writes the next event, whatever id it has, and chains it.
+    /// Writes the next event, with any id, and chains it.
     pub(crate) fn append(&mut self, connection: &Connection, event: &Event<'_>) -> rusqlite::Result<()> {
         let event = Event { id: self.id.saturating_add(1), ..*event };
         let link = self.link.map(|link| Link::next(link.as_ref(), &event));
@@ -140,20 +141,20 @@ fn insert(connection: &Connection, event: &Event<'_>, hash: Option<&Hash>) -> ru
         hash.map_or(ValueRef::Null, |hash| ValueRef::Blob(hash)),
     ];
     for (index, value) in (1..).zip(values) {
-        // What is not bound is null.
+        // Unbound parameters are null.
         if value != ValueRef::Null {
             statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(value))?;
         }
     }
     statement.raw_execute()?;
-    // SQLite gives the id after the largest, which is cheaper than to be told one and look whether it is free.
+    // SQLite chooses the id after the largest, which is cheaper than checking whether a given id is free.
     match connection.last_insert_rowid() == event.id {
         true => Ok(()),
         false => Err(rusqlite::Error::StatementChangedRows(1)),
     }
 }
 
-/// The columns in the order of the table: a short statement is found sooner among the prepared ones.
+/// The columns are in the order of the table: a short statement is found faster in the cache of prepared statements.
 pub(crate) const INSERT: &str =
     "INSERT INTO audit_event VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
@@ -165,8 +166,8 @@ pub(crate) fn of_number(number: Option<i64>) -> ValueRef<'static> {
     number.map_or(ValueRef::Null, ValueRef::Integer)
 }
 
-/// Chains the events at the end that are not, the oldest first, `max` of them at most; whether none is left. The connection has
-/// its triggers off.
+/// Chains the unchained events at the end, oldest first, at most `max`; returns whether none is left. The connection has its
+/// triggers off.
 pub(crate) fn chain(connection: &Connection, max: usize) -> rusqlite::Result<bool> {
     let Some(mut next) = first_unchained(connection)? else { return Ok(true) };
     let before = "SELECT id, hash FROM audit_event WHERE id < ?1 ORDER BY id DESC LIMIT 1";
@@ -193,7 +194,7 @@ fn read_link(row: &Row<'_>) -> rusqlite::Result<Option<Link>> {
     Ok(row.get::<_, Option<Hash>>(1)?.map(|hash| Link { event, hash }))
 }
 
-/// The id from which on events are not chained. A search by halves: the chained ones are the beginning of the history.
+/// The id of the first unchained event, by binary search: the chained events are a prefix of the history.
 fn first_unchained(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     let bounds =
         "SELECT min(id), max(id), (SELECT hash IS NULL FROM audit_event ORDER BY id DESC LIMIT 1) FROM audit_event";
@@ -201,7 +202,7 @@ fn first_unchained(connection: &Connection) -> rusqlite::Result<Option<i64>> {
         Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, Option<bool>>(2)?))
     })?;
     let (Some(mut low), Some(mut high), Some(true)) = bounds else { return Ok(None) };
-    // The first event from `low` on that is not chained is at `high` or before it.
+    // The first unchained event from `low` on is at `high` or before it.
     let mut at =
         connection.prepare_cached("SELECT id, hash IS NULL FROM audit_event WHERE id >= ?1 ORDER BY id LIMIT 1")?;
     while low < high {
@@ -214,7 +215,7 @@ fn first_unchained(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(Some(high))
 }
 
-/// Chains what is not chained, in transactions of their own, as far as a start can wait for it.
+/// Chains events, in transactions of its own, for as long as a start can wait.
 pub(crate) fn chain_at_start(connection: &Connection) -> rusqlite::Result<()> {
     for _ in 0..BATCHES_AT_START {
         if first_unchained(connection)?.is_none() {
@@ -228,7 +229,7 @@ pub(crate) fn chain_at_start(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The thread that chains what was changed by hand while no call writes, so that a head taken later covers it.
+/// The thread that chains changes by hand while no call writes, so that a later head covers them.
 pub(crate) struct Chainer {
     is_closed: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -258,7 +259,7 @@ impl Chainer {
 }
 
 fn run(writer: &Weak<Writer>, is_closed: &AtomicBool, interval: Duration) {
-    // The start may have left some.
+    // The start may have left some events.
     let mut is_all = false;
     loop {
         std::thread::park_timeout(if std::mem::replace(&mut is_all, true) { interval } else { BATCH_PAUSE });
@@ -266,7 +267,7 @@ fn run(writer: &Weak<Writer>, is_closed: &AtomicBool, interval: Duration) {
             return;
         }
         let Some(writer) = writer.upgrade() else { return };
-        // A failure is logged where groups fail; the next call or the next turn chains instead.
+        // A failure is logged where groups fail; the next call or the next interval chains instead.
         if let Ok(all) = writer.run_blocking(|connection| chain(connection, BATCH_MAX).map_err(store_error)) {
             is_all = all;
         }
@@ -299,7 +300,7 @@ mod tests {
         record::set_triggers(connection, false).expect("off");
     }
 
-    /// How many events are chained, and how many are not. The chain of those that are is unbroken.
+    /// The numbers of chained and unchained events. Checks that the chain is unbroken.
     fn state(connection: &Connection) -> (u64, u64) {
         let mut verifier = crate::chain::Verifier::new(None, Vec::new()).expect("no heads");
         let mut statement = connection.prepare("SELECT * FROM audit_event ORDER BY id").expect("events");

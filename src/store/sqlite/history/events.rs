@@ -10,7 +10,7 @@ use super::sources::{Source, Sources, account_named, below, lives, text};
 use crate::store::history::past::entity_before;
 use crate::store::history::{Archived, EntitySelection, Event, HistoryError, Selection};
 
-/// Events that are read at a time. Between two pages no snapshot is held.
+/// Events per page. No snapshot is held between two pages.
 const PAGE_EVENTS: usize = 1000;
 
 /// See [`crate::store::history::events`].
@@ -47,7 +47,7 @@ pub fn events(
     Ok(sources.missing.clone())
 }
 
-/// The entities whose events are asked for.
+/// The entities of the selection.
 struct Entities<'s> {
     ids: HashSet<i64>,
     database: &'s Source,
@@ -78,7 +78,7 @@ impl Entities<'_> {
     }
 }
 
-/// The ids of the entities that a selection means.
+/// The ids of the selected entities.
 pub(crate) fn entity_ids(sources: &Sources, selection: &EntitySelection) -> Result<HashSet<i64>, HistoryError> {
     Ok(if selection.below { below(sources, selection.id)? } else { HashSet::from([selection.id]) })
 }

@@ -9,7 +9,7 @@ use super::sources::{Source, Sources, account_named, lives, text};
 use crate::store::history::past::{State, Step};
 use crate::store::history::{HistoryError, HolderThen, MomentSelection, PoolThen};
 
-/// Events that are read at a time. Between two pages no snapshot is held.
+/// Events per page. No snapshot is held between two pages.
 const PAGE_EVENTS: usize = 10_000;
 
 /// See [`crate::store::history::holders_at`].
@@ -39,8 +39,8 @@ pub fn holders_at(
     Ok(Some(newest))
 }
 
-/// The newest event, in the order of the history, that happened then or before. A clock that stepped does not tear the history: all
-/// events before that one count.
+/// The newest event, in the order of the history, that happened at that time or before. All events before it count too, so a
+/// clock step cannot tear the history apart.
 fn newest_until(sources: &Sources, at: &str) -> Result<Option<i64>, HistoryError> {
     for source in sources.all.iter().rev() {
         let newest = "SELECT id FROM audit_event WHERE at <= ?1 AND id > ?2 ORDER BY id DESC LIMIT 1";
@@ -63,7 +63,7 @@ fn fold(sources: &Sources, newest: i64) -> Result<State, HistoryError> {
     Ok(state)
 }
 
-/// The id of the last event that was folded; `None`: there are no more.
+/// Applies a page of events; returns the id of the last one; `None`: there are no more.
 fn fold_page(state: &mut State, source: &Source, after: i64, newest: i64) -> rusqlite::Result<Option<i64>> {
     let mut statement = source.connection.prepare_cached(EVENTS)?;
     let mut rows = statement.query(params![after, newest, i64::try_from(PAGE_EVENTS).unwrap_or(i64::MAX)])?;
@@ -86,7 +86,7 @@ fn fold_page(state: &mut State, source: &Source, after: i64, newest: i64) -> rus
     Ok(last)
 }
 
-/// The holder that an event says.
+/// The holder named by an event.
 fn holder(sources: &Sources, seat_no: i64, event: i64) -> Result<HolderThen, HistoryError> {
     // The last file that begins before the event.
     let source = sources.all.iter().rfind(|source| source.after < event).unwrap_or(sources.database());
@@ -99,7 +99,7 @@ fn holder(sources: &Sources, seat_no: i64, event: i64) -> Result<HolderThen, His
     read().map_err(|e| source.failed(e))
 }
 
-/// Of assignments the account is not read here: an event is looked up when its holder is shown.
+/// Does not read the accounts of assignments: an event is looked up when its holder is shown.
 const EVENTS: &str = "
     SELECT id, action, pool_id, seat_no, account_id, entity_id, license_type,
            CASE WHEN seat_no IS NULL AND pool_id IS NOT NULL AND json_valid(new_values) THEN json_extract(new_values, '$.seats_total') END,

@@ -1,5 +1,5 @@
-//! Makes the tables again from the history alone: each event is carried out on tables of the same columns, `temp.past_…`,
-//! which live in a temporary file. They are what the tables were after the newest event that was applied.
+//! Replays the history: applies each event to tables with the same columns, `temp.past_…`, in a temporary file. They have the
+//! rows of the tables after the newest applied event.
 
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ErrorCode, params};
@@ -7,18 +7,18 @@ use rusqlite::{Connection, ErrorCode, params};
 use super::chain;
 use crate::chain::Event;
 
-/// A table whose changes leave events.
+/// A table whose changes write events.
 pub(crate) struct Subject {
-    /// As actions begin: `pool` of `pool-create`.
+    /// The beginning of its actions: `pool` of `pool-create`.
     pub name: &'static str,
     pub table: &'static str,
-    /// The columns that name a row.
+    /// The columns that identify a row.
     pub key: &'static [&'static str],
-    /// Columns that no event tells of: kept by the database, or secret.
+    /// Columns that events do not record: kept by the database, or secret.
     untold: &'static [&'static str],
 }
 
-/// Every table that an administrator or a call changes, but tickets.
+/// Every table that administrators or calls change, except tickets.
 pub(crate) const SUBJECTS: [Subject; 7] = [
     Subject { name: "entity", table: "entity", key: &["id"], untold: &[] },
     Subject { name: "credential", table: "credential", key: &["user_name"], untold: &["password_hash"] },
@@ -29,21 +29,21 @@ pub(crate) const SUBJECTS: [Subject; 7] = [
     Subject { name: "offer-module", table: "license_offer_module", key: &["entity_id", "license_type"], untold: &[] },
 ];
 
-/// Columns that follow from the events as such, not from the values in them: of pools, then of seats.
+/// Columns that follow from the events themselves, not from their values: of pools, then of seats.
 const COUNTED: [&str; 5] = ["seats_in_use", "seats_in_use_max", "event_id", "events", "account_id"];
 
 /// Why an event could not be applied.
 pub(crate) enum NotApplied {
-    /// The event is of no use; what is wrong with it.
+    /// The event is invalid; says why.
     Event(String),
-    /// The temporary file could not be written, or the database not be read.
+    /// The temporary file could not be written, or the database could not be read.
     Failed(rusqlite::Error),
 }
 
 impl From<rusqlite::Error> for NotApplied {
     fn from(error: rusqlite::Error) -> NotApplied {
         match &error {
-            // What a function of SQLite says of a value, such as malformed JSON.
+            // An SQLite function rejected a value, such as malformed JSON.
             rusqlite::Error::SqliteFailure(code, Some(message)) if code.code == ErrorCode::Unknown => {
                 NotApplied::Event(format!("its values cannot be read: {message}"))
             }
@@ -56,24 +56,24 @@ impl From<rusqlite::Error> for NotApplied {
     }
 }
 
-/// The tables that are being made again.
+/// The replayed tables.
 pub(crate) struct Replay<'c> {
     connection: &'c Connection,
     statements: Vec<Statements>,
 }
 
-/// Of one subject. Parameters: 1 and 2 are the key, 3 and 4 the old and new values, 5 the event.
+/// The statements of one subject. Parameters: 1 and 2 are the key, 3 and 4 the old and new values, 5 the event.
 struct Statements {
     name: &'static str,
     create: String,
     change: String,
-    /// A row that is changed though no event created it.
+    /// For a row that is changed although no event created it.
     unborn: String,
     delete: String,
 }
 
 impl<'c> Replay<'c> {
-    /// Makes the tables, empty. The connection may have its file open for reading only.
+    /// Makes the empty tables. The connection may be read-only.
     pub(crate) fn begin(connection: &'c Connection) -> rusqlite::Result<Replay<'c>> {
         let mut statements = Vec::new();
         for subject in &SUBJECTS {
@@ -90,7 +90,7 @@ impl<'c> Replay<'c> {
         match (action, action.rsplit_once('-')) {
             ("assign", _) => self.hold(event, event.account_id, 1)?,
             ("release", _) => self.hold(event, None, -1)?,
-            // Of events that were moved, which are applied from their file; and of a copy, which took the events with it.
+            // Moved events are applied from their file, and a copy includes its events.
             ("archive" | "copy", _) => return Ok(()),
             (_, Some(("seat", "change"))) => self.change_seat(event)?,
             (_, Some((name, verb))) => self.change(event, name, verb)?,
@@ -135,7 +135,7 @@ impl<'c> Replay<'c> {
             _ => return Err(unknown(&format!("{name}-{verb}"))),
         };
         match (name, verb) {
-            // An id may be used again.
+            // An id may be reused.
             ("pool", "create") => {
                 self.run("DELETE FROM past_seat WHERE pool_id = ?1", params![event.pool_id])?;
                 self.resize(event, self.seats_total(event)?)
@@ -154,7 +154,7 @@ impl<'c> Replay<'c> {
         self.connection.prepare_cached(sql)?.query_row([event.pool_id], |row| row.get(0))
     }
 
-    /// As the triggers of `license_pool` do it: new seats come after the last, and of the free ones the last go.
+    /// Like the triggers of `license_pool`: new seats follow the last one, and the last free seats are removed.
     fn resize(&self, event: &Event<'_>, difference: i64) -> Result<(), NotApplied> {
         let sql = match difference {
             0 => return Ok(()),
@@ -213,7 +213,7 @@ fn no_seat(event: &Event<'_>) -> NotApplied {
 }
 
 impl Subject {
-    /// The columns that are held against the history, apart from the key.
+    /// The columns that are compared with the history, apart from the key.
     pub(crate) fn columns(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let mut statement = connection.prepare("SELECT name FROM main.pragma_table_info(?1) ORDER BY cid")?;
         let names = statement.query_map([self.table], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
@@ -221,7 +221,7 @@ impl Subject {
         Ok(names.into_iter().filter(is_held).collect())
     }
 
-    /// Makes the empty table. `born`: the event that created the row; null: no event did.
+    /// Makes the empty table. `born`: the event that created the row; null: no event created it.
     fn make(&self, columns: &[String]) -> String {
         let key: Vec<String> = self.key.iter().map(|name| format!("{name} {} NOT NULL", self.key_type(name))).collect();
         let columns: Vec<String> = columns
@@ -237,7 +237,7 @@ impl Subject {
         )
     }
 
-    /// Makes the table itself, empty and without constraints but its key.
+    /// Makes the empty table itself, without constraints other than its key.
     pub(crate) fn make_plain(&self, columns: &[String]) -> String {
         let column = |name: &String| match self.key.contains(&name.as_str()) {
             true => format!("{name} {}", self.key_type(name)),
@@ -251,7 +251,7 @@ impl Subject {
         )
     }
 
-    /// As in the table itself: keys of other types would not be searched for, but compared one by one.
+    /// As in the table itself: with other types SQLite would not search by the key, but compare every row.
     fn key_type(&self, name: &str) -> &'static str {
         match name {
             "user_name" => "TEXT COLLATE NOCASE",
@@ -272,7 +272,7 @@ impl Subject {
             let values = list(&|name| format!("json_extract(?4, '$.{name}')"));
             format!("INTO {table} ({keys}, {}, born) VALUES ({parameters}, {values}, {born})", told.join(", "))
         };
-        // A column that is among the old values only is null now.
+        // A column that is only among the old values is null now.
         let set = list(&|name| {
             format!(
                 "{name} = CASE WHEN json_type(?4, '$.{name}') IS NOT NULL THEN json_extract(?4, '$.{name}')

@@ -1,7 +1,7 @@
-//! The history of another store, held against its tables here: its rows are copied to a temporary file, in which its events are carried
-//! out again as those of this store are. So one rule says what each event does.
+//! Compares the history of another store with its tables: copies its rows to a temporary file, and replays its events there as
+//! for this store. So one rule defines the effect of each event.
 //!
-//! SQLite's temporary file takes what does not fit into memory, and is gone when this is dropped.
+//! SQLite's temporary file has the rows that do not fit into memory, and vanishes when this is dropped.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -26,7 +26,7 @@ pub(in crate::store) enum Cell {
 }
 
 impl Tables {
-    /// Makes the file, with empty tables. Whatever stands in a row of another store has a place in them.
+    /// Makes the file, with empty tables that accept any row of another store.
     pub(in crate::store) fn new() -> Result<Tables, OpenError> {
         let make = || -> rusqlite::Result<Tables> {
             let ours = Connection::open_in_memory()?;
@@ -47,7 +47,7 @@ impl Tables {
         make().map_err(failed)
     }
 
-    /// The tables that are held against the history.
+    /// The tables that are compared with the history.
     #[cfg(test)]
     pub(in crate::store) fn names() -> impl Iterator<Item = &'static str> {
         SUBJECTS.iter().map(|subject| subject.table)
@@ -67,7 +67,7 @@ impl Tables {
         insert().map(drop).map_err(failed)
     }
 
-    /// The events from the first on, to be carried out again.
+    /// Begins the replay with the first event.
     pub(in crate::store) fn begin(
         &self,
         verifier: Verifier,
@@ -78,14 +78,15 @@ impl Tables {
     }
 }
 
-/// A history on its way through.
+/// A history that is being replayed.
 pub(in crate::store) struct Scratch<'t> {
     connection: &'t Connection,
     walk: Walk<'t>,
 }
 
 impl Scratch<'_> {
-    /// The next event, and the hash that stands with it. `pool_events`: how many events its pool has with this one.
+    /// Verifies and replays the next event. `hash`: its stored hash; `pool_events`: the number of events of its pool, including
+    /// this one.
     pub(in crate::store) fn event(
         &mut self,
         event: &Event<'_>,
@@ -96,12 +97,12 @@ impl Scratch<'_> {
         self.walk.event(event, hash, pool_events, report).map_err(failed)
     }
 
-    /// A fault of the chain that the store itself has found.
+    /// Reports a fault of the chain that the store itself has found.
     pub(in crate::store) fn break_off(&mut self, fault: String, report: &mut HistoryReport) {
         self.walk.break_off(fault, report);
     }
 
-    /// After the last event: the copies of the tables are held against what the events led to.
+    /// After the last event: compares the copies of the tables with the replayed ones.
     pub(in crate::store) fn finish(self, report: &mut HistoryReport) -> Result<(), OpenError> {
         self.walk.finish(report);
         SUBJECTS.iter().try_for_each(|subject| compare(self.connection, subject, report)).map_err(failed)

@@ -1,5 +1,5 @@
-//! The files that a history is in: archives, the oldest events first, and then the database. Each is opened to be read only, also
-//! where no service has it open, and on storage that cannot be written.
+//! The files of a history: archives, oldest events first, and then the database. Each is opened read-only, also without a running
+//! service, and on read-only storage.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,16 +13,18 @@ use crate::store::OpenError;
 use crate::store::history::past::{self, Lives};
 use crate::store::history::{Archived, HistoryError, Newest};
 use crate::store::sqlite::file::open::sqlite;
-use crate::store::sqlite::file::schema::{SCHEMA_VERSION, require_newest};
+use crate::store::sqlite::file::schema::require_newest;
 
 /// "SEAH": `PRAGMA application_id` of archives.
 pub(crate) const ARCHIVE_APPLICATION_ID: i32 = 1_397_048_136;
+/// The version of an archive's tables: that of the schema when they changed last, so that older archives stay readable.
+pub(crate) const ARCHIVE_VERSION: i32 = 4;
 
 /// One file of a history.
 pub(crate) struct Source {
     pub path: PathBuf,
     pub connection: Connection,
-    /// Events up to this one are in an older file. They may stand in both, where a move to an archive was interrupted.
+    /// Events up to this one are in an older file. They may be in both, if a move to an archive was interrupted.
     pub after: i64,
 }
 
@@ -32,15 +34,15 @@ impl Source {
     }
 }
 
-/// All files of a history, and what is in none of them.
+/// All files of a history, and the missing archives.
 pub(crate) struct Sources {
     /// Archives by age, then the database.
     pub all: Vec<Source>,
-    /// Moved to archives that are not among those named.
+    /// The archives that were not named.
     pub missing: Vec<Archived>,
-    /// All that was moved to archives, as the database says it.
+    /// All archives, according to the database.
     pub known: Vec<Archived>,
-    /// Of the first archive.
+    /// The description of the first archive.
     pub range: Option<Archived>,
 }
 
@@ -59,7 +61,7 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Opens the files, also such as do not belong together.
+    /// Opens the files, even if they do not belong together.
     pub(crate) fn open_unchecked(path: &Path, files: &[PathBuf]) -> Result<Sources, HistoryError> {
         let database = open_database(path)?;
         let known = archived(&database).map_err(|e| sqlite(path, e))?;
@@ -79,7 +81,7 @@ impl Sources {
         let mut after = i64::MIN;
         let mut all = Vec::new();
         for (_, path, connection) in archives {
-            // What is in it, not what it says: else events of the database could be hidden behind a false number.
+            // Its content, not its description: otherwise a false number could hide events of the database.
             let newest: Option<i64> = connection
                 .query_row("SELECT max(id) FROM audit_event", [], |row| row.get(0))
                 .map_err(|e| sqlite(&path, e))?;
@@ -90,7 +92,7 @@ impl Sources {
         Ok(Sources { all, missing, known, range })
     }
 
-    /// The event before the first that is read.
+    /// The event before the first one read.
     pub(crate) fn start(&self) -> rusqlite::Result<Option<Link>> {
         match &self.range {
             Some(range) => Ok(range.start()),
@@ -98,7 +100,7 @@ impl Sources {
         }
     }
 
-    /// What the archives hold other than what was moved to them, as far as the database knows it.
+    /// The differences between the archives and the events that the database moved to them.
     pub(crate) fn other_than_moved(&self) -> rusqlite::Result<Vec<String>> {
         let mut found = Vec::new();
         for known in self.known.iter().filter(|known| !self.missing.contains(known)) {
@@ -124,7 +126,7 @@ impl Sources {
     }
 }
 
-/// The newest event that is chained.
+/// The newest chained event.
 pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Option<Link>> {
     let newest = "SELECT id, hash FROM audit_event WHERE hash IS NOT NULL ORDER BY id DESC LIMIT 1";
     connection.query_row(newest, [], |row| Ok(Link { event: row.get(0)?, hash: row.get(1)? })).optional()
@@ -134,7 +136,7 @@ pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Option<Link>> {
 pub fn newest(database: &Path) -> Result<Option<Newest>, OpenError> {
     let connection = open_database(database)?;
     let read = || -> rusqlite::Result<Option<Newest>> {
-        // One transaction, so that all is of one moment.
+        // One transaction, so that all reads see one snapshot.
         connection.execute_batch("BEGIN")?;
         let Some(link) = head(&connection)? else { return Ok(None) };
         let counts =
@@ -146,7 +148,7 @@ pub fn newest(database: &Path) -> Result<Option<Newest>, OpenError> {
     read().map_err(|e| sqlite(database, e))
 }
 
-/// A database of the version that this program knows, to be read.
+/// Opens a database of this program's version for reading.
 pub(crate) fn open_database(path: &Path) -> Result<Connection, OpenError> {
     let connection = open_to_read(path)?;
     if numbers(&connection).map_err(|e| sqlite(path, e))?.0 == ARCHIVE_APPLICATION_ID {
@@ -163,7 +165,7 @@ fn numbers(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
     Ok((number("application_id")?, number("user_version")?))
 }
 
-/// An archive, to be read, and what it says of itself.
+/// Opens an archive for reading; returns its description too.
 pub(crate) fn open_archive(path: &Path) -> Result<(Connection, Archived), HistoryError> {
     let connection = open_to_read(path).map_err(|error| match error {
         OpenError::Missing(path) => HistoryError::Archive { path, reason: "there is no such file".to_owned() },
@@ -171,7 +173,7 @@ pub(crate) fn open_archive(path: &Path) -> Result<(Connection, Archived), Histor
         other => other.into(),
     })?;
     let numbers = numbers(&connection).map_err(|e| sqlite(path, e))?;
-    if numbers != (ARCHIVE_APPLICATION_ID, SCHEMA_VERSION) {
+    if numbers != (ARCHIVE_APPLICATION_ID, ARCHIVE_VERSION) {
         let reason = "this is not an archive of events, or it is one of another version".to_owned();
         return Err(HistoryError::Archive { path: path.to_owned(), reason });
     }
@@ -183,7 +185,7 @@ pub(crate) fn open_archive(path: &Path) -> Result<(Connection, Archived), Histor
     Ok((connection, range))
 }
 
-/// Whether an archive holds events that this database knows: that were moved out of it, or are still in it too.
+/// Checks that an archive belongs to this database: its events were moved out of the database, or are still in it too.
 fn belongs(database: &Connection, known: &[Archived], archive: &Connection, range: &Archived) -> Result<(), String> {
     let hash = |connection: &Connection, id: i64| {
         let hash = "SELECT hash FROM audit_event WHERE id = ?1";
@@ -206,7 +208,7 @@ fn belongs(database: &Connection, known: &[Archived], archive: &Connection, rang
     }
 }
 
-/// What was moved to archives, as a database or an archive says it.
+/// The archives in the table of a database or an archive.
 pub(crate) fn archived(connection: &Connection) -> rusqlite::Result<Vec<Archived>> {
     let rows = "SELECT file, first_event, last_event, events, until, hash, previous_hash FROM audit_archive ORDER BY first_event";
     connection.prepare(rows)?.query_map([], row_of_archive)?.collect()
@@ -224,7 +226,7 @@ fn row_of_archive(row: &Row<'_>) -> rusqlite::Result<Archived> {
     })
 }
 
-/// A text that need not be valid: one bad name must not hide the rest.
+/// A text that may be invalid: one bad name must not hide the rest.
 pub(crate) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
     let value = row.get_ref(index)?;
     Ok(match value {
@@ -237,7 +239,7 @@ pub(crate) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Strin
     })
 }
 
-/// Whose each pool was, and of what type.
+/// The entity and type of each pool over time.
 pub(crate) fn lives(sources: &Sources) -> Result<Lives, HistoryError> {
     let mut lives = Lives::default();
     for source in &sources.all {
@@ -272,7 +274,7 @@ const POOL_EVENTS: &str = "
      WHERE pool_id IS NOT NULL AND seat_no IS NULL AND id > ?1
      ORDER BY id";
 
-/// The ids of an entity and of those below it: as the tree is now, and deleted entities where they were.
+/// The ids of an entity and of those below it: in the present tree, and deleted entities where they were.
 pub(crate) fn below(sources: &Sources, entity_id: i64) -> Result<HashSet<i64>, HistoryError> {
     let mut children: HashMap<i64, Vec<i64>> = HashMap::new();
     let mut add = |source: &Source, query: &str| -> rusqlite::Result<()> {
@@ -296,7 +298,7 @@ const DELETED_ENTITIES: &str = "
      WHERE action = 'entity-delete' AND entity_id IS NOT NULL AND json_valid(old_values)
        AND json_extract(old_values, '$.parent_id') IS NOT NULL";
 
-/// The account that has a name now.
+/// The account that has this name now.
 pub(crate) fn account_named(database: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     database.query_row("SELECT id FROM account WHERE username = ?1", params![name], |row| row.get(0)).optional()
 }

@@ -1,5 +1,5 @@
-//! `seatkeeper audit verify`: the chain of the history, and every row of the tables against what the history leads to.
-//! Reads the file, changes nothing, and needs memory that does not grow with it.
+//! `seatkeeper audit verify`: verifies the chain of the history, and compares every row of the tables with the replayed history.
+//! Reads the file, changes nothing, and its memory does not grow with the file.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::store::sqlite::file::{inspect, origin};
 use crate::store::sqlite::hand_written;
 use crate::store::{HistoryReport, OpenError};
 
-/// Faults named at most, of each kind: enough to see what happened.
+/// The most faults named of each kind: enough to see the cause.
 const NAMED_MAX: usize = 20;
 
 /// See [`crate::store::verify_history`].
@@ -34,7 +34,7 @@ pub fn verify(path: &Path, heads: Vec<Head>) -> Result<HistoryReport, OpenError>
 pub fn verify_all(database: &Path, archives: &[PathBuf], heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
     let sources = Sources::open_unchecked(database, archives)?;
     let database = sources.database();
-    // The tables that are made again go to a temporary file.
+    // The replayed tables go to a temporary file.
     let settings = "PRAGMA query_only = OFF; PRAGMA temp_store = FILE; PRAGMA temp.cache_size = -65536; PRAGMA temp.journal_mode = OFF;
                     BEGIN";
     let failed = |e| database.failed(e);
@@ -44,7 +44,7 @@ pub fn verify_all(database: &Path, archives: &[PathBuf], heads: Vec<Head>) -> Re
     let mut report = HistoryReport { broken, archived: sources.missing.clone(), ..HistoryReport::default() };
     report.broken.extend(move_not_told(&database.connection).map_err(failed)?);
     let start = sources.start().map_err(failed)?;
-    // Without the beginning of the history it is not known what the tables should be.
+    // Without the beginning of the history the right content of the tables is unknown.
     let replay = if start.is_none() { Some(Replay::begin(&database.connection).map_err(failed)?) } else { None };
     report.heads_before = heads.iter().filter(|head| start.is_some_and(|start| head.event < start.event)).count();
     let is_whole = replay.is_some();
@@ -58,8 +58,8 @@ pub fn verify_all(database: &Path, archives: &[PathBuf], heads: Vec<Head>) -> Re
     Ok(report)
 }
 
-/// Where the events of the database begin is only as true as the event that tells of the last move, which is chained as any other.
-/// It is newer than what was moved, so it is here.
+/// The recorded beginning of the database's events is only as trustworthy as the event of the last move, which is chained like
+/// any other. It is newer than the moved events, so it must be here.
 fn move_not_told(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let last = "
         SELECT first_event, last_event, NOT EXISTS (
@@ -107,7 +107,7 @@ fn read_events(
     let mut walk = Walk::begin(Verifier::new(start, heads), replay, report);
     for source in &sources.all {
         if !read_file(source, &mut walk, report).map_err(|e| source.failed(e))? {
-            // Nothing can be said of what follows.
+            // The following events cannot be judged.
             return Ok(());
         }
     }
@@ -115,7 +115,7 @@ fn read_events(
     Ok(())
 }
 
-/// The events of one file; whether all of them could be read.
+/// Reads the events of one file; returns whether all of them could be read.
 fn read_file(source: &Source, walk: &mut Walk<'_>, report: &mut HistoryReport) -> rusqlite::Result<bool> {
     let mut statement = source.connection.prepare(EVENTS)?;
     let mut rows = statement.query([source.after])?;
@@ -139,8 +139,8 @@ fn read_file(source: &Source, walk: &mut Walk<'_>, report: &mut HistoryReport) -
     Ok(true)
 }
 
-/// A walk through a history, event by event. The chain is of interest up to its first fault, but the events after it too say what the
-/// tables should be.
+/// A walk through a history, event by event. The chain is verified up to its first fault, but later events also determine the
+/// tables.
 pub(crate) struct Walk<'c> {
     replay: Option<Replay<'c>>,
     verifier: Option<Verifier>,
@@ -148,7 +148,7 @@ pub(crate) struct Walk<'c> {
 }
 
 impl<'c> Walk<'c> {
-    /// `verifier`: a fault if a head kept elsewhere differs already.
+    /// `verifier`: a fault if a head differs already.
     pub(crate) fn begin(
         verifier: Result<Verifier, Break>,
         replay: Option<Replay<'c>>,
@@ -158,7 +158,8 @@ impl<'c> Walk<'c> {
         Walk { replay, verifier, not_applied: Named::new(report.broken.len()) }
     }
 
-    /// The next event, and the hash that stands with it. `pool_events`: how many events its pool has with this one.
+    /// Verifies and replays the next event. `hash`: its stored hash; `pool_events`: the number of events of its pool, including
+    /// this one.
     pub(crate) fn event(
         &mut self,
         event: &Event<'_>,
@@ -180,7 +181,7 @@ impl<'c> Walk<'c> {
         Ok(())
     }
 
-    /// A fault of the chain: what comes after it is only applied.
+    /// Reports a fault of the chain: later events are only applied.
     pub(crate) fn break_off(&mut self, fault: String, report: &mut HistoryReport) {
         if self.verifier.take().is_some() {
             report.broken.push(fault);
@@ -204,12 +205,12 @@ const EVENTS: &str = "
       FROM main.audit_event WHERE id > ?1 ORDER BY id";
 const HASH: usize = 16;
 
-/// Holds each row of a table against the history, and the history against the table.
+/// Compares each row of a table with the history, and the history with the table.
 pub(crate) fn compare(connection: &Connection, subject: &Subject, report: &mut HistoryReport) -> rusqlite::Result<()> {
     let (table, key) = (subject.table, subject.key);
     let mut columns = subject.columns(connection)?;
     if subject.name == "credential" {
-        // Names compare without regard to case; the spelling is recorded too.
+        // Names compare without regard to case, but their spelling is recorded too.
         columns.push("user_name".to_owned());
     }
     let is_same = key.iter().map(|name| format!("past.{name} = now.{name}")).collect::<Vec<_>>().join(" AND ");
@@ -219,7 +220,7 @@ pub(crate) fn compare(connection: &Connection, subject: &Subject, report: &mut H
         "user_name" => "now.user_name COLLATE BINARY".to_owned(),
         _ => format!("now.{name}"),
     };
-    // Seats are made and removed with their pool, all other rows by an event of their own.
+    // Seats are created and removed with their pool, all other rows by an event of their own.
     let is_born = if subject.name == "seat" { "past.pool_id" } else { "past.born" };
     let mut named = Named::new(report.broken.len());
     let past = |name: &str| match (subject.name, name) {
@@ -248,7 +249,7 @@ pub(crate) fn compare(connection: &Connection, subject: &Subject, report: &mut H
                 let (now, past) = (row.get_ref(index)?, row.get_ref(index + 1)?);
                 if now != past {
                     parts.push(match column.as_str() {
-                        // Not for everybody's eyes.
+                        // These values are confidential.
                         "product_key" | "license_data" => format!("{column} is not what the history says"),
                         _ => format!("{column} is {}, by the history it is {}", shown(now), shown(past)),
                     });
@@ -276,7 +277,7 @@ pub(crate) fn compare(connection: &Connection, subject: &Subject, report: &mut H
     Ok(())
 }
 
-/// What a row is called; its key is in the first columns.
+/// The name of a row for messages; its key is in the first columns.
 fn row_name(subject: &Subject, row: &Row<'_>) -> rusqlite::Result<String> {
     let first = shown(row.get_ref(0)?);
     let second = if subject.key.len() > 1 { shown(row.get_ref(1)?) } else { String::new() };
@@ -305,7 +306,7 @@ struct Named {
 }
 
 impl Named {
-    /// `first`: how many faults of other kinds stand before them.
+    /// `first`: the number of faults of other kinds before them.
     fn new(first: usize) -> Named {
         Named { first, others: 0 }
     }
@@ -321,11 +322,11 @@ impl Named {
     }
 }
 
-/// A connection that reads a file, which may be a copy on a medium that cannot be written.
+/// A connection that reads a file, which may be a copy on a read-only medium.
 ///
 /// # Errors
 ///
-/// No file, an empty one, one whose log is that of another, and one that cannot be read.
+/// A missing file, an empty one, one whose log belongs to another file, and one that cannot be read.
 pub(crate) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
     if let Some(absent) = absent(path)? {
         return Err(absent);
@@ -336,7 +337,7 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
         connection.query_row(tables, [], |_| Ok(())).map(|()| connection).map_err(|e| sqlite(path, e))
     };
     match open::reader(path, hand_written::BUSY_TIMEOUT).and_then(probe) {
-        // SQLite would make the files -wal and -shm beside it, to read it.
+        // To read it, SQLite would make the files -wal and -shm beside it.
         Err(OpenError::Failed { .. }) if !can_have_companions(path) => inspect::connection(path).and_then(probe),
         opened => opened,
     }

@@ -2,7 +2,7 @@ use std::fs::OpenOptions;
 
 use super::*;
 
-/// A database with a log of some commits; none of them is folded back, or all.
+/// A database with a log of some commits; none of them is copied into the file, or all.
 fn made(name: &str, is_folded_back: bool) -> (PathBuf, Connection, Guard) {
     let directory = std::env::temp_dir().join(format!("seatkeeper-guard-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&directory);
@@ -19,7 +19,7 @@ fn made(name: &str, is_folded_back: bool) -> (PathBuf, Connection, Guard) {
     (path, connection, guard)
 }
 
-/// One transaction, and what happens to the files while it is under way.
+/// One transaction, with an accident to the files during it.
 fn write(connection: &Connection, guard: &Guard, accident: impl FnOnce()) -> Result<(), Problem> {
     connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
     guard.before_write(connection).expect("nothing is wrong yet");
@@ -53,7 +53,7 @@ fn what_happens_to_the_files_during_a_commit_is_found_before_the_answer() {
     std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
 }
 
-/// What is cut off once the transaction has written, as a COMMIT of many pages does it in many steps.
+/// The log is cut off after the transaction has written, as a COMMIT of many pages writes in many steps.
 #[test]
 fn a_log_that_lost_its_beginning_in_a_commit_is_found_before_the_answer() {
     for (is_folded_back, length) in [(false, 0), (true, 0), (true, WAL_HEAD_BYTES)] {
@@ -81,7 +81,7 @@ fn a_log_that_begins_again_is_no_accident() {
         }
         other.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).expect(mode);
         write(&connection, &guard, || {}).expect(mode);
-        // A checkpoint of what is in the log, while a transaction is under way.
+        // A checkpoint during a transaction.
         let passive = || other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).expect("passive");
         write(&connection, &guard, passive).expect(mode);
     }
