@@ -1,17 +1,19 @@
-//! What is kept, and the promises every store makes.
+//! The store: the data, and the promises of every implementation.
 //!
-//! * One method is one transaction: it begins, reads the facts, asks the rules, writes what they decided, commits.
-//! * An answer leaves only after its commit is durable.
-//! * A call that was cut off happened whole or not at all, and repeating it is safe.
+//! * One method is one transaction: it begins, reads the facts, asks the rules, writes their decision, commits.
+//! * A method returns only after its commit is durable.
+//! * An interrupted call took effect completely or not at all, and a retry is safe.
 //! * On an error nothing was changed, except on [`StoreError::Unknown`].
 //! * A store that can no longer keep these promises stops taking calls and says why ([`Fault`]).
-//! * A change whose call is named ([`Call::name`]) happens once: a retry under the same name gets the outcome of the first try, refusals
-//!   included, as long as names are kept.
-//! * Every change leaves an event that says who made it, in the same transaction.
+//! * A change whose call is named ([`Call::name`]) happens once: a retry under the same name gets the outcome of the first try,
+//!   refusals included, as long as names are kept.
+//! * Every change writes an event that names its actor, in the same transaction.
 //!
-//! A store decides nothing and says nothing to callers: decisions and refusals are those of [`crate::seats`] and
+//! A store makes no decisions and has no texts for callers: decisions and refusals are those of [`crate::seats`] and
 //! [`crate::license`].
 
+pub mod admin;
+mod call;
 mod copies;
 mod database;
 mod error;
@@ -24,6 +26,8 @@ mod postgres;
 mod spool;
 pub mod sqlite;
 
+pub use admin::Administrators;
+pub use call::{Actor, Call, Credential};
 pub use copies::{Backup, CopyError, Event, History, Kept, Losses, NewestEvent, Restore, Restored};
 pub use database::{Address, Database};
 pub use error::{Fault, OpenError, StoreError};
@@ -46,18 +50,19 @@ use crate::chain::{Head, Link};
 use crate::license::{Owner, Presented};
 use crate::metrics::Metrics;
 use crate::seats::{AssignRequest, Holding, LicenseType, Refusal, Role, SeatId, Transfer};
+use admin::kept::Task;
 
 pub use named::{CallName, NameSource, Original};
 
-/// The answer of a store, later.
+/// A future answer of a store.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Makes the store at a place if there is none: no file, or an empty one; on a server the tables in a database that has none. Whether
-/// it was made.
+/// Creates a store if it does not exist: a missing or empty file; on a server the tables, in a database without tables. Returns
+/// whether it was created.
 ///
 /// # Errors
 ///
-/// As [`open`], and a file or table that cannot be made.
+/// As [`open`], and a file or table that cannot be created.
 pub fn create(database: &Database) -> Result<bool, OpenError> {
     match database {
         Database::File(file) => sqlite::create(file),
@@ -65,12 +70,12 @@ pub fn create(database: &Database) -> Result<bool, OpenError> {
     }
 }
 
-/// Opens the store at a place. This module is the one that knows which kinds of stores there are.
+/// Opens a store. Only this module knows which kinds of stores exist.
 ///
 /// # Errors
 ///
-/// A database that is not there, is empty, is not ours, is newer than this program, or is older and was not migrated ([`migrate`]); one
-/// whose schema was changed; a server that is out of reach.
+/// A database that is missing, empty, not ours, newer than this program, or older and not migrated ([`migrate`]); one whose
+/// schema was changed; a server that is out of reach.
 pub fn open(database: &Database, options: &Options, metrics: Arc<Metrics>) -> Result<Arc<dyn Store>, OpenError> {
     Ok(match database {
         Database::File(file) => Arc::new(sqlite::SqliteStore::open(file, options, metrics)?),
@@ -78,13 +83,13 @@ pub fn open(database: &Database, options: &Options, metrics: Arc<Metrics>) -> Re
     })
 }
 
-/// What makes a PHC string of a password. The store knows no cryptography; who opens it hands this down.
+/// Makes a PHC string from a password. The store has no cryptography of its own; its user passes this function in.
 pub type HashPassword = fn(&str) -> Result<String, String>;
 
-/// Says why a password hash cannot be verified.
+/// Checks that a password hash can be verified; the error says why not.
 pub type CheckHash = fn(&str) -> Result<(), String>;
 
-/// Runs SQL on a file as an administrator does by hand; the database is made if there is none.
+/// Runs SQL by hand on a file; creates the database if it does not exist.
 pub fn run_sql(database: &Path, script: &str, hash_password: HashPassword) -> Result<(), OpenError> {
     sqlite::run_sql(database, script, hash_password)
 }
@@ -102,12 +107,12 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// What [`examine`] found.
+/// The result of [`examine`].
 #[derive(Debug)]
 pub struct Checked {
-    /// Of the schema. Of an older one than this program's the invariants of the rows are not known.
+    /// The version of the schema. For an older version the invariants of the rows are not known.
     pub version: i32,
-    /// Empty: nothing is wrong.
+    /// Empty: no error was found.
     pub violations: Vec<Violation>,
 }
 
@@ -115,7 +120,7 @@ pub struct Checked {
 ///
 /// # Errors
 ///
-/// A file that is not there, is empty, is not ours, or is newer than this program; one that another program keeps changing.
+/// A file that is missing, empty, not ours, or newer than this program; one that another program keeps changing.
 pub fn examine(database: &Database, check_hash: CheckHash) -> Result<Checked, OpenError> {
     match database {
         Database::File(file) => sqlite::check(file, check_hash),
@@ -123,7 +128,7 @@ pub fn examine(database: &Database, check_hash: CheckHash) -> Result<Checked, Op
     }
 }
 
-/// All that is wrong with a database; empty if nothing is. As [`examine`].
+/// All errors of a database; empty if there is none. As [`examine`].
 pub fn check(database: &Database, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
     examine(database, check_hash).map(|checked| checked.violations)
 }
@@ -133,7 +138,7 @@ pub fn check(database: &Database, check_hash: CheckHash) -> Result<Vec<Violation
 pub struct Migrated {
     pub from: i32,
     pub to: i32,
-    /// The database as it was; `None`: it is on a server, of which no copy was made.
+    /// The copy of the old database; `None`: it is on a server, where no copy was made.
     pub copy: Option<PathBuf>,
     pub took: Duration,
 }
@@ -143,14 +148,14 @@ pub struct Migrated {
 pub struct TriedMigration {
     pub from: i32,
     pub to: i32,
-    /// Without the copy.
+    /// Without the time for the copy.
     pub took: Duration,
-    /// Of the migrated copy.
+    /// The violations in the migrated copy.
     pub violations: Vec<Violation>,
 }
 
-/// Brings a database of an older version to the newest one, all or nothing; of a file it keeps a verified copy as it was beside it.
-/// `None`: it is of the newest version.
+/// Migrates an older database to the newest version, all or nothing; keeps a verified copy of an old file beside it. `None`: it
+/// has the newest version already.
 ///
 /// # Errors
 ///
@@ -162,8 +167,8 @@ pub fn migrate(database: &Database) -> Result<Option<Migrated>, OpenError> {
     }
 }
 
-/// Migrates a copy, which is made beside the file and removed again, and examines it. On a server nothing is copied: the migration is
-/// examined before its transaction is undone. `None`: it is of the newest version.
+/// Migrates a copy, which is made beside the file and removed again, and examines it. On a server nothing is copied: the
+/// migration is examined and then rolled back. `None`: it has the newest version already.
 ///
 /// # Errors
 ///
@@ -175,7 +180,7 @@ pub fn try_migration(database: &Database, check_hash: CheckHash) -> Result<Optio
     }
 }
 
-/// Verifies a database before it is served. What is wrong and no reason not to serve it.
+/// Verifies a database before it is served. Returns the violations that the service tolerates.
 ///
 /// # Errors
 ///
@@ -187,12 +192,12 @@ pub fn verify(database: &Database, check_hash: CheckHash) -> Result<Vec<Violatio
     }
 }
 
-/// Verifies the chain of the history, and that the tables are what the history leads to. `heads`: kept elsewhere; each must be
-/// in the history. Reads every row, changes none; a file may be a copy that cannot be written.
+/// Verifies the chain of the history, and that the tables match the history. `heads`: kept elsewhere; each must be in the
+/// history. Reads every row, changes none; a file may be a read-only copy.
 ///
 /// # Errors
 ///
-/// A database that is not ours or not of the newest version, and one that cannot be read.
+/// A database that is not ours, does not have the newest version, or cannot be read.
 pub fn verify_history(database: &Database, heads: Vec<Head>) -> Result<HistoryReport, OpenError> {
     match database {
         Database::File(file) => sqlite::verify_history(file, heads),
@@ -200,8 +205,8 @@ pub fn verify_history(database: &Database, heads: Vec<Head>) -> Result<HistoryRe
     }
 }
 
-/// Copies a file while it may be in use, to a file or, under a name of its own, to a directory; verifies the copy before it gets
-/// its name. `keep`: of the backups that this made in the directory, the newest so many stay.
+/// Copies a file, which may be in use, to a file or, under a generated name, to a directory; verifies the copy before it gets its
+/// name. `keep`: the number of newest backups in the directory that stay.
 pub fn backup(
     database: &Path,
     target: &Path,
@@ -212,7 +217,16 @@ pub fn backup(
     sqlite::backup(database, target, keep, now, check_hash)
 }
 
-/// Puts a verified copy of a backup in the place of a file that no program has open, and keeps the files that were there.
+/// Notes in a file when a task was done last, for administrators. Best effort: the task was done all the same.
+///
+/// # Errors
+///
+/// As [`open`], and a file that cannot be written.
+pub fn note_upkeep(database: &Path, task: Task, at: Timestamp, detail: &str) -> Result<(), OpenError> {
+    sqlite::note_upkeep(database, task, at, detail)
+}
+
+/// Replaces a file, which no program has open, with a verified copy of a backup, and keeps the old files.
 pub fn restore(
     database: &Path,
     restore: &Restore,
@@ -222,22 +236,22 @@ pub fn restore(
     sqlite::restore(database, restore, now, check_hash)
 }
 
-/// How a store is run. See `seatkeeper serve --help` for what each limit means to an operator.
+/// Settings of a store. `seatkeeper serve --help` explains each to operators.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Calls that may wait for their turn to write; one more is refused.
+    /// Calls that may wait for their turn to write; further ones are refused.
     pub queue_calls_max: usize,
-    /// Calls that share one commit at most.
+    /// The most calls that share one commit.
     pub group_calls_max: usize,
     /// How long to wait for another program that holds the database.
     pub busy_timeout: Duration,
-    /// From the end of one verification to the beginning of the next; zero: there is none.
+    /// From the end of one verification to the beginning of the next; zero: no verification.
     pub verify_interval: Duration,
-    /// Whether an assignment may enroll a user name that is not known.
+    /// Whether an assignment may enroll an unknown user name.
     pub enroll: bool,
     /// How long the outcome of a named call is kept for a retry; 0: names are ignored.
     pub named_calls_life: Duration,
-    /// Outcomes kept at most; one of more than 256 bytes counts as several. The oldest go first.
+    /// The most outcomes kept; an outcome of more than 256 bytes counts as several. The oldest are dropped first.
     pub named_calls_max: usize,
     /// Connections to a server, of this node.
     pub server_connections_max: usize,
@@ -261,18 +275,18 @@ impl Default for Options {
     }
 }
 
-/// All that a store does.
-pub trait Store: Seats + Licenses + Tickets + Administration {}
+/// Everything that a store does.
+pub trait Store: Seats + Licenses + Tickets + Administration + Administrators {}
 
-impl<T: Seats + Licenses + Tickets + Administration> Store for T {}
+impl<T: Seats + Licenses + Tickets + Administration + Administrators> Store for T {}
 
-/// Seats: taken, given back, and looked at.
+/// Assigning, releasing and reading seats.
 pub trait Seats: Send + Sync {
     /// Takes a seat for the user of the request.
     fn assign(&self, call: Call, request: AssignRequest) -> Reply<'_, Result<SeatId, Refusal>>;
 
-    /// Takes a seat for each request, one after the other; an outcome for each. `dry_run`: the outcomes only; nothing is
-    /// changed.
+    /// Takes a seat for each request, one after the other, with an outcome for each. `dry_run`: returns the outcomes and changes
+    /// nothing.
     fn assign_all(
         &self,
         call: Call,
@@ -280,20 +294,20 @@ pub trait Seats: Send + Sync {
         dry_run: bool,
     ) -> Reply<'_, Result<Vec<Result<SeatId, Refusal>>, Refusal>>;
 
-    /// Gives back the seat that a user holds.
+    /// Releases the seat that a user holds.
     fn release(&self, call: Call, holding: Holding) -> Reply<'_, Result<SeatId, Refusal>>;
 
-    /// Gives the seat of one user to another, in one step.
+    /// Transfers the seat of one user to another, in one step.
     fn transfer(&self, call: Call, transfer: Transfer) -> Reply<'_, Result<SeatId, Refusal>>;
 
-    /// What the holder of a seat gets.
+    /// The license details for the holder of a seat.
     fn details(&self, call: Call, holding: Holding) -> Reply<'_, Result<Details, Refusal>>;
 
     /// The pools of an entity and how full they are.
     fn pools(&self, call: Call, entity_id: Option<i32>) -> Reply<'_, Result<Vec<PoolUse>, Refusal>>;
 
-    /// Sends all holders of seats, page by page, all of one moment; answers when the last page is sent. At most
-    /// 64 KiB and a few pages are in memory at a time, and a slow receiver holds up no other call. Dropping the receiver ends it.
+    /// Sends all holders of seats, page by page, from one snapshot; returns when the last page is sent. At most 64 KiB and a few
+    /// pages are in memory at a time, and a slow receiver delays no other call. Dropping the receiver ends it.
     fn holders(
         &self,
         call: Call,
@@ -302,91 +316,88 @@ pub trait Seats: Send + Sync {
     ) -> Reply<'_, Result<(), Refusal>>;
 }
 
-/// Licenses of module owners, as license tools see them.
+/// Licenses of module owners, for license tools.
 pub trait Licenses: Send + Sync {
     /// The licenses of the module owners among the caller's entities.
     fn owners(&self, call: Call, request: OwnersRequest) -> Reply<'_, Result<Vec<Owner>, Refusal>>;
 
-    /// Takes a seat of each type for an associate from the owner's pools, where they hold none there: all or nothing.
-    /// Answers with the owner as it is then.
+    /// Takes a seat of each type for an associate from the owner's pools, unless it already holds one there: all or nothing.
+    /// Returns the owner after the change.
     fn assign_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>>;
 
-    /// Gives back the seats of these types that an associate holds of the owner's pools. Answers with the owner as it is
-    /// then.
+    /// Releases the seats of these types that an associate holds in the owner's pools. Returns the owner after the change.
     fn release_modules(&self, call: Call, request: ModulesRequest) -> Reply<'_, Result<Owner, Refusal>>;
 
-    /// Makes entity and pools follow what the issuer grants, all or nothing. `dry_run`: only finds out whether that would be
-    /// done.
+    /// Adjusts entity and pools to the granted license, all or nothing. `dry_run`: only checks whether that is possible.
     fn activate(&self, call: Call, activation: Activation, dry_run: bool) -> Reply<'_, Result<(), Refusal>>;
 
     /// Removes a module owner: empties its pools, of which no seat may be in use, clears its name and deletes the offer.
     fn remove_license(&self, call: Call, owner_name: String) -> Reply<'_, Result<(), Refusal>>;
 
-    /// Activates the license of a file. Answers with its owner as it is then, whatever came of it.
+    /// Activates the license of a file. Returns its owner after the call, whether or not it was activated.
     fn add_license(&self, call: Call, license: FiledLicense) -> Reply<'_, Result<Added, Refusal>>;
 
-    /// The history of a module, as far as the audit is read for it; `None`: the caller may not know the owner.
+    /// The history of a module, with a limited number of events; `None`: the caller may not see the owner.
     fn module_history(&self, call: Call, request: HistoryRequest) -> Reply<'_, Result<Option<ModuleHistory>, Refusal>>;
 }
 
-/// Credentials, and the tickets that callers get for them.
+/// Credentials and tickets.
 pub trait Tickets: Send + Sync {
-    /// The row a caller must prove to be; `None` if there is no such user name or it is inactive.
+    /// The credential of a user name; `None` if it does not exist or is inactive.
     fn credential(&self, user_name: &str) -> Reply<'_, Option<Credential>>;
 
-    /// What checking passwords costs: of each set of argon2id parameters among active credentials one stored hash, and how many
-    /// credentials have the set. The most frequent first, at most [`HASH_KINDS_MAX`].
+    /// The costs of password checks: for each set of argon2id parameters among active credentials one stored hash, and the number
+    /// of credentials with that set. The most frequent first, at most [`HASH_KINDS_MAX`].
     fn hash_kinds(&self) -> Reply<'_, Vec<(Arc<str>, u64)>>;
 
-    /// Keeps a ticket for the caller, and ends some that have expired. Answers who the caller is.
+    /// Stores a ticket for the caller, and deletes some expired tickets. Returns the caller.
     fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>>;
 
-    /// Refuses a call whose arguments are invalid, so that a retry of a named call gets the same answer. If the caller is not signed in,
-    /// that is the answer instead.
+    /// Refuses a call whose arguments are invalid, so that a retry of a named call gets the same answer. If the caller is not
+    /// signed in, the call is refused for that instead.
     fn refuse(&self, call: Call, refusal: Refusal) -> Reply<'_, Result<(), Refusal>>;
 
-    /// Who the caller is.
+    /// The caller.
     fn principal(&self, call: Call) -> Reply<'_, Result<Principal, Refusal>>;
 
-    /// Lets a ticket that is still valid live until `expires_at`.
+    /// Extends a ticket that is still valid until `expires_at`.
     fn renew_ticket(&self, id: Uuid, now: Timestamp, expires_at: Timestamp) -> Reply<'_, ()>;
 }
 
 /// The store itself.
 pub trait Administration: Send + Sync {
-    /// Whether calls can be served right now; else why not.
+    /// Whether calls can be served now; the error says why not.
     fn ready(&self) -> Reply<'_, ()>;
 
     /// Waits until the store has stopped taking calls for good, and says why.
     fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>>;
 
-    /// A moment of this machine's clock, by the clock that decides for all nodes: that of the database's server. For a file it is the
-    /// machine's own. [`Call::now`] and the ends of tickets are by that clock: they are made from what this gives.
+    /// A moment of this machine's clock, corrected to the clock that decides for all nodes: that of the database server. For a
+    /// file it is the machine's own. [`Call::now`] and the ends of tickets are corrected in this way.
     fn corrected(&self, at: Timestamp) -> Timestamp;
 
-    /// The newest event that is chained; `None`: there is none.
+    /// The newest chained event; `None`: there is none.
     fn head(&self) -> Reply<'_, Option<Link>>;
 
-    /// Waits until every call that was accepted is answered, and closes the database; calls after that are refused. Blocks the
-    /// thread.
+    /// Waits until every accepted call is answered, and closes the database; later calls are refused. Blocks the thread.
     fn close(&self);
 }
 
-/// See [`Tickets::hash_kinds`]. Administrators use one or two.
+/// See [`Tickets::hash_kinds`]. Usually there are one or two.
 pub const HASH_KINDS_MAX: u32 = 64;
 
-/// A ticket that is to be kept: never the ticket itself.
+/// The row of a new ticket: never the ticket itself.
 #[derive(Debug, Clone)]
 pub struct NewTicket {
     pub proof: TicketProof,
     pub expires_at: Timestamp,
 }
 
-/// The proof that a caller holds a ticket.
+/// The proof that a caller holds a ticket, or a session of the pages for administrators.
 #[derive(Clone)]
 pub struct TicketProof {
     pub id: Uuid,
-    /// SHA-256 of the ticket's secret.
+    /// SHA-256 of its secret.
     pub secret_hash: [u8; 32],
 }
 
@@ -396,39 +407,39 @@ impl std::fmt::Debug for TicketProof {
     }
 }
 
-/// Who a caller is.
+/// A signed-in caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// As the store spells it.
+    /// In the store's spelling.
     pub user_name: String,
     pub role: Role,
     /// The account of the same name, if there is one among the caller's entities.
     pub associate_id: Option<i32>,
     pub entity_id: i32,
     pub entity_name: String,
-    /// The license of the caller's own entity, if license tools know it; `held` says what that account holds.
+    /// The license of the caller's own entity, if it is a module owner; its `held` describes that account.
     pub owner: Option<Owner>,
 }
 
-/// Whose licenses are asked for. One more than [`crate::license::OWNERS_MAX`] is refused.
+/// Selects the owners of licenses. More than [`crate::license::OWNERS_MAX`] are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnersRequest {
     pub owners: Owners,
-    /// Whose holdings [`Owner::held`] tells: an account's id.
+    /// The id of the account that [`Owner::held`] describes.
     pub associate_id: Option<i32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owners {
     All,
-    /// The one of this name, in any case; none if the caller may not know it.
+    /// The owner of this name, in any case; none if the caller may not see it.
     Named(String),
-    /// Those the associate of the request belongs to, the nearest first: its entity's and those above. Behind them, by
-    /// name, those whose seats it holds. None if the caller may not know the associate.
+    /// The owners among the entity of the request's associate and the entities above it, the nearest first; after them, by name,
+    /// the owners of seats that it holds. None if the caller may not see the associate.
     OfAssociate,
 }
 
-/// Types of one owner, to be assigned to an associate or released.
+/// Types of one owner, to assign to an associate or to release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModulesRequest {
     pub associate_id: i32,
@@ -436,13 +447,13 @@ pub struct ModulesRequest {
     pub license_types: Vec<LicenseType>,
 }
 
-/// What is to be activated.
+/// A license to activate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there is one in a call, and it is not kept")]
 pub enum Activation {
-    /// What the issuer grants an owner, shown by the caller.
+    /// The license granted to an owner, as the caller hands it back.
     Presented(Presented),
-    /// All that is offered to this company under this serial number.
+    /// All offers to this company under this serial number.
     Serial { company_name: String, serial_nr: String },
 }
 
@@ -450,20 +461,20 @@ pub enum Activation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FiledLicense {
     pub owner_name: String,
-    /// What is in it; or why no issuer grants such a license.
+    /// Its content; or why no issuer grants such a license.
     pub presented: Result<Presented, Refusal>,
 }
 
-/// What came of the license of a file.
+/// The outcome for the license of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Added {
-    /// As it is after the call; `None`: the caller may not know it.
+    /// The owner after the call; `None`: the caller may not see it.
     pub owner: Option<Owner>,
     /// Why the license was not activated; `None`: it was.
     pub refused: Option<Refusal>,
 }
 
-/// What the holder of a seat gets: the seat's own, or else the pool's.
+/// The details for the holder of a seat: the seat's own, or else the pool's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
     pub product_key: Option<String>,
@@ -483,37 +494,37 @@ pub struct PoolUse {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Whose history is asked for.
+/// Selects the history of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRequest {
     pub owner_name: String,
     pub license_type: LicenseType,
 }
 
-/// What became of the pools that an owner has and had of one type.
+/// The history of the present and former pools of an owner, of one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleHistory {
-    /// As the owner is now.
+    /// The owner as it is now.
     pub owner: Owner,
-    /// The pools that are there, of this type.
+    /// The present pools of this type.
     pub pools: Vec<PoolUse>,
     /// Newest first.
     pub events: Vec<PoolEvent>,
     /// Older events that were not read.
     pub left_out: i64,
-    /// Whether there are no others than those.
+    /// Whether there are no other events.
     pub is_complete: bool,
 }
 
-/// A change of a pool or of one of its seats. It does not say who made it, nor whose seat it was.
+/// A change of a pool or of one of its seats. It names neither the actor nor the holder of the seat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolEvent {
-    /// Number in the audit.
+    /// Id of the event.
     pub id: i64,
     pub at: Timestamp,
     pub pool_id: i64,
     pub kind: PoolEventKind,
-    /// Whether a call made the change; else it was made by hand, in SQL.
+    /// Whether a call made the change; otherwise SQL by hand did.
     pub by_call: bool,
 }
 
@@ -522,7 +533,7 @@ pub enum PoolEventKind {
     Created {
         seats: i64,
     },
-    /// The number of seats; the same where other columns changed.
+    /// The numbers of seats; they are equal if other columns changed.
     Changed {
         from: i64,
         to: i64,
@@ -534,7 +545,7 @@ pub enum PoolEventKind {
     SeatChanged,
 }
 
-/// Whose holders are asked for.
+/// Selects holders of seats.
 #[derive(Debug, Clone, Default)]
 pub struct HoldersRequest {
     pub entity_id: Option<i32>,
@@ -547,51 +558,4 @@ pub struct HoldersRequest {
 pub struct Holder {
     pub username: String,
     pub license_type: LicenseType,
-}
-
-/// A row of `credential`, as far as a sign-in needs it.
-#[derive(Clone)]
-pub struct Credential {
-    /// As it is spelled in the store.
-    pub user_name: Arc<str>,
-    pub password_hash: Arc<str>,
-}
-
-/// Who calls, when, and under which id the log and the audit know the call.
-#[derive(Debug, Clone)]
-pub struct Call {
-    pub id: Uuid,
-    pub now: Timestamp,
-    pub actor: Actor,
-    /// What the caller calls it. Methods that change nothing ignore it, dry runs and sign-ins too.
-    pub name: Option<Arc<CallName>>,
-}
-
-impl Call {
-    /// The same call without its name.
-    fn unnamed(self) -> Call {
-        Call { name: None, ..self }
-    }
-}
-
-/// Who makes a change. The audit keeps the name.
-#[derive(Clone)]
-pub enum Actor {
-    /// A credential whose password was proved against exactly this hash. The store reads the row again in the call's
-    /// own transaction and refuses if the hash has changed since.
-    Credential(Credential),
-    /// Whoever signed in and got this ticket, if it is still valid.
-    Ticket(TicketProof),
-    /// A user of the command line, who can open the database anyway.
-    CommandLine,
-}
-
-impl std::fmt::Debug for Actor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Actor::Credential(credential) => f.write_str(&credential.user_name),
-            Actor::Ticket(proof) => std::fmt::Debug::fmt(proof, f),
-            Actor::CommandLine => f.write_str("command line"),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Copies of a database: what is said when one was made or put back, and why neither was done.
+//! Copies of a database: the results and errors of backup and restore.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::chain::to_hex;
 pub struct Backup {
     pub path: PathBuf,
     pub bytes: u64,
-    /// Of the schema, as the database has it.
+    /// The version of the schema.
     pub version: i32,
     /// `None`: the history has no event.
     pub head: Option<NewestEvent>,
@@ -39,33 +39,33 @@ impl fmt::Display for NewestEvent {
     }
 }
 
-/// What is to be restored, and how.
+/// A restore to make.
 #[derive(Debug, Clone)]
 pub struct Restore {
     pub backup: PathBuf,
-    /// Only find out what would be done.
+    /// Only report what would be done.
     pub dry_run: bool,
     /// Whether the caller vouches that the file was copied while no program had it open.
     pub is_whole: bool,
 }
 
-/// What a restore did, or would do.
+/// The result of a restore, or of its dry run.
 #[derive(Debug, Clone)]
 pub struct Restored {
     /// The database, without symbolic links in its path.
     pub database: PathBuf,
     pub bytes: u64,
-    /// Of the backup's schema.
+    /// The version of the backup's schema.
     pub version: i32,
-    /// Of the restored database: that of this program.
+    /// The version of the restored database: that of this program.
     pub version_now: i32,
     pub head: Option<NewestEvent>,
     pub history: History,
-    /// The files that were there before.
+    /// The old files.
     pub kept: Option<Kept>,
-    /// Owner and group that could not be set, and what the file has instead.
+    /// The owner and group that could not be set, and those that the file has instead.
     pub owner_not_set: Option<String>,
-    /// The programs that have the database open now; always empty if it was restored.
+    /// The programs that have the database open; always empty after a restore.
     pub in_use_by: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ pub struct Kept {
     pub has_wal: bool,
 }
 
-/// How the history of the database goes on from the backup's.
+/// How the history of the database continues that of the backup.
 #[derive(Debug, Clone)]
 pub enum History {
     /// There is no database, or it has no events.
@@ -86,10 +86,10 @@ pub enum History {
     Unknown(String),
     /// Both have the same events up to the head of the backup.
     Continued(Losses),
-    /// The database has no event that the backup has not; the backup has so many more.
+    /// The backup has all events of the database, and this many more.
     Behind(i64),
-    /// Both have events of their own: the database these, the backup so many. `after`: the newest event of both; `None`: they have
-    /// no event in common.
+    /// Both have events of their own. `losses`: those of the database; `own`: how many the backup has; `after`: the newest common
+    /// event; `None`: they have no event in common.
     Parted { losses: Losses, own: i64, after: Option<i64> },
 }
 
@@ -100,9 +100,9 @@ pub struct Losses {
     /// Times of the oldest and the newest, UTC.
     pub from: String,
     pub to: String,
-    /// How many of each action, the most frequent first.
+    /// The number of each action, the most frequent first.
     pub by_action: Vec<(String, i64)>,
-    /// The oldest, a few at most.
+    /// A few of the oldest.
     pub first: Vec<Event>,
 }
 
@@ -112,16 +112,16 @@ pub struct Event {
     pub id: i64,
     pub at: String,
     pub action: String,
-    /// What it changed and who made it.
+    /// The change and its actor.
     pub what: String,
 }
 
-/// Why no backup was made, or none restored. Unless the text says otherwise everything is as it was.
+/// Why a backup or a restore failed. Unless the text says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The rows go to the caller one by one.
+    /// The caller prints the rows one by one.
     #[error("{}: rows break an invariant: {}. {advice}", .path.display(), .violations.len())]
     Broken { path: PathBuf, violations: Vec<Violation>, advice: &'static str },
     #[error(

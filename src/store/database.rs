@@ -1,4 +1,4 @@
-//! Where a store is: a file, or a PostgreSQL server.
+//! The place of a store: a file, or a PostgreSQL server.
 
 mod pass_file;
 
@@ -9,21 +9,21 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-/// A place of a store. Reading one from text never fails: what is wrong with an address is found when it is used, because the
-/// message of a failure here would show the text, and the password in it.
+/// The place of a store. Parsing it never fails: an invalid address is reported when it is used, because an error here would show
+/// the text with its password.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(from = "String")]
 pub enum Database {
     /// An SQLite file.
     File(PathBuf),
-    /// A PostgreSQL server, or several that stand by for each other.
+    /// A PostgreSQL server, or several of one cluster.
     Server(Address),
 }
 
 impl FromStr for Database {
     type Err = Infallible;
 
-    /// What begins with `postgres://` or `postgresql://`, in any case, is a server; everything else is a file.
+    /// A text that begins with `postgres://` or `postgresql://`, in any case, is a server; everything else is a file.
     fn from_str(text: &str) -> Result<Database, Infallible> {
         Ok(match Address::from_url(text) {
             Some(address) => Database::Server(address),
@@ -45,7 +45,7 @@ impl From<String> for Database {
     }
 }
 
-/// As an argument that is a path: an address is one too.
+/// For path arguments, which may also be addresses.
 impl From<&Path> for Database {
     fn from(path: &Path) -> Database {
         path.to_str().map_or_else(|| Database::File(path.to_owned()), Database::from)
@@ -85,17 +85,17 @@ impl Address {
     fn from_url(text: &str) -> Option<Address> {
         let (scheme, _) = text.split_once("://")?;
         let is_ours = ["postgres", "postgresql"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
-        // Drivers know the schemes in small letters only.
+        // Drivers accept only lower-case schemes.
         is_ours.then(|| Address { url: (scheme.to_ascii_lowercase() + &text[scheme.len()..]).into() })
     }
 
-    /// The whole address, with the password if it has one: never to be shown.
+    /// The whole address, with its password: never show it.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The address without the parameters of these names, for a driver that does not know them; and their values, decoded, in the
-    /// order of the names. Of a parameter that stands there twice the last one counts.
+    /// The address without the parameters of these names, for a driver that does not know them; and their decoded values in the
+    /// order of the names. The last of a repeated parameter counts.
     pub fn without<const N: usize>(&self, names: [&str; N]) -> (Zeroizing<String>, [Option<String>; N]) {
         let (before, parameters) = self.url.split_once('?').unwrap_or((&self.url, ""));
         let mut values = [const { None }; N];
@@ -111,13 +111,13 @@ impl Address {
         (Zeroizing::new(format!("{before}{sign}{}", others.join("&"))), values)
     }
 
-    /// The password for one host, if the address has none: that of the environment (`PGPASSWORD`), or else of the first line that fits
-    /// in the password file: the one that the address names (`passfile=`), or `PGPASSFILE`, or `~/.pgpass`. So does libpq. `host` is
-    /// the directory of a socket, or `localhost` for the usual one.
+    /// The password for one host, if the address has none, found as libpq does: in the environment (`PGPASSWORD`), or else in the
+    /// first matching line of the password file: the file named in the address (`passfile=`), or `PGPASSFILE`, or `~/.pgpass`.
+    /// `host` is the directory of a socket, or `localhost` for the default directory.
     ///
     /// # Errors
     ///
-    /// A password file that was named and cannot be read, or that other users can read; in words.
+    /// A named password file that cannot be read, or that other users can read; as text.
     pub fn password(
         &self,
         host: &str,
@@ -145,7 +145,7 @@ impl Address {
     }
 }
 
-/// Without a password. An address that cannot be taken apart is not shown at all: the password may be anywhere in it.
+/// Without a password. An address that cannot be parsed is not shown at all: the password may be anywhere in it.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((scheme, rest)) = self.url.split_once("://") else { return Ok(()) };
@@ -176,7 +176,7 @@ impl fmt::Debug for Address {
     }
 }
 
-/// A `%` that begins no two hexadecimal digits stands for itself.
+/// A `%` without two hexadecimal digits after it stays as it is.
 fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

@@ -1,13 +1,13 @@
-//! Why a store did not do its work, stopped, or was not opened.
+//! Errors of a store: why it failed, stopped, or could not be opened.
 
 use std::path::PathBuf;
 
 use super::Violation;
 
-/// Why a store could not do its work. Nothing was changed, except where the variant says otherwise.
+/// Why a store failed. Nothing was changed, unless the variant says otherwise.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// More calls are waiting than the queue takes.
+    /// The queue of waiting calls is full.
     #[error("the queue of the store is full")]
     QueueFull,
     /// Another program held the database locked for longer than the store waits.
@@ -19,34 +19,34 @@ pub enum StoreError {
     /// The store takes no calls until it is opened again.
     #[error("the store has stopped: {0}")]
     Stopped(Fault),
-    /// The database is out of reach: no server takes calls at the moment, as while another one takes over. Nothing was changed.
+    /// The database is out of reach: no server accepts calls at the moment, for example during a failover. Nothing was changed.
     #[error("the database is out of reach: {0}")]
     Unreachable(String),
     #[error("{0}")]
     Failed(String),
-    /// What stands in the file is no database, or not a sound one.
+    /// The file is not a database, or a damaged one.
     #[error("the database is damaged: {0}")]
     Damaged(String),
-    /// The commit itself failed, and whether the change is in the file is unknown: it may be there after the next start,
-    /// or not. Repeating the call is safe.
+    /// The commit itself failed, and it is unknown whether the change is in the file: it may or may not be there after the next
+    /// start. A retry is safe.
     #[error("it is unknown whether the change was saved: {0}")]
     Unknown(String),
 }
 
-/// Why a store stopped taking calls for good. `Display` is short and free of paths: strangers may read it. The log has the
+/// Why a store stopped taking calls for good. `Display` is short and without paths, because anyone may read it. The log has the
 /// details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The file was deleted, replaced or overwritten.
     #[error("the database file was deleted, replaced or overwritten")]
     File,
-    /// The same of its write-ahead log, or of the index of that.
+    /// Its write-ahead log, or the index of that log, was deleted, replaced or overwritten.
     #[error("the write-ahead log of the database was deleted, replaced or overwritten")]
     Log,
     /// The schema is no longer the one of this program.
     #[error("the schema of the database was changed")]
     Schema,
-    /// The disk did not confirm a change. Only a new start can find out what it has.
+    /// The disk did not confirm a change. Only a restart can find out whether it was saved.
     #[error("the disk failed to save a change")]
     Sync,
     /// Rows break this invariant, or pages cannot be read.
@@ -74,7 +74,7 @@ pub enum OpenError {
         .path.display(), .log.display()
     )]
     LogAlone { path: PathBuf, log: PathBuf },
-    /// The place of a database is empty, but a restore has been there.
+    /// The database is missing, but a restore has left files.
     #[error(
         "{}: there is no such database, but {} is what a restore has kept of it. If the restore was interrupted, run it again, with the \
          backup or with that file; both are whole. To begin with an empty database, move that file away.",
@@ -100,13 +100,13 @@ pub enum OpenError {
     Tampered { path: PathBuf, what: String },
     #[error("{}: {reason}", .path.display())]
     Failed { path: PathBuf, reason: String },
-    /// An address of a server that is not valid, or asks for something that is not supported.
+    /// An address of a server that is invalid or has an unsupported parameter.
     #[error("{place}: {reason}")]
     Address { place: String, reason: String },
     /// A PostgreSQL server, or the database on it, cannot be used. `place`: the URL, without the password.
     #[error("{place}: {reason}")]
     Server { place: String, reason: String },
-    /// SQLite finds pages that cannot be.
+    /// SQLite found invalid pages.
     #[error("{}: the file is damaged: {reason}. Restore a backup.", .path.display())]
     Unreadable { path: PathBuf, reason: String },
     #[error(
@@ -122,7 +122,7 @@ pub enum OpenError {
     Io(#[from] std::io::Error),
 }
 
-/// How a store says that it is damaged: the first rows, and what to do.
+/// The text for a damaged store: the first rows, and what to do.
 fn broken(violations: &[Violation]) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<String> = violations.iter().take(SHOWN).map(Violation::to_string).collect();

@@ -1,4 +1,4 @@
-//! Whether the store takes calls: the one place that stops it.
+//! Whether the store takes calls. Only this module stops it.
 
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
@@ -8,15 +8,15 @@ use tokio::sync::watch;
 
 use crate::store::{Fault, StoreError};
 
-/// Whether calls are taken. Once stopped, it stays stopped until the store is opened again.
+/// Whether the store takes calls. Once stopped, it stays stopped until it is opened again.
 pub(crate) struct Health {
     fault: watch::Sender<Option<Fault>>,
-    /// When a change could not be saved; that may pass, as a full disk does.
+    /// The last time when a change could not be saved; that may pass, like a full disk.
     save_failed: Mutex<Option<Instant>>,
 }
 
-/// How long the service is not ready after a change could not be saved. Then calls find out whether they can be again: a full
-/// disk has room for a short change now and then, so one that is saved says nothing.
+/// How long the service is not ready after a change could not be saved. Then calls find out whether changes can be saved again. A
+/// full disk sometimes has room for a short change, so a single saved change proves nothing.
 const NOT_READY: Duration = Duration::from_secs(10);
 
 impl Default for Health {
@@ -26,8 +26,8 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Stops the store, unless it has stopped before, and logs why. `details`: what was found, and what the operator should
-    /// do now; for the log only.
+    /// Stops the store, unless it has stopped before, and logs why. `details`: the finding, and what the operator should do; only
+    /// for the log.
     pub(crate) fn stop(&self, fault: Fault, details: impl Display) {
         let is_first = self.fault.send_if_modified(|current| {
             let is_first = current.is_none();
@@ -55,7 +55,7 @@ impl Health {
         let found = fault.wait_for(Option::is_some).await.ok().and_then(|fault| *fault);
         match found {
             Some(fault) => fault,
-            // The sender lives as long as `self`, so this is not reached.
+            // Not reached, because the sender lives as long as `self`.
             None => std::future::pending().await,
         }
     }

@@ -1,7 +1,7 @@
-//! The history, read: the events that a reader asks for, the holders of seats at a past moment, and events moved to archives.
+//! Reads the history: selected events, the holders of seats at a past moment; and moves events to archives.
 //!
-//! Reading changes nothing, works on a copy without a service, and reads page by page: a slow reader holds no snapshot that would
-//! keep the service from folding its log back.
+//! Reading changes nothing, works on a copy without a service, and proceeds page by page: a slow reader holds no snapshot that
+//! would keep the service from copying its log into the file.
 
 pub(super) mod past;
 
@@ -12,14 +12,14 @@ use jiff::Timestamp;
 use super::{Database, OpenError, postgres, sqlite};
 use crate::chain::{Hash, Head, Link, Verified, to_hex};
 
-/// Where a history is: the database, and archives that older events were moved to, in any order. Only a file's history has archives.
+/// The places of a history: the database, and archives with older events, in any order. Only the history of a file has archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     pub database: Database,
     pub archives: Vec<PathBuf>,
 }
 
-/// What an event may be about. `schema.sql` says what each of them means.
+/// The actions of events. `schema.sql` explains each.
 pub const ACTIONS: &[&str] = &[
     "assign",
     "release",
@@ -45,7 +45,7 @@ pub const ACTIONS: &[&str] = &[
     "copy",
 ];
 
-/// The events that a reader asks for: those that fit all of it. The default is all events, the oldest first.
+/// Selects the events that match all conditions. The default is all events, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// At this moment or later.
@@ -53,13 +53,13 @@ pub struct Selection {
     /// Before this moment.
     pub until: Option<Timestamp>,
     pub entity: Option<EntitySelection>,
-    /// Events about the account or credential of this name, in any case: of the account that has the name now, under whatever
-    /// name it had; and of whatever had the name then.
+    /// Events about the account or credential of this name, in any case: of the account that has the name now, under all its
+    /// names; and of accounts and credentials that had the name at the time of the event.
     pub user: Option<String>,
     /// Changes made by this credential, or by `sql` or `cli`; in any case.
     pub actor: Option<String>,
     pub request_id: Option<String>,
-    /// Of [`ACTIONS`]; none: all.
+    /// From [`ACTIONS`]; empty: all.
     pub actions: Vec<String>,
     pub pool_id: Option<i64>,
     pub events_max: Option<u64>,
@@ -71,11 +71,11 @@ pub struct Selection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntitySelection {
     pub id: i64,
-    /// Those of the entities below it too: as the tree is now, and deleted entities where they were.
+    /// Also events of the entities below it: in the present tree, and deleted entities where they were.
     pub below: bool,
 }
 
-/// An event, as it is stored. Text that was not valid UTF-8 has U+FFFD in place of the bytes that were not.
+/// An event as it is stored. Invalid UTF-8 in a text is replaced with U+FFFD.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
     pub id: i64,
@@ -84,9 +84,9 @@ pub struct Event {
     pub actor: String,
     pub request_id: Option<String>,
     pub reason: Option<String>,
-    /// Of a seat: whose pool it is. The row does not say it.
+    /// For an event of a seat: the entity of its pool, which the row does not have.
     pub entity_id: Option<i64>,
-    /// Of a seat: the type of its pool. The row does not say it.
+    /// For an event of a seat: the type of its pool, which the row does not have.
     pub license_type: Option<String>,
     pub pool_id: Option<i64>,
     pub seat_no: Option<i64>,
@@ -103,7 +103,7 @@ pub struct Event {
 /// Events that were moved out of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
-    /// The file, as it was named when the events were moved.
+    /// The name of the file when the events were moved.
     pub file: String,
     pub first_event: i64,
     pub last_event: i64,
@@ -117,7 +117,8 @@ pub struct Archived {
 }
 
 impl Archived {
-    /// What the first event follows. The id is not that of the event before it, which is not recorded, but lies between the two.
+    /// The link before the first event. Its id lies between the ids of the previous and the first event, because the previous id
+    /// is not recorded.
     pub fn start(&self) -> Option<Link> {
         let hash = Hash::try_from(self.previous_hash.as_deref()?).ok()?;
         Some(Link { event: self.first_event.saturating_sub(1), hash })
@@ -128,7 +129,7 @@ impl Archived {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolThen {
     pub id: i64,
-    /// `None`: its events are from before version 3, which did not record it, and it is gone.
+    /// `None`: its events are older than version 3, which did not record it, and the pool is deleted.
     pub entity_id: Option<i64>,
     pub license_type: Option<String>,
     pub seats_total: i64,
@@ -147,10 +148,10 @@ pub struct HolderThen {
     pub event: i64,
 }
 
-/// What is asked of a past moment.
+/// Selects pools and holders at a past moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MomentSelection {
-    /// The moment after the newest event, in the order of the history, that happened then or before.
+    /// The state after the newest event, in the order of the history, that happened at this time or before.
     pub at: Timestamp,
     pub entity: Option<EntitySelection>,
     pub pool_id: Option<i64>,
@@ -158,12 +159,12 @@ pub struct MomentSelection {
     pub user: Option<String>,
 }
 
-/// Why a history was not read.
+/// Why a history could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The answer needs events that are neither in the database nor in an archive that was named.
+    /// The answer needs events that are neither in the database nor in a named archive.
     #[error(
         "events {} to {} (until {}) were moved to {}: name that file with --archive",
         .0.first_event, .0.last_event, .0.until, .0.file
@@ -172,13 +173,13 @@ pub enum HistoryError {
     /// A file that is no archive of this database.
     #[error("{}: {reason}", .path.display())]
     Archive { path: PathBuf, reason: String },
-    /// What takes the answer failed.
+    /// The receiver of the answer failed.
     #[error(transparent)]
     Output(#[from] std::io::Error),
 }
 
-/// Hands over the events that fit, one by one. Answers with what was moved to archives that are not among those named: events may
-/// be missing from the answer.
+/// Hands over the matching events, one by one. Returns the archives that were not named, whose events may be missing from the
+/// answer.
 pub fn events(
     history: &History,
     selection: &Selection,
@@ -190,8 +191,8 @@ pub fn events(
     }
 }
 
-/// Hands over the pools that there were at a past moment, by id: each alone, and then with each of its seats that was taken. The
-/// answer is made of events alone. Returns the newest event that it is made of.
+/// Hands over the pools of a past moment, by id: each alone, and then with each of its taken seats. The answer follows from
+/// events alone. Returns the newest of these events.
 ///
 /// # Errors
 ///
@@ -210,9 +211,9 @@ pub fn holders_at(
 /// The end of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Newest {
-    /// The newest event that is chained.
+    /// The newest chained event.
     pub link: Link,
-    /// Events up to that one, with those that were moved to archives.
+    /// The number of events up to that one, including archived events.
     pub events: i64,
     /// Events after it, which are not yet chained.
     pub unchained: i64,
@@ -226,20 +227,20 @@ pub fn newest(database: &Database) -> Result<Option<Newest>, OpenError> {
     }
 }
 
-/// What became of verifying a history.
+/// The result of verifying a history.
 #[derive(Debug, Clone, Default)]
 pub struct HistoryReport {
-    /// What is wrong, in words: of the chain its first fault, then events that do not fit, then rows. Empty if nothing is.
+    /// The errors, as text: the first fault of the chain, then events that do not fit, then rows. Empty if there is none.
     pub broken: Vec<String>,
-    /// Events that were read.
+    /// The number of events read.
     pub events: u64,
     /// The chain, if it is unbroken.
     pub chain: Option<Verified>,
-    /// Rows that were held against the history.
+    /// The number of rows compared with the history.
     pub rows: u64,
-    /// What of the history is in files that were not named. Without it the tables are not held against the history.
+    /// The archives that were not named. If there are any, the tables are not compared with the history.
     pub archived: Vec<Archived>,
-    /// Heads kept elsewhere that are of events outside of what was read.
+    /// The number of heads whose events were not read.
     pub heads_before: usize,
 }
 
@@ -278,8 +279,8 @@ impl std::fmt::Display for HistoryReport {
     }
 }
 
-/// Verifies the chain of the history through all of its files, and, if they are all there, that the tables are what the history
-/// leads to. See [`super::verify_history`].
+/// Verifies the chain of the history through all its files and, if all files are named, that the tables match the history. See
+/// [`super::verify_history`].
 pub fn verify(history: &History, heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
     match &history.database {
         Database::File(file) => sqlite::verify_all(file, &history.archives, heads),
@@ -287,29 +288,29 @@ pub fn verify(history: &History, heads: Vec<Head>) -> Result<HistoryReport, Hist
     }
 }
 
-/// Verifies the chain of one archive, and that it holds what it says. `heads`: those of its events are compared.
+/// Verifies the chain of one archive, and that its events match its description. `heads`: those of its events are compared.
 pub fn verify_archive(file: &Path, heads: Vec<Head>) -> Result<HistoryReport, HistoryError> {
     sqlite::verify_archive(file, heads)
 }
 
-/// What [`archive`] did.
+/// The result of [`archive`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
-    /// What is in the archive, and no longer in the database; `None`: no event is that old.
+    /// The events in the archive, which are no longer in the database; `None`: no event is that old.
     pub archived: Option<Archived>,
-    /// Whether the archive was there already: an earlier run was interrupted, or had done it all.
+    /// Whether the archive existed already: an earlier run was interrupted, or had finished.
     pub resumed: bool,
-    /// Events that this run deleted from the database.
+    /// The number of events that this run deleted from the database.
     pub deleted: i64,
 }
 
-/// Moves the events before a moment to a new file: copies them, verifies the copy, and only then deletes them, in steps that let
-/// calls through. Moved are the events from the oldest up to the first that is not before the moment or not yet chained; the
-/// newest event stays. If an earlier run was interrupted, one with the same file goes on.
+/// Moves the events before a moment to a new file: copies them, verifies the copy, and only then deletes them, in steps between
+/// which the service answers calls. It moves the oldest events, and stops before the first that is not before the moment or is
+/// not yet chained; the newest event stays. A run with the file of an interrupted run continues it.
 ///
 /// # Errors
 ///
-/// A history that does not verify; a file that is there and is no archive of these events. Then nothing was deleted.
+/// A history that does not verify; an existing file that is no archive of these events. Then nothing was deleted.
 pub fn archive(database: &Path, before: Timestamp, file: &Path) -> Result<Moved, HistoryError> {
     sqlite::archive(database, before, file)
 }

@@ -1,8 +1,9 @@
-//! `seatkeeper copy`: everything that one store has, in a new store of the other kind.
+//! `seatkeeper copy`: copies everything from one store to a new store of the other kind.
 //!
-//! The source is read in one snapshot; the target is written as a whole or not at all, and held to every invariant before anybody can see
-//! it. Rows are the same on both sides. The history is chained again as it is read: that verifies the source, and gives the target its own
-//! chain where its ids must be others. The last event of the target, `copy`, names the head of the source, so the trail goes on.
+//! The source is read in one snapshot. The target is written completely or not at all, and every invariant is verified before it
+//! becomes visible. Rows are the same on both sides. The history is chained again while it is read: that verifies the source, and
+//! gives the target its own chain if its ids must change. The last event of the target, `copy`, names the head of the source, so
+//! the trail continues.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ pub(crate) struct Table {
     pub name: &'static str,
     /// Separated by commas.
     pub columns: &'static str,
-    /// Columns that [`numbers`] names, at the end of `columns`: what the database keeps about the history of the row.
+    /// More columns, after `columns`: numbers that the database keeps about the history of the row.
     pub numbers: &'static str,
 }
 
@@ -35,7 +36,7 @@ const fn table(name: &'static str, columns: &'static str) -> Table {
     Table { name, columns, numbers: "" }
 }
 
-/// The tables in an order in which each refers to those before it. The history is not among them.
+/// The tables without the history, in an order in which each refers only to earlier ones.
 pub(crate) const TABLES: &[Table] = &[
     table(
         "entity",
@@ -57,16 +58,20 @@ pub(crate) const TABLES: &[Table] = &[
     table("license_offer_module", "entity_id, license_type, seats_total"),
     table("ticket", "id, secret_hash, user_name, expires_at"),
     table("named_call", "id, user_name, name, operation, request_hash, request_id, at, outcome"),
+    table("session", "id, secret_hash, user_name, created_at, expires_at, ends_at, address"),
+    table("refusal", "id, at, request_id, actor, operation, code, message, entity_id, username, license_type, address"),
+    table("credential_use", "user_name, last_used_at, last_address, failures, last_failure_at, last_failure_address"),
+    table("upkeep", "task, at, detail"),
 ];
 
-/// The history, without its hashes: in the order of [`event`].
+/// The history without its hashes, in the order of [`event`].
 pub(crate) const EVENTS: Table = table(
     "audit_event",
     "id, at, action, actor, request_id, reason, entity_id, license_type, pool_id, seat_no, account_id, username, old_values, new_values, \
      previous_id, pool_events",
 );
 
-/// A value of a column. Times are text as SQLite has them.
+/// A value of a column. Times are text, as in SQLite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     Null,
@@ -75,7 +80,7 @@ pub(crate) enum Value {
     Bytes(Vec<u8>),
 }
 
-/// An event from a row of [`EVENTS`]; `None`: a value is not of the type of its column.
+/// An event from a row of [`EVENTS`]; `None`: a value does not have the type of its column.
 pub(crate) fn event(row: &[Value]) -> Option<Event<'_>> {
     let number = |at: usize| match &row[at] {
         Value::Null => Some(None),
@@ -107,31 +112,32 @@ pub(crate) fn event(row: &[Value]) -> Option<Event<'_>> {
     })
 }
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Debug, Clone)]
 pub struct Copied {
-    /// Rows of each table, in the order in which they were written. Those of `audit_event` are without the event of the copy itself.
+    /// The number of rows of each table, in the order in which they were written; for `audit_event` without the event of the copy
+    /// itself.
     pub rows: Vec<(&'static str, u64)>,
-    /// The newest event of the source that was chained; `None`: none was.
+    /// The newest chained event of the source; `None`: none was chained.
     pub source: Option<Link>,
     /// The newest event of the target: that of the copy.
     pub target: Link,
     pub took: Duration,
 }
 
-/// Why nothing was copied. The source is as it was; the target has nothing, or is as it was.
+/// Why nothing was copied. The source is unchanged; the target is empty or unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// Arguments that name no copy that could be made.
+    /// Invalid arguments.
     #[error("{0}")]
     Usage(String),
     #[error("{place}: {reason}")]
     Refused { place: String, reason: String },
-    /// Rows of the source that are not as they must be, found in the target.
+    /// Invalid rows of the source, found in the target.
     #[error("{place}: rows break an invariant: {}. Nothing was copied: see 'seatkeeper check'.", .violations.len())]
     Broken { place: String, violations: Vec<Violation> },
 }
@@ -142,7 +148,7 @@ impl MoveError {
     }
 }
 
-/// Copies everything from one store to a new one of the other kind. `archives`: files that older events of an SQLite source were moved to.
+/// Copies everything from one store to a new one of the other kind. `archives`: files with older events of an SQLite source.
 ///
 /// # Errors
 ///
@@ -203,7 +209,7 @@ fn to_file(address: &Address, file: &Path, check_hash: CheckHash) -> Result<Copi
     let target = sqlite::moving::Target::create(file)?;
     let mut trail = Trail::new(address);
     let mut pools = Pools::default();
-    // In the order of the chain, and so with other ids.
+    // In the order of the chain, and so with new ids.
     let mut last: Option<Link> = None;
     let mut events = 0;
     source.events(|row, hash| {
@@ -254,9 +260,9 @@ fn malformed(place: &dyn std::fmt::Display, row: &[Value]) -> MoveError {
 /// The history of a source, followed in the order of its chain.
 struct Trail {
     place: String,
-    /// Of the newest event, as if all were chained.
+    /// The link of the newest event, as if all were chained.
     link: Option<Link>,
-    /// The newest event that the source has chained.
+    /// The newest chained event of the source.
     source: Option<Link>,
     events: u64,
     is_chained: bool,
@@ -267,7 +273,7 @@ impl Trail {
         Trail { place: place.to_string(), link: None, source: None, events: 0, is_chained: true }
     }
 
-    /// The next event, and its hash in the source if it is chained. The chain must be unbroken.
+    /// Follows the next event. `hash`: in the source, if it is chained. The chain must be unbroken.
     fn next(&mut self, event: &Event<'_>, hash: Option<&[u8]>) -> Result<Link, MoveError> {
         let link = Link::next(self.link.as_ref(), event);
         match hash {
@@ -286,7 +292,7 @@ impl Trail {
         Ok(link)
     }
 
-    /// The event that says where the history comes from. Its head stands there as auditors have kept it.
+    /// The event that names the origin of the history. It has the head in the form that auditors keep.
     fn copy_event(&self, id: i64, at: &str, from: &dyn std::fmt::Display) -> Vec<Value> {
         let mut values = json!({ "from": from.to_string(), "events": self.events });
         if let Some(Link { event, hash }) = &self.source {
@@ -301,7 +307,7 @@ impl Trail {
     }
 }
 
-/// What SQLite keeps of each pool and its events.
+/// The numbers that SQLite keeps of each pool and its events.
 #[derive(Debug, Default)]
 struct Pools(std::collections::HashMap<i64, Pool>);
 
@@ -314,7 +320,7 @@ struct Pool {
 }
 
 impl Pools {
-    /// The event under its new id, with the place that it has in the history of its pool.
+    /// The event with its new id and its place in the history of its pool.
     fn follow(&mut self, row: &[Value], id: i64) -> Vec<Value> {
         let mut row = row.to_vec();
         row[0] = Value::Number(id);
@@ -335,7 +341,7 @@ impl Pools {
         row
     }
 
-    /// A row of `license_pool` with the numbers that its history leads to.
+    /// A row of `license_pool` with the numbers from its history.
     fn numbered(&self, row: &[Value]) -> Vec<Value> {
         let pool =
             if let Value::Number(id) = row[0] { self.0.get(&id).copied().unwrap_or_default() } else { Pool::default() };

@@ -1,8 +1,8 @@
-//! Calls that their callers named, so that a retry gets the outcome of the first try: the name, what is kept of an outcome, and
-//! the form of it. Pure; each store keeps the rows in a table of its own.
+//! Named calls, whose retries get the outcome of the first try: the name, and the form of a stored outcome. Pure; each store has
+//! its own table for the rows.
 //!
-//! What is kept must still be readable after an upgrade, for as long as names live: a refusal is kept as its code and sentence,
-//! and a test holds the form of the rest.
+//! Stored outcomes must stay readable after an upgrade, as long as names live: a refusal is stored as its code and sentence, and
+//! a test fixes the form of the rest.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Added;
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::license::Owner;
 use crate::seats::{NameFault, Refusal, SeatId};
 
-/// Where a caller named a call.
+/// The place of a call's name in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameSource {
     /// The HTTP header `Idempotency-Key`.
@@ -29,7 +29,7 @@ pub enum NameSource {
 }
 
 impl NameSource {
-    /// As it stands in a request.
+    /// Its name in a request.
     pub const fn header(self) -> &'static str {
         match self {
             NameSource::IdempotencyKey => "Idempotency-Key",
@@ -38,17 +38,17 @@ impl NameSource {
         }
     }
 
-    /// Whether the developer of the client asked for it. Toolkits send a MessageID by themselves, and message templates repeat one:
-    /// such a name must never keep a call from being served.
+    /// Whether the client's developer chose the name. Toolkits send a MessageID by themselves, and message templates repeat one:
+    /// such a name must never cause a refusal.
     pub const fn is_deliberate(self) -> bool {
         !matches!(self, NameSource::MessageId)
     }
 }
 
-/// The name that a caller gave a call, and the request that goes with it.
+/// The name of a call, with its request.
 pub struct CallName {
     pub source: NameSource,
-    /// As it was sent; or why it cannot be one.
+    /// The name as it was sent; or why it is invalid.
     pub text: Result<String, NameFault>,
     /// For people.
     pub operation: &'static str,
@@ -57,7 +57,7 @@ pub struct CallName {
     original: OnceLock<Original>,
 }
 
-/// The call that a retry repeats.
+/// The first call of a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Original {
     pub id: Uuid,
@@ -74,12 +74,12 @@ impl CallName {
         CallName { source, text, operation, request_hash, original: OnceLock::new() }
     }
 
-    /// The call whose outcome a store has answered with; `None`: this call was run.
+    /// The first call, if the store returned its outcome; `None`: this call was run.
     pub fn original(&self) -> Option<Original> {
         self.original.get().copied()
     }
 
-    /// For stores: the outcome is that of an earlier call.
+    /// For stores: records that the outcome is that of an earlier call.
     pub(super) fn repeats(&self, original: Original) {
         let _ = self.original.set(original);
     }
@@ -96,17 +96,17 @@ impl fmt::Debug for CallName {
     }
 }
 
-/// What a store's method answers with, in the form in which it is kept.
+/// An outcome of a store's method that can be stored.
 pub(super) trait Outcome: Send + Sized + 'static {
     type Kept: Serialize + DeserializeOwned;
 
     fn keep(&self) -> Self::Kept;
 
-    /// `None`: it is of another version.
+    /// `None`: another version wrote it.
     fn from_kept(kept: Self::Kept) -> Option<Self>;
 }
 
-/// An outcome or a refusal, as it is kept.
+/// The stored form of an outcome or a refusal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kept<T> {
@@ -123,22 +123,22 @@ pub(super) struct KeptRefusal {
 
 impl KeptRefusal {
     fn of(refusal: &Refusal) -> KeptRefusal {
-        KeptRefusal { code: Kind::from(refusal).code().to_owned(), text: refusal.to_string() }
+        KeptRefusal { code: ErrorKind::from(refusal).code().to_owned(), text: refusal.to_string() }
     }
 
     fn refusal(self) -> Option<Refusal> {
         let KeptRefusal { code, text } = self;
-        Kind::of_refusal(&code).map(|_| Refusal::Kept { code, text })
+        ErrorKind::of_refusal(&code).map(|_| Refusal::Kept { code, text })
     }
 }
 
-/// What is written into the row of a named call.
+/// The text for the row of a named call.
 pub(super) fn to_json<T: Outcome>(outcome: &Result<T, Refusal>) -> String {
     let kept = keep(outcome);
     serde_json::to_string(&kept).unwrap_or_else(|error| unreachable!("{error}: an outcome is text and numbers"))
 }
 
-/// What is read from it. `None`: it was written by another version of the program, or by another program.
+/// Reads that text. `None`: another version of the program, or another program, wrote it.
 pub(super) fn of_json<T: Outcome>(json: &[u8]) -> Option<Result<T, Refusal>> {
     from_kept(serde_json::from_slice(json).ok()?)
 }
@@ -175,7 +175,7 @@ macro_rules! kept_as_it_is {
 
 kept_as_it_is!(SeatId, Owner);
 
-/// Of what only whether it was done is answered.
+/// For methods that return only whether they succeeded.
 impl Outcome for () {
     type Kept = ();
 
@@ -257,7 +257,7 @@ mod tests {
 
     const NOT_ASSIGNED: &str = r#"{"code":"NotAssigned","text":"User 'anna' holds no SqlBackup license. Check the user name and the type, or assign one."}"#;
 
-    /// Rows outlive an upgrade: a form that is written must be read for as long as names live, by later versions too.
+    /// Rows outlive an upgrade: later versions must read every written form as long as names live.
     #[track_caller]
     fn is_kept_as<T: Outcome + PartialEq + std::fmt::Debug>(outcome: &Result<T, Refusal>, json: &str) {
         assert_eq!(to_json(outcome), json);
@@ -266,7 +266,7 @@ mod tests {
         match (outcome, read) {
             (Ok(kept), Ok(read)) => assert_eq!(&read, kept),
             (Err(kept), Err(read)) => {
-                assert_eq!((Kind::from(&read), read.to_string()), (Kind::from(kept), kept.to_string()));
+                assert_eq!((ErrorKind::from(&read), read.to_string()), (ErrorKind::from(kept), kept.to_string()));
             }
             (kept, read) => panic!("{kept:?} was read as {read:?}"),
         }

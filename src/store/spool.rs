@@ -1,7 +1,7 @@
-//! Lists on their way to slow clients: read from the database at once, kept aside, sent as fast as the client takes them.
+//! Lists for slow clients: read from the database at once, stored, and sent as fast as the client reads them.
 //!
-//! A list is of one moment, so reading it holds a snapshot of the database, and while there is a snapshot the log cannot start
-//! over. The client's speed must not decide how long that lasts.
+//! A list comes from one snapshot of the database, and while a snapshot is open the log cannot start over. The client's speed
+//! must not decide how long that lasts.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 use super::{Holder, StoreError};
 use crate::seats::LicenseType;
 
-/// Of one list in memory. A longer one goes to a file.
+/// The most bytes of one list in memory. A longer list goes to a file.
 const MEMORY_BYTES_MAX: usize = 1 << 16;
-/// Of all lists of a store together. One more is refused.
+/// The most bytes of all lists of a store together. Further lists are refused.
 const BYTES_MAX: u64 = 1 << 30;
 
-/// Where the lists of a store are kept.
+/// The storage for the lists of a store.
 #[derive(Clone)]
 pub(super) struct Spools {
     /// The beginning of the names of files.
@@ -32,14 +32,14 @@ pub(super) struct Spool {
     spools: Spools,
     /// Bytes of each page.
     pages: Vec<usize>,
-    /// All pages, unless there is a file.
+    /// All pages, if there is no file.
     memory: Vec<u8>,
     file: Option<File>,
     bytes: u64,
 }
 
 impl Spools {
-    /// `prefix`: a directory that has room and may be written to, and the beginning of a file's name.
+    /// `prefix`: a writable directory with room, and the beginning of a file's name.
     pub(super) fn new(prefix: PathBuf) -> Spools {
         Spools { prefix, bytes: Arc::default() }
     }
@@ -48,7 +48,7 @@ impl Spools {
         Spool { spools: self.clone(), pages: Vec::new(), memory: Vec::new(), file: None, bytes: 0 }
     }
 
-    /// A file without a name, which is gone when it is closed, however the service ends.
+    /// A file without a name, which vanishes when it is closed, however the service ends.
     fn file(&self) -> std::io::Result<File> {
         let mut path = self.prefix.clone().into_os_string();
         path.push(uuid::Uuid::new_v4().to_string());
@@ -61,7 +61,7 @@ impl Spools {
 impl Spool {
     /// # Errors
     ///
-    /// [`StoreError::QueueFull`]: the lists under way take too much room. [`StoreError::Failed`]: there is no room on the disk.
+    /// [`StoreError::QueueFull`]: the present lists take too much room. [`StoreError::Failed`]: the disk has no room.
     pub(super) fn push(&mut self, page: &[Holder]) -> Result<(), StoreError> {
         let before = self.memory.len();
         for holder in page {
@@ -95,11 +95,11 @@ impl Spool {
         Ok(())
     }
 
-    /// Sends the list, page by page. Waits while the receiver is behind; ends when it is gone.
+    /// Sends the list, page by page. Waits for a slow receiver; ends when the receiver is gone.
     pub(super) async fn send(self, pages: mpsc::Sender<Vec<Holder>>) -> Result<(), StoreError> {
         let mut begin = 0;
         for &bytes in &self.pages {
-            // From the system's cache: it was written a moment ago.
+            // The system's cache still has it.
             let page = match &self.file {
                 None => decode(&self.memory[begin..begin + bytes]),
                 Some(file) => {

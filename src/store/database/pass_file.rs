@@ -1,4 +1,4 @@
-//! Password files as libpq has them: <https://www.postgresql.org/docs/current/libpq-pgpass.html>.
+//! libpq's password files: <https://www.postgresql.org/docs/current/libpq-pgpass.html>.
 
 use std::fs::File;
 use std::io::{Error, Read as _};
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// Bytes of a password file at most.
+/// The most bytes of a password file.
 const BYTES_MAX: u64 = 1024 * 1024;
 
-/// Reads a file that other users cannot read. Its group may: systemd hands credentials to a service in that way.
+/// Reads a file that other users cannot read. Its group may, because systemd passes credentials to a service in that way.
 pub(super) fn read(file: &Path) -> Result<Zeroizing<String>, Error> {
     let file = File::open(file)?;
     let meta = file.metadata()?;
@@ -28,7 +28,7 @@ pub(super) fn read(file: &Path) -> Result<Zeroizing<String>, Error> {
     Ok(text)
 }
 
-/// The password of the first line whose host, port, database and user fit: each is equal or `*`.
+/// The password of the first line whose host, port, database and user match: each is equal or `*`.
 pub(super) fn find(text: &str, wanted: [&str; 4]) -> Option<Zeroizing<String>> {
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let mut fields = fields(line).into_iter();

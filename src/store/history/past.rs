@@ -1,13 +1,13 @@
-//! What events say of the past, whatever store they are read from.
+//! Derives the past from events, for every store.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{HistoryError, HolderThen, MomentSelection, PoolThen};
 
-/// Holders that are looked up together.
+/// The number of holders that are looked up together.
 const HOLDERS_AT_ONCE: usize = 1_000;
 
-/// The time during which a pool had its id. The id of a deleted pool can be used again.
+/// The events during which a pool had its id. A new pool can get the id of a deleted one.
 struct Life {
     first: i64,
     last: i64,
@@ -15,8 +15,8 @@ struct Life {
     license_type: Option<String>,
 }
 
-/// Whose each pool was, and of what type, as the events of pools say it. Events of one pool and its seats have ids that ascend in every
-/// store.
+/// The entity and type of each pool, from the events of pools. In every store the ids of the events of one pool and its seats
+/// ascend.
 #[derive(Default)]
 pub(in crate::store) struct Lives(HashMap<i64, Vec<Life>>);
 
@@ -33,7 +33,7 @@ impl Lives {
         let lives = self.0.entry(pool_id).or_default();
         let is_open = lives.last().is_some_and(|life| life.last == i64::MAX);
         if action == "pool-create" || !is_open {
-            // Without its creation: that event is in an archive.
+            // If its creation is unknown, that event is in an archive.
             let first = if action == "pool-create" { id } else { i64::MIN };
             lives.push(Life { first, last: i64::MAX, entity_id: None, license_type: None });
         }
@@ -46,7 +46,7 @@ impl Lives {
         }
     }
 
-    /// A pool that is there, after all events: its own may be in archives, or from before version 3, which did not record it.
+    /// Adds an existing pool, after all events: its own may be in archives, or older than version 3, which did not record them.
     pub(in crate::store) fn add_pool(&mut self, pool_id: i64, entity_id: Option<i64>, license_type: Option<String>) {
         let lives = self.0.entry(pool_id).or_default();
         if lives.last().is_none_or(|life| life.last != i64::MAX) {
@@ -58,15 +58,15 @@ impl Lives {
         }
     }
 
-    /// Of the pool that had this id when this event happened.
+    /// The entity and type of the pool that had this id at this event.
     pub(in crate::store) fn at(&self, pool_id: i64, event: i64) -> (Option<i64>, Option<&str>) {
         let lives = self.0.get(&pool_id).map(Vec::as_slice).unwrap_or_default();
-        // The first life that ends with the event or after it: one whose creation is not known may begin with any event.
+        // The first life that ends with the event or after it: if its creation is unknown, it may begin with any event.
         let life = lives.iter().find(|life| life.last >= event).filter(|life| life.first <= event);
         life.map_or((None, None), |life| (life.entity_id, life.license_type.as_deref()))
     }
 
-    /// Says of an event of a pool or seat whose pool it was, where the row does not say it.
+    /// Adds the entity and type of the pool to an event of a pool or seat whose row does not have them.
     pub(in crate::store) fn complete(&self, event: &mut super::Event) {
         if let Some(pool_id) = event.pool_id {
             let (entity_id, license_type) = self.at(pool_id, event.id);
@@ -76,7 +76,7 @@ impl Lives {
     }
 }
 
-/// The ids of an entity and of those below it. `children`: of each entity, those that are or were directly below it.
+/// The ids of an entity and of those below it. `children`: for each entity, those that are or were directly below it.
 pub(in crate::store) fn below(entity_id: i64, mut children: HashMap<i64, Vec<i64>>) -> HashSet<i64> {
     let mut found = HashSet::from([entity_id]);
     let mut next = vec![entity_id];
@@ -86,7 +86,7 @@ pub(in crate::store) fn below(entity_id: i64, mut children: HashMap<i64, Vec<i64
     found
 }
 
-/// Where an account or a credential was before it moved to another entity.
+/// The entity that an account or a credential left when it moved.
 pub(in crate::store) fn entity_before(event: &super::Event) -> Option<i64> {
     if !matches!(event.action.as_str(), "account-change" | "credential-change") {
         return None;
@@ -95,7 +95,7 @@ pub(in crate::store) fn entity_before(event: &super::Event) -> Option<i64> {
     old.get("entity_id")?.as_i64()
 }
 
-/// An event, as far as the holders of seats follow from it.
+/// The part of an event that determines the holders of seats.
 pub(in crate::store) struct Step<'e> {
     pub id: i64,
     pub action: &'e [u8],
@@ -104,37 +104,37 @@ pub(in crate::store) struct Step<'e> {
     pub account_id: Option<i64>,
     pub entity_id: Option<i64>,
     pub license_type: Option<String>,
-    /// Of a pool: what it became.
+    /// For an event of a pool: its new number of seats.
     pub seats_total: Option<i64>,
-    /// Of an account that changed: its new name.
+    /// For a changed account: its new name.
     pub username: Option<String>,
 }
 
-/// Finds the holders that events of assignments say, each with the number of its seat; in their order.
+/// Finds the holders in events of assignments, each given with the number of its seat; in the same order.
 pub(in crate::store) type FindHolders<'f> = dyn FnMut(&[(i64, i64)]) -> Result<Vec<HolderThen>, HistoryError> + 'f;
 
-/// The holders of seats after some events. In memory are the pools, of each taken seat its number and event, and the accounts that
-/// were renamed.
+/// The holders of seats after some events. It has in memory the pools, the number and event of each taken seat, and the renamed
+/// accounts.
 #[derive(Default)]
 pub(in crate::store) struct State {
     pools: BTreeMap<i64, Pool>,
-    /// Accounts that were renamed, and their names.
+    /// The names of renamed accounts.
     names: HashMap<i64, String>,
 }
 
 #[derive(Default)]
 struct Pool {
-    /// An event of the pool.
+    /// An event of this pool.
     event: i64,
     entity_id: Option<i64>,
     license_type: Option<String>,
     seats_total: i64,
-    /// The taken seats, and the events that say by whom.
+    /// The taken seats, each with the event of its assignment.
     seats: BTreeMap<i64, i64>,
 }
 
 impl State {
-    /// The next event, in the order of the history.
+    /// Applies the next event, in the order of the history.
     pub(in crate::store) fn apply(&mut self, step: Step<'_>) {
         let id = step.id;
         match (step.action, step.pool_id, step.seat_no) {
@@ -168,10 +168,10 @@ impl State {
         self.pools.entry(pool_id).or_insert_with(|| Pool { event, ..Pool::default() })
     }
 
-    /// Hands over the pools that are asked for, by id, each with its holders.
+    /// Hands over the selected pools, by id, each with its holders.
     ///
-    /// `entities`: of which; `None`: of all. `account`: has the name of the selection now. `holders`: what the events of
-    /// assignments say, each with the seat's number, in their order.
+    /// `entities`: the selected ones; `None`: all. `account`: the one that has the selected name now. `holders`: finds the
+    /// holders in events of assignments.
     pub(in crate::store) fn show(
         &self,
         lives: &Lives,
@@ -188,7 +188,7 @@ impl State {
             }
         };
         for (id, pool) in &self.pools {
-            // The life in which the pool was then.
+            // The life of the pool at that time.
             let (entity_id, license_type) = lives.at(*id, pool.event);
             let then = PoolThen {
                 id: *id,
