@@ -1,22 +1,23 @@
-//! Credentials: whether a password is the one whose argon2id hash is stored.
+//! Credentials: verifies passwords against stored argon2id hashes.
 //!
-//! * A verification costs about 25 ms and 19 MiB. It runs off the async threads, on half the cores at a time at most. Checks
-//!   wait for their turn in a bounded room, in an order that is fair by client (`queue`, `room`); one that finds no place is
-//!   refused at once.
+//! * A verification costs about 25 ms and 19 MiB. It runs off the async threads, at most on half the cores at a time. Checks wait
+//!   for their turn in a bounded room, in an order that is fair by client (`queue`, `room`); a check without a place is refused
+//!   at once.
 //! * An unknown user name costs the same work as a wrong password (`hash`).
-//! * Agents sign in on every call, so a proof that succeeded is remembered for a short time after its last use, under a hash
-//!   of user name and password keyed with a random key of this process, together with the stored hash it was proved against
-//!   (`proved`). A caller that uses a remembered proof must see that the stored hash is still that one; the store does, in
-//!   the call's transaction.
+//! * Agents sign in on every call, so a successful proof is remembered for a short time after its last use, under a hash of user
+//!   name and password keyed with a random key of this process, together with the stored hash that it was proved against
+//!   (`proved`). The user of a remembered proof must check that the stored hash is still the same; the store does, in the call's
+//!   transaction.
 //! * A caller that signs in for tickets with a remembered proof gets the same ticket again.
-//! * Failures slow down further guesses at the same user name, from the same client and from all clients (`throttle`). Clients
-//!   from which the name proved itself before are not slowed down by others, and a password that was proved before is not slowed
+//! * Failures slow down further guesses of the same user name, from the same client and from all clients (`throttle`). Other
+//!   clients do not slow down a client from which the name signed in before, and a password that was right before is not slowed
 //!   down there at all.
 
 mod hash;
 mod proved;
 mod queue;
 mod room;
+mod session;
 mod throttle;
 mod ticket;
 
@@ -34,32 +35,33 @@ use zeroize::Zeroizing;
 use crate::metrics::{Metrics, SparseLog};
 use crate::net::client_key;
 use hash::{Costs, Expected};
-pub use hash::{check_hash, hash_password};
+pub use hash::{PASSWORD_CHARS_MIN, check_hash, hash_new_password, hash_password};
 use proved::{Known, Proof, Proofs};
 use queue::Line;
 use room::Room;
+pub use session::SessionToken;
 pub use throttle::Scope;
 use throttle::{Guess, Limit, Slowed, Throttle};
 pub use ticket::{TICKET_LIFE, Ticket};
 
-/// Longest password that is looked at, in bytes.
+/// Longest password that is checked, in bytes.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// How often the costs of stored hashes are looked up.
 const COSTS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How sign-ins are run. See `seatkeeper serve --help`.
+/// Settings of sign-ins. See `seatkeeper serve --help`.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long a proof is remembered after its last use; zero: not at all.
     pub remember: Duration,
     /// How long a proof is remembered at most, however often it is used. At least `remember`.
     pub remember_max: Duration,
-    /// Verifications at a time.
+    /// Concurrent verifications.
     pub verifications_max: usize,
-    /// Verifications that may run or wait for their turn; one more is refused.
+    /// Verifications that may run or wait for their turn; further ones are refused.
     pub waiting_max: usize,
-    /// Wrong passwords for one user name from one client before guesses are slowed down; from all clients several times that.
+    /// Wrong passwords for one user name from one client before guesses are slowed down; from all clients several times as many.
     pub failures_max: u32,
     /// After that one guess is allowed each time this has passed.
     pub failure_interval: Duration,
@@ -72,8 +74,8 @@ impl Default for Options {
             remember_max: Duration::from_secs(3600),
             // Half the cores: the rest is for calls that are signed in already.
             verifications_max: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
-            // More than most addresses have connections, so that a client is not refused because of others at its address. On
-            // two cores the last of them waits 10 s.
+            // More than the connections of most addresses, so that a client is not refused because of others at its address. On
+            // two cores the last check waits 10 s.
             waiting_max: 512,
             failures_max: 10,
             failure_interval: Duration::from_secs(6),
@@ -81,7 +83,7 @@ impl Default for Options {
     }
 }
 
-/// A password to be checked. It cannot be printed, and is wiped from memory when dropped.
+/// A password to check. It cannot be printed, and is wiped from memory when dropped.
 pub struct Password(Zeroizing<String>);
 
 impl Password {
@@ -98,7 +100,7 @@ impl Password {
 pub struct Claim {
     pub user_name: String,
     pub password: Password,
-    /// Where the claim comes from.
+    /// The address of the client.
     pub peer: IpAddr,
 }
 
@@ -122,28 +124,28 @@ impl From<Slowed> for AuthError {
 
 /// See the module.
 pub struct Authenticator {
-    /// Keyed with a random key, for what is remembered of passwords.
+    /// Keyed with a random key, for remembered passwords.
     mac: Hmac<Sha256>,
     room: Arc<Room>,
     checks: Arc<Checks>,
-    /// What an unknown user's password is checked against.
+    /// The hash that an unknown user's password is checked against.
     of_nothing: Expected,
     costs: Mutex<Costs>,
     costs_due: Mutex<Duration>,
-    /// Sign-ins that were refused for want of a place.
+    /// Sign-ins that were refused because no place was free.
     busy: Mutex<SparseLog>,
     metrics: Arc<Metrics>,
     /// Times are counted from here.
     started: Instant,
 }
 
-/// What a check needs, and what its outcome changes. Shared with the thread that runs it, because the outcome counts also if the
+/// The state that a check reads and changes. Shared with the thread that runs the check, because its outcome counts also if the
 /// caller has disconnected.
 struct Checks {
     proofs: Proofs,
     known: Known,
     throttle: Mutex<Throttle>,
-    /// Makes keyed hashes of user names.
+    /// For keyed hashes of user names.
     keyed: RandomState,
     /// Working memory for the next verifications. Allocating and freeing 19 MiB each time would fragment the heap, and the
     /// process would grow by hundreds of MiB.
@@ -219,14 +221,14 @@ impl Authenticator {
         let (name, client) = (checks.name(&claim.user_name), client_key(claim.peer));
         let known = checks.known.is_known(name, client, now);
         let guess = Guess { name, client, known };
-        // A password that was proved before is no guess, so guesses at the address of its owner do not slow it down.
+        // A password that was right before is no guess, so guesses from its owner's address do not slow it down.
         let is_no_guess = || known && checks.proofs.was_proved(&digest, now);
         let check_throttle = || if is_no_guess() { Ok(()) } else { lock(&checks.throttle).check(guess, now) };
         check_throttle()?;
 
         let line = if known { Line::Known(name) } else { Line::Client(client) };
         let turn = self.room.turn(line).await.ok_or(AuthError::Busy)?;
-        // While this call waited, others with the same password may have proved it, or guesses may have used up the rest.
+        // While this call waited, another call may have proved the same password, or guesses may have used up the limit.
         let proof = checks.recall(&digest, client, now);
         if proof.is_some_and(|proof| Some(&proof.stored_hash) == stored_hash.as_ref()) {
             return Ok(());
@@ -237,7 +239,7 @@ impl Authenticator {
         let password = Password(claim.password.0.clone());
         let checks = Arc::clone(checks);
         let work = move || {
-            // Given back when the work is done, not when the caller disconnects: nothing stops a check that has begun.
+            // Released when the work is done, not when the caller disconnects: a check that has begun cannot be stopped.
             let _turn = turn;
             let matches = checks.matches(&expected, &password);
             match provable.filter(|_| matches) {
@@ -247,7 +249,7 @@ impl Authenticator {
                     true
                 }
                 None => {
-                    // From now on it is a guess.
+                    // From now on the password counts as a guess.
                     checks.proofs.remove(&digest);
                     lock(&checks.throttle).failed(guess, now);
                     false
@@ -260,7 +262,7 @@ impl Authenticator {
         }
     }
 
-    /// What the password is checked against, and the stored hash that it proves to be right if it matches.
+    /// The hash to check the password against, and the stored hash that a match proves.
     fn expected(&self, user_name: &str, stored_hash: Option<Arc<str>>) -> (Expected, Option<Arc<str>>) {
         match stored_hash.as_deref().map(Expected::read) {
             Some(Ok(expected)) => return (expected, stored_hash),
@@ -279,19 +281,19 @@ impl Authenticator {
         self.checks.proofs.remove(&self.digest(claim));
     }
 
-    /// The ticket that this claim got last, while its proof is remembered. The store says whether it is still valid.
+    /// The latest ticket of this claim, while its proof is remembered. The store decides whether it is still valid.
     pub fn ticket(&self, claim: &Claim, now: Instant) -> Option<Ticket> {
         self.checks.recall(&self.digest(claim), client_key(claim.peer), self.since_start(now))?.ticket()
     }
 
-    /// Remembers the ticket of a claim that was proved, for as long as its proof.
+    /// Remembers the ticket of a proved claim, as long as the proof.
     pub fn remember_ticket(&self, claim: &Claim, ticket: Ticket, now: Instant) {
         if let Some(proof) = self.checks.proofs.get(&self.digest(claim), self.since_start(now)) {
             proof.set_ticket(ticket);
         }
     }
 
-    /// Whether it is time to look up what stored hashes cost, and call [`Authenticator::learn_costs`]. True for one caller each
+    /// Whether it is time to look up the costs of stored hashes and call [`Authenticator::learn_costs`]. True for one caller each
     /// time.
     pub fn wants_costs(&self, now: Instant) -> bool {
         let now = self.since_start(now);
@@ -303,8 +305,8 @@ impl Authenticator {
         is_due
     }
 
-    /// Unknown users cost what these hashes cost from now on: one hash of each set of parameters, and how many credentials have
-    /// those.
+    /// Sets the cost of unknown users from these hashes: one hash of each set of parameters, with the number of credentials that
+    /// have it.
     pub fn learn_costs(&self, hashes: &[(Arc<str>, u64)]) {
         let costs = Costs::new(hashes);
         *lock(&self.costs) = costs;
@@ -324,8 +326,8 @@ impl Authenticator {
 }
 
 impl Checks {
-    /// The proof of a password, if this client may use it. While guesses of a client are slowed down, it may not unless the name
-    /// proved itself from there: the one call that is answered at once would reveal the right password.
+    /// The proof of a password, if this client may use it. While guesses of a client are slowed down, it may not, unless the name
+    /// signed in from there before: the one call that is answered at once would reveal the right password.
     fn recall(&self, digest: &[u8; 32], client: IpAddr, now: Duration) -> Option<Arc<Proof>> {
         let proof = self.proofs.get(digest, now)?;
         let name = proof.name;
@@ -352,7 +354,7 @@ impl Checks {
     }
 }
 
-/// Passes on the text in pieces, ASCII letters in lower case, without a copy on the heap.
+/// Passes on the text in pieces, with ASCII letters in lower case, without a copy on the heap.
 fn in_lower_case(text: &str, mut take: impl FnMut(&[u8])) {
     let mut piece = [0; 64];
     for bytes in text.as_bytes().chunks(piece.len()) {

@@ -1,9 +1,8 @@
-//! The history as a chain: what an event is byte by byte, how each hash follows from the one before it, and what a broken
-//! chain looks like. No I/O, no clock, no SQL. `docs/history.md` describes the same for programs of others.
+//! The history as a chain: the bytes of an event, how each hash follows from the previous one, and the forms of a broken chain.
+//! No I/O, no clock, no SQL. `docs/history.md` describes the same for other programs.
 //!
-//! `hash = SHA-256(hash of the event before || canonical form of the event)`; before the first event there are 32 zero
-//! bytes. The order is that of the ids, which ascend and may have gaps, or of places that are recorded beside the events; see
-//! [`Order`].
+//! `hash = SHA-256(hash of the previous event || canonical form of the event)`; the first event follows 32 zero bytes. The order
+//! is that of the ids, which ascend and may have gaps, or of places that are recorded beside the events; see [`Order`].
 
 mod head;
 pub mod sign;
@@ -14,14 +13,14 @@ pub use verifier::{Break, Fault, Order, Verified, Verifier};
 
 use sha2::{Digest as _, Sha256};
 
-/// The hash of an event, and of all events before it.
+/// The hash of an event and of all events before it.
 pub type Hash = [u8; 32];
 
 /// The hash before the first event.
 pub const BEGINNING: Hash = [0; 32];
 
-/// What is recorded of one change: a row of `audit_event` without its hash. Text is here as it is stored, because a file may
-/// hold text that is not valid UTF-8.
+/// The record of one change: a row of `audit_event` without its hash. Text has its stored bytes, because a file may contain text
+/// that is not valid UTF-8.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Event<'e> {
     pub id: i64,
@@ -42,12 +41,12 @@ pub struct Event<'e> {
     pub pool_events: Option<i64>,
 }
 
-/// What the form begins with: that this is an event, and the form's number. A form with more columns has another number.
+/// The beginning of the form: `E` for event, and the form's number. A form with more columns has another number.
 const FORM: &[u8] = b"E1";
 
 impl Event<'_> {
-    /// The bytes that stand for the event in its hash: `E1`, then each column in the order of the table. Null is `-`; any other
-    /// value is its length in bytes, `:`, the value (a number in decimal), `,`. No two events have the same form.
+    /// The bytes of the event that are hashed: `E1`, then each column in the order of the table. Null is `-`; any other value is
+    /// its length in bytes, `:`, the value (a number in decimal), `,`. No two events have the same form.
     pub fn canonical(&self) -> Vec<u8> {
         let mut form = Vec::with_capacity(512);
         form.extend_from_slice(FORM);
@@ -63,7 +62,7 @@ impl Event<'_> {
         form
     }
 
-    /// The hash of this event where `previous` is the hash of the event before it.
+    /// The hash of this event. `previous`: the hash of the event before it.
     pub fn hash(&self, previous: &Hash) -> Hash {
         Sha256::new().chain_update(previous).chain_update(self.canonical()).finalize().into()
     }
@@ -92,7 +91,7 @@ fn number(form: &mut Vec<u8>, value: Option<i64>) {
     form.push(b',');
 }
 
-/// A number in decimal. Each event has a dozen, so none is put on the heap.
+/// A number in decimal, off the heap because each event has a dozen.
 struct Digits {
     digits: [u8; 20],
     first: usize,
@@ -137,7 +136,7 @@ impl Link {
     }
 }
 
-/// A hash as 64 small hexadecimal digits.
+/// A hash as 64 lower-case hexadecimal digits.
 pub fn to_hex(hash: &[u8]) -> String {
     hash.iter().fold(String::with_capacity(2 * hash.len()), |mut hex, byte| {
         hex.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));

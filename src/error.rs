@@ -1,25 +1,27 @@
-//! The one error of the edge: [`Kind`] and message for the caller, and a cause for the log only.
+//! The one error of the edge: [`ErrorKind`] and message for the caller, and a cause for the log only.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::seats::Refusal;
+use uuid::Uuid;
 
-/// What callers can branch on. Numbers and names of 0, 1, 2, 3, 52 and 53 are the vendor's; 1001 and up are ours.
+use crate::seats::{LicenseType, Refusal};
+
+/// The errors that callers can branch on. Numbers and names of 0, 1, 2, 3, 52 and 53 are the vendor's; 1001 and up are ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ErrorKind {
     UnexpectedError,
-    /// Too many wrong passwords. Callers read `UnexpectedError`, which clients of the original service take for "later".
+    /// Too many wrong passwords. Callers get `UnexpectedError`, which clients of the original service understand as "later".
     Throttled,
-    /// More sign-ins than passwords can be checked. Callers read `UnexpectedError`, likewise.
+    /// Too many sign-ins at once. Callers get `UnexpectedError` too.
     Overloaded,
     InvalidInputParameters,
-    /// The name of a call is invalid. Callers read `InvalidInputParameters`, likewise of the next.
+    /// The name of a call is invalid. Callers get `InvalidInputParameters`.
     NameInvalid,
-    /// The name of a call was used for another request.
+    /// The name of a call was used for another request. Callers get `InvalidInputParameters`.
     NameReused,
     InvalidSoapCredentials,
-    /// There is no credential to check. Callers read `InvalidSoapCredentials`; the message says what is missing.
+    /// There is no credential to check. Callers get `InvalidSoapCredentials`; the message says what is missing.
     CredentialMissing,
     AlreadyExists,
     ObjectEntityMismatch,
@@ -32,7 +34,7 @@ pub enum Kind {
     NotSupported,
 }
 
-impl Kind {
+impl ErrorKind {
     /// The number in `Result/Result`.
     pub const fn result(self) -> i32 {
         match self {
@@ -70,22 +72,34 @@ impl Kind {
     }
 
     /// The kind of a refusal with this `code` that is kept for a retry.
-    pub fn of_refusal(code: &str) -> Option<Kind> {
-        const KEPT: [Kind; 9] = [
-            Kind::InvalidInputParameters,
-            Kind::AlreadyExists,
-            Kind::ObjectEntityMismatch,
-            Kind::NoLicensePool,
-            Kind::LicenseExpired,
-            Kind::NoFreeSeat,
-            Kind::NotAssigned,
-            Kind::LicenseNotAccepted,
-            Kind::NotSupported,
+    pub fn of_refusal(code: &str) -> Option<ErrorKind> {
+        const KEPT: [ErrorKind; 9] = [
+            ErrorKind::InvalidInputParameters,
+            ErrorKind::AlreadyExists,
+            ErrorKind::ObjectEntityMismatch,
+            ErrorKind::NoLicensePool,
+            ErrorKind::LicenseExpired,
+            ErrorKind::NoFreeSeat,
+            ErrorKind::NotAssigned,
+            ErrorKind::LicenseNotAccepted,
+            ErrorKind::NotSupported,
         ];
         KEPT.into_iter().find(|kind| kind.code() == code)
     }
 
-    /// The name in the log and the metrics: `code`, except where operators must tell apart what callers need not.
+    /// Whether a caller that gets it was proved, if it sent something to prove.
+    pub const fn is_of_a_proved_caller(self) -> bool {
+        !matches!(
+            self,
+            Self::InvalidSoapCredentials
+                | Self::CredentialMissing
+                | Self::Throttled
+                | Self::Overloaded
+                | Self::UnexpectedError
+        )
+    }
+
+    /// The name in the log and the metrics: `code`, except where operators need a distinction that callers do not.
     pub const fn outcome(self) -> &'static str {
         match self {
             Self::Throttled => "Throttled",
@@ -96,39 +110,39 @@ impl Kind {
     }
 }
 
-impl From<&Refusal> for Kind {
-    fn from(refusal: &Refusal) -> Kind {
+impl From<&Refusal> for ErrorKind {
+    fn from(refusal: &Refusal) -> ErrorKind {
         match refusal {
-            Refusal::CallerUnknown => Kind::InvalidSoapCredentials,
-            Refusal::RoleTooLow { .. } => Kind::AccessDenied,
+            Refusal::CallerUnknown => ErrorKind::InvalidSoapCredentials,
+            Refusal::RoleTooLow { .. } => ErrorKind::AccessDenied,
             Refusal::Field { .. }
             | Refusal::TooMany { .. }
             | Refusal::ModuleUnknown { .. }
-            | Refusal::TooManyOwners { .. } => Kind::InvalidInputParameters,
-            Refusal::NameInvalid { .. } => Kind::NameInvalid,
-            Refusal::NameReused { .. } => Kind::NameReused,
-            Refusal::NameUnreadable { .. } => Kind::UnexpectedError,
-            Refusal::Kept { code, .. } => Kind::of_refusal(code).unwrap_or(Kind::UnexpectedError),
+            | Refusal::TooManyOwners { .. } => ErrorKind::InvalidInputParameters,
+            Refusal::NameInvalid { .. } => ErrorKind::NameInvalid,
+            Refusal::NameReused { .. } => ErrorKind::NameReused,
+            Refusal::NameUnreadable { .. } => ErrorKind::UnexpectedError,
+            Refusal::Kept { code, .. } => ErrorKind::of_refusal(code).unwrap_or(ErrorKind::UnexpectedError),
             Refusal::EntityUnknown { .. }
             | Refusal::ProviderInactive { .. }
             | Refusal::AccountUnavailable { .. }
             | Refusal::AccountNotEnrolled { .. }
             | Refusal::SeatOfOthers { .. }
             | Refusal::OwnerUnknown { .. }
-            | Refusal::AssociateUnknown { .. } => Kind::ObjectEntityMismatch,
-            Refusal::AlreadyAssigned { .. } => Kind::AlreadyExists,
-            Refusal::NoPool { .. } => Kind::NoLicensePool,
-            Refusal::PoolExpired { .. } => Kind::LicenseExpired,
-            Refusal::NoFreeSeat { .. } => Kind::NoFreeSeat,
-            Refusal::NotAssigned { .. } => Kind::NotAssigned,
+            | Refusal::AssociateUnknown { .. } => ErrorKind::ObjectEntityMismatch,
+            Refusal::AlreadyAssigned { .. } => ErrorKind::AlreadyExists,
+            Refusal::NoPool { .. } => ErrorKind::NoLicensePool,
+            Refusal::PoolExpired { .. } => ErrorKind::LicenseExpired,
+            Refusal::NoFreeSeat { .. } => ErrorKind::NoFreeSeat,
+            Refusal::NotAssigned { .. } => ErrorKind::NotAssigned,
             Refusal::LicenseEnded { .. }
             | Refusal::LicenseTooSmall { .. }
             | Refusal::LicenseDates { .. }
             | Refusal::LicenseNotGranted { .. }
             | Refusal::LicenseInUse { .. }
             | Refusal::NothingOffered { .. }
-            | Refusal::LicenseUnreadable { .. } => Kind::LicenseNotAccepted,
-            Refusal::NotSupported => Kind::NotSupported,
+            | Refusal::LicenseUnreadable { .. } => ErrorKind::LicenseNotAccepted,
+            Refusal::NotSupported => ErrorKind::NotSupported,
         }
     }
 }
@@ -136,42 +150,82 @@ impl From<&Refusal> for Kind {
 /// When to retry a call that is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// The service has too much to do.
+    /// The service is too busy.
     Soon,
-    /// The caller asked too often.
+    /// The caller called too often.
     After(Duration),
 }
 
-/// Why a call did not do what it was asked to. `Display` is the sentence for the caller.
+/// Why a call failed. `Display` is the sentence for the caller.
 #[derive(Debug)]
 pub struct Error {
-    pub kind: Kind,
-    /// When to call again, if that is worth it.
+    pub kind: ErrorKind,
+    /// When to retry, if a retry can succeed.
     pub retry: Option<Retry>,
     message: String,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    concerns: Option<Box<Concerns>>,
+}
+
+/// The subject of a refused call, for administrators.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Concerns {
+    /// `None`: not proved.
+    pub who: Option<Who>,
+    pub entity_id: Option<i32>,
+    pub username: Option<String>,
+    pub license_type: Option<LicenseType>,
+}
+
+/// By whom a call was made, as far as that is known when it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Who {
+    Name(String),
+    /// The id of a ticket.
+    Ticket(Uuid),
+    /// The id of a session of the pages for administrators.
+    Session(Uuid),
 }
 
 impl Error {
-    /// The service could not do its work; a retry is safe, also where it is unknown what was done. `message` is for the caller, `cause` for the log only.
+    /// The service failed. A retry is safe, also if it is unknown whether the change was made. `message` is for the caller,
+    /// `cause` for the log only.
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error { kind: Kind::UnexpectedError, retry: None, message: message.into(), cause: Some(cause.into()) }
+        Error {
+            kind: ErrorKind::UnexpectedError,
+            retry: None,
+            message: message.into(),
+            cause: Some(cause.into()),
+            concerns: None,
+        }
     }
 
-    /// The call came without a credential. `message` says what is missing and where it belongs. It must follow from the
-    /// call alone, so that it does not reveal which users exist.
+    /// The call has no credential. `message` says what is missing and where it belongs. It must depend on the call alone, so that
+    /// it does not reveal which users exist.
     pub fn credential_missing(message: String) -> Error {
-        Error { kind: Kind::CredentialMissing, retry: None, message, cause: None }
+        Error { kind: ErrorKind::CredentialMissing, retry: None, message, cause: None, concerns: None }
     }
 
     /// The caller must wait before the next sign-in; nothing was done.
     pub fn throttled(message: impl Into<String>, wait: Duration) -> Error {
-        Error { kind: Kind::Throttled, retry: Some(Retry::After(wait)), message: message.into(), cause: None }
+        Error {
+            kind: ErrorKind::Throttled,
+            retry: Some(Retry::After(wait)),
+            message: message.into(),
+            cause: None,
+            concerns: None,
+        }
     }
 
-    /// More calls of this kind wait than the service takes; nothing was done.
+    /// Too many calls of this kind wait; nothing was done.
     pub fn overloaded(message: impl Into<String>) -> Error {
-        Error { kind: Kind::Overloaded, retry: Some(Retry::Soon), message: message.into(), cause: None }
+        Error {
+            kind: ErrorKind::Overloaded,
+            retry: Some(Retry::Soon),
+            message: message.into(),
+            cause: None,
+            concerns: None,
+        }
     }
 
     /// The same error, for a call that may succeed in a retry.
@@ -179,7 +233,26 @@ impl Error {
         Error { retry: Some(retry), ..self }
     }
 
-    /// The same error, with what it is about in front of its message.
+    /// The same error, of a caller that was proved.
+    pub fn by(mut self, who: Who) -> Error {
+        self.concerns.get_or_insert_default().who = Some(who);
+        self
+    }
+
+    /// The same error, with what the request named.
+    pub fn of(mut self, entity_id: Option<i32>, username: Option<&str>, license_type: Option<LicenseType>) -> Error {
+        let concerns = self.concerns.get_or_insert_default();
+        (concerns.entity_id, concerns.license_type) = (entity_id, license_type);
+        concerns.username = username.map(str::to_owned);
+        self
+    }
+
+    /// The subject of the call, as far as it is known.
+    pub fn concerns(&self) -> Concerns {
+        self.concerns.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// The same error, with its subject in front of its message.
     pub fn about(self, what: &str) -> Error {
         Error { message: format!("{what}: {}", self.message), ..self }
     }
@@ -187,7 +260,13 @@ impl Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
-        Error { kind: Kind::from(&refusal), retry: None, message: refusal.to_string(), cause: None }
+        Error {
+            kind: ErrorKind::from(&refusal),
+            retry: None,
+            message: refusal.to_string(),
+            cause: None,
+            concerns: None,
+        }
     }
 }
 

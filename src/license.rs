@@ -1,7 +1,6 @@
-//! What the license of a module owner says: its numbers, its status, what the issuer offers next, and what becomes of the
-//! pools when that is activated.
+//! The license of a module owner: its numbers, its status, the issuer's offer, and the changes of pools when that is activated.
 //!
-//! Pure, like the seat rules: a store reads an [`Owner`] in one transaction, asks here, writes what was decided.
+//! Pure, like the seat rules: a store reads an [`Owner`] in one transaction, asks these functions, and writes their decision.
 
 mod facts;
 
@@ -15,29 +14,29 @@ use crate::seats::{Assignment, FieldFault, LicenseType, Refusal};
 /// One value for each license type, in the order of [`LicenseType::ALL`].
 pub type PerType<T> = [T; LicenseType::ALL.len()];
 
-/// An entity that license tools know as a module owner. The form in which it is serialized is kept in rows.
+/// An entity that license tools know as a module owner. Its serialized form is stored in rows, so it must stay readable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     pub entity_id: i32,
-    /// Whether seats are given out under it.
+    /// Whether its seats can be assigned.
     pub active: bool,
     /// A-Z and 0-9 only.
     pub name: String,
     pub description: Option<String>,
     pub shop_url: Option<String>,
-    /// What is in force.
+    /// The license in force.
     pub current: Terms,
-    /// What the issuer offers instead, as it would be after activation; `None`: nothing new.
+    /// The issuer's offer, as the license after activation; `None`: no offer.
     pub offered: Option<Terms>,
     /// Seats taken now, of the pools that `current` counts.
     pub in_use: PerType<i64>,
-    /// Whether the associate that was asked about holds a seat of those pools.
+    /// Whether the associate of the request holds a seat of those pools.
     pub held: PerType<bool>,
     /// Whether the caller would get a seat of the type for that associate now, by the seat rules.
     pub can_assign: PerType<bool>,
 }
 
-/// What a license grants.
+/// The terms of a license.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     pub company_name: String,
@@ -47,7 +46,7 @@ pub struct Terms {
     pub seats: PerType<i64>,
 }
 
-/// The dates shown to license tools; `None`: none, or for ever.
+/// The dates shown to license tools; `None`: no date, or for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dates {
     /// When to ask the issuer again.
@@ -62,7 +61,7 @@ pub struct Dates {
     pub grace: Option<Timestamp>,
 }
 
-/// The numbers of one module. A negative `new_free`: what is offered cannot be activated.
+/// The numbers of one module. A negative `new_free`: the offer cannot be activated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
     pub in_use: i64,
@@ -73,7 +72,7 @@ pub struct Numbers {
     pub total: i64,
 }
 
-/// How a license is, as its issuer sees it.
+/// License status according to the issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Ok,
@@ -86,12 +85,12 @@ pub enum Status {
 }
 
 impl Owner {
-    /// What the issuer grants: its offer, or where there is none what is in force.
+    /// The terms that the issuer grants: its offer, or else the license in force.
     pub fn issued(&self) -> &Terms {
         self.offered.as_ref().unwrap_or(&self.current)
     }
 
-    /// The numbers of a type, with what the issuer grants or without.
+    /// The numbers of a type, with the granted license or without.
     pub fn numbers(&self, license_type: LicenseType, with_new: bool) -> Numbers {
         let at = license_type.index();
         let (total, in_use) = (self.current.seats[at], self.in_use[at]);
@@ -106,7 +105,7 @@ impl Owner {
         }
     }
 
-    /// The status, and the sentence that says why; empty where the status says all.
+    /// The status, with a sentence that gives the reason; empty if the status is enough.
     pub fn status(&self, now: Timestamp) -> (Status, String) {
         let new = self.issued();
         if let Some(obstacle) = self.obstacle(now) {
@@ -126,7 +125,7 @@ impl Owner {
         (status, String::new())
     }
 
-    /// The real end has not come: that would be an obstacle.
+    /// The real end has not come yet: that would be an obstacle.
     fn warning(&self, since: Timestamp, now: Timestamp) -> (Status, String) {
         let end = match (self.current.dates.expires, self.current.dates.grace) {
             (Some(at), Some(end)) if at <= now => format!("expired at {at}, and ends at {end}"),
@@ -142,7 +141,7 @@ impl Owner {
         }
     }
 
-    /// What people are shown of it.
+    /// The description for people.
     pub fn description(&self) -> &str {
         self.description.as_deref().unwrap_or(&self.current.company_name)
     }
@@ -151,7 +150,7 @@ impl Owner {
         self.shop_url.as_deref().filter(|url| !url.is_empty())
     }
 
-    /// Why what the issuer grants cannot be activated; `None`: it can.
+    /// Why the granted license cannot be activated; `None`: it can.
     pub fn obstacle(&self, now: Timestamp) -> Option<Refusal> {
         let owner_name = || self.name.clone();
         let new = self.issued();
@@ -170,7 +169,7 @@ impl Owner {
         Refusal::LicenseTooSmall { owner_name: self.name.clone(), license_type, in_use, seats }
     }
 
-    /// Compares what a caller wants to activate with what the issuer grants: callers cannot grant themselves more.
+    /// Compares the license that a caller wants to activate with the granted one: callers cannot grant themselves more.
     pub fn accept(&self, presented: &Presented, now: Timestamp) -> Result<(), Refusal> {
         if let Some(differs) = presented.differs_from(self) {
             return Err(Refusal::LicenseNotGranted { owner_name: self.name.clone(), differs });
@@ -178,7 +177,7 @@ impl Owner {
         self.obstacle(now).map_or(Ok(()), Err)
     }
 
-    /// What an activation does to the pools of this owner, given those that are open; `None`: nothing is offered.
+    /// The changes of this owner's open pools by an activation; `None`: there is no offer.
     pub fn plan(&self, pools: &[OpenPool]) -> Result<Option<Vec<PoolChange>>, Refusal> {
         let Some(offered) = &self.offered else { return Ok(None) };
         let mut changes = Vec::new();
@@ -192,7 +191,7 @@ impl Owner {
     }
 }
 
-/// The owners to whom something is offered under a company's name and serial number: there are some, and each of them can be
+/// The owners with an offer under a company's name and serial number. Refuses if there is none, or if one of the offers cannot be
 /// activated.
 pub fn offered_to(owners: &[Owner], company_name: &str, serial_nr: &str, now: Timestamp) -> Result<(), Refusal> {
     if owners.is_empty() {
@@ -201,13 +200,13 @@ pub fn offered_to(owners: &[Owner], company_name: &str, serial_nr: &str, now: Ti
     owners.iter().find_map(|owner| owner.obstacle(now)).map_or(Ok(()), Err)
 }
 
-/// Whether a license can be removed: no seat of its pools may be in use, whether they are open or not.
+/// Whether a license can be removed: no seat of its pools may be in use, open or not.
 pub fn remove(owner_name: &str, in_use: i64) -> Result<(), Refusal> {
     let owner_name = || owner_name.trim().to_ascii_uppercase();
     if in_use > 0 { Err(Refusal::LicenseInUse { owner_name: owner_name(), in_use }) } else { Ok(()) }
 }
 
-/// What is left of a field without the blanks around it; it must not be empty.
+/// A field without surrounding blanks; it must not be empty.
 pub fn filled<'t>(field: &'static str, text: &'t str) -> Result<&'t str, Refusal> {
     match text.trim() {
         "" => Err(Refusal::field(field, FieldFault::Empty)),
@@ -215,16 +214,16 @@ pub fn filled<'t>(field: &'static str, text: &'t str) -> Result<&'t str, Refusal
     }
 }
 
-/// Owners in one answer at most: each is several KiB of a message.
+/// The most owners in one answer: each takes several KiB of a message.
 pub const OWNERS_MAX: usize = 2000;
 
-/// Whether that many owners go into one answer.
+/// Whether one answer may have this many owners.
 pub fn check_owners(found: usize) -> Result<(), Refusal> {
     if found > OWNERS_MAX { Err(Refusal::TooManyOwners { max: OWNERS_MAX }) } else { Ok(()) }
 }
 
-/// What to do about a module of an owner that an associate is to get, given what the seat rules say; `None`: nothing, because
-/// the associate holds one of this owner's already.
+/// The assignment of a module to an associate, given the decision of the seat rules; `None`: nothing to do, because the associate
+/// already holds a seat of this owner.
 pub fn take_module(decided: Result<Assignment, Refusal>, holds_one: bool) -> Result<Option<Assignment>, Refusal> {
     match decided {
         Err(Refusal::AlreadyAssigned { .. }) if holds_one => Ok(None),
@@ -232,7 +231,7 @@ pub fn take_module(decided: Result<Assignment, Refusal>, holds_one: bool) -> Res
     }
 }
 
-/// Each type once, in the order of the request, however long a list is sent.
+/// Each type once, in the order of the request, for a list of any length.
 pub fn each_once(types: &[LicenseType]) -> impl Iterator<Item = LicenseType> {
     types.iter().enumerate().filter(|(at, license_type)| !types[..*at].contains(license_type)).map(|(_, t)| *t)
 }
@@ -260,7 +259,7 @@ impl Dates {
     }
 }
 
-/// A license as a caller hands it back to be activated. What is `None` was not sent and is not looked at.
+/// A license that a caller hands back for activation. A field that is `None` was not sent and is not compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Presented {
     pub owner_name: Option<String>,
@@ -268,7 +267,7 @@ pub struct Presented {
     pub serial_nr: Option<String>,
     pub owner_description: Option<String>,
     pub license_url: Option<String>,
-    /// Name and date, as far as they were sent; a date of `None` is no date.
+    /// The dates that were sent.
     pub dates: PresentedDates,
     /// Name of the module, in upper case, and number.
     pub modules: Vec<(String, i32)>,
@@ -285,11 +284,11 @@ pub struct PresentedDates {
 }
 
 impl Presented {
-    /// The first member that is not as the issuer grants it.
+    /// The first member that differs from the granted license.
     fn differs_from(&self, owner: &Owner) -> Option<&'static str> {
         let terms = owner.issued();
         let text = |sent: &Option<String>, granted: &str| sent.as_ref().is_none_or(|sent| sent == granted);
-        // Midnight of 1 January 1970 is read as no date, in whatever zone it is midnight: some clients count from there.
+        // Midnight of 1 January 1970 in any zone means no date, because some clients count from there.
         let is_zero = |at: Timestamp| at.as_second().abs() <= 14 * 60 * 60;
         let date = |sent: Option<Option<Timestamp>>, granted: Option<Timestamp>| {
             sent.is_none_or(|sent| sent == granted || sent.is_none() && granted.is_some_and(is_zero))
@@ -310,7 +309,7 @@ impl Presented {
         same.into_iter().find(|(_, same)| !same).map(|(name, _)| name)
     }
 
-    /// Every module once, with its number; one without seats may be left out.
+    /// Every module once, with its number; a module without seats may be left out.
     fn modules_are_those_of(&self, terms: &Terms) -> bool {
         let mut left = terms.seats.map(Some);
         for (name, number) in &self.modules {
@@ -333,18 +332,18 @@ pub struct OpenPool {
     pub expires_at: Option<Timestamp>,
 }
 
-/// What activation does to a pool.
+/// The change of a pool by an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolChange {
     Resize { pool_id: i64, seats_total: i64 },
     Create { license_type: LicenseType, seats_total: i64 },
 }
 
-/// Seats of one pool at most, as in the schema.
+/// The most seats of one pool, as in the schema.
 pub const POOL_SEATS_MAX: i64 = 10_000_000;
 
-/// Makes the pools of one type hold `seats` together. Seats are added to the pool that lasts longest, and taken, free
-/// ones only, from those that expire first. `None`: more are in use.
+/// Gives the pools of one type `seats` in total. Adds seats to the pool that lasts longest, and removes free seats from the pools
+/// that expire first. `None`: more seats are in use.
 fn resize(license_type: LicenseType, pools: &[OpenPool], seats: i64) -> Option<Vec<PoolChange>> {
     let mut pools = pools.to_vec();
     pools.sort_by_key(|p| (p.expires_at.unwrap_or(Timestamp::MAX), std::cmp::Reverse(p.id)));

@@ -1,5 +1,5 @@
-//! What operators watch: counters and histograms, served in OpenMetrics text on their own listener; and a bound on how
-//! often the log repeats a line ([`SparseLog`]).
+//! Metrics for operators: counters and histograms, served in OpenMetrics text on their own listener; and a limit on how often the
+//! log repeats a line ([`SparseLog`]).
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// Which operation ended how: `code` is the `Code` of the answer ("Success", "NoFreeSeat", …) or "Fault".
+/// An operation and its outcome: `code` is the `Code` of the answer ("Success", "NoFreeSeat", …) or "Fault".
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct CallLabels {
     pub operation: &'static str,
@@ -34,18 +34,18 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
-/// Everything measured. Cheap to update from any thread; made once and shared.
+/// All metrics. Cheap to update from any thread; made once and shared.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     /// Calls by operation and code.
     pub calls: Family<CallLabels, Counter>,
-    /// How credentials were checked: `remembered`, `verified`, `wrong`, `throttled`, `throttled_name`, `busy`.
+    /// Outcomes of credential checks: `remembered`, `verified`, `wrong`, `throttled`, `throttled_name`, `busy`.
     pub sign_ins: Family<OutcomeLabels, Counter>,
-    /// Memory in KiB times passes of all password checks: what they cost.
+    /// The cost of all password checks: memory in KiB times passes.
     pub sign_in_work_kib: Counter,
-    /// Password checks that wait for their turn: of user names that proved themselves before from where they are (`known`), and
-    /// all others (`other`).
+    /// Password checks that wait for their turn: of user names that signed in before from the same address (`known`), and all
+    /// others (`other`).
     pub sign_ins_waiting: Family<LaneLabels, Gauge>,
     /// Calls that shared one commit.
     pub group_calls: Histogram,
@@ -53,11 +53,11 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Calls refused because the store's queue was full.
     pub queue_refused: Counter,
-    /// Groups that failed as a whole: nothing of them was changed, or whether it was is unknown.
+    /// Groups that failed as a whole: they changed nothing, or it is unknown whether they did.
     pub groups_failed: Counter,
-    /// When the last verification of the database ended that found nothing, in seconds since 1970.
+    /// End of the last verification of the database that found no error, in seconds since 1970.
     pub verified_at_seconds: Gauge<f64, AtomicU64>,
-    /// How long it took.
+    /// Its duration.
     pub verification_seconds: Gauge<f64, AtomicU64>,
     /// Events that this node has chained. On PostgreSQL only.
     pub chained_events: Counter,
@@ -68,12 +68,14 @@ pub struct Metrics {
     pub replays: Counter,
     /// Open connections.
     pub connections: Gauge,
-    /// Connections refused for want of a place: of the `service`, or of the `client`.
+    /// Connections refused because the `service` or the `client` had too many.
     pub connections_refused: Family<ReasonLabels, Counter>,
-    /// Attempts to accept a connection that failed, for want of file descriptors most likely.
+    /// Failed attempts to accept a connection, mostly for lack of file descriptors.
     pub accepts_failed: Counter,
-    /// Requests refused because bodies took as much memory as they may.
+    /// Requests refused because bodies used all the memory allowed for them.
     pub bodies_refused: Counter,
+    /// Refusals that were not noted for administrators: more came than are written, or they could not be written.
+    pub notes_left_out: Counter,
 }
 
 impl Metrics {
@@ -98,6 +100,7 @@ impl Metrics {
             connections_refused: Family::default(),
             accepts_failed: Counter::default(),
             bodies_refused: Counter::default(),
+            notes_left_out: Counter::default(),
         };
         let r = &mut metrics.registry;
         r.register("calls", "Calls answered, by operation and code", metrics.calls.clone());
@@ -115,13 +118,13 @@ impl Metrics {
         r.register("store_groups_failed", "Groups of calls that failed as a whole", metrics.groups_failed.clone());
         r.register_with_unit(
             "store_verified_timestamp",
-            "When the last verification of the database ended that found nothing wrong",
+            "End of the last verification of the database that found no error",
             Unit::Seconds,
             metrics.verified_at_seconds.clone(),
         );
         r.register_with_unit(
             "store_verification",
-            "How long the last verification took that found nothing wrong",
+            "Duration of the last verification that found no error",
             Unit::Seconds,
             metrics.verification_seconds.clone(),
         );
@@ -141,19 +144,28 @@ impl Metrics {
             Unit::Seconds,
             metrics.unchained_seconds.clone(),
         );
-        r.register("replays", "Retries of named calls answered as the first try", metrics.replays.clone());
+        r.register("replays", "Retries of named calls that got the answer of the first try", metrics.replays.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
         r.register(
             "connections_refused",
-            "Connections refused, because the service or the client had as many as it may",
+            "Connections refused because the service or the client had too many",
             metrics.connections_refused.clone(),
         );
-        r.register("accepts_failed", "Attempts to accept a connection that failed", metrics.accepts_failed.clone());
-        r.register("bodies_refused", "Requests refused for want of memory for bodies", metrics.bodies_refused.clone());
+        r.register("accepts_failed", "Failed attempts to accept a connection", metrics.accepts_failed.clone());
+        r.register(
+            "bodies_refused",
+            "Requests refused because bodies used all their memory",
+            metrics.bodies_refused.clone(),
+        );
+        r.register(
+            "notes_left_out",
+            "Refusals that were not noted for administrators: too many, or the database failed",
+            metrics.notes_left_out.clone(),
+        );
         metrics
     }
 
-    /// A verification of the database has ended now, took so long, and found nothing wrong.
+    /// Records a verification of the database that ended now without an error.
     pub fn verified(&self, took: Duration) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.verified_at_seconds.set(now.as_secs_f64());
@@ -181,7 +193,7 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut out = String::new();
         if text::encode(&mut out, &self.registry).is_err() {
-            // Writing to a String does not fail; a scraper takes what there is.
+            // Writing to a String does not fail; a scraper accepts incomplete text.
             let _ = out.write_str("# EOF\n");
         }
         out
@@ -194,7 +206,7 @@ impl Default for Metrics {
     }
 }
 
-/// Lets an event that may come thousands of times into the log once a minute.
+/// Logs an event once a minute, although it may occur thousands of times.
 #[derive(Debug, Default)]
 pub struct SparseLog {
     logged_at: Option<Instant>,
@@ -204,7 +216,7 @@ pub struct SparseLog {
 impl SparseLog {
     const INTERVAL: Duration = Duration::from_secs(60);
 
-    /// Counts an event. If it is to be logged: how many were left out before it.
+    /// Counts an event. If it must be logged: the number of events left out before it.
     pub fn count(&mut self, now: Instant) -> Option<u64> {
         if self.logged_at.is_some_and(|logged_at| now < logged_at + Self::INTERVAL) {
             self.left_out += 1;

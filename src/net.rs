@@ -1,10 +1,10 @@
-//! What counts as one client on the network. All limits per client count by [`client_key`].
+//! Defines a client on the network: all limits per client count by [`client_key`].
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The address that limits count a client under: an IPv4 address as it is, an IPv4-mapped one as IPv4, and of an IPv6
-/// address its /64, because one subscriber usually has a whole /64 and could otherwise be a new client with each
-/// connection (RFC 6177 §2).
+/// The address under which limits count a client: an IPv4 address unchanged, an IPv4-mapped one as IPv4, and for an IPv6 address
+/// its /64, because one subscriber usually has a whole /64 and could otherwise be a new client with each connection (RFC 6177
+/// §2).
 pub fn client_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),

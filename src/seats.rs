@@ -1,8 +1,8 @@
-//! The seat rules: who may take which seat, and why not.
+//! The seat rules: which seat a caller may assign, release or transfer, and the reasons of refusals.
 //!
-//! Pure: facts in, decision out. No I/O, no clock, no async. A store reads the [`Facts`] in one transaction, asks
-//! [`assign`], [`find`] or [`transfer`], writes what was decided and commits. The rules are written here once for every
-//! store; the constraints of `schema.sql` guard the same promises a second time.
+//! Pure: facts in, decision out. No I/O, no clock, no async. A store reads the [`Facts`] in one transaction, asks [`assign`],
+//! [`find`] or [`transfer`], writes the decision and commits. The rules are written once for all stores; the constraints of
+//! `schema.sql` guard the same promises a second time.
 
 mod name;
 mod refusal;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use name::{NAME_CHARS_MAX, UserName, is_undecoded, normal_name};
 pub use refusal::{CALL_NAME_CHARS_MAX, FieldFault, NameFault, Refusal, counted};
 
-/// The products a seat can be for. The names are the vendor's, case-sensitive, and stand in the WSDL in this order.
+/// The products that seats are for. The names are the vendor's, case-sensitive, and in the order of the WSDL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LicenseType {
     SkraftDiskImageV5,
@@ -35,7 +35,7 @@ impl LicenseType {
         }
     }
 
-    /// What license tools call the type: a module name is A-Z and 0-9 only.
+    /// The module name in license tools, of A-Z and 0-9 only.
     pub const fn module_name(self) -> &'static str {
         match self {
             Self::SkraftDiskImageV5 => "SKRAFTDISKIMAGEV5",
@@ -49,7 +49,7 @@ impl LicenseType {
         Self::ALL.into_iter().find(|t| t.module_name().eq_ignore_ascii_case(name.trim()))
     }
 
-    /// Where it stands in [`Self::ALL`].
+    /// Its index in [`Self::ALL`].
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -71,10 +71,10 @@ impl FromStr for LicenseType {
     }
 }
 
-/// What a credential may do. Each role may also do what the ones before it may.
+/// The rights of a credential. Each role includes the roles before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Looks.
+    /// Reads.
     Reader,
     /// Also assigns.
     Agent,
@@ -103,14 +103,14 @@ impl FromStr for Role {
     }
 }
 
-/// One seat of one pool. The form in which it is serialized is kept in rows.
+/// One seat of one pool. Its serialized form is stored in rows, so it must stay readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SeatId {
     pub pool_id: i64,
     pub seat_no: i64,
 }
 
-/// What a caller of AssignLicense asks for: a field is `None` when it was not sent.
+/// A request of AssignLicense: a field is `None` if it was not sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AssignRequest {
     pub username: Option<UserName>,
@@ -118,24 +118,24 @@ pub struct AssignRequest {
     pub license_type: Option<LicenseType>,
 }
 
-/// What the store knows about an assignment, read in one transaction. Whatever the request does not name stays absent, and
-/// so may facts that the rules do not get to: the time of a refusal must not depend on rows outside the caller's subtree.
+/// The store's facts about an assignment, read in one transaction. Facts that the request does not name stay absent, and so may
+/// facts that the rules do not reach: the time of a refusal must not depend on rows outside the caller's subtree.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The credential the caller proved, as its row stands now; `None` when it is gone, inactive or has another hash.
+    /// The role in the row of the proved credential; `None` if the row is gone, inactive or has another hash.
     pub caller: Option<Role>,
     pub provider: Option<Entity>,
     pub account: Option<Account>,
     /// The seat of this type the account holds.
     pub held: Option<Held>,
-    /// The provider's pools of this type. A store may leave out pools that expired as long as it keeps one of them.
+    /// The provider's pools of this type. A store may leave out expired pools, except for one.
     pub pools: Vec<Pool>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub struct Entity {
     pub active: bool,
-    /// Whether it lies in the subtree of the caller's entity.
+    /// Whether it is in the subtree of the caller's entity.
     pub in_subtree: bool,
 }
 
@@ -150,7 +150,7 @@ impl Entity {
 pub struct Account {
     pub id: i64,
     pub active: bool,
-    /// Whether its entity lies in the subtree of the caller's entity.
+    /// Whether its entity is in the subtree of the caller's entity.
     pub in_subtree: bool,
 }
 
@@ -168,12 +168,12 @@ pub struct Held {
     pub expires_at: Option<Timestamp>,
     /// The entity that owns that pool.
     pub entity_id: i32,
-    /// Whether that entity lies in the subtree of the caller's entity. If not, the caller must not learn which seat it is.
+    /// Whether that entity is in the subtree of the caller's entity. If not, the caller must not learn which seat it is.
     pub in_subtree: bool,
 }
 
 impl Held {
-    /// Whether the pool of the seat has expired: then the seat is given up for another one.
+    /// Whether the pool of the seat has expired: then the user gives it up for another seat.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         has_expired(self.expires_at, now)
     }
@@ -205,19 +205,19 @@ fn has_expired(expires_at: Option<Timestamp>, now: Timestamp) -> bool {
     expires_at.is_some_and(|at| at <= now)
 }
 
-/// What is to be written, all of it in the transaction the facts were read in.
+/// The decision, to be written in the transaction that read the facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assignment {
     pub seat: SeatId,
-    /// Who takes it; `None`: enroll the user name under the provider entity first.
+    /// The account that gets it; `None`: enroll the user name under the provider entity first.
     pub account_id: Option<i64>,
-    /// A seat in an expired pool to be released first.
+    /// A seat of an expired pool, to be released first.
     pub give_up: Option<SeatId>,
 }
 
 /// Decides an AssignLicense call. The first condition that applies, in the order of the code, is the answer.
 ///
-/// `enroll`: whether a user name that is not known may be enrolled.
+/// `enroll`: whether an unknown user name may be enrolled.
 pub fn assign(request: &AssignRequest, facts: &Facts, enroll: bool, now: Timestamp) -> Result<Assignment, Refusal> {
     check_role(facts.caller, Role::Agent)?;
     let username = check_name("Username", request.username.as_ref())?;
@@ -233,7 +233,7 @@ pub fn assign(request: &AssignRequest, facts: &Facts, enroll: bool, now: Timesta
     }
     let seat = open()
         .filter_map(|p| Some((p, SeatId { pool_id: p.id, seat_no: p.free_seat_no? })))
-        // What expires first is used first; pools without end come last, equal ones by age.
+        // The pool that expires first is used first; pools without an end come last, equal ones by age.
         .min_by_key(|(p, _)| (p.expires_at.unwrap_or(Timestamp::MAX), p.id))
         .map(|(_, seat)| seat)
         .ok_or_else(|| Refusal::NoFreeSeat {
@@ -251,16 +251,16 @@ fn no_open_pool(provider_entity_id: i32, license_type: LicenseType, pools: &[Poo
         None => Refusal::NoPool {
             provider_entity_id,
             license_type,
-            // None is open and none has expired: each of them starts later.
+            // No pool is open and none has expired: all start later.
             starts_at: pools.iter().filter_map(|p| p.starts_at).min(),
         },
     }
 }
 
-/// Assignments in one call at most: all of them share one transaction, during which no other call can write.
+/// The most assignments in one call: all of them share one transaction, during which no other call can write.
 pub const ASSIGNMENTS_MAX: usize = 1000;
 
-/// Decides whether a call may assign this many licenses, before any of them is looked at.
+/// Decides whether a call may assign this many licenses, before it decides about each.
 pub fn assign_all(caller: Option<Role>, items: usize) -> Result<(), Refusal> {
     check_role(caller, Role::Agent)?;
     match items {
@@ -270,14 +270,14 @@ pub fn assign_all(caller: Option<Role>, items: usize) -> Result<(), Refusal> {
     }
 }
 
-/// A user and a type: what details are asked of, and what is released.
+/// A user and a type: the request for details, and for a release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holding {
     pub username: Option<UserName>,
     pub license_type: Option<LicenseType>,
 }
 
-/// What the store knows about a holding, read in one transaction.
+/// The store's facts about a holding, read in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct HoldingFacts {
     pub caller: Option<Role>,
@@ -286,10 +286,11 @@ pub struct HoldingFacts {
     pub held: Option<SeatId>,
 }
 
-/// Finds the seat that a user holds, and the account of the user, for a caller of at least this role: to look at it ([`Role::Reader`]) or to release
-/// it ([`Role::Admin`]). A seat whose pool has expired is still held.
+/// Finds the seat that a user holds, and the account of the user, for a caller of at least this role: to read it
+/// ([`Role::Reader`]) or to release it ([`Role::Admin`]). A seat whose pool has expired is still held.
 ///
-/// A user that is unknown, belongs to others or holds none gets the same answer, so that callers do not learn of others' users.
+/// The answer is the same for a user that is unknown, is not among the caller's, or holds no seat, so that callers do not learn
+/// about other users.
 pub fn find(holding: &Holding, facts: &HoldingFacts, role: Role) -> Result<(SeatId, i64), Refusal> {
     check_role(facts.caller, role)?;
     let username = check_name("Username", holding.username.as_ref())?;
@@ -301,7 +302,7 @@ pub fn find(holding: &Holding, facts: &HoldingFacts, role: Role) -> Result<(Seat
         .ok_or_else(|| Refusal::NotAssigned { username: username.to_owned(), license_type })
 }
 
-/// A seat that is to change hands.
+/// The transfer of a seat to another user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transfer {
     pub from: Option<UserName>,
@@ -309,20 +310,20 @@ pub struct Transfer {
     pub license_type: Option<LicenseType>,
 }
 
-/// What the store knows about a transfer, read in one transaction.
+/// The store's facts about a transfer, read in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct TransferFacts {
     pub caller: Option<Role>,
     pub from: Option<Account>,
-    /// The seat that changes hands, and the entity that owns its pool.
+    /// The seat to be transferred, and the entity that owns its pool.
     pub held: Option<(Held, Entity)>,
     pub to: Option<Account>,
-    /// What the new holder has already.
+    /// The seat that the new holder has already.
     pub to_held: Option<Held>,
 }
 
-/// Decides a transfer: the seat stays the same and gets another holder, in one step. Also says whose account loses it. What the new holder needs is what
-/// an assignment from that pool would need.
+/// Decides a transfer: the same seat gets another holder, in one step. Also returns the account that loses it. The new holder
+/// must meet the conditions of an assignment from that pool.
 pub fn transfer(
     transfer: &Transfer,
     facts: &TransferFacts,
@@ -351,7 +352,7 @@ pub fn transfer(
     Ok((Assignment { seat: held.seat, account_id: facts.to.map(|a| a.id), give_up }, from_id))
 }
 
-/// Whether a caller may look at an entity: its pools, or who holds its seats.
+/// Whether a caller may read an entity: its pools, or the holders of its seats.
 pub fn look(
     caller: Option<Role>,
     field: &'static str,
@@ -361,7 +362,7 @@ pub fn look(
     check_role(caller, Role::Reader)?;
     let entity_id = check_entity_id(field, entity_id)?;
     match entity {
-        // One that is not active can still be looked at.
+        // An inactive entity can still be read.
         Some(entity) if entity.in_subtree => Ok(entity_id),
         _ => Err(Refusal::EntityUnknown { field, entity_id }),
     }
@@ -385,7 +386,7 @@ fn check_provider(provider: Option<Entity>, provider_entity_id: i32) -> Result<(
     match provider {
         Some(provider) if provider.is_usable() => Ok(()),
         Some(provider) if provider.in_subtree => Err(Refusal::ProviderInactive { provider_entity_id }),
-        // One answer for both, so that callers do not learn which entities others have.
+        // One answer for both, so that callers do not learn which other entities exist.
         _ => Err(Refusal::EntityUnknown { field: "LicenseProviderEntityId", entity_id: provider_entity_id }),
     }
 }
@@ -393,8 +394,8 @@ fn check_provider(provider: Option<Entity>, provider_entity_id: i32) -> Result<(
 fn check_account(account: Option<Account>, username: &str, enroll: bool) -> Result<(), Refusal> {
     match account {
         Some(account) if account.is_usable() => Ok(()),
-        // One answer for both, so that callers do not learn which users exist outside their subtree. Where users are enrolled,
-        // they do: a name that exists cannot be enrolled again.
+        // One answer for both, so that callers do not learn which users exist outside their subtree. If users are enrolled, they
+        // do learn it, because an existing name cannot be enrolled again.
         Some(Account { in_subtree: false, .. }) | None if !enroll => {
             Err(Refusal::AccountNotEnrolled { username: username.to_owned() })
         }
@@ -403,7 +404,7 @@ fn check_account(account: Option<Account>, username: &str, enroll: bool) -> Resu
     }
 }
 
-/// The seat of an expired pool that is given up for a new one.
+/// The seat of an expired pool that is given up for a new seat.
 fn check_held(
     held: Option<Held>,
     username: &str,

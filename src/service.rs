@@ -1,8 +1,12 @@
-//! The use cases, one function per operation, shared by every surface. They check who calls, ask the store, and say
-//! what happened; they know neither SOAP nor HTTP nor SQL.
+//! The use cases, one function per operation, shared by every surface. They check the caller, call the store, and return the
+//! outcome; they know neither SOAP nor HTTP nor SQL.
+
+pub mod admin;
+mod links;
+mod notes;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,18 +15,25 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Authenticator, Claim, Password, Scope, TICKET_LIFE, Ticket};
-use crate::error::{Error, Kind, Retry};
+use crate::error::{Error, ErrorKind, Retry, Who};
 use crate::license::Owner;
-use crate::metrics::Metrics;
-use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer, normal_name};
+use crate::metrics::{Metrics, SparseLog};
+use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer, UserName, normal_name};
 use crate::store::{
     Activation, Actor, Added, Call, CallName, Credential, Details, FiledLicense, HistoryRequest, Holder,
     HoldersRequest, ModuleHistory, ModulesRequest, NewTicket, Original, OwnersRequest, PoolUse, Principal, Reply,
     Store, StoreError, TicketProof,
 };
 
-/// One call as it came in. Clock and randomness are read once, at the edge, and handed down; the time by the clock that decides
-/// ([`Service::corrected`]).
+pub use links::{LINK_LIFE, LinkPurpose};
+
+/// Path of the page behind a one-time link for the first administrator, before a slash and the link's secret.
+pub const FIRST_ADMINISTRATOR_PATH: &str = "/first-admin";
+/// The same for a one-time link that signs in.
+pub const SIGN_IN_PATH: &str = "/sign-in";
+
+/// The context of one call. Clock and randomness are read once, at the edge, and handed down; the time is corrected to the
+/// store's clock ([`Service::corrected`]).
 #[derive(Debug, Clone)]
 pub struct CallContext {
     /// Identifies the call in the log, in the history and in messages to the caller.
@@ -30,17 +41,17 @@ pub struct CallContext {
     pub now: Timestamp,
     pub instant: Instant,
     pub peer: IpAddr,
-    /// What the caller calls it, so that a retry gets the same answer.
+    /// The name that the caller gave the call, so that a retry gets the same answer.
     pub name: Option<Arc<CallName>>,
 }
 
 impl CallContext {
-    /// The call whose outcome is answered with, if this one is its retry.
+    /// The first call, if this one is its retry.
     pub fn original(&self) -> Option<Original> {
         self.name.as_ref()?.original()
     }
 
-    /// The id for the answer: that of the call whose outcome it tells.
+    /// The id for the answer: that of the first call, if this one is its retry.
     pub fn answer_id(&self) -> Uuid {
         self.original().map_or(self.id, |original| original.id)
     }
@@ -51,14 +62,16 @@ impl CallContext {
     }
 }
 
-/// What a caller sent to say who they are.
+/// The credentials that a caller sent.
 pub enum Identity {
-    /// Nothing, or nothing that could be anybody's.
+    /// None, or some that cannot be valid.
     Nobody,
-    /// Nothing, and the surface could tell what is missing: a sentence for the caller, in the terms of its protocol.
+    /// None, and the surface knows what is missing: a sentence for the caller, in the terms of its protocol.
     Missing(String),
     Password(Claim),
     Ticket(TicketProof),
+    /// A session of the pages for administrators.
+    Session(TicketProof),
 }
 
 impl Identity {
@@ -70,12 +83,22 @@ impl Identity {
         }
     }
 
+    /// By whom a call is made once that is proved.
+    pub fn proved(&self) -> Option<Who> {
+        match self {
+            Identity::Nobody | Identity::Missing(_) => None,
+            Identity::Password(claim) => Some(Who::Name(claim.user_name.clone())),
+            Identity::Ticket(proof) => Some(Who::Ticket(proof.id)),
+            Identity::Session(proof) => Some(Who::Session(proof.id)),
+        }
+    }
+
     pub fn of_ticket(text: &str) -> Identity {
         Ticket::parse(text).map_or(Identity::Nobody, |ticket| Identity::Ticket(proof(&ticket)))
     }
 }
 
-/// Names of credentials compare as names of accounts do, wherever a claim is kept by its name.
+/// Names of credentials compare like names of accounts, wherever a claim is stored by its name.
 fn claim(user_name: &str, password: Password, context: &CallContext) -> Claim {
     Claim { user_name: normal_name(user_name).to_owned(), password, peer: context.peer }
 }
@@ -87,7 +110,7 @@ fn proof(ticket: &Ticket) -> TicketProof {
 /// A caller that signed in.
 pub struct SignIn {
     pub principal: Principal,
-    /// The text of their ticket.
+    /// The text of its ticket.
     pub ticket: String,
 }
 
@@ -97,18 +120,46 @@ pub struct Service {
     authenticator: Authenticator,
     /// When this process last renewed a ticket.
     tickets_renewed: Cache<Uuid, Timestamp>,
+    sessions_renewed: Cache<Uuid, Timestamp>,
+    pages: admin::Options,
+    links: links::Links,
+    notes: notes::Pending,
+    /// The newest verification of the database that is noted for administrators.
+    check_noted: Mutex<Timestamp>,
+    notes_failed: Mutex<SparseLog>,
     pub metrics: Arc<Metrics>,
 }
 
-/// A ticket is given its full life again at its first use after this long, which is added to its life: then each use
-/// gives it the full life, and few of them write.
+/// A ticket is renewed at its first use after this time. This time is added to its life, so that each use leaves it the full
+/// life, although few uses write.
 const TICKET_RENEWAL: SignedDuration = SignedDuration::from_mins(6);
-/// Tickets whose last renewal is known, at most; of others every use is written.
+/// The most tickets whose last renewal is remembered; for others every use writes.
 const TICKETS_RENEWED_MAX: usize = 10_000;
 
 impl Service {
     pub fn new(store: Arc<dyn Store>, authenticator: Authenticator, metrics: Arc<Metrics>) -> Service {
-        Service { store, authenticator, tickets_renewed: Cache::new(TICKETS_RENEWED_MAX), metrics }
+        Service::with_pages(store, authenticator, metrics, admin::Options::default())
+    }
+
+    /// The same with other settings for administrators.
+    pub fn with_pages(
+        store: Arc<dyn Store>,
+        authenticator: Authenticator,
+        metrics: Arc<Metrics>,
+        pages: admin::Options,
+    ) -> Service {
+        Service {
+            store,
+            authenticator,
+            tickets_renewed: Cache::new(TICKETS_RENEWED_MAX),
+            sessions_renewed: Cache::new(TICKETS_RENEWED_MAX),
+            links: links::Links::default(),
+            notes: notes::Pending::new(pages.refusals_kept_max),
+            pages,
+            check_noted: Mutex::new(Timestamp::MIN),
+            notes_failed: Mutex::default(),
+            metrics,
+        }
     }
 
     /// Attaches a license to a user: takes a free seat of the type from a pool of the provider entity.
@@ -118,10 +169,12 @@ impl Service {
         identity: &Identity,
         request: AssignRequest,
     ) -> Result<SeatId, Error> {
-        self.as_caller(context, identity, |call| self.store.assign(call, request.clone())).await
+        let assigned = self.as_caller(context, identity, |call| self.store.assign(call, request.clone())).await;
+        let AssignRequest { username, provider_entity_id, license_type } = &request;
+        assigned.map_err(|e| e.of(*provider_entity_id, username.as_ref().map(UserName::as_str), *license_type))
     }
 
-    /// Attaches licenses to many users; a result for each, in order. `dry_run`: what would come of it.
+    /// Attaches licenses to many users; returns a result for each, in order. `dry_run`: changes nothing.
     pub async fn assign_licenses(
         &self,
         context: &CallContext,
@@ -132,34 +185,37 @@ impl Service {
         self.as_caller(context, identity, |call| self.store.assign_all(call, requests.clone(), dry_run)).await
     }
 
-    /// Takes a license back from a user.
+    /// Releases the license of a user.
     pub async fn unassign_license(
         &self,
         context: &CallContext,
         identity: &Identity,
         holding: Holding,
     ) -> Result<SeatId, Error> {
-        self.as_caller(context, identity, |call| self.store.release(call, holding.clone())).await
+        let released = self.as_caller(context, identity, |call| self.store.release(call, holding.clone())).await;
+        released.map_err(|e| of_holding(e, &holding))
     }
 
-    /// Gives the license of one user to another, in one step.
+    /// Transfers the license of one user to another, in one step.
     pub async fn transfer_license(
         &self,
         context: &CallContext,
         identity: &Identity,
         transfer: Transfer,
     ) -> Result<SeatId, Error> {
-        self.as_caller(context, identity, |call| self.store.transfer(call, transfer.clone())).await
+        let given = self.as_caller(context, identity, |call| self.store.transfer(call, transfer.clone())).await;
+        given.map_err(|e| e.of(None, transfer.to.as_ref().map(UserName::as_str), transfer.license_type))
     }
 
-    /// What comes with a license that a user holds.
+    /// The details of a license that a user holds.
     pub async fn license_details(
         &self,
         context: &CallContext,
         identity: &Identity,
         holding: Holding,
     ) -> Result<Details, Error> {
-        self.as_caller(context, identity, |call| self.store.details(call, holding.clone())).await
+        let details = self.as_caller(context, identity, |call| self.store.details(call, holding.clone())).await;
+        details.map_err(|e| of_holding(e, &holding))
     }
 
     /// The pools of an entity and how full they are.
@@ -169,10 +225,11 @@ impl Service {
         identity: &Identity,
         entity_id: Option<i32>,
     ) -> Result<Vec<PoolUse>, Error> {
-        self.as_caller(context, identity, |call| self.store.pools(call, entity_id)).await
+        let pools = self.as_caller(context, identity, |call| self.store.pools(call, entity_id)).await;
+        pools.map_err(|e| e.of(entity_id, None, None))
     }
 
-    /// Everybody who holds a license, page by page through `pages`; answers when the last page is sent.
+    /// The holders of licenses, page by page through `pages`; returns when the last page is sent.
     pub async fn license_holders(
         &self,
         context: &CallContext,
@@ -200,20 +257,23 @@ impl Service {
         identity: &Identity,
         request: ModulesRequest,
     ) -> Result<Owner, Error> {
-        self.as_caller(context, identity, |call| self.store.assign_modules(call, request.clone())).await
+        let assigned = self.as_caller(context, identity, |call| self.store.assign_modules(call, request.clone())).await;
+        assigned.map_err(|e| e.of(None, None, request.license_types.first().copied()))
     }
 
-    /// Takes modules of an owner from an associate.
+    /// Releases modules of an owner that an associate holds.
     pub async fn release_modules(
         &self,
         context: &CallContext,
         identity: &Identity,
         request: ModulesRequest,
     ) -> Result<Owner, Error> {
-        self.as_caller(context, identity, |call| self.store.release_modules(call, request.clone())).await
+        let released =
+            self.as_caller(context, identity, |call| self.store.release_modules(call, request.clone())).await;
+        released.map_err(|e| e.of(None, None, request.license_types.first().copied()))
     }
 
-    /// Puts what the issuer grants into force. `dry_run`: says whether that would be done.
+    /// Activates the license that the issuer grants. `dry_run`: only checks whether that is possible.
     pub async fn activate_license(
         &self,
         context: &CallContext,
@@ -234,7 +294,7 @@ impl Service {
         self.as_caller(context, identity, |call| self.store.add_license(call, license.clone())).await
     }
 
-    /// Forgets a module owner and its license.
+    /// Removes a module owner and its license.
     pub async fn remove_license(
         &self,
         context: &CallContext,
@@ -244,7 +304,7 @@ impl Service {
         self.as_caller(context, identity, |call| self.store.remove_license(call, owner_name.clone())).await
     }
 
-    /// What became of the pools that an owner has and had of one type; `None`: the caller may not know the owner.
+    /// The history of the present and former pools of an owner, of one type; `None`: the caller may not see the owner.
     pub async fn module_history(
         &self,
         context: &CallContext,
@@ -254,8 +314,8 @@ impl Service {
         self.as_caller(context, identity, |call| self.store.module_history(call, request.clone())).await
     }
 
-    /// The error for a change with invalid arguments: that its caller is not signed in, or else the refusal. That of a named call is
-    /// kept for its retry.
+    /// The error for a change with invalid arguments: the refusal, unless its caller is not signed in. The refusal of a named
+    /// call is kept for its retry.
     pub async fn refuse_change(&self, context: &CallContext, identity: &Identity, refusal: Refusal) -> Error {
         if context.name.is_none() {
             return self.refuse(context, identity, refusal).await;
@@ -269,13 +329,13 @@ impl Service {
         self.principal(context, identity).await.err().unwrap_or_else(|| refusal.into())
     }
 
-    /// Who calls.
+    /// The caller.
     pub async fn principal(&self, context: &CallContext, identity: &Identity) -> Result<Principal, Error> {
         self.as_caller(context, identity, |call| self.store.principal(call)).await
     }
 
-    /// Signs a caller in for a ticket; `None`: the credentials are not valid. A ticket as user name and an empty
-    /// password will do too.
+    /// Signs a caller in for a ticket; `None`: the credentials are not valid. Also accepts a ticket as user name with an empty
+    /// password.
     pub async fn sign_in(
         &self,
         context: &CallContext,
@@ -286,7 +346,7 @@ impl Service {
             return self.sign_in_with_ticket(context, &user_name).await;
         }
         let claim = claim(&user_name, password, context);
-        // Who signs in again and again gets the same ticket: each new one is a row to be written.
+        // A repeated sign-in gets the same ticket, because each new ticket writes a row.
         if let Some(ticket) = self.authenticator.ticket(&claim, context.instant)
             && let Some(again) = self.sign_in_with(context, &ticket).await?
         {
@@ -307,7 +367,7 @@ impl Service {
         }))
     }
 
-    /// Signs in the holder of a ticket: it stays the same.
+    /// Signs in the holder of a ticket, with the same ticket.
     pub async fn sign_in_with_ticket(&self, context: &CallContext, text: &str) -> Result<Option<SignIn>, Error> {
         match Ticket::parse(text) {
             Some(ticket) => self.sign_in_with(context, &ticket).await,
@@ -320,8 +380,29 @@ impl Service {
         Ok(if_caller_known(principal)?.map(|principal| SignIn { principal, ticket: ticket.text() }))
     }
 
-    /// Runs a call of the store as whoever the identity shows.
+    /// Runs a call of the store as the caller that the identity proves.
     async fn as_caller<'a, T>(
+        &'a self,
+        context: &CallContext,
+        identity: &Identity,
+        run: impl Fn(Call) -> Reply<'a, Result<T, Refusal>>,
+    ) -> Result<T, Error> {
+        let answer = self.as_identity(context, identity, run).await;
+        let is_proved = answer.as_ref().err().is_none_or(|error| error.kind.is_of_a_proved_caller());
+        match (answer, identity.proved().filter(|_| is_proved)) {
+            (answer, None) => answer,
+            (Ok(value), Some(who)) => {
+                self.note_used(who, context.now, context.peer);
+                Ok(value)
+            }
+            (Err(error), Some(who)) => {
+                self.note_used(who.clone(), context.now, context.peer);
+                Err(error.by(who))
+            }
+        }
+    }
+
+    async fn as_identity<'a, T>(
         &'a self,
         context: &CallContext,
         identity: &Identity,
@@ -331,6 +412,13 @@ impl Service {
             Identity::Nobody => Err(Refusal::CallerUnknown.into()),
             Identity::Missing(sentence) => Err(Error::credential_missing(sentence.clone())),
             Identity::Password(claim) => self.as_claimed(context, claim, run).await,
+            Identity::Session(proof) => {
+                let answer = run(call(context, Actor::Session(proof.clone()))).await.map_err(store_failed)?;
+                if !matches!(answer, Err(Refusal::CallerUnknown)) {
+                    self.renew_session(proof, context.now).await;
+                }
+                answer.map_err(Error::from)
+            }
             Identity::Ticket(proof) => {
                 let actor = Actor::Ticket(proof.clone());
                 let answer = run(call(context, actor)).await.map_err(store_failed)?;
@@ -361,7 +449,7 @@ impl Service {
         run(call(proved)).await.map_err(store_failed)?.map_err(Error::from)
     }
 
-    /// Gives a ticket that was used its full life again. If that fails it lives a few minutes less.
+    /// Renews a ticket that was used. If that fails, the ticket lives a few minutes less.
     async fn renew(&self, id: Uuid, now: Timestamp) {
         if self.tickets_renewed.get(&id).is_some_and(|at| now.duration_since(at) < TICKET_RENEWAL) {
             return;
@@ -372,7 +460,7 @@ impl Service {
         }
     }
 
-    /// A moment of this machine's clock, by the clock that decides. See [`crate::store::Administration::corrected`].
+    /// A moment of this machine's clock, corrected to the store's clock. See [`crate::store::Administration::corrected`].
     pub fn corrected(&self, at: Timestamp) -> Timestamp {
         self.store.corrected(at)
     }
@@ -387,7 +475,7 @@ impl Service {
         Some(Credential { user_name: claim.user_name.as_str().into(), password_hash })
     }
 
-    /// Looks up now and then what stored hashes cost. Which call does it says nothing of its user name.
+    /// Looks up the costs of stored hashes now and then. The user name has no influence on which call does it.
     async fn learn_costs(&self, context: &CallContext) {
         if self.authenticator.wants_costs(context.instant) {
             match self.store.hash_kinds().await {
@@ -404,7 +492,10 @@ impl Service {
         let stored_hash = stored.as_ref().map(|credential| Arc::clone(&credential.password_hash));
         match (self.authenticator.verify(claim, stored_hash, context.instant).await, stored) {
             (Ok(()), Some(credential)) => Ok(credential),
-            (Ok(()) | Err(AuthError::Wrong), _) => Err(Refusal::CallerUnknown.into()),
+            (Ok(()) | Err(AuthError::Wrong), _) => {
+                self.notes.failed(&claim.user_name, context.now, claim.peer);
+                Err(Refusal::CallerUnknown.into())
+            }
             (Err(AuthError::Throttled { wait, scope }), _) => {
                 let from = match scope {
                     Scope::Client => " from this address",
@@ -427,21 +518,26 @@ fn call(context: &CallContext, actor: Actor) -> Call {
     Call { id: context.id, now: context.now, actor, name: context.name.clone() }
 }
 
+/// The error with what the request named.
+fn of_holding(error: Error, holding: &Holding) -> Error {
+    error.of(None, holding.username.as_ref().map(UserName::as_str), holding.license_type)
+}
+
 /// When a ticket that is used now expires.
 fn expiry(now: Timestamp) -> Timestamp {
     now.saturating_add(TICKET_RENEWAL).and_then(|at| at.saturating_add(TICKET_LIFE)).unwrap_or(Timestamp::MAX)
 }
 
-/// `None`: the caller is not who they claim to be.
+/// `None`: the credentials are not valid.
 fn if_caller_known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind == Kind::InvalidSoapCredentials => Ok(None),
+        Err(error) if error.kind == ErrorKind::InvalidSoapCredentials => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The error for the caller when the store did not do its work. Details are for the log.
+/// The error for the caller after a failure of the store. Details go only into the log.
 fn store_failed(error: StoreError) -> Error {
     let passes =
         matches!(error, StoreError::QueueFull | StoreError::Locked | StoreError::Closed | StoreError::Unreachable(_));

@@ -1,9 +1,9 @@
-//! argon2id: new hashes, stored ones with bounds on their cost, and what an unknown user's password is checked against.
+//! argon2id: new hashes, stored hashes with limits on their cost, and the hash for unknown users.
 //!
 //! A stored hash may cost more than a new one, and its user then waits longer for an answer. This must not reveal which users
-//! exist, so each unknown user name costs what one of the stored hashes costs. A keyed hash of the name chooses that one: a name
-//! keeps its cost, and each set of parameters comes as often as among the stored hashes. The key is made of a stored hash, so that
-//! it outlives the process: a cost that changed with each start would show that the name is unknown.
+//! exist, so each unknown user name costs as much as one of the stored hashes. A keyed hash of the name chooses that hash: a name
+//! keeps its cost, and each set of parameters is as frequent as among the stored hashes. The key is derived from a stored hash,
+//! so that it outlives the process: a cost that changed with each start would reveal that the name is unknown.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{PASSWORD_BYTES_MAX, Password, in_lower_case};
 
-/// Memory in KiB, passes and lanes of a new hash, and the least a stored hash may have (OWASP's minimum for argon2id).
+/// Memory in KiB, passes and lanes of a new hash, and the minimum for stored hashes (OWASP's minimum for argon2id).
 const MEMORY_KIB_MIN: u32 = 19_456;
 const PASSES_MIN: u32 = 2;
 const LANES: u32 = 1;
-/// The most a stored hash may cost. The parameters come from the database, and one row must not overload the machine.
+/// The highest cost of a stored hash. The parameters come from the database, and one row must not overload the machine.
 const MEMORY_KIB_MAX: u32 = 65_536;
 const PASSES_MAX: u32 = 16;
 const LANES_MAX: u32 = 8;
@@ -35,12 +35,24 @@ pub fn hash_password(password: &str) -> Result<String, String> {
     Ok(hash.map_err(|e| e.to_string())?.to_string())
 }
 
+/// Minimum length of a new password, in characters.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+
+/// Hashes a new password. Refuses one that is too short; existing passwords stay valid.
+pub fn hash_new_password(password: &str) -> Result<String, String> {
+    let found = password.chars().count();
+    if (1..PASSWORD_CHARS_MIN).contains(&found) {
+        return Err(format!("the password has {found} characters: {PASSWORD_CHARS_MIN} are the least"));
+    }
+    hash_password(password)
+}
+
 /// Why a stored hash cannot be used to sign in.
 pub fn check_hash(stored: &str) -> Result<(), String> {
     Expected::read(stored).map(drop)
 }
 
-/// What a password must hash to.
+/// The hash that a password must have.
 #[derive(Clone)]
 pub(super) struct Expected {
     params: Params,
@@ -49,7 +61,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Reads a stored hash and holds its cost to the bounds, before any of it is spent.
+    /// Reads a stored hash, and checks its cost against the limits before any work is done.
     pub fn read(stored: &str) -> Result<Expected, String> {
         let hash = PasswordHash::new(stored).map_err(|e| format!("password_hash is not a PHC string ({e})"))?;
         if hash.algorithm.as_str() != "argon2id" || hash.version != Some(u32::from(Version::V0x13)) {
@@ -73,7 +85,7 @@ impl Expected {
     }
 
     /// A hash of no known password. It is random, because computing one would allocate and free 19 MiB, and the allocator would
-    /// then keep that much of what is freed later.
+    /// then keep that much of later freed memory.
     pub fn of_nothing() -> Result<Expected, String> {
         let (mut salt, mut output) = ([0; 16], [0; 32]);
         getrandom::fill(&mut salt).map_err(|e| e.to_string())?;
@@ -85,12 +97,12 @@ impl Expected {
         })
     }
 
-    /// The same at another cost.
+    /// The same hash at another cost.
     pub fn with_params(self, params: Params) -> Expected {
         Expected { params, ..self }
     }
 
-    /// What a check costs: memory in KiB times passes.
+    /// The cost of a check: memory in KiB times passes.
     pub fn work_kib(&self) -> u64 {
         u64::from(self.params.m_cost()) * u64::from(self.params.t_cost())
     }
@@ -102,12 +114,12 @@ impl Expected {
         argon2(self.params.clone())
             .hash_password_into_with_memory(password.0.as_bytes(), &self.salt, &mut output, &mut memory[..blocks])
             .is_ok()
-            // Compared in constant time.
+            // This comparison takes constant time.
             && Output::new(&output).is_ok_and(|output| output == self.output)
     }
 }
 
-/// The parameters among stored hashes, and how many hashes have them. See the module.
+/// The parameters of the stored hashes, with the number of hashes that have them. See the module.
 #[derive(Debug, Default)]
 pub(super) struct Costs {
     /// In a fixed order, so that a name keeps its cost as long as the numbers stay the same.
@@ -117,7 +129,7 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    /// Takes a hash of each set of parameters, and how many there are. Those that cannot be used to sign in do not count.
+    /// Reads a hash of each set of parameters, with the number of such hashes. Unusable hashes do not count.
     pub fn new(hashes: &[(Arc<str>, u64)]) -> Costs {
         let usable = hashes.iter().filter_map(|(hash, count)| Some((Expected::read(hash).ok()?.params, *count)));
         let mut sets: Vec<(Params, u64)> = usable.collect();
@@ -126,13 +138,13 @@ impl Costs {
         Costs { total: sets.iter().map(|(_, count)| count).sum(), sets, key: Sha256::digest(key).into() }
     }
 
-    /// What the password of an unknown user costs. `None`: what a new hash costs.
+    /// The cost of an unknown user's password. `None`: that of a new hash.
     pub fn of_unknown(&self, user_name: &str) -> Option<Params> {
         let mut hash = Sha256::new_with_prefix(self.key);
         in_lower_case(user_name, |bytes| hash.update(bytes));
         let hash: [u8; 32] = hash.finalize().into();
         let name = hash.iter().take(8).fold(0, |number, byte| number << 8 | u128::from(*byte));
-        // Below `total`, and each number as likely as any other.
+        // A number below `total`, each equally likely.
         let mut at = u64::try_from((name * u128::from(self.total)) >> 64).unwrap_or_default();
         for (params, count) in &self.sets {
             match at.checked_sub(*count) {
@@ -184,7 +196,7 @@ mod tests {
         (format!("$argon2id$v=19${params}$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNo").into(), count)
     }
 
-    /// Memory in KiB of this many unknown names, and how many have it.
+    /// The memory costs in KiB of this many unknown names, each with the number of names.
     fn spread(costs: &Costs, names: u32) -> Vec<(u32, i32)> {
         let memory = |n| costs.of_unknown(&format!("user{n}")).map_or(MEMORY_KIB_MIN, |params| params.m_cost());
         let mut memory: Vec<u32> = (0..names).map(memory).collect();

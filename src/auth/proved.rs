@@ -1,5 +1,5 @@
-//! What callers have proved: passwords, for a short time, and the clients they came from, for a day. Only a right password
-//! writes here, so strangers cannot displace an entry.
+//! Remembered proofs: passwords, for a short time, and the clients that sent them, for a day. Only a right password writes here,
+//! so callers without one cannot displace an entry.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +11,11 @@ use quick_cache::sync::Cache;
 use super::lock;
 use super::ticket::Ticket;
 
-/// Proofs kept at most; those that are used least go first.
+/// The most proofs kept; the least used are dropped first.
 const PROOFS_MAX: usize = 10_000;
-/// Pairs of user name and client kept at most; those that are used least go first.
+/// The most pairs of user name and client kept; the least used are dropped first.
 const KNOWN_MAX: usize = 16_384;
-/// How long a proof counts for the throttle and the queue: which client it came from, and which password it was.
+/// How long a proof counts for the throttle and the queue: its client, and its password.
 const KNOWN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A pair in use is written again after this long, not at each use.
 const KNOWN_RENEWAL: Duration = Duration::from_secs(60 * 60);
@@ -27,7 +27,7 @@ pub struct Proofs {
     proofs: Cache<[u8; 32], Arc<Proof>>,
 }
 
-/// A password that was proved. It counts only as long as the stored hash is the same.
+/// A proved password. It counts only as long as the stored hash is the same.
 pub struct Proof {
     /// Keyed hash of the user name.
     pub name: u64,
@@ -43,7 +43,7 @@ impl Proof {
         Proof { name, stored_hash, proved_at, used_ms: AtomicU64::new(0), ticket: Mutex::default() }
     }
 
-    /// The ticket that this password got last.
+    /// The latest ticket of this password.
     pub fn ticket(&self) -> Option<Ticket> {
         lock(&self.ticket).clone()
     }
@@ -54,9 +54,9 @@ impl Proof {
 }
 
 impl Proofs {
-    /// A proof lives for `unused` after its last use, and not for longer than `longest` in all. `unused` zero: nothing is kept.
+    /// A proof lives for `unused` after its last use, and for `longest` at most. `unused` zero: nothing is kept.
     pub fn new(unused: Duration, longest: Duration) -> Proofs {
-        // An operator that sets a long time without use means that time.
+        // A long `unused` raises `longest`: the operator wants that time.
         Proofs { unused, longest: longest.max(unused), proofs: Cache::new(PROOFS_MAX) }
     }
 
@@ -68,14 +68,14 @@ impl Proofs {
         if age >= self.longest || age.saturating_sub(used) >= self.unused {
             return None;
         }
-        // In steps: cores that write to one place wait for each other.
+        // In steps, because cores that write to one place wait for each other.
         if age.saturating_sub(used) >= self.unused / 16 {
             proof.used_ms.fetch_max(u64::try_from(age.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         Some(proof)
     }
 
-    /// Whether this password was proved within a day, though the proof may have ended: then it is no guess.
+    /// Whether this password was proved within a day, although the proof may have ended: then it is no guess.
     pub fn was_proved(&self, digest: &[u8; 32], now: Duration) -> bool {
         self.proofs.get(digest).is_some_and(|proof| now.saturating_sub(proof.proved_at) < KNOWN_LIFE)
     }
@@ -91,8 +91,8 @@ impl Proofs {
     }
 }
 
-/// The clients from which user names proved themselves, and when last. An entry outlives a change of the password: a fleet that
-/// in part still sends the old one stays known.
+/// The clients from which user names signed in, with the last time. An entry outlives a change of the password, so that a fleet
+/// in which some agents still send the old password stays known.
 pub struct Known(Cache<(u64, IpAddr), Duration>);
 
 impl Known {
@@ -100,17 +100,17 @@ impl Known {
         Known(Cache::new(KNOWN_MAX))
     }
 
-    /// Whether the name proved itself from this client within a day.
+    /// Whether the name signed in from this client within a day.
     pub fn is_known(&self, name: u64, client: IpAddr, now: Duration) -> bool {
         self.age(name, client, now).is_some()
     }
 
-    /// Whether it is known, and lately enough that noting it again may wait.
+    /// Whether it is known from a time so recent that it need not be noted again.
     pub fn is_fresh(&self, name: u64, client: IpAddr, now: Duration) -> bool {
         self.age(name, client, now).is_some_and(|age| age < KNOWN_RENEWAL)
     }
 
-    /// The name has proved itself from this client.
+    /// Notes that the name signed in from this client.
     pub fn note(&self, name: u64, client: IpAddr, now: Duration) {
         self.0.insert((name, client), now);
     }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_proof_lives_on_with_each_use_up_to_a_bound() {
-        // Unused, longest, and at which minutes after the proof it is used; the last use must fail, the others succeed.
+        // Unused, longest, and the minutes after the proof at which it is used; the last use must fail, the others succeed.
         for (unused, longest, uses) in [
             (5, 60, vec![4, 8, 12, 16, 20, 25]),
             (5, 60, vec![5]),

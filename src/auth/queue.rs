@@ -1,21 +1,21 @@
 //! The order in which password checks run, as a pure state machine: no clock, no threads, no randomness. `room` runs it.
 //!
-//! * Each client waits in a line of its own, and the lines take turns. A client that floods waits behind itself.
-//! * The number of places is bounded. When none is free, the newest check of the longest line gives up its place to a
-//!   shorter line, so a flood displaces only itself.
-//! * A user name that proved itself from its client before waits in a lane apart, in a line of its own. That lane gets every
-//!   second turn if it needs it, and a quarter of the places is kept free for it.
+//! * Each client has a line (a queue of its own), and the lines take turns. A client that floods waits behind itself.
+//! * The number of places is bounded. When none is free, the newest check of the longest line gives up its place to a shorter
+//!   line, so a flood displaces only itself.
+//! * A user name that signed in from its client before has its own line in a separate lane. That lane gets every second turn if
+//!   it needs it, and a quarter of the places is reserved for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// The line that a check waits in.
+/// The line of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Line {
-    /// Of a user name, by its keyed hash, that proved itself from the client of this check. One line for all its clients, so that
-    /// a fleet that still sends an old password delays no other user.
+    /// The line of a user name, by its keyed hash, that signed in before from the client of this check. One line serves all its
+    /// clients, so that a fleet that still sends an old password delays no other user.
     Known(u64),
-    /// Of all other user names of a client.
+    /// The line of all other user names of a client.
     Client(IpAddr),
 }
 
@@ -31,26 +31,26 @@ impl Line {
 const KNOWN: usize = 0;
 const OTHER: usize = 1;
 
-/// See the module. `T` is what starts a check.
+/// See the module. `T` starts a check.
 #[derive(Debug)]
 pub struct Queue<T> {
     running_max: usize,
     places_max: usize,
     running: usize,
     lanes: [Lane<T>; 2],
-    /// The lane of the check that was started last.
+    /// The lane of the last started check.
     last: usize,
     next_id: u64,
 }
 
-/// Where a check waits.
+/// The place of a waiting check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     line: Line,
     id: u64,
 }
 
-/// What became of a new check.
+/// The result for a new check.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Entered<T> {
     /// It may run at once.
@@ -64,19 +64,19 @@ pub enum Entered<T> {
 }
 
 impl<T> Queue<T> {
-    /// `places_max` counts checks that run and checks that wait.
+    /// `places_max` includes running and waiting checks.
     pub fn new(running_max: usize, places_max: usize) -> Queue<T> {
         let lanes = [Lane::default(), Lane::default()];
         Queue { running_max, places_max, running: 0, lanes, last: OTHER, next_id: 0 }
     }
 
-    /// Adds a check. The caller runs one that is started, and then calls [`Queue::finish`].
+    /// Adds a check. If it is started, the caller runs it and then calls [`Queue::finish`].
     pub fn enter(&mut self, line: Line, item: T) -> Entered<T> {
         let waiting = self.waiting_known() + self.waiting_other();
         let mut displaced = None;
         if !self.has_place(line) {
             let lane = &mut self.lanes[line.lane()];
-            // A line must not displace a check of another one if it would be the longest then.
+            // A line must not displace another line's check if it would then be the longest.
             match lane.longest() {
                 Some((longest, length)) if length > lane.length(line) + 1 => displaced = lane.take_newest(longest),
                 _ => return Entered::Refused(item),
@@ -92,7 +92,7 @@ impl<T> Queue<T> {
         Entered::Waits { place: Place { line, id }, displaced }
     }
 
-    /// A check has ended. Returns the next one, which is started.
+    /// Records the end of a check. Returns the next one, which is now started.
     pub fn finish(&mut self) -> Option<T> {
         self.running -= 1;
         let lane = match (self.lanes[KNOWN].waiting, self.lanes[OTHER].waiting) {
@@ -107,7 +107,7 @@ impl<T> Queue<T> {
         Some(item)
     }
 
-    /// Gives up a place, if the check still waits there.
+    /// Gives up a place, if its check still waits.
     pub fn leave(&mut self, place: Place) -> Option<T> {
         self.lanes[place.line.lane()].take(place)
     }
@@ -140,7 +140,7 @@ impl<T> Queue<T> {
 #[derive(Debug)]
 struct Lane<T> {
     lines: HashMap<Line, VecDeque<(u64, T)>>,
-    /// Each line once, the next one first.
+    /// Each line once, in the order of turns.
     turns: VecDeque<Line>,
     waiting: usize,
 }
@@ -156,7 +156,7 @@ impl<T> Lane<T> {
         self.lines.get(&line).map_or(0, VecDeque::len)
     }
 
-    /// There are at most as many lines as places, so looking at all of them is cheap.
+    /// There are at most as many lines as places, so a search through all of them is cheap.
     fn longest(&self) -> Option<(Line, usize)> {
         self.turns.iter().map(|line| (*line, self.length(*line))).max_by_key(|(_, length)| *length)
     }
@@ -173,7 +173,7 @@ impl<T> Lane<T> {
     fn take_next(&mut self) -> Option<T> {
         let line = *self.turns.front()?;
         let item = self.remove(line, |_| Some(0));
-        // Unless that was its last one, the line waits for its next turn at the end.
+        // A line with more checks waits for its next turn at the end.
         if self.turns.front() == Some(&line) {
             self.turns.rotate_left(1);
         }
@@ -220,7 +220,7 @@ mod tests {
         Line::Known(n.into())
     }
 
-    /// What comes in, and which items are refused at once or later; then everything that runs, in order.
+    /// Enters checks; returns the items that are refused at once or later, and then all that run, in order.
     fn run(places_max: usize, arrivals: &[(Line, &'static str)]) -> (Vec<&'static str>, Vec<&'static str>) {
         let mut queue = Queue::new(1, places_max);
         let (mut ran, mut refused) = (Vec::new(), Vec::new());
@@ -346,8 +346,8 @@ mod tests {
         Leave(usize),
     }
 
-    /// Strangers with few addresses and with ever-new ones, and four known pairs; half of all steps are arrivals, so that the
-    /// places are nearly always taken.
+    /// Unknown clients with few addresses and with ever-new ones, and four known pairs. Half of all steps are arrivals, so that
+    /// the places are nearly always taken.
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             6 => (0..4u8).prop_map(|n| Step::Enter(other(n))),
@@ -363,7 +363,7 @@ mod tests {
         place: Place,
         line: Line,
         item: u32,
-        /// Checks that were started before it since it came, and the most that may be.
+        /// Checks that were started before it since it arrived, and the most that may be.
         turns: usize,
         turns_max: usize,
     }
@@ -396,8 +396,8 @@ mod tests {
                                     prop_assert!(longest > of_line + 1);
                                     prop_assert!(waiting.iter().all(|w| w.line != gone.line || w.item < gone.item), "the newest");
                                 }
-                                // For itself and each before it in its line: a turn of every line of its lane, and as many of
-                                // the other lane. There are four known lines.
+                                // For itself and each check before it in its line: a turn of every line of its lane, and as many
+                                // of the other lane. There are four known lines.
                                 let lines = if line.lane() == KNOWN { 4 } else { PLACES_MAX };
                                 let turns_max = 2 * lines * (of_line + 1);
                                 waiting.push(Waiting { place, line, item, turns: 0, turns_max });

@@ -1,4 +1,4 @@
-//! Where password checks wait for their turn: [`Queue`] among the async tasks.
+//! The room in which password checks wait for their turn: [`Queue`] for async tasks.
 
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +25,7 @@ impl Room {
         }
     }
 
-    /// Waits for a turn. `None`: there is no place, or another check displaced this one. Dropping the future gives up the place.
+    /// Waits for a turn. `None`: no place is free, or another check displaced this one. Dropping the future gives up the place.
     pub async fn turn(self: &Arc<Self>, line: Line) -> Option<Turn> {
         let (start, started) = oneshot::channel();
         let entered = self.change(|queue| queue.enter(line, start));
@@ -55,7 +55,7 @@ impl Room {
     }
 }
 
-/// A place in the queue, given up on drop. That is harmless for a check that was started.
+/// A place in the queue, given up on drop, which has no effect on a started check.
 struct Waiting<'a> {
     room: &'a Room,
     place: Place,
@@ -74,7 +74,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let Some(mut room) = self.0.take() else { return };
         while let Some(next) = room.change(Queue::finish) {
-            // A caller that disconnects at this moment gives the turn back.
+            // If the caller disconnects at this moment, the turn is returned.
             match next.send(Turn(Some(room))) {
                 Ok(()) => return,
                 Err(mut turn) => match turn.0.take() {

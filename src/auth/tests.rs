@@ -1,4 +1,4 @@
-//! What callers of the authenticator rely on.
+//! The properties that callers of the authenticator rely on.
 
 use super::*;
 
@@ -77,7 +77,7 @@ async fn other_names_do_not_wash_a_slowed_one_away() {
     for _ in 0..3 {
         auth.verify(&claim("bob", "guess"), None, now).await.expect_err("wrong");
     }
-    // While one check runs, more claims than failures are kept for are refused for want of a place.
+    // While one check runs, more claims than the throttle can store are refused because no place is free.
     let running = auth.room.turn(Line::Client(claim("slow", "x").peer)).await;
     for n in 0..20_000 {
         assert_eq!(auth.verify(&claim(&n.to_string(), "x"), None, now).await, Err(AuthError::Busy));
@@ -98,7 +98,7 @@ async fn a_check_whose_caller_hung_up_keeps_its_place() {
     assert_eq!(auth.room.running(), 1, "the first is still being checked, and the others never were");
 }
 
-/// Until the checks that run have ended, whether or not their callers are there.
+/// Waits until the running checks have ended, whether or not their callers are still connected.
 async fn at_rest(auth: &Authenticator) {
     for _ in 0..10_000 {
         if auth.room.running() == 0 {
@@ -144,7 +144,7 @@ async fn a_proof_in_use_lives_on_up_to_its_bound() {
     assert!(auth.remembered(&bob, end).is_none() && auth.ticket(&bob, end).is_none());
 }
 
-/// Or the answers to guesses that are slowed down would tell the right one, as fast as guesses can be sent.
+/// Otherwise the answers to slowed-down guesses would reveal the right password, as fast as guesses can be sent.
 #[tokio::test]
 async fn slowed_guesses_do_not_find_a_remembered_password() {
     let auth = authenticator(CHEAP);
@@ -163,7 +163,7 @@ async fn slowed_guesses_do_not_find_a_remembered_password() {
     let (slowed, guess) = (verify(right()).await, verify(from("192.0.2.66", "bob", "guess")).await);
     assert!(matches!(slowed, Err(AuthError::Throttled { .. })), "{slowed:?}");
     assert_eq!(slowed, guess, "the right one and a wrong one look alike");
-    // Where the name proved itself it goes on, and elsewhere too if no guesses came from there.
+    // Addresses where the name signed in before are not affected, and neither are others without guesses.
     for peer in ["192.0.2.1", "192.0.2.7"] {
         assert!(auth.remembered(&from(peer, "bob", "right"), now).is_some(), "{peer}");
     }
@@ -217,7 +217,7 @@ async fn guesses_from_many_clients_are_slowed_and_the_owner_is_not() {
     assert_eq!(right("192.0.2.99", "right").await, Ok(()), "a client that did not guess before");
 }
 
-/// By the work that a check did, not by its time.
+/// Measured by the work of a check, not by its time.
 #[tokio::test]
 async fn no_answer_costs_less_because_there_is_no_such_user() {
     let cheap: Arc<str> = hash_password("right").expect("hash").into();
@@ -261,7 +261,7 @@ async fn strangers_do_not_keep_out_a_user_that_proved_itself() {
     let now = Instant::now();
     let sign_in = async |user_name: &str| auth.verify(&claim(user_name, "right"), Some(Arc::clone(&stored)), now).await;
     sign_in("bob").await.expect("right");
-    // One is checked, the others wait; all from the address of the user.
+    // One is checked, the others wait; all are from the address of the user.
     let flood: Vec<_> = (0..20)
         .map(|n| {
             let auth = Arc::clone(&auth);
@@ -271,7 +271,7 @@ async fn strangers_do_not_keep_out_a_user_that_proved_itself() {
     tokio::task::yield_now().await;
     assert_eq!(sign_in("amy").await, Err(AuthError::Busy), "a user that did not prove itself before");
     assert_eq!(sign_in("bob").await, Ok(()));
-    // From another address anybody gets a place.
+    // From another address any user gets a place.
     let elsewhere = from("192.0.2.1", "amy", "right");
     assert_eq!(auth.verify(&elsewhere, Some(Arc::clone(&stored)), now).await, Ok(()));
     let mut refused = 0;
@@ -281,7 +281,7 @@ async fn strangers_do_not_keep_out_a_user_that_proved_itself() {
     assert_eq!(refused, 20 - 6, "a quarter of the places stays free");
 }
 
-/// Clients behind one address, or behind a proxy that is not named as one, are one client.
+/// Clients behind one address, or behind a proxy that is not named as trusted, count as one client.
 #[tokio::test]
 async fn guesses_at_the_address_of_an_owner_do_not_lock_it_out_when_its_proof_ends() {
     let auth = authenticator(CHEAP);
@@ -298,7 +298,7 @@ async fn guesses_at_the_address_of_an_owner_do_not_lock_it_out_when_its_proof_en
     assert!(matches!(verify("guess", &old, ended).await, Err(AuthError::Throttled { .. })));
     assert!(auth.remembered(&claim("bob", "right"), ended).is_none());
     assert_eq!(verify("right", &old, ended).await, Ok(()));
-    // When the password has changed, the old one is checked once and then it is a guess like any other.
+    // After a change of the password the old one is checked once, and then counts as a guess.
     assert_eq!(verify("right", &new, ended).await, Err(AuthError::Wrong));
     assert!(matches!(verify("right", &new, ended).await, Err(AuthError::Throttled { .. })));
 }

@@ -1,15 +1,15 @@
-//! How fast wrong passwords may come, as a pure state machine: the time is an argument, counted from any moment.
+//! Limits the rate of wrong passwords, as a pure state machine: the time is an argument, counted from any moment.
 //!
 //! Each limit is a number of wrong guesses; one more is allowed after each interval.
 //!
-//! * One limit is for a user name from one client, whether or not it is the owner.
-//! * Another, larger, is for a user name from all clients together, so that many addresses do not multiply guesses. Clients
-//!   from which the name proved itself before are exempt: strangers cannot use up the owner's guesses.
-//! * Clients that have not guessed at the name lately share a limit of their own. So an owner at a new address competes with
-//!   other new addresses only, and not with clients that go on guessing.
+//! * One limit applies to a user name from one client, whether or not that is the owner's.
+//! * A larger limit applies to a user name from all clients together, so that many addresses do not multiply guesses. Clients
+//!   from which the name signed in before are exempt, so that others cannot use up the owner's guesses.
+//! * Clients that have not guessed the name lately share a limit of their own. So an owner at a new address competes only with
+//!   other new addresses, and not with clients that go on guessing.
 //!
-//! A user name that does not exist is treated like any other. The number of entries is bounded; those without effect go first,
-//! then those with the fewest wrong guesses.
+//! A user name that does not exist is treated like any other. The number of entries is bounded; entries without effect are
+//! dropped first, then those with the fewest wrong guesses.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -20,13 +20,13 @@ use std::time::Duration;
 const AGAIN_FACTOR: u32 = 5;
 /// The same for all clients that had not guessed at the name before.
 const FIRST_FACTOR: u32 = 10;
-/// How long a client counts as one that has guessed at a name.
+/// How long a client counts as one that has guessed a name.
 const GUESSED_BEFORE: Duration = Duration::from_secs(3600);
-/// Entries kept for pairs of name and client, and for names: together 2 MiB. Each costs its client a password check, and one
-/// lasts a minute with the default limits, so that a machine of 32 cores cannot fill it with entries that matter.
+/// Entries for pairs of name and client, and for names: together 2 MiB. Each costs its client a password check, and lasts a
+/// minute with the default limits, so that a machine of 32 cores cannot fill the table with entries that have an effect.
 const ENTRIES_MAX: usize = 16_384;
 
-/// How many wrong passwords are let through to the check.
+/// The limit of wrong passwords that are checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
     /// For one user name from one client, before guesses are slowed down; at least 1.
@@ -35,7 +35,7 @@ pub struct Limit {
     pub interval: Duration,
 }
 
-/// Which limit was reached.
+/// The limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Of one user name from one client.
@@ -57,7 +57,7 @@ pub struct Guess {
     /// Keyed hash of the user name.
     pub name: u64,
     pub client: IpAddr,
-    /// Whether the name proved itself from this client before.
+    /// Whether the name signed in from this client before.
     pub known: bool,
 }
 
@@ -77,9 +77,9 @@ struct Pair {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Name {
-    /// Of clients that guess for the first time.
+    /// For clients that guess for the first time.
     first: Bucket,
-    /// Of those that guessed before.
+    /// For clients that guessed before.
     again: Bucket,
 }
 
@@ -105,7 +105,7 @@ impl Throttle {
         if wait.is_zero() { Ok(()) } else { Err(Slowed { wait, scope: Scope::Name }) }
     }
 
-    /// A guess was wrong.
+    /// Records a wrong guess.
     pub fn failed(&mut self, guess: Guess, now: Duration) {
         make_room(&mut self.pairs, now, |pair| (pair.bucket.full_at, pair.failed_at.saturating_add(GUESSED_BEFORE)));
         let key = (guess.name, guess.client);
@@ -132,14 +132,14 @@ fn guessed_before(pair: Option<&Pair>, now: Duration) -> bool {
     pair.is_some_and(|pair| now < pair.failed_at.saturating_add(GUESSED_BEFORE))
 }
 
-/// Guesses that are left, as the time when all of them are available again.
+/// The remaining guesses, stored as the time when all of them are available again.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
     full_at: Duration,
 }
 
 impl Bucket {
-    /// How long until a guess is left. The bucket holds `factor` times the limit's guesses.
+    /// The time until a guess is available. The bucket has `factor` times the limit's guesses.
     fn wait(self, now: Duration, limit: Limit, factor: u32) -> Duration {
         let all_but_one = limit.interval.saturating_mul(guesses(limit, factor) - 1);
         self.full_at.saturating_sub(now).saturating_sub(all_but_one)
@@ -165,7 +165,7 @@ fn make_room<K: Eq + Hash, V>(table: &mut HashMap<K, V>, now: Duration, ends: im
         let (full_at, without_effect_at) = ends(entry);
         full_at.max(without_effect_at) > now
     });
-    // At least a quarter, so that this happens seldom.
+    // At least a quarter, so that this is rare.
     let surplus = table.len().saturating_sub(ENTRIES_MAX - ENTRIES_MAX / 4);
     if surplus == 0 {
         return;
@@ -194,7 +194,7 @@ mod tests {
         Guess { name, client: client(n), known: false }
     }
 
-    /// Guesses as often as it is allowed; how often that is.
+    /// Guesses as often as allowed; returns how often.
     fn guess(throttle: &mut Throttle, guess: Guess, times: u32, now: Duration) -> u32 {
         let mut checked = 0;
         for _ in 0..times {
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(attack(&mut throttle, at(0)), 110);
         assert_eq!(throttle.check(stranger(1, 59), at(0)), Err(Slowed { wait: at(6), scope: Scope::Name }));
         assert_eq!((1..=60).map(|n| attack(&mut throttle, at(6 * n))).sum::<u32>(), 60, "one each interval");
-        // The owner at a client where the name was proved, and at a new one.
+        // The owner at a client where the name signed in before, and at a new one.
         let owner = |n, known| Guess { name: 1, client: client(n), known };
         assert_eq!(throttle.check(owner(100, true), at(360)), Ok(()));
         assert_eq!(throttle.check(owner(101, false), at(360)), Ok(()));
@@ -266,7 +266,7 @@ mod tests {
         let mut throttle = Throttle::new(LIMIT);
         assert_eq!(guess(&mut throttle, stranger(0, 1), 10, at(0)), 10);
         for n in 0..100_000 {
-            // A thousand a second, each a name and a client of its own.
+            // A thousand per second, each with its own name and client.
             guess(&mut throttle, stranger(1 + u64::from(n), n), 1, Duration::from_millis(n.into()) / 5);
             assert!(throttle.pairs.len() <= ENTRIES_MAX && throttle.names.len() <= ENTRIES_MAX);
         }
@@ -292,7 +292,7 @@ mod tests {
                     assert_eq!(throttle.check(stranger(1, (1 << 25) + tenth), now), Ok(()), "at {now:?}, {addresses}");
                 }
             }
-            // At first 50 and one of each address, then one each interval; an address alone is held to its own limit.
+            // At first 50 and one of each address, then one per interval; a single address has its own limit.
             assert!(checked <= 600 + if addresses == 1 { 10 } else { 50 + addresses }, "{checked} from {addresses}");
         }
     }

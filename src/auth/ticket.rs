@@ -1,7 +1,7 @@
 //! Tickets: after a sign-in, callers send one instead of a password.
 //!
-//! A ticket's text is `7T:` and base64 of `{GUID};number`, both random: it says nothing about its holder. The GUID finds
-//! the ticket in the store; of the number only a hash is stored, so no ticket can be made from the database.
+//! A ticket's text is `7T:` and base64 of `{GUID};number`, both random: it says nothing about its holder. The GUID identifies the
+//! ticket in the store, which has only a hash of the number, so no ticket can be made from the database.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// A new one. Fails only if the machine has no randomness to give.
+    /// A new ticket. Fails only if the machine has no randomness.
     pub fn generate() -> Result<Ticket, getrandom::Error> {
         let (mut id, mut number) = ([0; 16], Zeroizing::new([0; 16]));
         getrandom::fill(&mut id)?;
@@ -34,10 +34,10 @@ impl Ticket {
         Ok(Ticket { id: uuid::Builder::from_random_bytes(id).into_uuid(), number })
     }
 
-    /// What the text of a ticket says; `None`: it is no ticket of this service.
+    /// Parses the text of a ticket; `None`: it is no ticket of this service.
     pub fn parse(text: &str) -> Option<Ticket> {
         let text = text.trim();
-        // Ours have 112 characters at the most.
+        // Ours have at most 112 characters.
         let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() <= 256)?;
         let inside = Zeroizing::new(String::from_utf8(BASE64.decode(digits).ok()?).ok()?);
         let (id, number) = inside.split_once(';')?;
@@ -49,7 +49,7 @@ impl Ticket {
         format!("{PREFIX}{}", BASE64.encode(inside.as_bytes()))
     }
 
-    /// What is stored of the number. It has 128 random bits, so one round of SHA-256 is enough.
+    /// The stored hash of the number. The number has 128 random bits, so one round of SHA-256 is enough.
     pub fn secret_hash(&self) -> [u8; 32] {
         Sha256::digest(self.number.as_bytes()).into()
     }

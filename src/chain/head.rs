@@ -1,10 +1,11 @@
-//! The head of a history: its newest chained event. Kept elsewhere, it shows whether the history was cut off or rewritten.
+//! The head of a history: its newest chained event. A head that is kept elsewhere shows whether the history was cut off or
+//! rewritten.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Hash, Link, from_hex, to_hex};
 
-/// One line of JSON: `{"event":7,"hash":"…","at":"2027-01-31T00:00:00Z"}`, and `key` and `signature` where it is signed.
+/// One line of JSON: `{"event":7,"hash":"…","at":"2027-01-31T00:00:00Z"}`, with `key` and `signature` if it is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The id of the event.
@@ -21,7 +22,7 @@ pub struct Head {
     pub signature: Option<String>,
 }
 
-/// A line that is no head.
+/// A line that is not a head.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line} is no head of a history: {reason}")]
 pub struct HeadError {
@@ -35,7 +36,7 @@ impl Head {
         Link { event: self.event, hash: self.hash }
     }
 
-    /// Reads a file of heads, one a line. Empty lines mean nothing.
+    /// Reads a file of heads, one per line. Ignores empty lines.
     pub fn read_all(text: &str) -> Result<Vec<Head>, HeadError> {
         (1..)
             .zip(text.lines())

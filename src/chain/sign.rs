@@ -1,7 +1,7 @@
-//! Heads of the history, signed with Ed25519 (RFC 8032): without the key another history cannot be made to look like this one.
+//! Heads of the history, signed with Ed25519 (RFC 8032): a forger without the key cannot make another history look like this one.
 //!
-//! Signed are the bytes of four lines, each ended by a line feed: `seatkeeper audit head 1`, the event's id in decimal, its hash in
-//! small hexadecimal digits, and the time as it stands in `at`. Keys and signatures are written in hexadecimal digits too.
+//! The signature covers the bytes of four lines, each ended by a line feed: `seatkeeper audit head 1`, the event's id in decimal,
+//! its hash in lower-case hexadecimal digits, and the text of `at`. Keys and signatures are in hexadecimal digits too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 
 use super::{Head, Link, from_hex, to_hex};
 
-/// What heads are signed with.
+/// The private key that signs heads.
 pub struct Key(SigningKey);
 
-/// What signatures are verified with. It is no secret, but where it comes from must be trusted.
+/// The public key that verifies signatures. It is not secret, but its source must be trusted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
-/// A text that is no key.
+/// A text that is not a key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error(
@@ -83,7 +83,7 @@ impl PublicKey {
     pub fn parse(text: &str) -> Result<PublicKey, KeyError> {
         let bytes = from_hex(text.trim()).or_else(|| from_pem(text, "PUBLIC KEY", &PUBLIC_PREFIX).map(|bytes| *bytes));
         let key = bytes.and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
-        // Everybody can make signatures that are valid for a weak key.
+        // Anyone can make signatures that are valid for a weak key.
         key.filter(|key| !key.is_weak()).map(PublicKey).ok_or(KeyError::Public)
     }
 
@@ -105,10 +105,10 @@ impl std::fmt::Debug for PublicKey {
     }
 }
 
-/// Whether every head is signed, all by one key: `trusted`, or else the key of the first, which then says only that they belong
+/// Verifies that one key signed every head: `trusted`, or else the key of the first head, which proves only that the heads belong
 /// together. Returns the key; `None`: there are no heads.
 ///
-/// Whether a history has the events of these heads is for [`super::Verifier`] to say.
+/// [`super::Verifier`] checks whether a history has the events of these heads.
 pub fn verify_signatures(heads: &[Head], trusted: Option<&PublicKey>) -> Result<Option<PublicKey>, SignatureFault> {
     let mut expected = trusted.copied();
     for head in heads {
@@ -236,13 +236,13 @@ mod tests {
         assert_eq!(altered(|head| head.signature = Some("aé".repeat(50))), malformed);
         assert_eq!(altered(|head| head.signature.as_mut().expect("signed").push('0')), malformed);
         assert_eq!(altered(|head| head.key = Some("00".repeat(32))), malformed);
-        // Signed again, by another key: found by the first head, or by the key that is trusted.
+        // Signed again by another key: the first head or the trusted key reveals it.
         let signed_again = key(2).sign(&good.link(), good.at.clone());
         assert_eq!(verify_signatures(&[good, signed_again.clone()], None), Err(other.clone()));
         assert_eq!(verify_signatures(&[signed_again], Some(&key(1).public())), Err(other));
     }
 
-    /// The bytes that are signed, as they are documented for programs of others.
+    /// The signed bytes, as documented for other programs.
     #[test]
     fn the_signed_bytes_are_four_lines() {
         let hash = "09".repeat(32);

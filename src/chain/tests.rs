@@ -76,7 +76,7 @@ impl Row {
 }
 
 fn row() -> impl Strategy<Value = Row> {
-    // Text that looks like parts of the form, too.
+    // Includes text that looks like parts of the form.
     let text =
         || prop_oneof![proptest::collection::vec(any::<u8>(), 0..12), "[0-9:,E-]{0,12}".prop_map(String::into_bytes),];
     let value = move |at: usize, is_number: bool| -> BoxedStrategy<Value> {
@@ -89,7 +89,7 @@ fn row() -> impl Strategy<Value = Row> {
     IS_NUMBER.into_iter().enumerate().map(|(at, is_number)| value(at, is_number)).collect::<Vec<_>>().prop_map(Row)
 }
 
-/// A history: rows with ids that rise and have gaps, each with its hash.
+/// A history: rows with ascending ids and gaps, each with its hash.
 fn history() -> impl Strategy<Value = Vec<(Row, Option<Vec<u8>>)>> {
     proptest::collection::vec((row(), 1..3_i64), 1..8).prop_map(|rows| {
         let (mut id, mut link) = (0, None);
@@ -122,7 +122,7 @@ fn head(history: &[(Row, Option<Vec<u8>>)], at: usize) -> Head {
     Head { event: id(row), hash, at: "2027-01-31T00:00:00Z".to_owned(), key: None, signature: None }
 }
 
-/// The same rows in another order, which follows from a number.
+/// The same rows in another order, which a number determines.
 fn shuffle<T>(rows: &mut [T], mut order: u64) {
     for last in (1..rows.len()).rev() {
         rows.swap(last, (order % (last as u64 + 1)) as usize);
@@ -130,7 +130,7 @@ fn shuffle<T>(rows: &mut [T], mut order: u64) {
     }
 }
 
-/// Makes all hashes from this event on again, as a forger does who can write the whole file.
+/// Recomputes all hashes from this event on, like a forger who can write the whole file.
 fn chain_again(history: &mut [(Row, Option<Vec<u8>>)]) {
     let mut link = None;
     for (row, hash) in history {
@@ -344,14 +344,15 @@ proptest! {
             let mut forged = history.clone();
             forged[changed] = other;
             let broken = verify(&forged, &[]).expect_err("a change");
-            // An id that is no longer after the one before it, or before the one after it, shows there.
+            // An id out of order is found there.
             let is_of_id = id(&forged[changed].0) != id(row);
             let named = broken.event == id(&forged[changed].0);
             prop_assert!(named || is_of_id && forged.get(changed + 1).is_some_and(|(next, _)| broken.event == id(next)), "{broken}");
         }
     }
 
-    /// Where places give the order, ids may come in any. Everything that a verifier of ids finds by the hashes is found there too.
+    /// If places give the order, ids may be in any order. Such a verifier finds everything that a verifier of ids finds by the
+    /// hashes.
     #[test]
     fn a_history_in_the_order_of_places_is_held_to_that_order(
         rows in history(), order in any::<u64>(), unchained in 0..3_usize, which in any::<prop::sample::Index>(), bit in 0..8_u8,
@@ -389,7 +390,7 @@ proptest! {
             Some((next, _)) => prop_assert_eq!(broken.event, id(next)),
             None => prop_assert_eq!(broken.event, id(&gone)),
         }
-        // Chained again: the head of the event that is gone is not found, or the hashes after it are others.
+        // Chained again: the head of the removed event is not found, or the hashes after it differ.
         chain_again(&mut removed);
         prop_assert!(verify(&removed, &[]).is_ok());
         prop_assert!(verify(&removed, &heads).is_err());
@@ -416,7 +417,7 @@ proptest! {
         match removed.get(at) {
             Some((next, _)) => prop_assert_eq!(verify(&removed, &[]).expect_err("a gap").event, id(next)),
             None => {
-                // The end is missing: the chain alone does not show it, a head does.
+                // The end is missing: only a head reveals it, not the chain alone.
                 prop_assert!(verify(&removed, &[]).is_ok());
                 let broken = verify(&removed, &[head(&history, at)]).expect_err("cut off");
                 prop_assert!(matches!(&broken.fault, Fault::CutOff { .. }) && broken.event == id(&gone), "{}", broken);
@@ -437,7 +438,7 @@ proptest! {
             swapped.swap(at, at + 1);
             let broken = verify(&swapped, &[]).expect_err("out of order");
             prop_assert!([first, second].contains(&broken.event));
-            // With their ids, too.
+            // Including their ids.
             swapped[at].0.0[0] = Value::Number(first);
             swapped[at + 1].0.0[0] = Value::Number(second);
             if swapped[at].0 != history[at].0 {
@@ -450,7 +451,7 @@ proptest! {
         }
     }
 
-    /// A forger makes all hashes again: then only a head that is kept elsewhere shows it.
+    /// A forger recomputes all hashes: then only a head that is kept elsewhere reveals it.
     #[test]
     fn a_history_chained_again_differs_from_a_head(history in history(), which in any::<prop::sample::Index>()) {
         let at = which.index(history.len());

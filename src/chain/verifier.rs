@@ -4,35 +4,35 @@ use std::collections::BTreeMap;
 
 use super::{Event, Head, Link, to_hex};
 
-/// What puts the events of a history in order.
+/// The order of the events of a history.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
-    /// Their ids, which ascend.
+    /// Ascending ids.
     #[default]
     Ids,
-    /// The places that are recorded beside the events; ids say nothing but which event it is. That no event has two places is for
-    /// the caller to verify: it takes memory that grows with the history, or a database.
+    /// The places that are recorded beside the events; an id only identifies its event. The caller must verify that no event has
+    /// two places, because that needs a database, or memory that grows with the history.
     Places,
 }
 
-/// Takes the events of a history in turn. After the first fault it is of no more use.
+/// Verifies the events of a history in turn. It cannot be used after the first fault.
 #[derive(Debug, Default)]
 pub struct Verifier {
     order: Order,
-    /// The newest event that is chained.
+    /// The newest chained event.
     last: Option<Link>,
     /// The newest event.
     last_id: Option<i64>,
     /// The largest id.
     largest_id: Option<i64>,
     events: u64,
-    /// The first event that is not chained: allowed at the end only.
+    /// The first unchained event: allowed only at the end.
     unchained: Option<i64>,
     unchained_events: u64,
-    /// Heads kept elsewhere that are not yet compared, by their events.
+    /// Heads that are not yet compared, by their events.
     heads: BTreeMap<i64, Vec<Head>>,
     heads_found: u64,
-    /// The newest event that a head kept elsewhere agrees with.
+    /// The newest event that matches a head.
     agreed: Option<i64>,
 }
 
@@ -44,7 +44,7 @@ pub struct Break {
     pub fault: Fault,
 }
 
-/// What is wrong with an event.
+/// A fault of an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     #[error("{}", hash_differs(*previous))]
@@ -87,7 +87,7 @@ fn since(agreed: Option<i64>) -> String {
     agreed.map_or("at it or before it".to_owned(), |id| format!("after event {id}"))
 }
 
-/// What a history without a fault has.
+/// The result for a history without a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     pub events: u64,
@@ -95,13 +95,13 @@ pub struct Verified {
     pub head: Option<Link>,
     /// Events at the end that are not yet chained.
     pub unchained_events: u64,
-    /// Heads kept elsewhere that are in this history.
+    /// The number of heads that are in this history.
     pub heads: u64,
 }
 
 impl Verifier {
-    /// `start`: the event before the first one, where older events are kept in another file. `heads`: kept elsewhere, in any
-    /// order; those of events before `start` are not compared.
+    /// `start`: the event before the first one, if another file has older events. `heads`: in any order; those of events before
+    /// `start` are not compared.
     pub fn new(start: Option<Link>, heads: Vec<Head>) -> Result<Verifier, Break> {
         let mut verifier = Verifier { last: start, last_id: start.map(|link| link.event), ..Verifier::default() };
         verifier.add_heads(heads);
@@ -112,7 +112,7 @@ impl Verifier {
         Ok(verifier)
     }
 
-    /// For a history whose order is that of its places, from the first event on.
+    /// For a history in the order of places, from the first event on.
     pub fn of_places(heads: Vec<Head>) -> Verifier {
         let mut verifier = Verifier { order: Order::Places, ..Verifier::default() };
         verifier.add_heads(heads);
@@ -125,7 +125,7 @@ impl Verifier {
         }
     }
 
-    /// The next event, and the hash that stands with it.
+    /// Verifies the next event and its stored hash.
     pub fn check(&mut self, event: &Event<'_>, hash: Option<&[u8]>) -> Result<(), Break> {
         let id = event.id;
         let broken = |event, fault| Err(Break { event, fault });
@@ -156,7 +156,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// With the heads of this event. Where ids ascend, those of events before it can no longer be found.
+    /// Compares the heads of this event. If ids ascend, heads of earlier events can no longer be found.
     fn compare_with_heads(&mut self, id: i64, hash: Option<&[u8]>) -> Result<(), Break> {
         let agreed = self.agreed;
         if self.order == Order::Ids
@@ -177,7 +177,7 @@ impl Verifier {
     /// After the last event.
     pub fn finish(self) -> Result<Verified, Break> {
         match self.heads.first_key_value() {
-            // Where ids do not ascend, one below the largest says that its event was removed, not that the end was.
+            // If ids do not ascend, an id below the largest means that its event was removed, not the end of the history.
             Some((event, heads)) if self.order == Order::Places && self.largest_id > Some(*event) => {
                 Err(removed(*event, heads, self.agreed))
             }

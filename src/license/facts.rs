@@ -1,4 +1,4 @@
-//! What a store reads of owners and associates, in one transaction, and what follows from it.
+//! Facts about owners and associates that a store reads in one transaction, and the conclusions from them.
 
 use jiff::Timestamp;
 
@@ -13,14 +13,14 @@ use crate::seats::{
 pub struct Assignee {
     pub account: Account,
     pub username: UserName,
-    /// The seats it holds, of whatever owner.
+    /// The seats it holds, of any owner.
     pub held: PerType<Option<Held>>,
-    /// What the caller may do.
+    /// The role of the caller.
     pub role: Role,
 }
 
 impl Assignee {
-    /// Asks the seat rules for a seat of this type from these pools of an entity.
+    /// Asks the seat rules for a seat of this type, from these pools of an entity.
     pub fn assign(
         &self,
         license_type: LicenseType,
@@ -44,12 +44,12 @@ impl Assignee {
         seats::assign(&request, &facts, false, now)
     }
 
-    /// The seat of this type that the account holds in the entity's pools, open or not.
+    /// The seat of this type that the account holds in the entity's pools, open or not open.
     pub fn held_of(&self, license_type: LicenseType, entity_id: i32) -> Option<Held> {
         self.held[license_type.index()].filter(|held| held.entity_id == entity_id)
     }
 
-    /// The entities whose seats the account holds, as far as the caller may know them.
+    /// The entities whose seats the account holds, if the caller may know them.
     pub fn providers(&self) -> impl Iterator<Item = i32> {
         self.held.iter().flatten().filter(|held| held.in_subtree).map(|held| held.entity_id)
     }
@@ -73,10 +73,10 @@ impl Assignee {
                 seats_total: pool.seats_total,
                 starts_at: None,
                 expires_at: pool.expires_at,
-                // Only whether there is one matters: nothing is assigned here.
+                // Only its existence matters, because nothing is assigned here.
                 free_seat_no: (pool.seats_in_use < pool.seats_total).then_some(1),
             };
-            // The caller knows the owner.
+            // The caller may see the owner.
             let provider = Entity { active, in_subtree: true };
             let pools = of_type().map(to_rules).collect();
             can_assign[at] = self.assign(license_type, entity_id, provider, pools, now).is_ok();
@@ -94,14 +94,13 @@ pub struct OwnerFacts {
     pub description: Option<String>,
     pub shop_url: Option<String>,
     pub current: Grant,
-    /// What is offered where the offer says something, and what is in force where it does not; with the seats of the types that
-    /// the offer names.
+    /// The values of the offer, or where it is null those in force; with the seats of the types that the offer names.
     pub offered: Option<(Grant, Vec<(LicenseType, i64)>)>,
     /// The pools that have started and not expired.
     pub pools: Vec<OpenPool>,
 }
 
-/// [`Terms`] without seats, as they stand in rows.
+/// [`Terms`] without seats, as stored in rows.
 #[derive(Debug, Clone)]
 pub struct Grant {
     pub company_name: String,
@@ -116,7 +115,7 @@ impl Grant {
     }
 }
 
-/// A date of the year 1 is none, as license tools have it: so an offer can say that there is no such date any more.
+/// A date in the year 1 means no date, as for license tools: so an offer can remove a date.
 fn known(date: Option<Timestamp>) -> Option<Timestamp> {
     const NONE_BEFORE: Timestamp = Timestamp::constant(-62_104_060_800, 0); // 0002-01-01
     date.filter(|at| *at >= NONE_BEFORE)
@@ -133,7 +132,7 @@ impl OwnerFacts {
         let of_each_type = |associate: &Assignee| associate.of_each_type(self.entity_id, self.active, &self.pools, now);
         let (held, can_assign) = associate.map(of_each_type).unwrap_or_default();
         let offered = self.offered.map(|(grant, named)| {
-            // Those of `current` where the offer says nothing.
+            // The values of `current` where the offer has none.
             let mut offered = seats;
             named.into_iter().for_each(|(license_type, seats)| offered[license_type.index()] = seats);
             grant.with(offered)
@@ -153,7 +152,7 @@ impl OwnerFacts {
     }
 }
 
-/// Sorts owners by name; before them come those of these entities, in this order.
+/// Sorts owners by name, after the owners of these entities in their order.
 pub fn sort_owners(owners: &mut [Owner], first: &[i32]) {
     owners.sort_by(|a, b| a.name.cmp(&b.name));
     owners.sort_by_key(|owner| first.iter().position(|id| *id == owner.entity_id).unwrap_or(first.len()));

@@ -30,7 +30,7 @@ fn at(text: &str) -> Timestamp {
 
 const NOW: &str = "2026-06-01T00:00:00Z";
 
-/// The worked answer: 10 seats, 3 in use; one more in use; 12 offered; 3 offered.
+/// The example: 10 seats, 3 in use; one more in use; 12 offered; 3 offered.
 #[test]
 fn numbers() {
     let of = |in_use: i64, offered: Option<i64>| {
@@ -50,7 +50,7 @@ fn numbers() {
     assert_eq!(of(4, Some(3)), ([4, 6, -7, 3, -1, 10], Status::ProblemWithLicense, false));
 }
 
-/// Each line changes the owner; the first that applies, in the order of the lines, is the status.
+/// Each line changes the owner; the first line that applies gives the status.
 #[test]
 fn the_first_status_that_applies_is_told() {
     type Change = fn(&mut Owner);
@@ -176,7 +176,7 @@ fn nobody_can_present_more_than_is_granted() {
     };
     assert_eq!(owner().accept(&granted, at(NOW)), Ok(()));
     type Change = fn(&mut Presented);
-    // What was not sent is not looked at.
+    // Members that were not sent are not compared.
     assert_eq!(owner().accept(&Presented::default(), at(NOW)), Err(not_granted("ModuleLicenses")));
     let modules_only = Presented { modules: granted.modules.clone(), ..Presented::default() };
     assert_eq!(owner().accept(&modules_only, at(NOW)), Ok(()));
@@ -203,7 +203,7 @@ fn not_granted(differs: &'static str) -> Refusal {
     Refusal::LicenseNotGranted { owner_name: "CONTOSO".to_owned(), differs }
 }
 
-/// A date is what was granted. No date is also 1 January 1970, up to 14 hours before and after it in UTC.
+/// A date must be the granted one. 1 January 1970, up to 14 hours before and after it in UTC, means no date too.
 #[test]
 fn dates_are_presented_as_they_are_granted() {
     let day = Some("2027-01-01T00:00:00Z");
@@ -229,7 +229,7 @@ fn dates_are_presented_as_they_are_granted() {
     }
 }
 
-/// What is presented may be right, and still not be activated.
+/// A license that matches the offer may still not be activated.
 #[test]
 fn what_is_granted_has_ended_when_its_grace_has() {
     let mut owner = owner();
@@ -350,7 +350,7 @@ fn a_module_that_is_held_is_not_taken_again() {
     for (decided, holds_one, expected) in [
         (Ok(taken), false, Ok(Some(taken))),
         (Err(held()), true, Ok(None)),
-        // Of another owner.
+        // A seat of another owner.
         (Err(held()), false, Err(held())),
         (Err(Refusal::CallerUnknown), true, Err(Refusal::CallerUnknown)),
     ] {

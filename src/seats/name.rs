@@ -1,12 +1,12 @@
-//! Names of users: how they compare, and which are valid.
+//! Names of users: how they compare, and which ones are valid.
 
 use super::FieldFault;
 
-/// Longest user name that is taken, in characters. The schema holds the same number.
+/// Longest valid user name, in characters. The schema has the same number.
 pub const NAME_CHARS_MAX: usize = 128;
 
-/// A user name as it is stored and looked up: [`normal_name`] of what a caller sent. Stores compare it without regard to
-/// ASCII case. It need not be valid: the rules call [`UserName::checked`] when it is its turn.
+/// A user name as it is stored and looked up: the [`normal_name`] of a caller's text. Stores compare it without regard to ASCII
+/// case. It may be invalid: the rules call [`UserName::checked`] when its turn comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserName(String);
 
@@ -46,15 +46,15 @@ impl From<String> for UserName {
     }
 }
 
-/// The name without the blanks at its ends, which do not count: `u` and `u ` are one user. Blanks are the characters that
-/// Unicode calls White_Space; the control characters among them (tab, line feed) stay, and no name can have them. The
-/// schema has the same blanks in its view `blank`.
+/// The name without blanks at its ends: `u` and `u ` are one user. Blanks are the characters that Unicode calls White_Space; the
+/// control characters among them (tab, line feed) stay, and make a name invalid. The schema has the same blanks in its view
+/// `blank`.
 pub fn normal_name(name: &str) -> &str {
     name.trim_matches(|c: char| c.is_whitespace() && !c.is_control())
 }
 
-/// Whether a text holds U+FFFD, which stands for bytes that are not valid in the charset they were sent in. Two names may
-/// differ in just those bytes, so such a value is refused.
+/// Whether a text contains U+FFFD, which replaces bytes that are invalid in the message's charset. Two names may differ in just
+/// those bytes, so such a value is refused.
 pub fn is_undecoded(text: &str) -> bool {
     text.contains(char::REPLACEMENT_CHARACTER)
 }

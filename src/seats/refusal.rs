@@ -1,46 +1,46 @@
-//! Why calls are refused, and the sentences that say so.
+//! The reasons of refusals, with their sentences for callers.
 
 use jiff::Timestamp;
 
 use super::{Held, LicenseType, NAME_CHARS_MAX, Role, SeatId};
 
-/// What is wrong with one field of a request.
+/// Why a field of a request is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldFault {
     Missing,
-    /// Of a list that is missing, or in which no item was found.
+    /// A list is missing or has no item.
     NoItems,
     Empty,
     TooLong,
-    /// It holds U+FFFD; see [`super::is_undecoded`].
+    /// It contains U+FFFD; see [`super::is_undecoded`].
     Undecoded,
     ControlCharacter,
-    /// It holds U+FFFE or U+FFFF.
+    /// It contains U+FFFE or U+FFFF.
     Noncharacter,
     NotPositive,
-    /// Of an id that may be 0, which is the caller.
+    /// An id is negative. It may be 0, for the caller.
     Negative,
-    /// Of a license or a module that lacks the name by which it is found.
+    /// A license or a module lacks the name that identifies it.
     Unnamed,
 }
 
-/// What is wrong with the name that a caller gave a call.
+/// Why the name of a call is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameFault {
     Empty,
     TooLong,
-    /// It has a character that cannot be printed, or bytes that are no text.
+    /// It has an unprintable character, or bytes that are not text.
     NotPrintable,
-    /// It begins with a quote, and is no string of RFC 9651.
+    /// It begins with a quote, but is no string of RFC 9651.
     NotAString,
     /// There are several, or a list of them.
     Several,
 }
 
-/// Longest name of a call, in characters. The schema holds the same number.
+/// Longest name of a call, in characters. The schema has the same number.
 pub const CALL_NAME_CHARS_MAX: usize = 255;
 
-/// Why a call was refused. Its text tells the caller what was found and what would make the call succeed.
+/// Why a call was refused. Its text tells the caller the reason and what would make the call succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// User unknown, password wrong, credential inactive: one text for all of them.
@@ -99,7 +99,7 @@ pub enum Refusal {
         "The dates of the license of {owner_name} are not in order: AdminWarningDate comes first, then ExpiryDate, then GraceDate. Ask its issuer for a corrected license."
     )]
     LicenseDates { owner_name: String },
-    /// `differs`: the first member that is not as the issuer grants it.
+    /// `differs`: the first member that differs from the granted license.
     #[error(
         "This is not the license that the issuer grants {owner_name}: {differs} differs. Fetch it again, then activate it."
     )]
@@ -112,12 +112,12 @@ pub enum Refusal {
     LicenseInUse { owner_name: String, in_use: i64 },
     #[error("No license is offered to company '{}' under serial number '{}' among the entities of this credential. Check that both are written as the issuer has them, or ask it for an offer.", shortened(.company_name), shortened(.serial_nr))]
     NothingOffered { company_name: String, serial_nr: String },
-    /// A license, in a message or a file, of which something cannot be read; says what.
+    /// A license, in a message or a file, that cannot be read; says why.
     #[error("{reason}")]
     LicenseUnreadable { reason: String },
     #[error("This operation is not supported here.")]
     NotSupported,
-    /// `header`: where the name stands.
+    /// `header`: the one with the name.
     #[error("{header} {} Nothing was changed.", name_text(*.fault))]
     NameInvalid { header: &'static str, fault: NameFault },
     #[error(
@@ -128,7 +128,7 @@ pub enum Refusal {
         "{header} names a call that was made before, but its outcome was written by another version of this service and cannot be read. Nothing was changed now. Look up the state, then call under a new name."
     )]
     NameUnreadable { header: &'static str },
-    /// A refusal that was kept with the name of its call, for a retry: the code and the text that its caller got.
+    /// A refusal that was kept with the name of its call, for a retry: its code and its text.
     #[error("{text}")]
     Kept { code: String, text: String },
 }
@@ -139,7 +139,7 @@ impl Refusal {
     }
 }
 
-/// Enough of what a caller sent to be recognised, on one line.
+/// A recognisable part of a caller's text, on one line.
 fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
@@ -191,7 +191,7 @@ fn name_text(fault: NameFault) -> String {
     }
 }
 
-/// The seat that is held, as far as the caller may know.
+/// The held seat, if the caller may know it.
 fn which(held: Option<&Held>) -> String {
     let Some(held) = held else {
         return ": it holds one from another owner. No second one is needed.".to_owned();

@@ -3,7 +3,7 @@
 mod model;
 
 use super::*;
-use crate::error::Kind;
+use crate::error::ErrorKind;
 
 const NOW: &str = "2026-06-15T12:00:00Z";
 
@@ -11,7 +11,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")
 }
 
-/// One line of a table: `fact=value` words that change a call that would succeed, and what is expected then.
+/// One line of a table: `fact=value` words that change a successful call, and the expected outcome.
 ///
 /// | word | meaning |
 /// |---|---|
@@ -102,70 +102,74 @@ fn pools(text: &str) -> Vec<Pool> {
 fn refusals_come_in_their_order() {
     // Each row breaks one more rule than the one below it; the first broken rule is the answer.
     let broken = [
-        ("caller=none", Kind::InvalidSoapCredentials),
-        ("caller=reader", Kind::AccessDenied),
-        ("user=-", Kind::InvalidInputParameters),
-        ("provider=none", Kind::ObjectEntityMismatch),
-        ("account=inactive", Kind::ObjectEntityMismatch),
-        ("held=valid", Kind::AlreadyExists),
-        ("pools=none", Kind::NoLicensePool),
+        ("caller=none", ErrorKind::InvalidSoapCredentials),
+        ("caller=reader", ErrorKind::AccessDenied),
+        ("user=-", ErrorKind::InvalidInputParameters),
+        ("provider=none", ErrorKind::ObjectEntityMismatch),
+        ("account=inactive", ErrorKind::ObjectEntityMismatch),
+        ("held=valid", ErrorKind::AlreadyExists),
+        ("pools=none", ErrorKind::NoLicensePool),
     ];
     for from in 0..broken.len() {
         // `held=` implies an account, so it is applied before `account=` can break it.
         let words: Vec<&str> = broken[from..].iter().rev().map(|(words, _)| *words).collect();
         let refusal = decide(&words.join(" ")).expect_err("refused");
-        assert_eq!(Kind::from(&refusal), broken[from].1, "{words:?}: {refusal}");
+        assert_eq!(ErrorKind::from(&refusal), broken[from].1, "{words:?}: {refusal}");
     }
 }
 
 #[test]
 fn what_is_refused_and_what_is_said() {
     for (words, kind, says) in [
-        ("caller=none", Kind::InvalidSoapCredentials, "The caller is not signed in"),
-        ("caller=reader", Kind::AccessDenied, "role 'reader' of this credential may not do this; 'agent' may"),
-        ("user=-", Kind::InvalidInputParameters, "Username is missing"),
-        ("user=''", Kind::InvalidInputParameters, "Username is empty"),
-        ("user=blank", Kind::InvalidInputParameters, "Username is empty"),
-        ("user=long", Kind::InvalidInputParameters, "Username is longer than 128 characters"),
-        ("user=bell", Kind::InvalidInputParameters, "Username contains a control character"),
-        ("user=tab", Kind::InvalidInputParameters, "Username contains a control character"),
+        ("caller=none", ErrorKind::InvalidSoapCredentials, "The caller is not signed in"),
+        ("caller=reader", ErrorKind::AccessDenied, "role 'reader' of this credential may not do this; 'agent' may"),
+        ("user=-", ErrorKind::InvalidInputParameters, "Username is missing"),
+        ("user=''", ErrorKind::InvalidInputParameters, "Username is empty"),
+        ("user=blank", ErrorKind::InvalidInputParameters, "Username is empty"),
+        ("user=long", ErrorKind::InvalidInputParameters, "Username is longer than 128 characters"),
+        ("user=bell", ErrorKind::InvalidInputParameters, "Username contains a control character"),
+        ("user=tab", ErrorKind::InvalidInputParameters, "Username contains a control character"),
         (
             "user=latin1",
-            Kind::InvalidInputParameters,
+            ErrorKind::InvalidInputParameters,
             "Username contains U+FFFD: its bytes are not valid in the charset of the message. Send UTF-8.",
         ),
-        ("user=noncharacter", Kind::InvalidInputParameters, "Username contains U+FFFE or U+FFFF"),
-        ("entity=-", Kind::InvalidInputParameters, "LicenseProviderEntityId is missing"),
-        ("entity=0", Kind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
-        ("entity=-7", Kind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
-        ("type=-", Kind::InvalidInputParameters, "LicenseType is missing"),
-        ("provider=none", Kind::ObjectEntityMismatch, "Entity 42 does not exist or is not among"),
-        ("provider=outside", Kind::ObjectEntityMismatch, "Entity 42 does not exist or is not among"),
-        ("provider=inactive", Kind::ObjectEntityMismatch, "42 is not active"),
-        ("account=inactive", Kind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
-        ("account=outside", Kind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
-        ("enroll=no", Kind::ObjectEntityMismatch, "'bob' is not known"),
-        ("account=outside enroll=no", Kind::ObjectEntityMismatch, "'bob' is not known"),
-        ("account=inactive enroll=no", Kind::ObjectEntityMismatch, "'bob' is not active"),
-        ("held=valid", Kind::AlreadyExists, "(seat 90 of pool 9, valid until 2026-06-15T12:00:01Z)"),
-        ("held=endless", Kind::AlreadyExists, "(seat 90 of pool 9)"),
+        ("user=noncharacter", ErrorKind::InvalidInputParameters, "Username contains U+FFFE or U+FFFF"),
+        ("entity=-", ErrorKind::InvalidInputParameters, "LicenseProviderEntityId is missing"),
+        ("entity=0", ErrorKind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
+        ("entity=-7", ErrorKind::InvalidInputParameters, "LicenseProviderEntityId must be 1 or more"),
+        ("type=-", ErrorKind::InvalidInputParameters, "LicenseType is missing"),
+        ("provider=none", ErrorKind::ObjectEntityMismatch, "Entity 42 does not exist or is not among"),
+        ("provider=outside", ErrorKind::ObjectEntityMismatch, "Entity 42 does not exist or is not among"),
+        ("provider=inactive", ErrorKind::ObjectEntityMismatch, "42 is not active"),
+        ("account=inactive", ErrorKind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
+        ("account=outside", ErrorKind::ObjectEntityMismatch, "'bob' is not active or does not belong"),
+        ("enroll=no", ErrorKind::ObjectEntityMismatch, "'bob' is not known"),
+        ("account=outside enroll=no", ErrorKind::ObjectEntityMismatch, "'bob' is not known"),
+        ("account=inactive enroll=no", ErrorKind::ObjectEntityMismatch, "'bob' is not active"),
+        ("held=valid", ErrorKind::AlreadyExists, "(seat 90 of pool 9, valid until 2026-06-15T12:00:01Z)"),
+        ("held=endless", ErrorKind::AlreadyExists, "(seat 90 of pool 9)"),
         (
             "held=theirs",
-            Kind::AlreadyExists,
+            ErrorKind::AlreadyExists,
             "User 'bob' already holds a SqlBackup license: it holds one from another owner. No second one is needed.",
         ),
-        ("pools=none", Kind::NoLicensePool, "has no SqlBackup license pool."),
-        ("pools=1:2026-07-01..-:7", Kind::NoLicensePool, "the next one starts at 2026-07-01T00:00:00Z"),
-        ("pools=1:2026-08-01..-:7,2:2026-07-01..-:7", Kind::NoLicensePool, "starts at 2026-07-01T00:00:00Z"),
-        ("pools=1:-..2026-06-15:7", Kind::LicenseExpired, "expired at 2026-06-15T00:00:00Z"),
-        ("pools=1:-..2025-01-01:7,2:-..2026-01-01:7", Kind::LicenseExpired, "expired at 2026-01-01T00:00:00Z"),
-        ("pools=1:-..2025-01-01:7,2:2027-01-01..-:7", Kind::LicenseExpired, "expired at 2025-01-01T00:00:00Z"),
-        ("pools=1:-..-:full", Kind::NoFreeSeat, "All 100 SqlBackup seats of provider entity 42 are in use (1 pool)"),
-        ("pools=1:-..-:full,2:-..-:full,3:-..2026-01-01:7", Kind::NoFreeSeat, "All 200 SqlBackup seats"),
-        ("held=expired pools=1:-..-:full", Kind::NoFreeSeat, "All 100"),
+        ("pools=none", ErrorKind::NoLicensePool, "has no SqlBackup license pool."),
+        ("pools=1:2026-07-01..-:7", ErrorKind::NoLicensePool, "the next one starts at 2026-07-01T00:00:00Z"),
+        ("pools=1:2026-08-01..-:7,2:2026-07-01..-:7", ErrorKind::NoLicensePool, "starts at 2026-07-01T00:00:00Z"),
+        ("pools=1:-..2026-06-15:7", ErrorKind::LicenseExpired, "expired at 2026-06-15T00:00:00Z"),
+        ("pools=1:-..2025-01-01:7,2:-..2026-01-01:7", ErrorKind::LicenseExpired, "expired at 2026-01-01T00:00:00Z"),
+        ("pools=1:-..2025-01-01:7,2:2027-01-01..-:7", ErrorKind::LicenseExpired, "expired at 2025-01-01T00:00:00Z"),
+        (
+            "pools=1:-..-:full",
+            ErrorKind::NoFreeSeat,
+            "All 100 SqlBackup seats of provider entity 42 are in use (1 pool)",
+        ),
+        ("pools=1:-..-:full,2:-..-:full,3:-..2026-01-01:7", ErrorKind::NoFreeSeat, "All 200 SqlBackup seats"),
+        ("held=expired pools=1:-..-:full", ErrorKind::NoFreeSeat, "All 100"),
     ] {
         let refusal = decide(words).expect_err(words);
-        assert_eq!(Kind::from(&refusal), kind, "{words}");
+        assert_eq!(ErrorKind::from(&refusal), kind, "{words}");
         assert!(refusal.to_string().contains(says), "{words}: {refusal}");
     }
 }
@@ -208,16 +212,16 @@ fn a_holding_is_found_for_those_who_may() {
     for (holding, caller, account, held, role, expected) in [
         (&bob, Some(Role::Admin), account(true), held, Role::Admin, Ok(seat)),
         (&bob, Some(Role::Reader), account(true), held, Role::Reader, Ok(seat)),
-        (&bob, None, account(true), held, Role::Reader, Err(Kind::InvalidSoapCredentials)),
-        (&no_name, Some(Role::Agent), account(true), held, Role::Admin, Err(Kind::AccessDenied)),
-        (&no_name, Some(Role::Admin), None, None, Role::Admin, Err(Kind::InvalidInputParameters)),
-        (&no_type, Some(Role::Admin), None, None, Role::Admin, Err(Kind::InvalidInputParameters)),
-        (&bob, Some(Role::Admin), None, None, Role::Admin, Err(Kind::NotAssigned)),
-        (&bob, Some(Role::Admin), account(false), held, Role::Admin, Err(Kind::NotAssigned)),
-        (&bob, Some(Role::Admin), account(true), None, Role::Admin, Err(Kind::NotAssigned)),
+        (&bob, None, account(true), held, Role::Reader, Err(ErrorKind::InvalidSoapCredentials)),
+        (&no_name, Some(Role::Agent), account(true), held, Role::Admin, Err(ErrorKind::AccessDenied)),
+        (&no_name, Some(Role::Admin), None, None, Role::Admin, Err(ErrorKind::InvalidInputParameters)),
+        (&no_type, Some(Role::Admin), None, None, Role::Admin, Err(ErrorKind::InvalidInputParameters)),
+        (&bob, Some(Role::Admin), None, None, Role::Admin, Err(ErrorKind::NotAssigned)),
+        (&bob, Some(Role::Admin), account(false), held, Role::Admin, Err(ErrorKind::NotAssigned)),
+        (&bob, Some(Role::Admin), account(true), None, Role::Admin, Err(ErrorKind::NotAssigned)),
     ] {
         let found = find(holding, &HoldingFacts { caller, account, held }, role);
-        let found = found.map(|(seat, _)| seat).map_err(|r| Kind::from(&r));
+        let found = found.map(|(seat, _)| seat).map_err(|r| ErrorKind::from(&r));
         assert_eq!(found, expected, "{holding:?} {caller:?} {account:?} {held:?}");
     }
 }
@@ -237,7 +241,7 @@ fn a_seat_changes_hands_under_the_rules_of_an_assignment() {
     let request =
         Transfer { from: Some("bob".into()), to: Some("amy".into()), license_type: Some(LicenseType::SqlBackup) };
     let decide = |facts: &TransferFacts, enroll| {
-        let decided = transfer(&request, facts, enroll, at(NOW)).map_err(|refusal| Kind::from(&refusal));
+        let decided = transfer(&request, facts, enroll, at(NOW)).map_err(|refusal| ErrorKind::from(&refusal));
         decided.map(|(assignment, from)| {
             assert_eq!(Some(from), facts.from.map(|account| account.id));
             assignment
@@ -257,23 +261,23 @@ fn a_seat_changes_hands_under_the_rules_of_an_assignment() {
     };
     let ended = Some((held("2026-01-01T00:00:00Z"), Entity { active: true, in_subtree: true }));
     for (facts, enroll, expected) in [
-        (TransferFacts { caller: None, ..fine.clone() }, true, Kind::InvalidSoapCredentials),
-        (TransferFacts { caller: Some(Role::Agent), ..fine.clone() }, true, Kind::AccessDenied),
-        (TransferFacts { from: None, held: None, ..fine.clone() }, true, Kind::NotAssigned),
-        (TransferFacts { from: theirs, ..fine.clone() }, true, Kind::NotAssigned),
-        (TransferFacts { held: None, ..fine.clone() }, true, Kind::NotAssigned),
-        (provider(true, false), true, Kind::ObjectEntityMismatch),
-        (provider(false, true), true, Kind::ObjectEntityMismatch),
-        (TransferFacts { to: theirs, ..fine.clone() }, true, Kind::ObjectEntityMismatch),
-        (TransferFacts { to: None, ..fine.clone() }, false, Kind::ObjectEntityMismatch),
-        (TransferFacts { to_held: Some(valid), ..fine.clone() }, true, Kind::AlreadyExists),
-        (TransferFacts { held: ended, ..fine.clone() }, true, Kind::LicenseExpired),
+        (TransferFacts { caller: None, ..fine.clone() }, true, ErrorKind::InvalidSoapCredentials),
+        (TransferFacts { caller: Some(Role::Agent), ..fine.clone() }, true, ErrorKind::AccessDenied),
+        (TransferFacts { from: None, held: None, ..fine.clone() }, true, ErrorKind::NotAssigned),
+        (TransferFacts { from: theirs, ..fine.clone() }, true, ErrorKind::NotAssigned),
+        (TransferFacts { held: None, ..fine.clone() }, true, ErrorKind::NotAssigned),
+        (provider(true, false), true, ErrorKind::ObjectEntityMismatch),
+        (provider(false, true), true, ErrorKind::ObjectEntityMismatch),
+        (TransferFacts { to: theirs, ..fine.clone() }, true, ErrorKind::ObjectEntityMismatch),
+        (TransferFacts { to: None, ..fine.clone() }, false, ErrorKind::ObjectEntityMismatch),
+        (TransferFacts { to_held: Some(valid), ..fine.clone() }, true, ErrorKind::AlreadyExists),
+        (TransferFacts { held: ended, ..fine.clone() }, true, ErrorKind::LicenseExpired),
     ] {
         assert_eq!(decide(&facts, enroll), Err(expected), "{facts:?}");
     }
 }
 
-/// What another owner's seat must not betray stands in no refusal, though the decision is made with it.
+/// No refusal shows facts about another owner's seat, although the decision uses them.
 #[test]
 fn what_others_own_is_in_no_refusal() {
     let theirs = Held {
@@ -351,7 +355,7 @@ fn types_and_roles_have_one_name_each() {
     assert!("Admin".parse::<Role>().is_err());
 }
 
-/// Which of the roles may do what asks for a role.
+/// Which roles pass each check of a role.
 #[test]
 fn a_role_may_do_what_those_before_it_may() {
     use Role::{Admin, Agent, Reader};
@@ -400,7 +404,7 @@ fn callers_look_at_what_is_theirs() {
     }
 }
 
-/// The store asks this first, so as not to read the other facts.
+/// The store asks this first, so that it need not read the other facts.
 #[test]
 fn what_can_be_used_is_active_and_of_the_caller() {
     for (active, in_subtree) in [(true, true), (true, false), (false, true), (false, false)] {
@@ -414,7 +418,7 @@ fn what_can_be_used_is_active_and_of_the_caller() {
     assert_eq!([held(None), held(Some(NOW)), held(Some("2026-06-15T12:00:00.001Z"))], [false, true, false]);
 }
 
-/// Sentences that differ by what they are about, or by how many.
+/// Sentences that differ by their subject, or by a number.
 #[test]
 fn refusals_say_what_they_found() {
     let license_type = LicenseType::SqlBackup;

@@ -1,4 +1,4 @@
-//! The rules against a model that is too simple to be wrong.
+//! Compares the rules with a model that is too simple to be wrong.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Pools are lists of holders, and everything is found by looking at all of it.
+/// Pools are lists of holders, and every query searches all of them.
 #[derive(Debug, Clone)]
 struct Model {
     now: i64,
@@ -66,19 +66,19 @@ impl Model {
         &mut pool.seats[seat.seat_no as usize]
     }
 
-    /// What must come out, found the long way.
-    fn expected(&self, user: u8, entity: i32, license_type: LicenseType) -> Result<(), Kind> {
+    /// The expected outcome, found by brute force.
+    fn expected(&self, user: u8, entity: i32, license_type: LicenseType) -> Result<(), ErrorKind> {
         let of_type = |p: &&ModelPool| p.license_type == license_type;
         if self.pools.iter().filter(of_type).any(|p| p.closes > self.now && p.seats.contains(&Some(user))) {
-            return Err(Kind::AlreadyExists);
+            return Err(ErrorKind::AlreadyExists);
         }
         let pools: Vec<_> = self.pools.iter().filter(of_type).filter(|p| p.entity == entity).collect();
         let open: Vec<_> = pools.iter().filter(|p| p.opens <= self.now && self.now < p.closes).collect();
         if open.is_empty() {
             let expired = pools.iter().any(|p| p.closes <= self.now);
-            return Err(if expired { Kind::LicenseExpired } else { Kind::NoLicensePool });
+            return Err(if expired { ErrorKind::LicenseExpired } else { ErrorKind::NoLicensePool });
         }
-        if open.iter().all(|p| p.seats.iter().all(Option::is_some)) { Err(Kind::NoFreeSeat) } else { Ok(()) }
+        if open.iter().all(|p| p.seats.iter().all(Option::is_some)) { Err(ErrorKind::NoFreeSeat) } else { Ok(()) }
     }
 
     fn run(&mut self, step: &Step) {
@@ -92,7 +92,7 @@ impl Model {
                 match find(&holding, &facts, Role::Admin) {
                     Ok((seat, holder)) => assert_eq!((self.seat(seat).take(), holder), (Some(user), i64::from(user))),
                     Err(refusal) => {
-                        assert_eq!(Kind::from(&refusal), Kind::NotAssigned);
+                        assert_eq!(ErrorKind::from(&refusal), ErrorKind::NotAssigned);
                         assert!(held.is_none());
                     }
                 }
@@ -106,7 +106,10 @@ impl Model {
                 let facts = self.facts(user, entity, license_type);
                 let now = Timestamp::from_second(self.now).expect("in range");
                 let decision = assign(&request, &facts, true, now);
-                assert_eq!(decision.as_ref().map(drop).map_err(Kind::from), self.expected(user, entity, license_type));
+                assert_eq!(
+                    decision.as_ref().map(drop).map_err(ErrorKind::from),
+                    self.expected(user, entity, license_type)
+                );
                 let Ok(assignment) = decision else { return };
                 if let Some(seat) = assignment.give_up {
                     assert_eq!(self.seat(seat).take(), Some(user), "gives up its own seat");
@@ -129,7 +132,7 @@ impl Model {
         self.check();
     }
 
-    /// Nobody holds two seats of a type.
+    /// No user holds two seats of a type.
     fn check(&self) {
         let mut holders = BTreeMap::new();
         for pool in &self.pools {
