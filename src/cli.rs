@@ -1,44 +1,63 @@
 //! The command line: each subcommand is a few lines over the library.
 
+mod account;
+mod assign;
+mod attention;
 mod audit;
 mod author;
 mod backup;
+mod change;
 mod check;
+mod columns;
 mod copy;
+mod credential;
 mod demo;
 mod descriptors;
+mod entity;
+mod events;
+mod explain;
+mod export;
 mod heads;
+mod import;
+mod leaver;
+mod listed;
 mod migrate;
+mod moment;
+mod offer;
+mod opened;
+mod password;
+mod pool;
+mod refusals;
+mod release;
+mod report;
 mod resize;
 mod restore;
 mod serve;
 mod sql;
+mod table;
+mod transfer;
+mod undo;
+mod who;
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use uuid::Uuid;
 
-use crate::auth;
 use crate::config::{Config, ConfigError, Overrides};
-use crate::error::{Error, Kind};
-use crate::metrics::Metrics;
-use crate::seats::{Holding, LicenseType};
-use crate::store::{self, Actor, Call, Database};
+use crate::store::{self, Database};
 
-/// What a subcommand ends with when it does not succeed: shown as `error: …`, with an [`exit_code`].
+/// The failure of a subcommand: shown as `error: …`, with an [`exit_code`].
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Exit codes besides 0: the command ran, and what it found or was asked to do is not in order.
+/// Exit codes besides 0: the command ran, but found an error or was refused.
 const BROKEN: u8 = 1;
-/// Arguments or settings that cannot be used. clap exits with the same.
+/// Invalid arguments or settings. clap exits with the same code.
 const USAGE: u8 = 2;
-/// The command could not do its work: no database, or one that cannot be opened; a file that cannot be read; a port that is taken.
+/// The command could not run: a database that is missing or cannot be opened, a file that cannot be read, a port that is taken.
 const CANNOT_RUN: u8 = 3;
-/// Why a command could not do its work, as opposed to work that found something wrong: exit code 3.
+/// Why a command could not run, as opposed to a command that ran and found an error: exit code 3.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct CannotRun(String);
@@ -49,8 +68,8 @@ struct CannotRun(String);
     name = "seatkeeper",
     version,
     max_term_width = 110,
-    after_help = "Exit codes: 0 done; 1 something is broken or was refused; 2 arguments or settings that cannot be used; 3 the command \
-                  could not run, for want of its database for example."
+    after_help = "Exit codes: 0 done; 1 something is broken or was refused; 2 invalid arguments or settings; 3 the command \
+                  could not run, for example because its database is missing."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -72,13 +91,13 @@ enum Command {
         after_help = "Examples:\n  seatkeeper sql --create --database seats.db seed.sql\n  echo \"SELECT * FROM license_pool;\" | seatkeeper sql --database seats.db"
     )]
     Sql(sql::SqlArgs),
-    /// Make an argon2id hash for the table credential. Reads the password from standard input, or asks for it.
+    /// Make an argon2id hash for the table credential. Reads the password from standard input, or prompts for it.
     #[command(after_help = "Example:\n  printf %s \"$PASSWORD\" | seatkeeper hash-password")]
     HashPassword,
     /// Verify every invariant of the database, and the schema itself; changes nothing. Exit code 1 if one is broken.
     #[command(after_help = "Example:\n  seatkeeper check --database seats.db")]
     Check(DatabaseArgs),
-    /// Bring a database of an older version to this program's, and keep a copy of it as it was beside it.
+    /// Migrate an older database to this program's version, and keep a copy of the old file beside it.
     #[command(after_help = "Example:\n  seatkeeper migrate --database seats.db --dry-run")]
     Migrate(migrate::MigrateArgs),
     /// Copy the database to a file or directory, also while the service runs, and verify the copy.
@@ -86,7 +105,7 @@ enum Command {
         after_help = "Examples:\n  seatkeeper backup --database seats.db /var/backups/seats.db\n  seatkeeper backup --database seats.db --keep 14 /var/backups/seatkeeper/"
     )]
     Backup(backup::BackupArgs),
-    /// Put a backup in the place of the database, while the service is stopped. The files that were there are kept.
+    /// Replace the database with a backup, while the service is stopped. The old files are kept.
     #[command(
         after_help = "Examples:\n  seatkeeper restore --database seats.db --dry-run /var/backups/seats.db\n  seatkeeper restore --database seats.db /var/backups/seats.db"
     )]
@@ -94,17 +113,63 @@ enum Command {
     /// Copy everything from an SQLite file to an empty PostgreSQL database or back, while the service is stopped; all or nothing.
     #[command(after_help = copy::EXAMPLES)]
     Copy(copy::CopyArgs),
-    /// Change the number of seats of a pool, in steps between which calls are served. For changes by many thousands.
+    /// Change the number of seats of a pool, in steps between which the service answers calls. For changes by many thousands.
     #[command(
         after_help = "Example:\n  seatkeeper resize --database seats.db --pool 1 --seats 2000000 --as anna --reason 'order 4711'"
     )]
     Resize(resize::ResizeArgs),
-    /// Give back the seat that a user holds.
-    #[command(
-        after_help = "Example:\n  seatkeeper release --database seats.db --username backup01 --license-type SqlBackup"
-    )]
-    Release(ReleaseArgs),
-    /// Read the history: who changed what, when and why. Verify it, sign its head, move old events to an archive.
+    /// Show what needs attention: full and expiring pools, refusals, failing credentials, the last backup.
+    #[command(after_help = attention::EXAMPLES)]
+    Attention(attention::AttentionArgs),
+    /// List the holders of seats.
+    #[command(after_help = who::EXAMPLES)]
+    Who(Box<who::WhoArgs>),
+    /// Assign a seat to a user.
+    #[command(after_help = assign::EXAMPLES)]
+    Assign(assign::AssignArgs),
+    /// Release seats of users.
+    #[command(after_help = release::EXAMPLES)]
+    Release(release::ReleaseArgs),
+    /// Transfer seats from one user to another.
+    #[command(after_help = transfer::EXAMPLES)]
+    Transfer(transfer::TransferArgs),
+    /// Release or transfer all seats of a user that leaves, and make the user inactive, in one step.
+    #[command(after_help = leaver::EXAMPLES)]
+    Leaver(leaver::LeaverArgs),
+    /// List, create, change, resize and delete pools.
+    #[command(subcommand)]
+    Pool(Box<pool::PoolCommand>),
+    /// List, create, change and delete entities.
+    #[command(subcommand)]
+    Entity(Box<entity::EntityCommand>),
+    /// List, create and change users.
+    #[command(subcommand)]
+    Account(Box<account::AccountCommand>),
+    /// List, create, change and delete credentials, and set their passwords.
+    #[command(subcommand)]
+    Credential(Box<credential::CredentialCommand>),
+    /// List, set and withdraw offers.
+    #[command(subcommand)]
+    Offer(Box<offer::OfferCommand>),
+    /// Add and change rows from a CSV file: all of them, or none.
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::ImportArgs),
+    /// Export rows as CSV or JSON, with the columns that an import reads.
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::ExportArgs),
+    /// List refused calls, newest first.
+    #[command(after_help = refusals::EXAMPLES)]
+    Refusals(Box<refusals::RefusalsArgs>),
+    /// Explain a refusal, or the outcome of an assignment: the facts, the rule, and what would make it succeed.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
+    /// Report the licenses that an entity had and used in a period.
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::ReportArgs),
+    /// Undo a change by its request id. The undo is a change too.
+    #[command(after_help = undo::EXAMPLES)]
+    Undo(undo::UndoArgs),
+    /// Read the history: changes with their actor, time and reason. Verify it, sign its head, move old events to an archive.
     #[command(after_help = "Example:\n  seatkeeper audit show --database seats.db --since 7d --user backup01")]
     Audit(audit::AuditArgs),
 }
@@ -114,7 +179,7 @@ struct ServeArgs {
     /// Settings file (TOML); deploy/seatkeeper.toml is an example.
     #[arg(long, env = "SEATKEEPER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Make the database if there is none. Leave it out of a unit file: a database that was lost would be replaced by an empty one.
+    /// Create the database if it does not exist. Do not use it in a unit file: an empty database would replace a lost one.
     #[arg(long)]
     create: bool,
     #[command(flatten)]
@@ -149,7 +214,7 @@ struct FileArgs {
 }
 
 impl FileArgs {
-    /// `instead`: what does the same on PostgreSQL, as the rest of a sentence.
+    /// `instead`: the alternative on PostgreSQL, as the rest of a sentence.
     fn file(&self, instead: &'static str) -> Result<&Path, Unsuitable> {
         match &self.database {
             Database::File(file) => Ok(file),
@@ -160,22 +225,10 @@ impl FileArgs {
     }
 }
 
-/// An argument that a command has no use for.
+/// An argument that does not apply to the command.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Unsuitable(String);
-
-#[derive(Args)]
-struct ReleaseArgs {
-    #[command(flatten)]
-    database: DatabaseArgs,
-    /// Who holds the seat.
-    #[arg(long, value_name = "NAME")]
-    username: String,
-    /// SkraftDiskImageV5, SqlBackup or ExchangeBackup.
-    #[arg(long, value_name = "TYPE")]
-    license_type: LicenseType,
-}
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
@@ -195,11 +248,29 @@ pub fn run() -> ExitCode {
         Command::Restore(args) => restore::restore(&args),
         Command::Copy(args) => copy::copy(&args),
         Command::Resize(args) => resize::resize(&args),
-        Command::Release(args) => release(args),
+        Command::Attention(args) => attention::attention(&args),
+        Command::Who(args) => who::who(&args),
+        Command::Assign(args) => assign::assign(&args),
+        Command::Release(args) => release::release(&args),
+        Command::Transfer(args) => transfer::transfer(&args),
+        Command::Leaver(args) => leaver::leaver(&args),
+        Command::Pool(command) => pool::pool(&command),
+        Command::Entity(command) => entity::entity(&command),
+        Command::Account(command) => account::account(&command),
+        Command::Credential(command) => credential::credential(&command),
+        Command::Offer(command) => offer::offer(&command),
+        Command::Import(args) => import::import(&args),
+        Command::Export(args) => export::export(&args),
+        Command::Refusals(args) => refusals::refusals(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Report(args) => report::report(&args),
+        Command::Undo(args) => undo::undo(&args),
         Command::Audit(args) => audit::audit(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // A reader that needs no more closes the pipe: that is no failure.
+        Err(error) if is_closed_pipe(&error) && !is_service => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             exit_code(&error, is_service).into()
@@ -207,7 +278,11 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// A service that ends with an error could not run, whatever the reason.
+fn is_closed_pipe(error: &Failure) -> bool {
+    error.downcast_ref().is_some_and(|error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A service that ends with an error could not run, for any reason.
 fn exit_code(error: &Failure, is_service: bool) -> u8 {
     let is_address = matches!(error.downcast_ref(), Some(store::OpenError::Address { .. }));
     if is_address || error.is::<ConfigError>() || error.is::<Unsuitable>() {
@@ -220,39 +295,5 @@ fn exit_code(error: &Failure, is_service: bool) -> u8 {
 }
 
 fn hash_password() -> Result<(), Failure> {
-    let password = if std::io::stdin().is_terminal() {
-        let password = rpassword::prompt_password("Password: ")?;
-        if password != rpassword::prompt_password("Again: ")? {
-            return Err("the two passwords differ".into());
-        }
-        password
-    } else {
-        let mut password = String::new();
-        std::io::stdin().take(auth::PASSWORD_BYTES_MAX as u64 + 3).read_to_string(&mut password)?;
-        // What `echo` adds is not part of the password.
-        password.strip_suffix('\n').map(|p| p.strip_suffix('\r').unwrap_or(p)).unwrap_or(&password).to_owned()
-    };
-    writeln!(std::io::stdout(), "{}", auth::hash_password(&password)?)?;
-    Ok(())
-}
-
-fn release(args: ReleaseArgs) -> Result<(), Failure> {
-    let store = store::open(&args.database.database, &store::Options::default(), Arc::new(Metrics::new()))?;
-    let call = Call {
-        id: Uuid::new_v4(),
-        now: store.corrected(jiff::Timestamp::now()),
-        actor: Actor::CommandLine,
-        name: None,
-    };
-    let holding = Holding { username: Some(args.username.as_str().into()), license_type: Some(args.license_type) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let released = runtime.block_on(store.release(call, holding))?;
-    store.close();
-    let seat = released.map_err(|refusal| {
-        let kind = Kind::from(&refusal);
-        format!("{} {}: {}", kind.result(), kind.code(), Error::from(refusal))
-    })?;
-    let (ReleaseArgs { username, license_type, .. }, seat_no, pool) = (args, seat.seat_no, seat.pool_id);
-    writeln!(std::io::stdout(), "released: '{username}' gave back its {license_type} seat {seat_no} of pool {pool}")?;
-    Ok(())
+    Ok(writeln!(std::io::stdout(), "{}", password::hash_new(&password::read()?)?)?)
 }

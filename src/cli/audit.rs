@@ -3,9 +3,7 @@
 mod archive;
 mod head;
 mod holders;
-mod moment;
 mod show;
-mod table;
 
 pub(super) use head::read_key;
 
@@ -29,23 +27,23 @@ pub(super) struct AuditArgs {
 
 #[derive(Subcommand)]
 enum AuditCommand {
-    /// Verify that the history is unbroken, and that the tables are what it leads to. Exit code 1 if not.
+    /// Verify that the history is unbroken, and that the tables match it. Exit code 1 if not.
     #[command(
         after_help = "Examples:\n  seatkeeper audit verify --database seats.db\n  seatkeeper audit verify --database copy.db --head heads.jsonl --key audit.pub"
     )]
     Verify(VerifyArgs),
-    /// Verify an archive alone: that its events are chained, and are all that it says. Exit code 1 if not.
+    /// Verify a single archive: that its events are chained and complete. Exit code 1 if not.
     #[command(
         after_help = "Example:\n  seatkeeper audit verify-archive history-until-2026.db --head heads.jsonl --key audit.pub"
     )]
     VerifyArchive(VerifyArchiveArgs),
-    /// Show events of the history; with --at, who held what at a past moment.
+    /// Show events of the history; with --at, the holders of seats at a past moment.
     #[command(after_help = show::EXAMPLES)]
     Show(Box<show::ShowArgs>),
-    /// Print the head of the history, its newest chained event, as a line of JSON; signed, if a key is named.
+    /// Print the head of the history, its newest chained event, as a line of JSON; with --key, signed.
     #[command(after_help = head::HEAD_EXAMPLES)]
     Head(head::HeadArgs),
-    /// Make a key that heads are signed with (Ed25519), or print the public key of one.
+    /// Make an Ed25519 key that signs heads, or print its public key.
     #[command(after_help = head::KEY_EXAMPLES)]
     Key(head::KeyArgs),
     /// Move old events from the database to a new file, which still verifies.
@@ -58,7 +56,7 @@ enum AuditCommand {
 struct HistoryArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// An archive that older events were moved to. May be given several times.
+    /// An archive with older events. May be given several times.
     #[arg(long = "archive", value_name = "FILE")]
     archives: Vec<PathBuf>,
 }
@@ -95,7 +93,7 @@ struct VerifyArchiveArgs {
 /// Heads of the history that were kept elsewhere.
 #[derive(Args)]
 struct HeadsArgs {
-    /// Heads of the history that were kept elsewhere, one a line. Their events must be in the history, and their signatures valid.
+    /// A file of heads that were kept elsewhere, one per line. Their events must be in the history, and their signatures valid.
     #[arg(long, value_name = "FILE")]
     head: Option<PathBuf>,
     /// The public key that must have signed the heads: its 64 hexadecimal digits, or a file with them or with PEM. Then each head
@@ -124,7 +122,7 @@ fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     told(&history.database, heads, |heads| store::verify(&history, heads))
 }
 
-/// Prints what was found; an error if anything is broken.
+/// Prints the result; returns an error if anything is broken.
 fn told(
     database: &dyn std::fmt::Display,
     heads: Heads,
@@ -147,10 +145,10 @@ fn told(
     }
 }
 
-/// Heads that were read.
+/// Heads from a file.
 struct Heads {
     all: Vec<Head>,
-    /// What is wrong with their signatures.
+    /// The error in their signatures.
     fault: Option<String>,
     signed_by: Option<PublicKey>,
 }
@@ -162,10 +160,10 @@ impl HeadsArgs {
         let text = std::fs::read_to_string(file).map_err(|e| failed(&e))?;
         let all = Head::read_all(&text).map_err(|e| failed(&e))?;
         if all.is_empty() {
-            return Err(failed(&"no head stands in it"));
+            return Err(failed(&"it has no head"));
         }
         let trusted = self.key.as_deref().map(public_key).transpose()?;
-        // Without a key that is trusted, heads need no signature; those that have one must not have been altered.
+        // Without a trusted key, heads need no signature; signed heads must not have been altered.
         let is_signed = all.iter().any(|head| head.signature.is_some());
         let verified =
             if trusted.is_some() || is_signed { verify_signatures(&all, trusted.as_ref()) } else { Ok(None) };
@@ -185,7 +183,7 @@ fn public_key(text: &str) -> Result<PublicKey, CannotRun> {
     PublicKey::parse(&of_file).map_err(|e| CannotRun(format!("{text}: {e}")))
 }
 
-/// A reader that has seen enough closes the pipe: that is no failure.
+/// It is no failure if the reader closes the pipe early.
 fn unless_closed(done: Result<(), HistoryError>) -> Result<(), Failure> {
     match done {
         Err(HistoryError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -193,7 +191,7 @@ fn unless_closed(done: Result<(), HistoryError>) -> Result<(), Failure> {
     }
 }
 
-/// Says on standard error which events an answer cannot have.
+/// Says on standard error which archives were not read.
 fn tell_missing(missing: &[Archived]) {
     for archived in missing {
         eprintln!("note: {} is not read: {}", spans(archived), HistoryError::Archived(archived.clone()));

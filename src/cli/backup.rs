@@ -9,27 +9,28 @@ use clap::Args;
 
 use super::{Failure, FileArgs};
 use crate::auth;
+use crate::store::admin::kept::Task;
 use crate::store::{self, CopyError};
 
 #[derive(Args)]
 pub(super) struct BackupArgs {
     #[command(flatten)]
     database: FileArgs,
-    /// The file to write; an earlier backup of that name is replaced when the new one is verified. In a directory that exists the backup
+    /// The file to write; it replaces an earlier backup of that name once it is verified. In an existing directory the backup
     /// gets a name with the time, such as seats-20261231T230000.000Z.db.
     #[arg(value_name = "FILE|DIR")]
     target: PathBuf,
-    /// Keep so many backups of this name in the directory, and delete older ones when the new one is verified.
+    /// Keep the newest N backups of this name in the directory, and delete older ones once the new one is verified.
     #[arg(long, value_name = "N")]
     keep: Option<NonZeroUsize>,
 }
 
-/// How much a backup gives way to the service, as `nice` counts: verifying the copy takes up to four cores.
+/// The `nice` value of a backup, which yields to the service: verifying the copy takes up to four cores.
 const NICE: i32 = 6;
 
 pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     let database = args.database.file("use pg_dump or pg_basebackup: docs/postgres.md, \"Backups\"")?;
-    // Without the right to do so it competes with the service, which costs calls a little.
+    // Without the right to lower its priority it competes with the service, which slows down calls a little.
     let _ = rustix::process::nice(NICE);
     let begun = Instant::now();
     let now = jiff::Timestamp::now();
@@ -42,6 +43,11 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     match backup.head {
         Some(head) => writeln!(out, "newest event: {head}")?,
         None => writeln!(out, "newest event: none")?,
+    }
+    // For administrators; the backup is there all the same, and where it was made may not be known to the service's user.
+    let detail = format!("{}, {} bytes, verified", backup.path.display(), backup.bytes);
+    if let Err(error) = store::note_upkeep(database, Task::Backup, now, &detail) {
+        tracing::debug!(%error, "the backup was not noted in the database");
     }
     for path in backup.deleted {
         writeln!(out, "deleted: {}", path.display())?;

@@ -1,4 +1,4 @@
-//! `seatkeeper check`: what is wrong with a database.
+//! `seatkeeper check`: finds errors in a database.
 
 use std::io::Write as _;
 

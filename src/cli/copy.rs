@@ -18,13 +18,13 @@ The service must be stopped on both. The source stays as it is: do not serve it 
 
 #[derive(Args)]
 pub(super) struct CopyArgs {
-    /// What is copied: an SQLite file, or the address of a PostgreSQL database.
+    /// The source: an SQLite file, or the address of a PostgreSQL database.
     #[arg(long, value_name = "FILE|URL")]
     from: Database,
-    /// Where to: the address of an empty PostgreSQL database, or a file that is not there yet.
+    /// The target: the address of an empty PostgreSQL database, or a new file.
     #[arg(long, value_name = "URL|FILE")]
     to: Database,
-    /// An archive that older events of the SQLite file were moved to. May be given several times.
+    /// An archive with older events of the SQLite file. May be given several times.
     #[arg(long = "archive", value_name = "FILE")]
     archives: Vec<PathBuf>,
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Failure, Unsuitable, serve};
+use crate::asmx::{self, sample};
 use crate::auth;
 use crate::config::{Config, Overrides};
-use crate::contract::netserver::web::{BASE, RESOURCE};
-use crate::contract::{asmx, sample};
+use crate::netserver::web_api::{BASE, RESOURCE};
+use crate::service::{LinkPurpose, SIGN_IN_PATH};
 use crate::soap::Version;
 use crate::store::{self, Database};
 
@@ -19,18 +20,20 @@ pub(super) struct DemoArgs {
     /// Address and port to serve on.
     #[arg(long, default_value = "127.0.0.1:8086", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Where to make the database; it must not be there yet. [default: a new file in the temporary directory]
+    /// The database file to create; it must not exist. [default: a new file in the temporary directory]
     #[arg(long, value_name = "FILE")]
     database: Option<Database>,
 }
 
-/// A sample credential. The password is public: it is for trying the service out only.
+/// A sample credential. The password is public: use it only to try the service out.
 const USER_NAME: &str = "agent";
 const PASSWORD: &str = "demo-password";
+/// The credential that the link to the pages signs in.
+const ADMINISTRATOR: &str = "admin";
 const PROVIDER_ENTITY_ID: i32 = 42;
-/// What license tools call that entity.
+/// The name of that entity in license tools.
 const OWNER_NAME: &str = "CONTOSO";
-/// An account that holds nothing yet.
+/// An account without seats.
 const ASSOCIATE_ID: i32 = 7;
 
 pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
@@ -50,9 +53,11 @@ pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
     seed(&database)?;
     let overrides =
         Overrides { database: Some(database.clone().into()), listen: Some(args.listen), ..Overrides::default() };
-    serve::serve_and(Config::load(None, overrides)?, false, |address| {
+    serve::serve_and(Config::load(None, overrides)?, false, |address, service| {
+        let link = service.make_link(LinkPurpose::SignIn(ADMINISTRATOR.to_owned()));
+        let pages = link.map_or_else(|_| "/".to_owned(), |secret| format!("{SIGN_IN_PATH}/{secret}"));
         // A closed pipe must not end the demo.
-        let _ = write!(std::io::stdout(), "{}", guide(address, &database));
+        let _ = write!(std::io::stdout(), "{}", guide(address, &database, &pages));
     })
 }
 
@@ -68,12 +73,12 @@ fn seed(database: &Path) -> Result<(), Failure> {
          INSERT INTO entity (id, parent_id, name) VALUES
              (1, NULL, 'Northwind Distribution'), ({PROVIDER_ENTITY_ID}, 1, 'Contoso Backup'), (43, 1, 'Fabrikam Hosting');
          INSERT INTO credential (user_name, password_hash, entity_id, role) VALUES
-             ('{USER_NAME}', hash_password('{PASSWORD}'), 1, 'agent'), ('admin', hash_password('{PASSWORD}'), 1, 'admin');
+             ('{USER_NAME}', hash_password('{PASSWORD}'), 1, 'agent'), ('{ADMINISTRATOR}', hash_password('{PASSWORD}'), 1, 'admin');
          INSERT INTO license_pool (id, entity_id, license_type, seats_total, expires_at) VALUES
              (1, {PROVIDER_ENTITY_ID}, 'SqlBackup', 100, NULL),
              (2, {PROVIDER_ENTITY_ID}, 'ExchangeBackup', 2, NULL),
              (3, 43, 'SkraftDiskImageV5', 10, '2020-01-01T00:00:00Z');
-         -- What license tools see: an owner, an associate, and more seats to be had.
+         -- For license tools: an owner, an associate, and an offer of more seats.
          UPDATE entity SET owner_name = '{OWNER_NAME}', serial_nr = '1010000014', shop_url = 'https://shop.example.com/contoso',
              admin_warning_at = {in_days_335}, expires_at = {in_days_365}, grace_at = {in_days_395} WHERE id = {PROVIDER_ENTITY_ID};
          INSERT INTO account (id, username, entity_id) VALUES ({ASSOCIATE_ID}, 'backup07', {PROVIDER_ENTITY_ID});
@@ -84,21 +89,23 @@ fn seed(database: &Path) -> Result<(), Failure> {
         in_days_365 = midnight_in(365),
         in_days_395 = midnight_in(395),
     );
-    Ok(store::run_sql(database, &script, auth::hash_password)?)
+    Ok(store::run_sql(database, &script, auth::hash_new_password)?)
 }
 
-/// As SQL, so that the sample license is in force whenever the demo is tried.
+/// As SQL, so that the sample license is in force on any day.
 fn midnight_in(days: u16) -> String {
     format!("strftime('%Y-%m-%dT00:00:00Z', 'now', '+{days} days')")
 }
 
-fn guide(address: SocketAddr, database: &Path) -> String {
+fn guide(address: SocketAddr, database: &Path, pages: &str) -> String {
     let url = format!("http://{address}{}", asmx::PATH);
     let program = std::env::args_os().next().map(PathBuf::from).unwrap_or_else(|| "seatkeeper".into());
     format!(
         "
 A fresh database with sample data is served. Stop with Ctrl-C.
 
+  pages        http://{address}{pages}
+               signed in as an administrator: once, within 30 minutes
   operations   {url}
   database     {database}
 
@@ -125,7 +132,7 @@ curl -s -u {USER_NAME}:{PASSWORD} http://{address}{BASE}/{RESOURCE}/User/{ASSOCI
     )
 }
 
-/// The sample message of the help page with its placeholders filled in.
+/// The sample message of the help page, with its placeholders filled in.
 fn sample_call() -> String {
     let sample = sample::request(&asmx::CONTRACT, &asmx::CONTRACT.operations[0], Version::Soap11, asmx::PATH, "");
     let envelope = sample.split_once("\n\n").map_or(sample.as_str(), |(_, envelope)| envelope);

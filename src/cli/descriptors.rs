@@ -6,11 +6,10 @@ use tracing::warn;
 /// Descriptors for everything but connections: the database and its readers, the listeners, the log.
 const OTHERS: u64 = 192 + crate::http::DESCRIPTORS as u64;
 
-/// Fewer connections than that are no service.
+/// The fewest connections that a service needs.
 const CONNECTIONS_MIN: u64 = 16;
 
-/// Raises the process's limit to what so many connections need. How many may be open, which are fewer where the system
-/// does not allow that.
+/// Raises the process's limit for this many connections. Returns how many may be open: fewer, if the system does not allow that.
 pub(super) fn fit(connections_max: usize) -> usize {
     let needed = (connections_max as u64).saturating_add(OTHERS);
     let limit = getrlimit(Resource::Nofile);
@@ -18,7 +17,7 @@ pub(super) fn fit(connections_max: usize) -> usize {
         return connections_max;
     }
     let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
-    // Only a system that counts all its processes together refuses that.
+    // Only a system that counts all processes together refuses that.
     let allowed = match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }) {
         Ok(()) => raised,
         Err(_) => limit.current.unwrap_or(raised),

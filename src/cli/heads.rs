@@ -15,12 +15,12 @@ use crate::chain::{Link, to_hex};
 use crate::config::Heads;
 use crate::store::Store;
 
-/// Takes heads, signs them, and puts them where the settings say.
+/// Takes heads, signs them, and writes them to the configured places.
 pub(super) struct Signer {
     key: Key,
     file: Option<PathBuf>,
     interval: std::time::Duration,
-    /// What the newest signed head was of. The same is not signed twice.
+    /// The event of the newest signed head, so that none is signed twice.
     last: Option<Link>,
 }
 
@@ -29,7 +29,7 @@ impl Signer {
         Ok(Signer { key: read_key(&heads.key)?, file: heads.file, interval: heads.interval, last: None })
     }
 
-    /// Signs at once and then at intervals, until told to stop.
+    /// Signs at once and then at intervals, until `stopped` completes.
     pub(super) async fn run(mut self, store: Arc<dyn Store>, stopped: impl Future<Output = ()>) -> Signer {
         let mut turns = tokio::time::interval(self.interval);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -42,7 +42,7 @@ impl Signer {
         }
     }
 
-    /// Signs the head, if there are new events. A failure is logged, and tried again at the next turn: the service goes on.
+    /// Signs the head, if there are new events. Logs a failure and tries again at the next interval: the service goes on.
     pub(super) async fn sign(&mut self, store: &dyn Store) {
         let link = match store.head().await {
             Ok(Some(link)) if self.last != Some(link) => link,
@@ -64,7 +64,7 @@ impl Signer {
     }
 }
 
-/// Appends the line and waits until it is durable. Nothing that stands in the file is changed.
+/// Appends the line and waits until it is durable. Never changes existing lines.
 fn append(file: &Path, line: &str) -> std::io::Result<()> {
     let mut out = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
     out.write_all(line.as_bytes())?;

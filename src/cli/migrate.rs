@@ -1,4 +1,4 @@
-//! `seatkeeper migrate`: brings an older database to this program's version of the schema.
+//! `seatkeeper migrate`: migrates an older database to this program's version of the schema.
 
 use std::io::Write as _;
 
@@ -12,7 +12,7 @@ use crate::store::{self, Database, SCHEMA_VERSION};
 pub(super) struct MigrateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Migrate a copy, check it, say what became of it, and remove it. The database is not changed.
+    /// Migrate a copy, check it, report the result, and remove it. The database is not changed.
     #[arg(long)]
     dry_run: bool,
 }

@@ -1,4 +1,4 @@
-//! `seatkeeper resize`: seats added to a pool or removed from it, in steps that let calls through.
+//! `seatkeeper resize`: adds seats to a pool or removes them, in steps between which the service answers calls.
 
 use std::io::Write as _;
 
@@ -16,7 +16,7 @@ pub(super) struct ResizeArgs {
     /// The pool's id.
     #[arg(long, value_name = "ID")]
     pool: i64,
-    /// How many seats it is to have (seats_total).
+    /// The new number of seats (seats_total).
     #[arg(long, value_name = "NUMBER")]
     seats: i64,
     #[command(flatten)]
@@ -26,9 +26,9 @@ pub(super) struct ResizeArgs {
 pub(super) fn resize(args: &ResizeArgs) -> Result<(), Failure> {
     let database = args
         .database
-        .file("UPDATE license_pool SET seats_total = ... in psql does it, and calls are served meanwhile")?;
+        .file("use `seatkeeper pool resize`, or UPDATE license_pool SET seats_total = ... in psql; the service answers calls meanwhile")?;
     let author = args.author.read()?;
-    let connection = sqlite::admin_connection(database, false, auth::hash_password)?;
+    let connection = sqlite::admin_connection(database, false, auth::hash_new_password)?;
     let mut now = None;
     let resized = sqlite::resize_pool(&connection, author.as_ref(), args.pool, args.seats, |seats| now = Some(seats));
     let done = now.map_or("nothing was changed".to_owned(), |seats| format!("it has {seats} seats now"));

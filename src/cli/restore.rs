@@ -1,4 +1,4 @@
-//! `seatkeeper restore`: a backup in the place of the database, with what that loses.
+//! `seatkeeper restore`: replaces the database with a backup, and reports the lost events.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

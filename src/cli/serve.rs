@@ -1,6 +1,6 @@
-//! `seatkeeper serve`: put the parts together and run until told to stop.
+//! `seatkeeper serve`: puts the parts together and runs until a signal stops it.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -11,30 +11,31 @@ use super::heads::Signer;
 use super::{Failure, descriptors};
 use crate::auth::{self, Authenticator};
 use crate::config::{Config, LogFormat, LogLevel};
-use crate::http::{self, App, Limits, metrics_router, router};
+use crate::http::{self, Limits};
 use crate::metrics::Metrics;
-use crate::service::Service;
+use crate::routes::{App, metrics_router, router};
+use crate::service::{LinkPurpose, Service};
 use crate::store::{self, Fault};
 
-/// Connections of the metrics' listener.
+/// The most connections of the metrics listener.
 const METRICS_CONNECTIONS_MAX: usize = 32;
 
-/// `create`: makes the database if there is none.
+/// `create`: creates the database if it does not exist.
 pub(super) fn serve(config: Config, create: bool) -> Result<(), Failure> {
-    serve_and(config, create, |_| ())
+    serve_and(config, create, |_, _| ())
 }
 
-/// Serves; calls `started` with the address once calls are accepted.
+/// Serves; calls `started` with the address and the service once calls are accepted.
 pub(super) fn serve_and(
     config: Config,
     create: bool,
-    started: impl FnOnce(std::net::SocketAddr),
+    started: impl FnOnce(std::net::SocketAddr, &Service),
 ) -> Result<(), Failure> {
     start_log(config.log_format, config.log_level);
     let mut limits = config.limits;
     limits.connections_max = descriptors::fit(limits.connections_max);
-    // At least two: a call that is alone commits on the thread it is on, and others must be taken in meanwhile, or calls
-    // would never meet and share a commit.
+    // At least two: a single call commits on its own thread, and another thread must accept calls meanwhile, or calls would never
+    // meet and share a commit.
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let metrics = Arc::new(Metrics::new());
@@ -62,14 +63,15 @@ pub(super) fn serve_and(
     info!(took_ms = begun.elapsed().as_millis(), "the database was verified");
     let store = store::open(&config.database, &config.store, Arc::clone(&metrics))?;
     let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
-    let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));
+    let service = Arc::new(Service::with_pages(Arc::clone(&store), authenticator, Arc::clone(&metrics), config.pages));
     let app = App {
-        service,
+        service: Arc::clone(&service),
         limits: limits.clone(),
-        public_url: config.public_url,
+        public_url: config.public_url.clone(),
         cors_origins: config.cors_origins,
         path_prefix: config.path_prefix,
         test_form: config.test_form,
+        enroll: config.store.enroll,
     };
     let failed = runtime.block_on(async {
         let listener = listen(config.listen).await?;
@@ -84,7 +86,7 @@ pub(super) fn serve_and(
                 let listener = listen(address).await?;
                 info!(address = %listener.local_addr()?, "serving metrics");
                 let routes = metrics_router(Arc::clone(&metrics));
-                // So that they leave the descriptors to the service's connections.
+                // Leaves the descriptors to the service's connections.
                 let limits = Limits { connections_max: METRICS_CONNECTIONS_MAX, ..limits.clone() };
                 Some(tokio::spawn(http::serve(listener, routes, limits, Arc::default(), until_stopped())))
             }
@@ -93,10 +95,13 @@ pub(super) fn serve_and(
         let heads = signer.map(|signer| tokio::spawn(signer.run(Arc::clone(&store), until_stopped())));
         let signals = Signals::listen()?;
         info!(%address, database = %config.database, version = env!("CARGO_PKG_VERSION"), "serving");
-        started(address);
-        let server = tokio::spawn(http::serve(listener, router(Arc::new(app)), limits, metrics, until_stopped()));
-        // A store that has stopped for another reason waits for the operator, and says why at /readyz; a new start
-        // would change nothing, or make it worse.
+        let base = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let notes = tokio::spawn(Arc::clone(&service).keep_notes(until_stopped()));
+        offer_first_administrator(&service, &base).await;
+        started(address, &service);
+        let server = tokio::spawn(http::serve(listener, router(app), limits, metrics, until_stopped()));
+        // A store that stopped for another reason waits for the operator, and says why at /readyz; a restart would change
+        // nothing, or make it worse.
         let must_restart = async {
             if store.stopped().await != Fault::Sync {
                 std::future::pending::<()>().await;
@@ -106,7 +111,7 @@ pub(super) fn serve_and(
             () = signals.wait() => None,
             () = must_restart => Some("The disk failed to save a change. Start again: a new start reads what the disk has."),
         };
-        info!("stopping: no new connections; calls under way are finished");
+        info!("stopping: no new connections; calls in progress are finished");
         stop.send_replace(());
         server.await?;
         if let Some(server) = metrics_server {
@@ -115,12 +120,43 @@ pub(super) fn serve_and(
         if let Some(heads) = heads {
             heads.await?.sign(&*store).await;
         }
+        notes.await?;
+        // Of the calls that were finished meanwhile.
+        service.write_notes().await;
         Ok::<_, Failure>(failed)
     })?;
     drop(runtime);
     store.close();
     info!("stopped");
     failed.map_or(Ok(()), |failed| Err(failed.into()))
+}
+
+/// If the database has no credential, prints a one-time link that makes the first administrator.
+async fn offer_first_administrator(service: &Service, base: &str) {
+    let link = async {
+        if !service.is_unclaimed().await? {
+            return Ok(None);
+        }
+        service.make_link(LinkPurpose::FirstAdministrator).map(Some)
+    };
+    match link.await {
+        Ok(None) => {}
+        Ok(Some(secret)) => {
+            let url = format!("{base}{}/{secret}", crate::service::FIRST_ADMINISTRATOR_PATH);
+            info!(
+                url,
+                "there is no credential yet: this link makes the first administrator, once and within 30 minutes"
+            );
+            if std::io::stdout().is_terminal() {
+                // A closed pipe must not end the service.
+                let _ = writeln!(
+                    std::io::stdout(),
+                    "\nThere is no credential yet. Make the first administrator here (once, within 30 minutes):\n\n  {url}\n"
+                );
+            }
+        }
+        Err(error) => warn!(%error, "no link for the first administrator was made"),
+    }
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {

@@ -1,4 +1,4 @@
-//! `seatkeeper sql`: the shell to seed, correct and read the database with.
+//! `seatkeeper sql`: the shell to seed, correct and read the database.
 
 mod prompt;
 
@@ -21,17 +21,17 @@ use crate::store::sqlite::{self, AdminConnection, Author};
 pub(super) struct SqlArgs {
     #[command(flatten)]
     database: FileArgs,
-    /// Make the database if there is none.
+    /// Create the database if it does not exist.
     #[arg(long)]
     create: bool,
-    /// File with SQL; without it standard input is read.
+    /// File with SQL; default: standard input.
     file: Option<PathBuf>,
-    /// Go on after a statement that failed. Without it everything is undone at the first error.
+    /// Continue after a failed statement. Without it the first error undoes everything.
     #[arg(long)]
     keep_going: bool,
     #[command(flatten)]
     author: AuthorArgs,
-    /// At the prompt: seconds without input after which a transaction that is open is undone; meanwhile the service cannot write.
+    /// At the prompt: seconds without input after which an open transaction is undone; meanwhile the service cannot write.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     idle_s: u64,
 }
@@ -56,7 +56,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
     if let Some(script) = script.as_deref().filter(|script| args.create && is_absent(database) && is_dump(script)) {
         return Ok(sqlite::restore_dump(database, script)?);
     }
-    let connection = sqlite::admin_connection(database, args.create, auth::hash_password)?;
+    let connection = sqlite::admin_connection(database, args.create, auth::hash_new_password)?;
     let author = args.author.read()?;
     let shell = Shell { connection, author, aligned: std::io::stdout().is_terminal() };
     match script {
@@ -66,17 +66,17 @@ pub(super) fn sql(args: &SqlArgs) -> Result<(), Failure> {
     }
 }
 
-/// Whether there is no database yet: no file, or an empty one.
+/// Whether the database does not exist yet: no file, or an empty one.
 fn is_absent(database: &Path) -> bool {
     std::fs::metadata(database).map_or(true, |file| file.len() == 0)
 }
 
-/// Whether a script makes our tables itself, as what `.dump` writes does.
+/// Whether a script creates our tables itself, like the output of `.dump`.
 fn is_dump(script: &str) -> bool {
     statements(script).take(100).any(|statement| starts_with(statement, &["CREATE", "TABLE", "entity"]))
 }
 
-/// SQL is UTF-8. The line says where to look: what an old file holds in another encoding is in its dump too.
+/// SQL is UTF-8. The error names the line, because the dump of an old file may have text in another encoding.
 fn decoded(script: Vec<u8>, source: &str) -> Result<String, Failure> {
     String::from_utf8(script).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -87,14 +87,14 @@ fn decoded(script: Vec<u8>, source: &str) -> Result<String, Failure> {
 
 struct Shell {
     connection: AdminConnection,
-    /// In whose name changes are made.
+    /// The name under which changes are made.
     author: Option<Author>,
     /// Columns padded and with a header, for people; else values separated by '|', for scripts.
     aligned: bool,
 }
 
 impl Shell {
-    /// All of the script or nothing, unless it has transactions of its own.
+    /// Runs the whole script or nothing, unless it has transactions of its own.
     fn run_whole(&self, script: &str) -> Result<(), Failure> {
         let own_transactions = statements(script).any(|s| OUTSIDE.iter().any(|word| starts_with(s, &[word])));
         if !own_transactions {
@@ -116,7 +116,7 @@ impl Shell {
         Ok(())
     }
 
-    /// Statement by statement: prints each one that fails and goes on; the exit code says at the end that some failed.
+    /// Runs statement by statement: prints each error and goes on; the exit code at the end says that some failed.
     fn run_each(&self, script: &str) -> Result<(), Failure> {
         let mut failures = 0;
         for (number, statement) in (1..).zip(statements(script)) {
@@ -128,7 +128,7 @@ impl Shell {
         if failures == 0 { Ok(()) } else { Err(format!("{failures} statements failed").into()) }
     }
 
-    /// Runs one statement and prints its rows. The inner error is the database's, in words for the reader.
+    /// Runs one statement and prints its rows. The inner error is that of the database, as text for the user.
     fn run(&self, statement: &str) -> Result<Result<(), String>, Failure> {
         let run = || self.connection.prepare(statement).map_err(PrintError::Sql).and_then(|mut s| self.print(&mut s));
         let done = match &self.author {
@@ -208,8 +208,8 @@ fn write_aligned(out: &mut impl Write, table: &[Vec<String>]) -> std::io::Result
     Ok(())
 }
 
-/// The statements of a script, each with its semicolon, split where SQLite's own shell splits: not inside quotes or
-/// comments, and a CREATE TRIGGER ends with its END. A statement that fails can so be passed over whole.
+/// The statements of a script, each with its semicolon, split as SQLite's own shell does: not inside quotes or comments, and a
+/// CREATE TRIGGER ends with its END. So a failed statement can be skipped as a whole.
 fn statements(script: &str) -> impl Iterator<Item = &str> {
     let mut rest = script;
     std::iter::from_fn(move || {
@@ -219,7 +219,7 @@ fn statements(script: &str) -> impl Iterator<Item = &str> {
             if statement.is_empty() {
                 return None;
             }
-            // Nothing but white space and comments is no statement.
+            // White space and comments alone are no statement.
             if words(statement).any(|word| word != ";") {
                 return Some(statement.trim());
             }

@@ -1,9 +1,9 @@
-//! Takes seats as fast as a server gives them: N keep-alive connections, each sending its next AssignLicense as soon as
-//! the answer to the last one is in.
+//! Takes seats as fast as a server assigns them. Each of N keep-alive connections sends its next AssignLicense as soon as it has
+//! the response to the last one.
 //!
-//! It shares the machine's cores with the server it measures, so it does as little as it can: one thread, requests
-//! rendered once of which only the digits of the user name change, and of the answer no more is read than its status,
-//! its length and the text of `<Code>`.
+//! It shares the machine's cores with the server that it measures, so it does as little as possible. It has one thread. It renders
+//! the request once, and changes only the digits of the user name. Of a response it reads only the status, the length and the text
+//! of `<Code>`.
 
 mod options;
 mod request;
@@ -22,10 +22,10 @@ use options::Options;
 use request::Request;
 use summary::{ServerMemory, Summary, Tally};
 
-/// How long after the end of the run an answer may still come before the connection counts as failed.
+/// Time to wait for a response after the end of the run, before the connection counts as failed.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Failures in a row after which a connection gives up: a server that is gone must not be hammered until the end.
+/// Failures in a row after which a connection gives up, so that it does not try a dead server until the end.
 const FAILURES_IN_A_ROW: u32 = 10;
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Connects, runs for the time asked and adds up. The clock starts when all connections stand.
+/// Connects, runs for the given time, and adds up the counts. The clock starts when all connections are open.
 async fn run(options: &Options) -> Result<Summary, String> {
     let template = Request::new(options);
     let counter = Arc::new(AtomicU64::new(0));
@@ -89,7 +89,7 @@ async fn run(options: &Options) -> Result<Summary, String> {
     Ok(Summary::new(options.connections, elapsed, tally, memory))
 }
 
-/// One connection's loop. A failed call is counted and the connection made anew.
+/// One connection's loop. After a failed call it counts the failure and connects again.
 async fn drive(stream: TcpStream, addr: String, mut request: Request, counter: Arc<AtomicU64>, end: Instant) -> Tally {
     let mut tally = Tally::default();
     let mut stream = Some(stream);
@@ -115,7 +115,7 @@ async fn drive(stream: TcpStream, addr: String, mut request: Request, counter: A
     tally
 }
 
-/// One request and its answer. Leaves `stream` empty if the server says that it closes the connection.
+/// One request and its response. Leaves `stream` empty if the server says that it closes the connection.
 async fn call(
     stream: &mut Option<TcpStream>,
     addr: &str,
@@ -147,7 +147,7 @@ async fn call(
     Ok(())
 }
 
-/// A connection that sends what is written at once: a request is a single small write.
+/// Connects without delay of small writes, because a request is a single small write.
 async fn connect(addr: &str) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Printed for `--help` and after a mistake.
 pub const HELP: &str = "\
-Takes license seats over SOAP 1.1, each for a new user, and tells how fast they came. Or sends one request over and over.
+Takes license seats over SOAP 1.1, each for a new user, and reports the rate. Or repeats one request.
 
 Usage: seatkeeper-load --addr HOST:PORT --user NAME --password PASSWORD --entity ID [OPTIONS]
        seatkeeper-load --addr HOST:PORT --path PATH --expect TEXT [OPTIONS]
@@ -14,24 +14,24 @@ Usage: seatkeeper-load --addr HOST:PORT --user NAME --password PASSWORD --entity
   --user NAME        the credential, sent in AuthHeader
   --password TEXT
   --entity ID        LicenseProviderEntityId
-  --entities N       take seats of N entities, from --entity on, drawn anew for each call [1]
+  --entities N       take seats of N entities, from --entity on, a random one for each call [1]
   --type TYPE        LicenseType [SqlBackup]
-  --path PATH        what is asked for, with GET or, if there is a message, with POST
-  --message FILE     the body: a SOAP 1.1 message, if no header says otherwise
-  --header LINE      sent with it, as 'Name: value'; may be given several times
-  --expect TEXT      an answer with status 200 and this text in it counts as Success
-  --connections N    connections, each with one request under way at a time [1]
+  --path PATH        the path to request: with GET, or with POST if there is a message
+  --message FILE     the body: a SOAP 1.1 message, unless a header says otherwise
+  --header LINE      a header of the request, as 'Name: value'; may be repeated
+  --expect TEXT      a response with status 200 that contains this text counts as Success
+  --connections N    connections, each with one request at a time [1]
   --seconds S        how long new requests are sent [5]
-  --prefix P         user names begin with this [load-]
-  --pid PID          also tell the memory of this process (the server) at the end
-  --allow-other      exit with 0 also if other answers than Success came
+  --prefix P         the beginning of user names [load-]
+  --pid PID          also print the memory of this process (the server) at the end
+  --allow-other      exit with 0 even if some responses are not Success
   --json             print one line of JSON
   --help
 
-Exit status: 0 if every answer was Success, 1 if not, 2 if the command line is wrong.
+Exit status: 0 if every response was Success, 1 if not, 2 if the command line is wrong.
 ";
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug)]
 pub struct Options {
     /// `HOST:PORT`; the `Host` header too.
@@ -44,7 +44,7 @@ pub struct Options {
     pub json: bool,
 }
 
-/// What is sent.
+/// The requests to send.
 #[derive(Debug)]
 pub enum Work {
     Assign {
@@ -52,17 +52,17 @@ pub enum Work {
         password: String,
         /// The first of the entities.
         entity: u32,
-        /// How many there are.
+        /// The number of entities.
         entities: u32,
         license_type: String,
         prefix: String,
     },
-    /// The same request always.
+    /// One request, repeated.
     Request { path: String, body: Option<String>, headers: Vec<String>, expect: String },
 }
 
 impl Options {
-    /// Reads the arguments after the program's name. `None` if help is asked for.
+    /// Reads the arguments after the program's name. `None`: the user asked for help.
     pub fn from_args(args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let (mut addr, mut user, mut password, mut entity, mut pid) = (None, None, None, None, None);
         let mut connections = 1_usize;

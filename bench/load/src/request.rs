@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::options::{Options, Work};
 
-/// Digits of a number in the request. Enough for any run this program can do, and for any entity; a fixed width keeps
-/// Content-Length the same for all requests.
+/// Digits of a number in the request: enough for any run and any entity. A fixed width keeps Content-Length the same for all
+/// requests.
 const DIGITS: usize = 10;
 
 /// HTTP head and body: of an AssignLicense, for a new user name and an entity in each call, or of a request that never changes.
@@ -14,11 +14,11 @@ pub struct Request {
     bytes: Vec<u8>,
     /// `None`: the request never changes.
     changing: Option<Changing>,
-    /// What the answer to a request that never changes holds.
+    /// The text expected in the response to a request that never changes.
     expect: Option<String>,
 }
 
-/// What changes from call to call, and where it stands.
+/// The parts that change from call to call, and their positions.
 #[derive(Clone, Copy)]
 struct Changing {
     user_name_at: usize,
@@ -28,8 +28,8 @@ struct Changing {
 }
 
 impl Request {
-    /// User names are the prefix, an id of this run and a number, so that a second run against the same database finds
-    /// none of its names taken.
+    /// A user name is the prefix, an id of this run and a number, so that a second run on the same database uses other
+    /// names.
     pub fn new(options: &Options) -> Self {
         let (user, password, entity, entities, license_type, prefix) = match &options.work {
             Work::Assign { user, password, entity, entities, license_type, prefix } => {
@@ -75,12 +75,12 @@ impl Request {
         Self { bytes, changing: Some(changing), expect: None }
     }
 
-    /// The text that makes an answer a success, where its `Code` does not tell.
+    /// The text that marks a response as a success, if `Code` does not.
     pub fn expect(&self) -> Option<&str> {
         self.expect.as_deref()
     }
 
-    /// Makes it the request of this number: the user name ends in it, and it chooses the entity.
+    /// Sets the number of the request: the user name ends in it, and it selects the entity.
     pub fn set_number(&mut self, number: u64) {
         let Some(Changing { user_name_at, entity_at, first_entity, entities }) = self.changing else { return };
         self.write(user_name_at, number);

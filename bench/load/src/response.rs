@@ -1,6 +1,6 @@
-//! As much of HTTP and SOAP as it takes to tell one answer from another.
+//! The small part of HTTP and SOAP that this program needs to sort responses.
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug, PartialEq)]
 pub struct Answer<'a> {
     pub status: u16,
@@ -10,10 +10,10 @@ pub struct Answer<'a> {
     pub closes: bool,
 }
 
-/// The answer in `bytes`, or `None` while some of it is still to come. An answer without Content-Length is an error: it
-/// would need more of HTTP than this program knows, and the servers compared here send it.
+/// The response in `bytes`; `None`: it is not complete yet. A response without Content-Length is an error: reading it needs more
+/// of HTTP than this program knows, and the servers compared here send the header.
 ///
-/// `expect`: an answer with this text has the code Success, others have none.
+/// `expect`: a response with this text has the code Success, others have no code.
 pub fn parse<'a>(bytes: &'a [u8], expect: Option<&str>) -> Result<Option<Answer<'a>>, &'static str> {
     let Some(head_end) = find(bytes, b"\r\n\r\n") else {
         return Ok(None);
@@ -49,7 +49,7 @@ pub fn parse<'a>(bytes: &'a [u8], expect: Option<&str>) -> Result<Option<Answer<
     Ok(Some(Answer { status, code, closes }))
 }
 
-/// Finds `<Code>TEXT</Code>`, also as `<prefix:Code>`: the prefix is the server's choice.
+/// Finds `<Code>TEXT</Code>`, also as `<prefix:Code>`: the server chooses the prefix.
 fn code(body: &[u8]) -> Option<&str> {
     let rest = &body[find(body, b"Code>")? + 5..];
     str::from_utf8(&rest[..find(rest, b"</")?]).ok()

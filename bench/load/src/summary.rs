@@ -1,4 +1,4 @@
-//! Counting, and telling the result.
+//! Counts, and the report of the result.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use crate::response::Answer;
 
-/// What one connection has seen; added up at the end, so that nothing is shared while the run is on.
+/// The counts of one connection. They are added up at the end, so that connections share nothing during the run.
 #[derive(Default)]
 pub struct Tally {
-    /// Microseconds from the moment a request was handed to the socket until its answer was whole.
+    /// Microseconds from the write of a request to its complete response.
     latencies: Vec<u32>,
     success: u64,
-    /// By `Code`, or by HTTP status where there is none.
+    /// By `Code`, or by HTTP status if there is no code.
     other: BTreeMap<String, u64>,
     /// Calls without an answer, by reason.
     errors: BTreeMap<String, u64>,
 }
 
 impl Tally {
-    /// Counts an answer. Success is a matter of `Code`: a refusal comes with HTTP 200 as well.
+    /// Counts a response. `Code` says whether it is a success: a refusal has HTTP 200 too.
     pub fn answer(&mut self, answer: &Answer<'_>, latency: Duration) {
         self.latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
         match answer.code {
@@ -29,7 +29,7 @@ impl Tally {
         }
     }
 
-    /// Counts a call that came to nothing.
+    /// Counts a call without a response.
     pub fn fail(&mut self, reason: String) {
         *self.errors.entry(reason).or_default() += 1;
     }
@@ -50,12 +50,12 @@ impl Tally {
 pub struct ServerMemory {
     /// Now.
     pub rss: u64,
-    /// The most it ever was.
+    /// The maximum so far.
     pub hwm: u64,
 }
 
 impl ServerMemory {
-    /// Reads it from /proc. `None` where there is no such process or no /proc.
+    /// Reads it from /proc. `None`: there is no such process, or no /proc.
     pub fn of(pid: u32) -> Option<Self> {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let field = |name: &str| {
@@ -69,7 +69,7 @@ impl ServerMemory {
 /// The result of a run.
 pub struct Summary {
     connections: usize,
-    /// Until the last answer: a run that ends with a stall is as slow as it was.
+    /// Until the last response, so that a stall at the end counts.
     seconds: f64,
     answered: usize,
     success: u64,
@@ -86,7 +86,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Works out rate and percentiles.
+    /// Calculates the rate and the percentiles.
     pub fn new(connections: usize, elapsed: Duration, tally: Tally, memory: Option<ServerMemory>) -> Self {
         let mut latencies = tally.latencies;
         latencies.sort_unstable();
@@ -113,7 +113,7 @@ impl Summary {
         }
     }
 
-    /// Something was answered, and nothing but Success.
+    /// Whether there were responses, and all were Success.
     pub fn is_all_success(&self) -> bool {
         self.success > 0 && self.other.is_empty() && self.errors == 0
     }
@@ -172,7 +172,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Quotes a code, which comes from the server and could be anything.
+/// Quotes a code. The server chooses it, so it may contain any character.
 fn json_string(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {

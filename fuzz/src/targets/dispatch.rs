@@ -7,8 +7,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use seatkeeper::auth::{self, Authenticator};
-use seatkeeper::http::{self, App, Limits};
+use seatkeeper::http::{self, Limits};
 use seatkeeper::metrics::Metrics;
+use seatkeeper::routes::{self, App};
 use seatkeeper::service::Service;
 use seatkeeper::soap::envelope;
 use seatkeeper::store;
@@ -130,17 +131,18 @@ fn serve(database: &std::path::Path, started: &std::sync::mpsc::Sender<SocketAdd
     // A request that announces more than it has is waited for in vain.
     let soon = Duration::from_millis(100);
     let limits = Limits { head_timeout: soon, body_timeout: soon, ..Limits::default() };
-    let app = Arc::new(App {
+    let app = App {
         service: Arc::new(Service::new(store, authenticator, Arc::clone(&metrics))),
         limits: limits.clone(),
         public_url: None,
         cors_origins: "https://tools.example".parse().expect("origins"),
         path_prefix: None,
         test_form: true,
-    });
+        enroll: true,
+    };
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         started.send(listener.local_addr().expect("address")).expect("the target waits");
-        http::serve(listener, http::router(app), limits, metrics, Box::pin(std::future::pending())).await;
+        http::serve(listener, routes::router(app), limits, metrics, Box::pin(std::future::pending())).await;
     });
 }

@@ -5,9 +5,9 @@ mod dispatch;
 mod history;
 
 use seatkeeper::auth::Ticket;
-use seatkeeper::contract::netserver::license::LICENSE;
-use seatkeeper::contract::netserver::web::read::{self, Syntax};
-use seatkeeper::contract::netserver::web::select::Select;
+use seatkeeper::netserver::license::LICENSE;
+use seatkeeper::netserver::web_api::read::{self, Syntax};
+use seatkeeper::netserver::web_api::select::Select;
 use seatkeeper::soap::encoding;
 use seatkeeper::soap::envelope::{self, Element, Limits, ReadError};
 

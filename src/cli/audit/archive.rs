@@ -1,4 +1,4 @@
-//! `seatkeeper audit archive`: old events, moved to a file.
+//! `seatkeeper audit archive`: moves old events to a file.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::moment::moment;
 use crate::chain::to_hex;
+use crate::cli::moment::moment;
 use crate::cli::{CannotRun, Failure, FileArgs};
 use crate::store::history;
 

@@ -29,20 +29,20 @@ Note the public key that it prints on another machine: it shows whether a head w
 pub(super) struct HeadArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Sign the head with the key in this file, which `seatkeeper audit key` made.
+    /// Sign the head with the key in this file, made by `seatkeeper audit key`.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(super) struct KeyArgs {
-    /// The key file. It is made, readable by its owner only.
+    /// The key file to create, readable by its owner only.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Make none: print the public key of the one that is there.
+    /// Print the public key of an existing key file.
     #[arg(long)]
     public: bool,
-    /// Print the public key as PEM, as openssl wants it.
+    /// Print the public key as PEM, for openssl.
     #[arg(long)]
     pem: bool,
 }
@@ -81,7 +81,7 @@ fn make_key(file: &Path) -> Result<Key, Failure> {
     let mut random = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *random).map_err(|e| failed(&e))?;
     let key = Key::from_random(&random);
-    // A key that is there is never replaced.
+    // An existing key is never replaced.
     let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     let mut made = made.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => {
@@ -93,7 +93,7 @@ fn make_key(file: &Path) -> Result<Key, Failure> {
     Ok(key)
 }
 
-/// Bytes of a key file at most. One has 119.
+/// The most bytes of a key file. A key file has 119.
 const KEY_BYTES_MAX: u64 = 4096;
 
 /// Reads a key file that only its owner can read.

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::table::{Format, Rows};
 use super::unless_closed;
 use crate::cli::Failure;
+use crate::cli::table::{Format, Rows};
 use crate::store::history::{self, History, HolderThen, MomentSelection, PoolThen};
 
-/// One row per taken seat. A pool of which no seat was taken has one row, in which the columns from `seat_no` on are empty.
+/// One row per taken seat. A pool without a taken seat has one row, in which the columns from `seat_no` on are empty.
 const COLUMNS: &[&str] = &[
     "pool_id",
     "entity_id",
@@ -24,7 +24,7 @@ const COLUMNS: &[&str] = &[
 pub(super) fn show(history: &History, selection: &MomentSelection, format: Format) -> Result<(), Failure> {
     let mut rows = Rows::to_stdout(format, COLUMNS);
     let mut show = |pool: &PoolThen, holder: Option<&HolderThen>| {
-        // The pool alone is for readers that add up; a row would only be the same again.
+        // The pool alone is for readers that compute sums; here its row would repeat one of a seat.
         if holder.is_none() && pool.seats_in_use > 0 { Ok(()) } else { rows.row(row(pool, holder)) }
     };
     let shown = history::holders_at(history, selection, &mut show);

@@ -2,13 +2,14 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::moment::moment;
-use super::table::{Format, Rows};
 use super::{HistoryArgs, holders, tell_missing, unless_closed};
 use crate::chain::to_hex;
 use crate::cli::Failure;
+use crate::cli::events::change;
+use crate::cli::moment::moment;
+use crate::cli::table::{Format, Rows};
 use crate::store::history::{self, ACTIONS, EntitySelection, Event, Selection};
 
 pub(super) const EXAMPLES: &str = "\
@@ -22,7 +23,7 @@ Examples:
 pub(super) struct ShowArgs {
     #[command(flatten)]
     history: HistoryArgs,
-    /// Who held what at this moment, instead of events. TIME is as for --since.
+    /// Show the holders of seats at this moment, instead of events. TIME is as for --since.
     #[arg(
         long, value_name = "TIME", value_parser = moment,
         conflicts_with_all = ["since", "until", "actor", "request_id", "actions", "limit", "newest_first"]
@@ -34,11 +35,11 @@ pub(super) struct ShowArgs {
     /// Only events before this moment.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
-    /// Only events of this entity: its own, its pools' and their seats', its accounts' and credentials', and of the seats that its
-    /// accounts hold elsewhere.
+    /// Only events of this entity: its own, those of its pools and their seats, of its accounts and credentials, and of seats
+    /// that its accounts hold in other entities' pools.
     #[arg(long, value_name = "ID")]
     entity: Option<i64>,
-    /// Also those of the entities below it.
+    /// Also events of the entities below it.
     #[arg(long, requires = "entity")]
     below: bool,
     /// Only events about this user: the holder of a seat, an account, a credential. An account is found under all its names.
@@ -56,13 +57,13 @@ pub(super) struct ShowArgs {
     /// Only these actions, such as assign,release.
     #[arg(long = "action", value_name = "ACTION", value_delimiter = ',', value_parser = action)]
     actions: Vec<String>,
-    /// This many events at most.
+    /// At most this many events.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// The newest first. Without it the oldest come first.
+    /// Newest first. Without it oldest first.
     #[arg(long)]
     newest_first: bool,
-    /// How to write them.
+    /// The output format.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
@@ -71,7 +72,7 @@ fn action(text: &str) -> Result<String, String> {
     if ACTIONS.contains(&text) {
         return Ok(text.to_owned());
     }
-    Err(format!("there is no such action; there are {}", ACTIONS.join(", ")))
+    Err(format!("there is no such action; the actions are {}", ACTIONS.join(", ")))
 }
 
 pub(super) fn show(args: &ShowArgs) -> Result<(), Failure> {
@@ -169,36 +170,4 @@ fn for_people(event: &Event) -> Vec<Value> {
         json!(event.reason),
         json!(event.request_id),
     ]
-}
-
-/// Characters of a value that a table shows: license data can be long.
-const VALUE_CHARS_MAX: usize = 60;
-
-/// `seats_total: 3 -> 5`; of a new row `seats_total: 5`, of a deleted one `seats_total: 5 ->`.
-fn change(event: &Event) -> String {
-    let object = |text: &Option<String>| -> Map<String, Value> {
-        text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
-    };
-    let (old, new) = (object(&event.old_values), object(&event.new_values));
-    let is_creation = event.old_values.is_none();
-    let only_old = old.keys().filter(|name| !new.contains_key(*name));
-    let changes = new.keys().chain(only_old).map(|name| {
-        let (old, new) = (shown(old.get(name)), shown(new.get(name)));
-        let parts = if is_creation { ["", "", &new] } else { [old.as_str(), "->", &new] };
-        let parts = parts.iter().filter(|part| !part.is_empty()).map(|part| format!(" {part}"));
-        format!("{name}:{}", parts.collect::<String>())
-    });
-    changes.collect::<Vec<_>>().join(", ")
-}
-
-fn shown(value: Option<&Value>) -> String {
-    let text = match value {
-        None | Some(Value::Null) => return String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    };
-    match text.char_indices().nth(VALUE_CHARS_MAX) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text,
-    }
 }

@@ -1,7 +1,7 @@
 //! The prompt: statements from a terminal, one after the other.
 //!
-//! A transaction that is left open keeps the service from writing. So it is undone after some time without input; what is typed
-//! afterwards is refused until the reader has seen that, because it was meant to be part of it.
+//! An open transaction blocks writes of the service. So it is undone after some time without input. Later statements are refused
+//! until the user has acknowledged that, because they were meant for that transaction.
 
 use std::io::BufRead as _;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -13,23 +13,23 @@ pub(super) struct Prompt {
     shell: Shell,
     /// How long a transaction may be open without input.
     idle_max: Duration,
-    /// Lines as they are typed; closed at the end of input.
+    /// The typed lines; closed at the end of input.
     lines: Receiver<std::io::Result<String>>,
-    /// A transaction was undone, and the reader has not answered to that yet.
+    /// A transaction was undone, and the user has not acknowledged it yet.
     is_undone: bool,
 }
 
 enum Input {
     Line(String),
     End,
-    /// Nothing was typed for too long.
+    /// There was no input for too long.
     Idle,
 }
 
 impl Prompt {
     pub(super) fn new(shell: Shell, idle_max: Duration) -> Prompt {
         let (typed, lines) = mpsc::channel();
-        // It ends with the input, or with the program.
+        // The thread ends with the input, or with the program.
         std::thread::spawn(move || {
             loop {
                 let mut line = String::new();

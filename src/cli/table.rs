@@ -1,27 +1,29 @@
-//! Rows for people, as CSV, or as JSON, one by one: memory does not grow with their number.
+//! Writes rows for people, as CSV, or as JSON, one by one, so that memory does not grow with their number.
 
 use std::io::{BufWriter, Stdout, Write};
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
+use crate::store::admin::bulk::cells;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// Aligned columns for people. Control characters are shown as \u{1b}.
     Table,
-    /// RFC 4180, with a header.
+    /// RFC 4180, with a header. A text that a spreadsheet would run as a formula begins with an apostrophe.
     Csv,
     /// A JSON object per line.
     Json,
 }
 
-/// Rows that set the widths of the columns in a table. Wider cells of later rows push their row to the right.
+/// The rows that determine the widths of the columns in a table. Wider cells of later rows push their row to the right.
 const ROWS_MEASURED: usize = 200;
 
-/// Writes rows of these columns. A value is a number, a text, null, or an object, which stands as JSON text in CSV.
+/// Writes rows of these columns. A value is a number, a text, null, or an object, which CSV has as JSON text.
 pub(super) struct Rows<W: Write> {
     format: Format,
-    columns: &'static [&'static str],
+    columns: Vec<&'static str>,
     out: W,
     /// In a table, rows that wait until the widths are known.
     waiting: Vec<Vec<String>>,
@@ -30,14 +32,14 @@ pub(super) struct Rows<W: Write> {
 }
 
 impl Rows<BufWriter<Stdout>> {
-    pub(super) fn to_stdout(format: Format, columns: &'static [&'static str]) -> Self {
+    pub(super) fn to_stdout(format: Format, columns: impl Into<Vec<&'static str>>) -> Self {
         Rows::new(format, columns, BufWriter::new(std::io::stdout()))
     }
 }
 
 impl<W: Write> Rows<W> {
-    pub(super) fn new(format: Format, columns: &'static [&'static str], out: W) -> Rows<W> {
-        Rows { format, columns, out, waiting: Vec::new(), widths: None, is_begun: false }
+    pub(super) fn new(format: Format, columns: impl Into<Vec<&'static str>>, out: W) -> Rows<W> {
+        Rows { format, columns: columns.into(), out, waiting: Vec::new(), widths: None, is_begun: false }
     }
 
     /// A row with a value for each column. In a table, cells are made by `cells`, which may have other columns.
@@ -48,7 +50,7 @@ impl<W: Write> Rows<W> {
                 if !std::mem::replace(&mut self.is_begun, true) {
                     write!(self.out, "{}\r\n", self.columns.join(","))?;
                 }
-                let cells: Vec<String> = values.iter().map(|value| csv_cell(&plain(value))).collect();
+                let cells: Vec<String> = values.iter().map(csv_cell).collect();
                 write!(self.out, "{}\r\n", cells.join(","))
             }
             Format::Json => {
@@ -84,7 +86,7 @@ impl<W: Write> Rows<W> {
         writeln!(self.out, "{}", line.trim_end())
     }
 
-    /// After the last row. Without any row there is a header alone, and of JSON nothing.
+    /// Ends the output after the last row. Without rows it is only a header, or nothing for JSON.
     pub(super) fn end(mut self) -> std::io::Result<()> {
         match self.format {
             Format::Table if self.widths.is_none() => self.write_waiting()?,
@@ -103,11 +105,15 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn csv_cell(text: &str) -> String {
-    if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+/// Only text can be a formula. A negative number is none.
+fn csv_cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => cells::cell(text),
+        other => cells::quoted(&plain(other)),
+    }
 }
 
-/// A text that a terminal shows as it is, on one line: control characters and those that turn the direction of writing are
+/// A text that a terminal shows unchanged, on one line: control characters and those that change the direction of writing are
 /// escaped.
 pub(super) fn printable(text: &str) -> String {
     let is_dangerous = |c: char| {
@@ -129,7 +135,7 @@ mod tests {
 
     fn written(format: Format, rows: &[Vec<Value>]) -> String {
         let mut out = Vec::new();
-        let mut table = Rows::new(format, &["id", "name", "note"], &mut out);
+        let mut table = Rows::new(format, ["id", "name", "note"], &mut out);
         rows.iter().for_each(|row| table.row(row.clone()).expect("written"));
         table.end().expect("written");
         String::from_utf8(out).expect("UTF-8")
@@ -167,7 +173,7 @@ mod tests {
     #[test]
     fn a_table_keeps_its_widths_and_forgets_its_rows() {
         let mut out = Vec::new();
-        let mut table = Rows::new(Format::Table, &["id"], &mut out);
+        let mut table = Rows::new(Format::Table, ["id"], &mut out);
         for id in 0..1000 {
             table.row(vec![json!(id)]).expect("written");
             assert!(table.waiting.len() < ROWS_MEASURED);

@@ -1,8 +1,8 @@
-//! A moment, as people write it.
+//! Times as people write them.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// RFC 3339 such as `2027-01-31T12:00:00Z`; a date, which is its midnight in UTC; `now`; or how long ago, such as `7d`: weeks, days,
+/// RFC 3339 such as `2027-01-31T12:00:00Z`; a date, at midnight in UTC; `now`; or a time ago, such as `7d`, in weeks, days,
 /// hours, minutes or seconds.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     moment_at(text.trim(), Timestamp::now())
