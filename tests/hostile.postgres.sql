@@ -830,6 +830,26 @@ UPDATE license_pool SET event_id = NULL, events = 1 WHERE id = 1;
 -- admin: permission denied for table ticket
 INSERT INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', decode(repeat('00', 32), 'hex'), 'agent', '2099-01-01T00:00:00Z');
 
+-- a session for somebody
+-- expect: sessions are kept by the service; rows can only be deleted by hand
+-- admin: permission denied for table session
+INSERT INTO session VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', decode(repeat('00', 32), 'hex'), 'agent', now(), '2099-01-01T00:00:00Z', '2099-01-01T00:00:00Z', NULL);
+
+-- a refusal that never was
+-- expect: refusals are kept by the service; rows can only be deleted by hand
+-- admin: permission denied for table refusal
+INSERT INTO refusal (at, request_id, operation, code, message) VALUES (now(), 'r', 'o', 'c', 'm');
+
+-- a use of a credential that never was
+-- expect: uses of credentials are kept by the service; rows can only be deleted by hand
+-- admin: permission denied for table credential_use
+INSERT INTO credential_use (user_name) VALUES ('agent');
+
+-- a backup that was never made
+-- expect: upkeep is written by the service and seatkeeper backup
+-- admin: permission denied for table upkeep
+INSERT INTO upkeep VALUES ('backup', now(), NULL);
+
 -- the user of a ticket
 -- expect: tickets are kept by the service; rows can only be deleted by hand
 -- admin: permission denied for table ticket

@@ -571,6 +571,26 @@ INSERT OR IGNORE INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zer
 -- only: ours
 INSERT INTO ticket VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'agent', '2099-01-01T00:00:00Z');
 
+-- a session for somebody
+-- expect: sessions are kept by the service
+-- ours: not authorized
+INSERT OR IGNORE INTO session VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'agent', '2026-01-01T00:00:00Z', '2099-01-01T00:00:00Z', '2099-01-01T00:00:00Z', NULL);
+
+-- a refusal that never was
+-- expect: refusals are kept by the service
+-- ours: not authorized
+INSERT INTO refusal (at, request_id, operation, code, message) VALUES ('2026-01-01T00:00:00Z', 'r', 'o', 'c', 'm');
+
+-- a use of a credential that never was
+-- expect: uses of credentials are kept by the service
+-- ours: not authorized
+INSERT OR REPLACE INTO credential_use (user_name) VALUES ('agent');
+
+-- a backup that was never made
+-- expect: upkeep is written by the service
+-- ours: not authorized
+INSERT INTO upkeep VALUES ('backup', '2026-01-01T00:00:00Z', NULL);
+
 -- an entity below none
 -- expect: parent entity does not exist
 INSERT INTO entity (id, parent_id, name) VALUES (77, 999, 'Orphan');

@@ -169,7 +169,7 @@ fn heads_show_a_history_that_was_cut_off_replaced_or_rewritten() {
     unguarded(&cut, "DELETE FROM audit_event WHERE id >= (SELECT max(id) - 1 FROM audit_event)");
     broken(&cut, &["--head", &heads], "the history ends at event ");
     // A file that is none.
-    for (content, said) in [("", "no head stands in it"), ("{\"event\":1}\n", "line 1 is no head")] {
+    for (content, said) in [("", "it has no head"), ("{\"event\":1}\n", "line 1 is no head")] {
         let bad = directory.join("bad.jsonl");
         std::fs::write(&bad, content).expect("write");
         let done = audit("verify", &database, &["--head", text(&bad)]);

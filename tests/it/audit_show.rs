@@ -238,7 +238,7 @@ fn what_cannot_be_shown_is_said_with_its_exit_code() {
     std::fs::write(&other, "no database at all, but some text that is long enough to be read").expect("write");
     for (database, args, code, said) in [
         (&database, vec!["--since", "yesterday"], 2, "'yesterday' is not a time: write 2027-01-31"),
-        (&database, vec!["--action", "asign"], 2, "there is no such action; there are assign, release"),
+        (&database, vec!["--action", "asign"], 2, "there is no such action; the actions are assign, release"),
         (&database, vec!["--below"], 2, "--entity"),
         (&database, vec!["--at", "now", "--limit", "3"], 2, "cannot be used with"),
         (&database, vec!["--format", "xml"], 2, "table, csv, json"),

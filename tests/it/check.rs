@@ -200,6 +200,15 @@ const BREACHES: &[Breach] = &[
         ],
     },
     Breach {
+        without: &["session_insert"],
+        sql: "PRAGMA foreign_keys = OFF;
+              INSERT INTO session (id, secret_hash, user_name, created_at, expires_at, ends_at) VALUES
+                  ('6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01', zeroblob(32), 'stray', '2026-01-01T00:00:00Z', '2099-01-01T00:00:00Z', '2099-01-01T00:00:00Z')",
+        told: &[
+            "a session belongs to an active credential: session 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 of stray",
+        ],
+    },
+    Breach {
         without: &["entity_update", "ticket_update"],
         sql: "PRAGMA ignore_check_constraints = ON;
               INSERT INTO ticket (id, secret_hash, user_name, expires_at) VALUES
@@ -208,8 +217,8 @@ const BREACHES: &[Breach] = &[
               UPDATE entity SET owner_name = CAST(x'414243FF' AS TEXT) WHERE id = 43",
         told: &[
             "a ticket belongs to an active credential: ticket 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01 of agen\u{fffd}",
-            "names of owners and of users with tickets are valid UTF-8: ticket 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01: user_name is x'6167656EF4'",
-            "names of owners and of users with tickets are valid UTF-8: entity 43: owner_name is x'414243FF'",
+            "names of owners and of users that are signed in are valid UTF-8: ticket 6f1c1b1e-7c5e-4b61-9a51-0d6f6f0f0a01: user_name is x'6167656EF4'",
+            "names of owners and of users that are signed in are valid UTF-8: entity 43: owner_name is x'414243FF'",
             "every value is one that its column may have: entity, row 43: entity.owner_name must be A-Z and 0-9 only",
             "every value is one that its column may have: ticket, row 1: ticket.expires_at must be UTC like 2027-01-31T00:00:00Z",
         ],

@@ -44,10 +44,13 @@ fn seeded(directory: &TempDir) -> String {
 
 #[test]
 fn hash_password_makes_a_hash_that_verifies() {
-    let hash = ok(&["hash-password"], "secret\n");
+    let hash = ok(&["hash-password"], "twelve chars\n");
     auth::check_hash(hash.trim_end()).expect("usable");
-    assert_ne!(hash, ok(&["hash-password"], "secret\n"), "the salt is random");
+    assert_ne!(hash, ok(&["hash-password"], "twelve chars\n"), "the salt is random");
     assert!(fails(&["hash-password"], "").contains("the password is empty"));
+    // Characters, not bytes, and without the end of the line.
+    let short = fails(&["hash-password"], "\u{e9}leven char\n");
+    assert!(short.contains("the password has 11 characters: 12 are the least"), "{short}");
     assert!(fails(&["hash-password"], &"x".repeat(5000)).contains("longer than 1024 bytes"));
 }
 
@@ -58,7 +61,7 @@ fn sql_seeds_corrects_and_reads() {
     let database = database.to_str().expect("a path");
     let sql = |script: &str| ok(&["sql", "--create", "--database", database], script);
     sql("INSERT INTO entity (id, name) VALUES (1, 'Semi;colon'); -- a comment; with one
-         INSERT INTO credential (user_name, password_hash, entity_id) VALUES ('agent', hash_password('secret'), 1);");
+         INSERT INTO credential (user_name, password_hash, entity_id) VALUES ('agent', hash_password('twelve chars'), 1);");
     assert_eq!(sql("SELECT id, parent_id, name FROM entity; SELECT x'00ff';"), "1||Semi;colon\nx'00ff'\n");
     assert!(sql("SELECT password_hash FROM credential").starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
 

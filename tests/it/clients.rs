@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use seatkeeper::contract::asmx::CONTRACT;
+use seatkeeper::asmx::CONTRACT;
 use seatkeeper::contract::{ComplexType, Kind};
 use serde_json::{Value, json};
 

@@ -650,7 +650,9 @@ const RULES: &[Rule] = &[
             && none(site.server.post11(&"x".repeat(300 * 1024)))
             && is_fault(&site.changed("x", "<request>", &"<a>".repeat(100)), "Client")
     }),
-    rule("R1130", "307 to redirect", |site| site.server.get("/").status == 307),
+    rule("R1130", "307 to redirect, which a service does not do", |site| {
+        site.all().all(|a| !(300..400).contains(&a.status))
+    }),
     rule("R1132", "a message comes with POST", |site| {
         site.method("GET").header("content-type").is_some_and(|t| t.starts_with("text/html"))
     }),

@@ -2,12 +2,13 @@
 //! repository are rewritten with UPDATE_GOLDEN=1 and reviewed as diffs.
 
 use std::path::Path;
+use std::process::Command;
 
-use seatkeeper::contract::asmx::CONTRACT;
-use seatkeeper::contract::{sample, wsdl};
+use seatkeeper::asmx::{CONTRACT, sample, wsdl};
 use seatkeeper::soap::Version;
 
 use crate::harness::*;
+use crate::program::{run, seatkeeper};
 
 const ADDRESS: &str =
     "https://secure-sandbox.sosonlinebackup.com/WebApi/AccountManagementService/LicenseManagementService.asmx";
@@ -32,7 +33,7 @@ fn operations_are_named_as_dot_net_names_them() {
     for operation in CONTRACT.operations {
         let name = operation.name;
         assert_eq!(operation.response, format!("{name}Response"));
-        assert_eq!((operation.result, operation.output.name), (&*format!("{name}Result"), &*format!("{name}Result")));
+        assert_eq!(operation.output.name, format!("{name}Result"));
         assert_eq!(operation.input.name, format!("{name}Request"));
         assert_eq!(operation.output.fields.last().map(|f| f.name), Some("Result"), "behind what it is the result of");
     }
@@ -178,8 +179,9 @@ fn pages() {
     }
     let style = server.get(&format!("{PATH}?style"));
     assert_eq!(style.header("content-type"), Some("text/css; charset=utf-8"));
+    // The pages for administrators are there.
     let root = server.get("/");
-    assert_eq!((root.status, root.header("location")), (307, Some(PATH)));
+    assert_eq!((root.status, root.header("location")), (303, Some("./sign-in")));
 }
 
 #[test]
@@ -377,4 +379,68 @@ fn the_test_form_is_sent_from_its_own_page_only() {
     ] {
         assert_eq!(fill_in(&server, "localhost", &headers, "").status, status, "{headers}");
     }
+}
+
+/// docs/admins.md has each task of a day as commands and as SQL. Both run here, on databases that are the same in the beginning, and have to
+/// come to the same.
+#[test]
+fn the_days_work_comes_to_the_same_by_commands_and_by_sql() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/admins.md");
+    // So that no pool expires as the years go by.
+    let document =
+        std::fs::read_to_string(path).expect("docs/admins.md").replace("'2027-", "'2097-").replace("2028-", "2098-");
+    let section = |heading: &str| {
+        let (_, section) = document.split_once(&format!("\n## {heading}\n")).expect(heading);
+        section.split("\n## ").next().expect("a section").to_owned()
+    };
+    let blocks = |section: &str| -> Vec<(String, String)> {
+        let block = |rest: &str| {
+            let (language, rest) = rest.split_once('\n')?;
+            Some((language.to_owned(), rest.split("\n```").next()?.to_owned()))
+        };
+        section.split("\n```").skip(1).step_by(2).filter_map(block).collect()
+    };
+    let (by_commands, by_sql) = (TempDir::new(), TempDir::new());
+    let (one, other) = (by_commands.join("seats.db"), by_sql.join("seats.db"));
+    let (_, seed) = blocks(&section("Seeding")).into_iter().next().expect("SQL");
+    for database in [&one, &other] {
+        let seeded = seatkeeper("sql --create", database, &[], &seed);
+        assert_eq!(seeded.code, Some(0), "{seeded:?}");
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_seatkeeper")).parent().expect("its folder").to_owned();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap_or_default());
+    let mut request_id = String::new();
+    let tasks = blocks(&section("The day's work"));
+    assert!(tasks.iter().filter(|(language, _)| language == "sh").count() > 12, "{tasks:?}");
+    for (language, text) in tasks {
+        if language == "sql" {
+            let done = seatkeeper("sql", &other, &[], &text);
+            assert_eq!(done.code, Some(0), "{text}\n{done:?}");
+            continue;
+        }
+        assert_eq!(language, "sh");
+        let text = text.replace("REQUEST-ID", &request_id);
+        let mut bash = Command::new("bash");
+        bash.args(["-eo", "pipefail", "-c", &text]).current_dir(one.parent().expect("a folder"));
+        let done = run(bash.env_clear().env("PATH", &path), "");
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{text}\n{}", done.stdout);
+        if let Some(id) = done.stdout.lines().rev().find_map(|line| line.strip_prefix("request id: ")) {
+            id.clone_into(&mut request_id);
+        }
+    }
+    for query in [
+        "SELECT id || ' ' || parent_id || name || active || coalesce(customer_nr, '') FROM entity WHERE id > 1 ORDER BY id",
+        "SELECT id || ' ' || entity_id || license_type || seats_total || ' ' || seats_in_use || expires_at || coalesce(note, '')
+           FROM license_pool ORDER BY id",
+        "SELECT username || ' ' || entity_id || ' ' || active FROM account ORDER BY username",
+        "SELECT user_name || ' ' || entity_id || role || active FROM credential ORDER BY user_name",
+        "SELECT username || ' ' || pool_id FROM seat JOIN account ON account.id = account_id ORDER BY username",
+        "SELECT entity_id || ' ' || expires_at FROM license_offer",
+        "SELECT entity_id || ' ' || license_type || seats_total FROM license_offer_module",
+    ] {
+        let found = texts(&one, query);
+        assert_eq!(found, texts(&other, query), "{query}");
+        assert!(!found.is_empty(), "{query}");
+    }
+    assert_eq!((violations(&one), violations(&other)), (Vec::new(), Vec::new()));
 }

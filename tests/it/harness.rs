@@ -11,13 +11,17 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{FromSql, Value, ValueRef};
+use seatkeeper::asmx;
 use seatkeeper::auth::{self, Authenticator, Ticket};
 use seatkeeper::contract::edition::Edition;
-use seatkeeper::contract::{asmx, netserver};
-use seatkeeper::http::{self, App, Limits};
+use seatkeeper::http::{self, Limits};
 use seatkeeper::metrics::Metrics;
+use seatkeeper::netserver;
+use seatkeeper::routes::{self, App};
+use seatkeeper::seats::Role;
 use seatkeeper::service::Service;
-use seatkeeper::store::{self, sqlite};
+use seatkeeper::store::admin::{Admin, AdminRefusal, ChangeOptions, Changed, Sql, Stop};
+use seatkeeper::store::{self, Actor, Call, sqlite};
 
 pub use crate::postgres::SqlError;
 use crate::{postgres, validator};
@@ -269,6 +273,31 @@ impl TestDatabase {
         }
     }
 
+    /// Runs reads of administrators' work as the command line does. Opens and closes a store.
+    #[track_caller]
+    pub fn read_as_admin<T: Send + Sync + 'static>(
+        &self,
+        work: impl Fn(&dyn Sql, &Admin) -> Result<T, Stop> + Send + Sync + 'static,
+    ) -> Result<T, AdminRefusal> {
+        let store = self.open(&store::Options::default(), Arc::new(Metrics::new()));
+        let read = block_on(store::admin::read(&*store, of_command_line(), Role::Reader, work));
+        store.close();
+        read.expect("the database works")
+    }
+
+    /// Makes a change likewise.
+    #[track_caller]
+    pub fn change_as_admin<T: Send + Sync + 'static>(
+        &self,
+        options: ChangeOptions,
+        work: impl Fn(&dyn Sql, &Admin) -> Result<T, Stop> + Send + Sync + 'static,
+    ) -> Result<Changed<T>, AdminRefusal> {
+        let store = self.open(&store::Options::default(), Arc::new(Metrics::new()));
+        let changed = block_on(store::admin::change(&*store, of_command_line(), options, work));
+        store.close();
+        changed.expect("the database works")
+    }
+
     /// A ticket of this user that expires then; by now the service has not seen it.
     pub fn ticket_until(&self, user: &str, expires_at: Timestamp) -> String {
         let (ticket, row) = new_ticket(user, expires_at);
@@ -281,6 +310,15 @@ impl TestDatabase {
     pub fn violations(&self) -> Vec<store::Violation> {
         store::check(&self.place(), auth::check_hash).expect("check")
     }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(work)
+}
+
+/// A call of the command line.
+pub fn of_command_line() -> Call {
+    Call { id: uuid::Uuid::new_v4(), now: Timestamp::now(), actor: Actor::command_line(), name: None }
 }
 
 /// As `--database` takes it.
@@ -582,19 +620,24 @@ fn run(
     let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));
     let mut limits = options.limits;
     limits.trusted_proxies = options.trusted_proxies.parse().expect("proxies");
-    let app = Arc::new(App {
-        service,
+    let app = App {
+        service: Arc::clone(&service),
         limits: limits.clone(),
         public_url: options.public_url,
         cors_origins: options.cors_origins.parse().expect("origins"),
         path_prefix: options.path_prefix.map(|prefix| prefix.parse().expect("a prefix")),
         test_form: options.test_form,
-    });
+        enroll: options.store.enroll,
+    };
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let (stop_notes, notes_stopped) = tokio::sync::oneshot::channel::<()>();
+        let notes = tokio::spawn(service.keep_notes(async { notes_stopped.await.unwrap_or(()) }));
         started.send(listener.local_addr().expect("address")).expect("the test waits");
         let shutdown = Box::pin(async { stopped.await.unwrap_or(()) });
-        http::serve(listener, http::router(app), limits, metrics, shutdown).await;
+        http::serve(listener, routes::router(app), limits, metrics, shutdown).await;
+        drop(stop_notes);
+        notes.await.expect("notes are kept to the end");
     });
     drop(runtime);
     store.close();

@@ -573,7 +573,7 @@ fn the_seeding_example_is_taken_as_it_stands() {
     assert_eq!((check.code, check.stdout.lines().count()), (Some(1), 1), "{}", check.stdout);
     assert!(check.stdout.contains("can be verified: credential 'agent': "), "{}", check.stdout);
 
-    let hash = format!("UPDATE credential SET password_hash = hash_password('{PASSWORD}') WHERE user_name = 'agent';");
+    let hash = format!("UPDATE credential SET password_hash = '{}' WHERE user_name = 'agent';", *PASSWORD_HASH);
     assert_eq!(seatkeeper("sql", &database, &[], &hash).code, Some(0));
     still_works(&database);
     assert_eq!(events(&database).len(), seeded.len() + 1, "the seat was taken by a call, not by hand");

@@ -158,7 +158,7 @@ pub fn at(text: &str) -> Timestamp {
 /// A call of its own by the credential of this name, proved by the password of every sample; `cli`: at the command line.
 pub fn call(who: &str) -> Call {
     let actor = match who {
-        "cli" => Actor::CommandLine,
+        "cli" => Actor::command_line(),
         name => Actor::Credential(Credential { user_name: name.into(), password_hash: PASSWORD_HASH.as_str().into() }),
     };
     Call { id: Uuid::new_v4(), now: at(NOW), actor, name: None }

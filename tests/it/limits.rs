@@ -433,7 +433,7 @@ fn odd_requests_are_answered_by_the_book_and_nothing_hides_behind_them() {
         ("the path with a NUL", to(&format!("{PATH}%00")), &[404, 200]),
         ("the path by way of ..", to(&format!("/x/..{PATH}")), &[200, 200]),
         ("a path in UTF-8", to("/É"), &[404, 200]),
-        ("no path at all", bare("GET http://other.example HTTP/1.1"), &[307, 200]),
+        ("no path at all", bare("GET http://other.example HTTP/1.1"), &[303, 200]),
         ("a path without its slash", bare("GET healthz HTTP/1.1"), &[404, 200]),
         ("a space in the target", bare("GET /a b HTTP/1.1"), &[400]),
         ("a long query", to(&format!("{PATH}?{}", "a".repeat(15_000))), &[200, 200]),

@@ -361,11 +361,11 @@ fn nothing_but_serve_and_migrate_changes_the_version() {
     let directory = TempDir::new();
     let database = version_2(&directory);
     fold_back(&database);
-    let older = "its schema has version 2, this program works with version 4. Run 'seatkeeper migrate'";
+    let older = "its schema has version 2, this program works with version 5. Run 'seatkeeper migrate'";
     let sql = refuses("sql", &database);
     assert!(sql.code == Some(3) && sql.stderr.contains(older), "{sql:?}");
     let check = refuses("check", &database);
-    let said = "version 2: its file and schema were checked, its rows were not. Run 'seatkeeper migrate', which brings it to version 4, \
+    let said = "version 2: its file and schema were checked, its rows were not. Run 'seatkeeper migrate', which brings it to version 5, \
                 and check again.\n";
     assert_eq!((check.code, check.stdout.as_str()), (Some(0), said), "{}", check.stderr);
     assert_eq!(names(&directory), ["seats.db"]);
@@ -390,7 +390,7 @@ fn a_dry_run_says_what_a_migration_would_do_and_changes_nothing() {
     fold_back(&database);
     let before = std::fs::read(&database).expect("read");
     let tried = seatkeeper("migrate", &database, &["--dry-run"], "");
-    assert!(tried.stdout.starts_with("would migrate from version 1 to version 4 in about 0."), "{tried:?}");
+    assert!(tried.stdout.starts_with("would migrate from version 1 to version 5 in about 0."), "{tried:?}");
     assert_eq!((tried.code, tried.stderr.as_str()), (Some(0), ""));
     assert!(before == std::fs::read(&database).expect("read"));
     assert_eq!(names(&directory), ["seats.db"]);
@@ -420,15 +420,15 @@ fn a_migration_keeps_a_copy_of_the_file_as_it_was() {
             let log = Serving::start(&database).log();
             let lines: Vec<&str> = log.lines().filter(|line| line.contains("the database was migrated")).collect();
             assert_eq!(lines.len(), 1, "{log}");
-            for part in ["\"from\":1,\"to\":4,\"took_ms\":", &format!("\"copy\":\"{}\"", copy.display())] {
+            for part in ["\"from\":1,\"to\":5,\"took_ms\":", &format!("\"copy\":\"{}\"", copy.display())] {
                 assert!(lines[0].contains(part), "{part}: {}", lines[0]);
             }
         } else {
             let done = seatkeeper("migrate", &database, &[], "");
-            assert!(done.stdout.starts_with("migrated from version 1 to version 4 in 0."), "{done:?}");
+            assert!(done.stdout.starts_with("migrated from version 1 to version 5 in 0."), "{done:?}");
             assert!(done.stdout.ends_with(&format!("; the database as it was is in {}\n", copy.display())), "{done:?}");
             let again = seatkeeper("migrate", &database, &[], "");
-            assert_eq!((again.code, again.stdout.as_str()), (Some(0), "version 4 already: nothing to do\n"));
+            assert_eq!((again.code, again.stdout.as_str()), (Some(0), "version 5 already: nothing to do\n"));
         }
         assert_eq!((version(&database), version(&copy)), (sqlite::SCHEMA_VERSION, 1));
         assert_eq!(rows(&copy, &queries), before);

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use seatkeeper::contract::{asmx, netserver};
 use seatkeeper::soap::Version;
+use seatkeeper::{asmx, netserver};
 use serde_json::json;
 
 use crate::flood::Program;
@@ -512,10 +512,10 @@ fn operations_say_whether_they_can_be_named() {
     for operation in netserver::LICENSE.operations {
         // With arguments and without.
         for arguments in [arguments, ""] {
-            let name = operation.name();
+            let name = operation.name;
             server.send(&with_header(&license(&ticket, name, arguments), &format!("Idempotency-Key: {name}")));
         }
-        assert_eq!(newly_kept(operation.name()), operation.changes, "{}", operation.name());
+        assert_eq!(newly_kept(operation.name), operation.changes, "{}", operation.name);
     }
     for operation in netserver::SO_PRINCIPAL.operations {
         assert!(!operation.changes);
@@ -523,11 +523,11 @@ fn operations_say_whether_they_can_be_named() {
         let request = server.netserver_call(
             &netserver::SO_PRINCIPAL,
             &format!("<MessageID xmlns=\"{ADDRESSING_2005}\">urn:x</MessageID>"),
-            operation.name(),
+            operation.name,
             &arguments,
         );
         assert_eq!(request.status, 200);
-        assert!(!newly_kept(operation.name()), "a ticket is a secret");
+        assert!(!newly_kept(operation.name), "a ticket is a secret");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names and texts as they come over the wire: bytes that could not be read are no value, and blanks at the ends of a
 //! name do not count, on every surface.
 
-use seatkeeper::contract::netserver::LICENSE;
+use seatkeeper::netserver::LICENSE;
 
 use crate::documents::{fill_in, origin};
 use crate::harness::*;

@@ -1,6 +1,6 @@
 //! What the issuer grants is put into force by license tools, and what it grants not is refused.
 
-use seatkeeper::contract::netserver::LICENSE;
+use seatkeeper::netserver::LICENSE;
 use seatkeeper::soap::envelope::Element;
 
 use crate::harness::*;

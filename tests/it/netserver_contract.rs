@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use seatkeeper::contract::edition::Edition;
-use seatkeeper::contract::netserver::{Endpoint, LICENSE, SO_PRINCIPAL, wsdl};
+use seatkeeper::netserver::{Endpoint, LICENSE, SO_PRINCIPAL, wsdl};
 
 use crate::documents::golden;
 use crate::harness::*;
@@ -164,7 +164,7 @@ fn without_a_query_there_is_a_page_that_lists_the_operations() {
                 let listed = page.body.matches("<strong>").count();
                 assert_eq!(listed, endpoint.operations().count(), "{typed}");
                 for operation in endpoint.operations() {
-                    let listed = format!("<strong>{}</strong><p>{}", operation.name(), operation.documentation);
+                    let listed = format!("<strong>{}</strong><p>{}", operation.name, operation.documentation);
                     assert!(page.body.contains(&listed), "{listed} in {}", page.body);
                 }
                 for query in ["wsdl", "singleWsdl", "style"] {

@@ -2,8 +2,8 @@
 //! told here is told alike on all surfaces; see `surfaces`.
 
 use seatkeeper::contract::SERIALIZATION_ARRAYS;
-use seatkeeper::contract::netserver::LICENSE;
-use seatkeeper::contract::netserver::web::ROUTES;
+use seatkeeper::netserver::LICENSE;
+use seatkeeper::netserver::web_api::ROUTES;
 use seatkeeper::soap::envelope::Element;
 
 use crate::harness::*;
@@ -275,9 +275,9 @@ fn each_operation_is_for_its_role_and_those_above() {
         }
     }
     known.sort_unstable();
-    let routed = LICENSE.operations.iter().filter(|o| Surface::Resource(Form::Json).has(o.name()));
+    let routed = LICENSE.operations.iter().filter(|o| Surface::Resource(Form::Json).has(o.name));
     assert_eq!(routed.count(), ROUTES.len());
-    let mut all: Vec<&str> = LICENSE.operations.iter().map(|operation| operation.name()).collect();
+    let mut all: Vec<&str> = LICENSE.operations.iter().map(|operation| operation.name).collect();
     all.sort_unstable();
     assert_eq!(known, all, "and there is no other operation");
     assert_eq!(tools.server.violations(), []);

@@ -1,7 +1,7 @@
 //! The NetServer services over SOAP: the vendor's own messages, the ways to write one and the same call, and what is told to
 //! those that are no call.
 
-use seatkeeper::contract::netserver::{LICENSE, SO_PRINCIPAL};
+use seatkeeper::netserver::{LICENSE, SO_PRINCIPAL};
 use seatkeeper::soap::Version;
 use seatkeeper::soap::envelope::{self, Element};
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{Timestamp, ToSpan as _};
 use seatkeeper::auth;
-use seatkeeper::contract::netserver::{LICENSE, SO_PRINCIPAL};
+use seatkeeper::netserver::{LICENSE, SO_PRINCIPAL};
 
 use crate::flood::Program;
 use crate::harness::*;
@@ -435,12 +435,12 @@ fn of_other_companies_a_ticket_tells_no_more_than_of_none() {
         assert_eq!(ask("Fabrikam", "103"), ask("Nobodies", "999"), "{operation} {arguments}");
         operations.push(operation);
     }
-    for operation in LICENSE.operations.iter().filter(|operation| !operations.contains(&operation.name())) {
-        let answer = server.license_call(&ticket, operation.name(), "");
+    for operation in LICENSE.operations.iter().filter(|operation| !operations.contains(&operation.name)) {
+        let answer = server.license_call(&ticket, operation.name, "");
         assert!(
             !answer.body.contains("FABRIKAM") && !answer.body.contains("Fabrikam"),
             "{}: {answer:?}",
-            operation.name()
+            operation.name
         );
     }
     assert_eq!(server.query::<i64>("SELECT count(*) FROM audit_event WHERE actor = 'contoso'"), 0);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use seatkeeper::auth;
-use seatkeeper::contract::netserver::{openapi, swagger, web};
+use seatkeeper::netserver::web_api::{self, openapi, swagger};
 use serde_json::Value as Json;
 
 use crate::documents::golden;
@@ -19,8 +19,8 @@ fn the_documents_in_the_repository_are_the_ones_that_are_served() {
     golden("swagger.json", &swagger::render(URL));
     let server = Server::with_owners();
     let url = format!("http://{}", server.address);
-    for (file, rendered) in [(web::OPENAPI, openapi::render(&url)), (web::SWAGGER, swagger::render(&url))] {
-        let served = server.get(&format!("{}/{file}", web::BASE));
+    for (file, rendered) in [(web_api::OPENAPI, openapi::render(&url)), (web_api::SWAGGER, swagger::render(&url))] {
+        let served = server.get(&format!("{}/{file}", web_api::BASE));
         assert_eq!((served.status, served.header("content-type")), (200, Some("application/json; charset=utf-8")));
         assert!(served.body == rendered, "{file}");
     }
@@ -151,7 +151,7 @@ fn the_service_does_what_its_document_says() {
         .args(["-m", "schemathesis.cli", "--config-file"])
         .arg(clients.join("schemathesis.toml"))
         .args(["run", "--auth", &format!("admin:{PASSWORD}")])
-        .arg(format!("http://{}{}/{}", server.address, web::BASE, web::OPENAPI))
+        .arg(format!("http://{}{}/{}", server.address, web_api::BASE, web_api::OPENAPI))
         .output()
         .unwrap_or_else(|e| panic!("{}: {e}. {INSTALL}", validator::python().display()));
     let said = [output.stdout, output.stderr].concat();
@@ -167,12 +167,12 @@ fn the_service_does_what_its_document_says() {
 /// `$select` leaves them.
 #[test]
 fn generated_clients_read_what_is_sent() {
-    for document in [web::OPENAPI, web::SWAGGER] {
+    for document in [web_api::OPENAPI, web_api::SWAGGER] {
         let server = Server::with(Options { seed: sample_data() + SEED, ..Options::default() });
         let base = format!("http://{}", server.address);
         let output = Command::new(validator::python())
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/openapi_client.py"))
-            .arg(format!("{base}{}/{document}", web::BASE))
+            .arg(format!("{base}{}/{document}", web_api::BASE))
             .args([&*base, "admin", PASSWORD, "CONTOSO", "7"])
             .env("NO_PROXY", "*")
             .output()

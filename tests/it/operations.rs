@@ -288,7 +288,7 @@ fn many_licenses_are_assigned_with_a_result_for_each() {
 #[test]
 fn no_operation_works_without_credentials() {
     let server = Server::start();
-    for operation in seatkeeper::contract::asmx::CONTRACT.operations {
+    for operation in seatkeeper::asmx::CONTRACT.operations {
         let body = format!("<{0} xmlns=\"sosonlinebackup.com\"><request /></{0}>", operation.name);
         for header in [String::new(), auth_header("agent", "wrong"), auth_header("nobody", "x")] {
             let answer = server.send(&post("Content-Type: text/xml\r\n", envelope11(&header, &body).as_bytes()));

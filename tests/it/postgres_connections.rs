@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use seatkeeper::auth;
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId};
 use seatkeeper::store::{self, Actor, Call, Fault, OpenError, Options, Store, StoreError};
@@ -64,7 +65,7 @@ impl Drop for Node {
 }
 
 fn call() -> Call {
-    Call { id: Uuid::new_v4(), now: Timestamp::now(), actor: Actor::CommandLine, name: None }
+    Call { id: Uuid::new_v4(), now: Timestamp::now(), actor: Actor::command_line(), name: None }
 }
 
 fn request(username: &str) -> AssignRequest {
@@ -202,6 +203,74 @@ fn of_many_nodes_that_start_at_once_one_makes_the_schema() {
     database.execute(&sample_data()).expect("seed");
     let node = Node::on(&database.url(), &Options::default());
     node.assign("anna").expect("the database works").expect("a seat");
+}
+
+/// A database as version 4 has made it, with some rows, a credential that is signed in, and an administrator's own view, function and index.
+fn of_version_4() -> Database {
+    let database = Cluster::shared().empty_database();
+    let script = include_str!("../../src/store/postgres/migrations/schema_4.sql");
+    database.execute(script).expect("schema of version 4");
+    database.execute(&sample_data()).expect("seed");
+    database
+        .execute(
+            "UPDATE seat SET account_id = NULL; INSERT INTO account (username, entity_id) VALUES ('anna', 42);
+             UPDATE seat SET account_id = (SELECT id FROM account) WHERE pool_id = 1 AND seat_no = 1;
+             CREATE VIEW theirs AS SELECT id, note FROM entity; CREATE INDEX their_index ON account (note);
+             CREATE FUNCTION their_function() RETURNS integer LANGUAGE sql AS 'SELECT 1';",
+        )
+        .expect("use");
+    database
+}
+
+#[test]
+fn an_older_database_is_brought_to_the_newest_version() {
+    let database = of_version_4();
+    let place: store::Database = database.url().into();
+    let all = "SELECT string_agg(line, E'\n' ORDER BY line) FROM (SELECT 'event ' || row::text AS line FROM audit_event AS row
+                UNION ALL SELECT 'seat ' || row::text FROM seat AS row UNION ALL SELECT 'credential ' || row::text FROM credential AS row) AS lines";
+    let before: String = database.query(all);
+    let opened = store::open(&place, &Options::default(), Arc::new(Metrics::new())).err().expect("too old").to_string();
+    assert!(
+        opened.contains("its schema has version 4, this program works with version 5. Run 'seatkeeper migrate'"),
+        "{opened}"
+    );
+
+    let tried = store::try_migration(&place, auth::check_hash).expect("tried").expect("there is something to do");
+    assert_eq!((tried.from, tried.to, tried.violations.as_slice()), (4, 5, [].as_slice()));
+    assert_eq!(database.query::<i64>("SELECT version FROM schema_version"), 4, "nothing was changed");
+
+    // Several nodes start at once.
+    let migrated: Vec<bool> = std::thread::scope(|scope| {
+        let nodes: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| store::migrate(&place).expect("migrated").is_some())).collect();
+        nodes.into_iter().map(|node| node.join().expect("no panic")).collect()
+    });
+    assert_eq!(migrated.iter().filter(|migrated| **migrated).count(), 1, "{migrated:?}");
+    assert!(store::migrate(&place).expect("is done").is_none());
+    assert_eq!(database.query::<String>(all), before, "every row is as it was");
+    assert_eq!(store::check(&place, auth::check_hash).expect("checked"), [], "as a new database");
+    assert_eq!(database.query::<i64>("SELECT their_function() + (SELECT count(*) FROM theirs WHERE id = 42)"), 2);
+    let forged = database.execute("INSERT INTO upkeep VALUES ('backup', now(), 'never')").expect_err("refused");
+    assert!(forged.message.contains("upkeep is written by the service"), "{forged}");
+    let node = Node::on(&database.url(), &Options::default());
+    node.assign("bert").expect("the database works").expect("a seat");
+}
+
+#[test]
+fn a_database_whose_guards_were_changed_is_not_migrated() {
+    let database = of_version_4();
+    let place: store::Database = database.url().into();
+    database.execute("DROP TRIGGER account_delete ON account").expect("the owner may");
+    for error in [
+        store::migrate(&place).expect_err("refused"),
+        store::try_migration(&place, auth::check_hash).expect_err("refused"),
+    ] {
+        assert!(
+            error.to_string().contains("the schema was changed: trigger account_delete on account is missing"),
+            "{error}"
+        );
+    }
+    assert_eq!(database.query::<i64>("SELECT version FROM schema_version"), 4);
 }
 
 #[test]

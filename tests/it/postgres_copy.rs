@@ -30,6 +30,10 @@ const TABLES: &[(&str, &str)] = &[
     ("license_offer_module", "*"),
     ("ticket", "*"),
     ("named_call", "*"),
+    ("session", "*"),
+    ("refusal", "*"),
+    ("credential_use", "*"),
+    ("upkeep", "*"),
 ];
 
 /// All that is in a database, without its history.
@@ -90,6 +94,14 @@ fn source(directory: &TempDir) -> (PathBuf, TicketProof) {
         INSERT INTO license_offer (entity_id, company_name, expires_at) VALUES (42, 'Contoso', '2031-01-01T12:34:56Z');
         INSERT INTO license_offer_module (entity_id, license_type, seats_total) VALUES (42, 'SqlBackup', 20);";
     sql(&file, by_hand).expect("by hand");
+    let by_the_service = "
+        INSERT INTO session VALUES ('0d6f6f0f-0000-4000-8000-00000000000c', zeroblob(32), 'Admin', '2026-06-01T12:00:00Z', '2026-06-01T12:30:00Z',
+            '2026-06-02T00:00:00Z', '192.0.2.7');
+        INSERT INTO refusal VALUES (5, '2026-06-01T12:00:00Z', 'r', NULL, 'AssignLicense', 'NoFreeSeat', 'None is free.', 42, 'bob', 'SqlBackup', '::1'),
+            (6, '2026-06-01T12:00:01Z', 's', 'Agent', 'none', 'AccessDenied', 'No.', NULL, NULL, NULL, NULL);
+        INSERT INTO credential_use VALUES ('agent', '2026-06-01T12:00:00Z', '192.0.2.7', 3, '2026-06-01T12:01:00Z', '::1');
+        INSERT INTO upkeep VALUES ('backup', '2026-06-01T12:00:00Z', 'a file');";
+    unguarded(&file, by_the_service);
     (file, proof)
 }
 

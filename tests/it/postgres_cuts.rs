@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
 use seatkeeper::auth;
-use seatkeeper::error::Kind;
+use seatkeeper::error::ErrorKind;
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId, Transfer};
 use seatkeeper::store::{
@@ -271,7 +271,7 @@ impl Caller {
         let outcome = tokio::time::timeout(patience, run(&*self.store, call, &what)).await;
         let told = outcome.map_or(Told::Unheard, |outcome| match outcome {
             Ok(Ok(seats)) => Told::Done(seats),
-            Ok(Err(refusal)) => Told::Refused(Kind::from(&refusal).code()),
+            Ok(Err(refusal)) => Told::Refused(ErrorKind::from(&refusal).code()),
             Err(StoreError::Unknown(_)) => Told::Unknown,
             Err(error) => Told::Nothing(error),
         });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::harness::*;
 use crate::hostile_sql::CORRECTIONS;
 use crate::postgres::{Cluster, Database, OWNER, Session};
-use crate::program::run;
+use crate::program::{run, seatkeeper};
 
 /// Members of `seatkeeper_admin` and `seatkeeper_reader`.
 const ANN: &str = "ann";
@@ -89,7 +89,7 @@ fn as_person(database: &Database, login: &str) -> Session {
     Session::open(&database.cluster().url(login, database.name())).expect(login)
 }
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 19] = [
     "schema_version",
     "entity",
     "credential",
@@ -105,6 +105,10 @@ const TABLES: [&str; 15] = [
     "chain_lease",
     "audit_archive",
     "named_call",
+    "session",
+    "refusal",
+    "credential_use",
+    "upkeep",
 ];
 
 /// Every row of every table, and what the catalog says of the tables, triggers and functions, a line each.
@@ -818,4 +822,24 @@ fn two_sessions_cannot_do_together_what_neither_may() {
             is_true(&database, &name);
         }
     }
+}
+
+/// The history would have such a change without the request id of its receipt.
+#[test]
+fn commands_change_something_only_with_the_login_of_the_service() {
+    let cluster = Cluster::shared();
+    let database = seeded(&cluster);
+    for (login, sentence) in [(ANN, "only with the service's login"), (RITA, "permission denied")] {
+        let url = cluster.url(login, database.name());
+        for arguments in [&["42", "note=x"][..], &["42", "note=x", "--dry-run"]] {
+            let done = seatkeeper("entity set", &url, arguments, "");
+            assert!(matches!(done.code, Some(1 | 3)) && done.stderr.contains(sentence), "{done:?}");
+        }
+        let listed = seatkeeper("entity list", &url, &["--text", "fabrikam"], "");
+        assert!(listed.code == Some(0) && listed.stdout.contains("Fabrikam Hosting"), "{listed:?}");
+    }
+    assert_eq!(database.query::<i64>("SELECT count(*) FROM entity WHERE note IS NOT NULL"), 0);
+    let url = cluster.url(OWNER, database.name());
+    let done = seatkeeper("entity set", &url, &["42", "note=x"], "");
+    assert!(done.code == Some(0) && done.stdout.contains("request id: "), "{done:?}");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use seatkeeper::error::Kind;
+use seatkeeper::error::ErrorKind;
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId, Transfer};
 use seatkeeper::store::{self, Call, CallName, ModulesRequest, NameSource, Store};
@@ -138,7 +138,7 @@ fn counted<'o>(outcomes: impl IntoIterator<Item = &'o Outcome>) -> Vec<(&'static
     for outcome in outcomes {
         let code = match outcome.as_ref().expect("no error of the database reaches a caller") {
             Ok(_) => "Success",
-            Err(refusal) => Kind::from(refusal).code(),
+            Err(refusal) => ErrorKind::from(refusal).code(),
         };
         match codes.iter_mut().find(|(known, _)| *known == code) {
             Some((_, times)) => *times += 1,
@@ -602,4 +602,56 @@ fn call_each(node: &dyn Store, users: &str) {
     let _ = wait(node.release_modules(call("admin"), modules()));
     let request = store::HistoryRequest { owner_name: owner(), license_type: SQL };
     assert!(wait(node.module_history(call("reader"), request)).is_ok());
+}
+
+/// Administrators' changes go through the runner of calls: one that another transaction made impossible is run again as a whole, and what
+/// its connection lost during COMMIT is found out.
+#[test]
+fn administrators_that_meet_change_one_after_the_other() {
+    use seatkeeper::store::admin::{self, ChangeOptions, Value};
+    let database = crate::postgres::Cluster::shared().database();
+    database.execute(&crate::harness::sample_data()).expect("seed");
+    database.execute("UPDATE entity SET note = '0' WHERE id IN (42, 43)").expect("seed");
+    let open = || {
+        seatkeeper::store::open(
+            &database.url().as_str().into(),
+            // The server needs a second to see a circle of locks.
+            &seatkeeper::store::Options { busy_timeout: std::time::Duration::from_secs(60), ..Default::default() },
+            std::sync::Arc::new(seatkeeper::metrics::Metrics::new()),
+        )
+        .expect("store")
+    };
+    let nodes = [open(), open()];
+    // Each counts up two rows, in opposite orders: some of them close a circle of locks.
+    std::thread::scope(|scope| {
+        for (number, node) in nodes.iter().enumerate() {
+            for _ in 0..2 {
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Runtime::new().expect("runtime");
+                    for _ in 0..10 {
+                        let options = ChangeOptions { reason: Some("count".to_owned()), ..ChangeOptions::default() };
+                        let changed =
+                            admin::change(&**node, crate::harness::of_command_line(), options, move |sql, _| {
+                                let order = if number == 0 { [42, 43] } else { [43, 42] };
+                                for id in order {
+                                    let text =
+                                        "UPDATE entity SET note = CAST(CAST(note AS BIGINT) + 1 AS TEXT) WHERE id = $1";
+                                    assert_eq!(sql.change(text, &[Value::Int(id)])?, 1);
+                                }
+                                Ok(())
+                            });
+                        let changed = runtime.block_on(changed).expect("the database works").expect("allowed");
+                        assert!(changed.kept && changed.events.len() == 2, "{changed:?}");
+                    }
+                });
+            }
+        }
+    });
+    nodes.iter().for_each(|node| node.close());
+    for id in [42, 43] {
+        assert_eq!(database.query::<String>(&format!("SELECT note FROM entity WHERE id = {id}")), "40");
+    }
+    assert_eq!(database.query::<i64>("SELECT count(*) FROM audit_event WHERE reason = 'count'"), 80);
+    let place = database.url().as_str().into();
+    assert_eq!(seatkeeper::store::check(&place, seatkeeper::auth::check_hash).expect("check"), []);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use seatkeeper::http;
 use seatkeeper::soap::Version;
 
-use seatkeeper::contract::netserver::SO_PRINCIPAL;
+use seatkeeper::netserver::SO_PRINCIPAL;
 
 use crate::harness::*;
 

@@ -1,6 +1,6 @@
 //! Activating what the issuer offers, and forgetting a license: all of it or nothing, and never a seat that is taken.
 
-use seatkeeper::error::Kind;
+use seatkeeper::error::ErrorKind;
 use seatkeeper::license::{Owner, Presented, PresentedDates};
 use seatkeeper::seats::{FieldFault, LicenseType, Refusal, Role};
 use seatkeeper::store::Activation;
@@ -43,7 +43,7 @@ fn events_after(licenses: &Licenses, id: i64) -> Vec<String> {
 
 fn reason(outcome: Result<(), Refusal>) -> String {
     let refusal = outcome.expect_err("refused");
-    assert_eq!(Kind::from(&refusal), Kind::LicenseNotAccepted, "{refusal}");
+    assert_eq!(ErrorKind::from(&refusal), ErrorKind::LicenseNotAccepted, "{refusal}");
     refusal.to_string()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use seatkeeper::error::Kind;
+use seatkeeper::error::ErrorKind;
 use seatkeeper::seats::LicenseType;
 use seatkeeper::store::Owners;
 
@@ -72,12 +72,12 @@ fn what_can_be_assigned_is_what_an_assignment_takes() {
     for outcome in [
         "Success",
         "held of this owner",
-        Kind::AlreadyExists.code(),
-        Kind::NoFreeSeat.code(),
-        Kind::LicenseExpired.code(),
-        Kind::NoLicensePool.code(),
-        Kind::ObjectEntityMismatch.code(),
-        Kind::AccessDenied.code(),
+        ErrorKind::AlreadyExists.code(),
+        ErrorKind::NoFreeSeat.code(),
+        ErrorKind::LicenseExpired.code(),
+        ErrorKind::NoLicensePool.code(),
+        ErrorKind::ObjectEntityMismatch.code(),
+        ErrorKind::AccessDenied.code(),
     ] {
         assert!(seen.contains_key(outcome), "{outcome} is not among {seen:?}");
     }
@@ -127,6 +127,6 @@ fn compare(
             assert!(!after.can_assign[at] && (after.held[at] || held), "{}", context());
             if taken == 1 { "Success" } else { "held of this owner" }
         }
-        Err(refusal) => Kind::from(&refusal).code(),
+        Err(refusal) => ErrorKind::from(&refusal).code(),
     }
 }

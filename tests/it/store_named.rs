@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use seatkeeper::error::{Error, Kind};
+use seatkeeper::error::{Error, ErrorKind};
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, NameFault, Refusal, Role, SeatId, Transfer};
 use seatkeeper::store::{
@@ -37,7 +37,7 @@ fn assign(licenses: &Licenses, call: Call, username: &str) -> (Result<SeatId, Re
 }
 
 fn code<T>(outcome: &Result<T, Refusal>) -> &'static str {
-    outcome.as_ref().map_or_else(|refusal| Kind::from(refusal).code(), |_| "Success")
+    outcome.as_ref().map_or_else(|refusal| ErrorKind::from(refusal).code(), |_| "Success")
 }
 
 fn events(licenses: &Licenses) -> i64 {
@@ -195,7 +195,7 @@ fn names_that_are_invalid_are_refused_to_callers_that_are_known() {
             wait(licenses.store.assign(Call { name: Some(Arc::new(name)), ..call(who) }, assignment("bob")))
         };
         let refused = by("agent").expect_err("an invalid name");
-        assert_eq!((Kind::from(&refused), Kind::from(&refused).result()), (Kind::NameInvalid, 2));
+        assert_eq!((ErrorKind::from(&refused), ErrorKind::from(&refused).result()), (ErrorKind::NameInvalid, 2));
         assert!(refused.to_string().starts_with("RequestId "), "{refused}");
         assert_eq!(by("gone"), Err(Refusal::CallerUnknown));
         assert!(matches!(by("reader"), Err(Refusal::RoleTooLow { role: Role::Reader, .. })));
@@ -446,7 +446,11 @@ fn an_outcome_that_cannot_be_read_is_refused() {
         let before = events(&licenses);
         let (refused, of) = assign(&licenses, named("agent", "a", 1), "bob");
         let refused = refused.expect_err(damage);
-        assert_eq!((Kind::from(&refused), of, events(&licenses)), (Kind::UnexpectedError, None, before), "{damage}");
+        assert_eq!(
+            (ErrorKind::from(&refused), of, events(&licenses)),
+            (ErrorKind::UnexpectedError, None, before),
+            "{damage}"
+        );
         assert!(Error::from(refused).to_string().contains("call under a new name"), "{damage}");
         let mended = format!("UPDATE named_call SET outcome = '{saved}', request_id = '{id}', at = '{at}'");
         licenses.database().unguarded(&mended);

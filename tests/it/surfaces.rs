@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use seatkeeper::contract::netserver::LICENSE;
 use seatkeeper::contract::{Kind, SERIALIZATION_ARRAYS};
+use seatkeeper::netserver::LICENSE;
 use seatkeeper::soap::envelope::{self, Attribute, Element};
 use seatkeeper::soap::xml::is_xml_char;
 use seatkeeper::soap::{Version, XSI};
@@ -63,22 +63,22 @@ const ROUTES: [(&str, &str, &str, &str); 13] = [
 
 #[test]
 fn every_route_of_the_resource_is_asked() {
-    use seatkeeper::contract::netserver::web;
+    use seatkeeper::netserver::web_api;
     let mut ours: Vec<String> =
         ROUTES.iter().map(|(operation, method, path, body)| format!("{operation} {method} {path} {body}")).collect();
-    let mut theirs: Vec<String> = web::ROUTES
+    let mut theirs: Vec<String> = web_api::ROUTES
         .iter()
         .map(|route| {
             let path: String = route
                 .path
                 .iter()
                 .map(|segment| match segment {
-                    web::Segment::Literal(name) => format!("/{name}"),
-                    web::Segment::Argument(name) => format!("/{{{name}}}"),
+                    web_api::Segment::Literal(name) => format!("/{name}"),
+                    web_api::Segment::Argument(name) => format!("/{{{name}}}"),
                 })
                 .collect();
             let query: Vec<String> =
-                route.query.iter().map(|name| format!("{}={{{name}}}", web::parameter(name))).collect();
+                route.query.iter().map(|name| format!("{}={{{name}}}", web_api::parameter(name))).collect();
             let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
             let body = route.body.unwrap_or_default();
             format!("{} {} {path}{query} {body}", route.operation, route.method.name())

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use seatkeeper::contract::asmx::CONTRACT;
-use seatkeeper::contract::{netserver, wsdl};
+use seatkeeper::asmx::{CONTRACT, wsdl};
+use seatkeeper::netserver;
 use serde_json::json;
 
 use crate::harness::Answer;

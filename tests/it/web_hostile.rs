@@ -7,8 +7,8 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use seatkeeper::auth;
-use seatkeeper::contract::netserver::web::{BASE, MEDIA_TYPES, ROUTES, Route, parameter};
-use seatkeeper::contract::netserver::{LICENSE, Operation};
+use seatkeeper::netserver::web_api::{BASE, MEDIA_TYPES, ROUTES, Route, parameter};
+use seatkeeper::netserver::{LICENSE, Operation};
 use serde_json::json;
 
 use crate::flood::Program;
@@ -297,7 +297,7 @@ fn damaged_requests() {
     // A damaged password is one more that is wrong.
     let auth = auth::Options { failures_max: u32::MAX, ..auth::Options::default() };
     let api = Api(Server::with(Options { seed: owners_data(), auth, ..Options::default() }));
-    let operations = LICENSE.operations.iter().map(|operation| format!("{AGENT}/{}", operation.name()));
+    let operations = LICENSE.operations.iter().map(|operation| format!("{AGENT}/{}", operation.name));
     let routes = ROUTES.iter().map(|route| filled(route, "CONTOSO", 101));
     let targets: Vec<String> = operations
         .chain(routes)
@@ -526,7 +526,7 @@ fn what_belongs_to_others_is_not_there() {
                     "NewCompanyName": owners[at], "NewSerialNumber": "9090000099", "FileContent": "",
                     "LicenseInfo": license(owners[at]), "NewLicense": license(owners[at]) })
             };
-            calls.push([0, 1].map(|at| (format!("POST {AGENT}/{}", operation.name()), arguments(at).to_string())));
+            calls.push([0, 1].map(|at| (format!("POST {AGENT}/{}", operation.name), arguments(at).to_string())));
         }
         for [others, nobodys] in calls {
             let ask = |(line, body): &(String, String)| told(&api.bare(line, &format!("{caller}{JSON}"), body));

@@ -1,7 +1,7 @@
 //! The Web API at the wire, as tables: how it reads bodies, paths, queries and methods. Other files test what the
 //! operations do.
 
-use seatkeeper::contract::netserver::{LICENSE, types};
+use seatkeeper::netserver::{LICENSE, types};
 use serde_json::json;
 
 use crate::harness::*;
@@ -770,13 +770,13 @@ fn methods() {
 fn agent_calls_describe_themselves() {
     let api = Api::start();
     for operation in LICENSE.operations {
-        let answer = api.ask(&format!("GET {AGENT}/{}", operation.name()), "", "");
+        let answer = api.ask(&format!("GET {AGENT}/{}", operation.name), "", "");
         let description = parsed(&answer);
         assert_eq!(
             description.as_object().map(|d| d.keys().map(String::as_str).collect::<Vec<_>>()),
             Some(vec!["Operation", "Description", "Method", "Arguments", "Result"])
         );
-        assert_eq!((&description["Operation"], &description["Method"]), (&json!(operation.name()), &json!("POST")));
+        assert_eq!((&description["Operation"], &description["Method"]), (&json!(operation.name), &json!("POST")));
     }
     let assign = parsed(&api.ask(&format!("GET {AGENT}/AssignThirdPartyLicenses"), "", ""));
     let argument = |name: &str, of: &str| json!({ "Name": name, "Type": of });
