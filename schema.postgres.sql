@@ -670,6 +670,7 @@ DECLARE
     more  integer := coalesce(NEW.seats_total, 0) - coalesce(OLD.seats_total, 0);
     gone  integer := 0;
     less  integer;
+    lowest integer;
     taken integer;
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -681,24 +682,28 @@ BEGIN
               FROM generate_series(1, more) AS n;
     ELSIF more < 0 THEN
         LOOP
-            -- A seat that another session takes at this moment is waited for, and is then not free.
+            -- The last free seats go. Refused only if too few are free at one moment.
+            SELECT seat_no INTO lowest FROM public.seat WHERE pool_id = pool.id AND account_id IS NULL
+             ORDER BY pool_id DESC, seat_no DESC OFFSET -more - gone - 1 LIMIT 1;
+            IF lowest IS NULL THEN
+                SELECT OLD.seats_total - gone - count(*) INTO taken
+                  FROM (SELECT 1 FROM public.seat WHERE pool_id = pool.id AND account_id IS NULL ORDER BY pool_id, seat_no LIMIT -more - gone) AS free;
+                IF TG_OP = 'DELETE' THEN
+                    RAISE EXCEPTION 'pool % cannot be deleted: % seats are in use, release them first', pool.id, taken USING ERRCODE = 'check_violation';
+                END IF;
+                RAISE EXCEPTION 'seats_total of pool % cannot be %: % seats are in use, release % first', pool.id, NEW.seats_total, taken,
+                                taken - NEW.seats_total USING ERRCODE = 'check_violation';
+            END IF;
+            -- From the first of them on no seat is taken or given back before this change is committed: so the events, in their order, tell
+            -- which seats went. A seat that another session takes at this moment is waited for, and is then not free.
+            PERFORM FROM public.seat WHERE pool_id = pool.id AND seat_no >= lowest ORDER BY pool_id DESC, seat_no DESC FOR UPDATE;
             WITH last AS MATERIALIZED (
-                SELECT pool_id, seat_no FROM public.seat WHERE pool_id = pool.id AND account_id IS NULL
-                 ORDER BY pool_id DESC, seat_no DESC LIMIT -more - gone FOR UPDATE)
+                SELECT pool_id, seat_no FROM public.seat WHERE pool_id = pool.id AND account_id IS NULL AND seat_no >= lowest
+                 ORDER BY pool_id DESC, seat_no DESC LIMIT -more - gone)
             DELETE FROM public.seat USING last WHERE seat.pool_id = last.pool_id AND seat.seat_no = last.seat_no;
             GET DIAGNOSTICS less = ROW_COUNT;
             gone := gone + less;
             EXIT WHEN gone = -more;
-            -- Seats may have been given back while one was waited for: it is refused only if too few are free at one moment.
-            SELECT count(*) INTO less
-              FROM (SELECT 1 FROM public.seat WHERE pool_id = pool.id AND account_id IS NULL ORDER BY pool_id, seat_no LIMIT -more - gone) AS free;
-            CONTINUE WHEN gone + less = -more;
-            taken := OLD.seats_total - gone - less;
-            IF TG_OP = 'DELETE' THEN
-                RAISE EXCEPTION 'pool % cannot be deleted: % seats are in use, release them first', pool.id, taken USING ERRCODE = 'check_violation';
-            END IF;
-            RAISE EXCEPTION 'seats_total of pool % cannot be %: % seats are in use, release % first', pool.id, NEW.seats_total, taken,
-                            taken - NEW.seats_total USING ERRCODE = 'check_violation';
         END LOOP;
     END IF;
     -- With a pool goes what its row has counted. The releases that are not chained yet must not make another pool that gets its id less full.

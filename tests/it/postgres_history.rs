@@ -123,6 +123,31 @@ impl Load {
     }
 }
 
+/// A seat is given back while its pool shrinks. In the order of the events it is free before, so it is the one that goes: the shrinking waits
+/// for it, although another seat is free.
+#[test]
+fn the_events_tell_which_seats_went() {
+    let database = seeded();
+    let total: i64 = database.query("SELECT seats_total FROM license_pool WHERE id = 1");
+    let last = format!("WHERE pool_id = 1 AND seat_no = {total}");
+    database.execute(&format!("UPDATE seat SET account_id = (SELECT min(id) FROM account) {last}")).expect("taken");
+    let holder = database.session();
+    holder.execute(&format!("BEGIN; UPDATE seat SET account_id = NULL {last}")).expect("given back");
+    let administrator = database.session();
+    let shrink = format!("UPDATE license_pool SET seats_total = {} WHERE id = 1", total - 1);
+    let shrinking = std::thread::spawn(move || administrator.execute(&shrink));
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("the administrator waits, or is done", || database.query::<i64>(waiting) == 1 || shrinking.is_finished());
+    holder.execute("COMMIT").expect("given back");
+    shrinking.join().expect("no panic").expect("shrunk");
+    assert_eq!(database.query::<i64>(&format!("SELECT count(*) FROM seat {last}")), 0);
+    let node = node(&database);
+    chained(&database);
+    node.close();
+    is_sound(&database);
+}
+
 #[test]
 fn nodes_chain_in_turn_and_the_numbers_are_true_at_every_moment() {
     let database = seeded();

@@ -25,22 +25,42 @@ pub(crate) async fn of_caller(session: &Session, caller: &Caller) -> Result<Opti
     row.map_or(Ok(None), |row| of_row(&row, 0, caller.role))
 }
 
-/// Keeps other sessions from assigning seats to an account and from releasing its seats until the transaction ends; `false` if
-/// there is no such account in the caller's subtree. A call that takes a seat shares the account's row, or waits for its key. SQL
-/// by hand that gives the account a seat waits too, at the foreign key: its FOR KEY SHARE conflicts with FOR UPDATE, not with FOR
-/// NO KEY UPDATE. A change that releases a seat waits for the seat.
-pub(crate) async fn lock(session: &Session, id: i32, caller: &Caller) -> Result<bool, Stop> {
-    if session.row_opt(&LOCK, &[&i64::from(id), &caller.entity_id]).await?.is_none() {
+/// What else may happen to an account while a call has it locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// SQL by hand may give it a seat. If that is of a type that the call assigns, the unique key has the call decided again.
+    AgainstCalls,
+    /// SQL by hand waits too, at the foreign key of the seat: its FOR KEY SHARE conflicts with FOR UPDATE. A release of all seats must
+    /// not miss one that a reader can see before the release.
+    AgainstAll,
+}
+
+/// Keeps other calls from assigning seats to an account and from releasing its seats until the transaction ends; `false` if there
+/// is no such account in the caller's subtree. A call that takes a seat shares the account's row, or waits for its key. A change that
+/// releases a seat waits for the seat.
+pub(crate) async fn lock(session: &Session, id: i32, caller: &Caller, locked: Locked) -> Result<bool, Stop> {
+    let sql = match locked {
+        Locked::AgainstCalls => &LOCK,
+        Locked::AgainstAll => &LOCK_AGAINST_ALL,
+    };
+    if session.row_opt(sql, &[&i64::from(id), &caller.entity_id]).await?.is_none() {
         return Ok(false);
     }
     session.execute(&LOCK_SEATS, &[&i64::from(id)]).await?;
     Ok(true)
 }
 
-pub(crate) const LOCK: Sql = Sql {
-    text: concat!("SELECT id FROM account WHERE id = $1 AND ", is_below!("entity_id", "$2"), " FOR UPDATE"),
-    types: &[Type::INT8, Type::INT4],
-};
+macro_rules! lock {
+    ($how:literal) => {
+        Sql {
+            text: concat!("SELECT id FROM account WHERE id = $1 AND ", is_below!("entity_id", "$2"), $how),
+            types: &[Type::INT8, Type::INT4],
+        }
+    };
+}
+
+pub(crate) const LOCK: Sql = lock!(" FOR NO KEY UPDATE");
+const LOCK_AGAINST_ALL: Sql = lock!(" FOR UPDATE");
 
 /// Locked after the account: from then on it can get no other seats.
 pub(crate) const LOCK_SEATS: Sql = Sql {

@@ -7,7 +7,7 @@
 
 use tokio_postgres::types::Type;
 
-use super::assignee;
+use super::assignee::{self, Locked};
 use super::facts::{by, open_pools, to_pool, to_seat};
 use super::owner::{self, Status};
 use super::stop::{Stop, caller_of_role};
@@ -19,7 +19,7 @@ use crate::store::{Call, ModulesRequest};
 
 /// All or nothing: all types are decided before a seat is taken.
 pub(crate) async fn assign(session: &Session, call: &Call, request: &ModulesRequest) -> Result<Owner, Stop> {
-    let parties = Parties::find(session, call, request, Role::Agent).await?;
+    let parties = Parties::find(session, call, request, Role::Agent, Locked::AgainstCalls).await?;
     let mut assignments = Vec::new();
     for license_type in each_once(&request.license_types) {
         assignments.extend(parties.decide(session, call, license_type).await?);
@@ -31,7 +31,7 @@ pub(crate) async fn assign(session: &Session, call: &Call, request: &ModulesRequ
 }
 
 pub(crate) async fn release(session: &Session, call: &Call, request: &ModulesRequest) -> Result<Owner, Stop> {
-    let parties = Parties::find(session, call, request, Role::Admin).await?;
+    let parties = Parties::find(session, call, request, Role::Admin, Locked::AgainstAll).await?;
     let of_owner = |license_type| parties.associate.held_of(license_type, parties.facts.entity_id);
     let held: Vec<_> = each_once(&request.license_types).filter_map(of_owner).collect();
     for held in held {
@@ -48,9 +48,15 @@ struct Parties {
 }
 
 impl Parties {
-    async fn find(session: &Session, call: &Call, request: &ModulesRequest, least: Role) -> Result<Parties, Stop> {
+    async fn find(
+        session: &Session,
+        call: &Call,
+        request: &ModulesRequest,
+        least: Role,
+        locked: Locked,
+    ) -> Result<Parties, Stop> {
         let caller = caller_of_role(session, call, least).await?;
-        assignee::lock(session, request.associate_id, &caller).await?;
+        assignee::lock(session, request.associate_id, &caller, locked).await?;
         let (name, id) = (&request.owner_name, request.associate_id);
         let Status { caller, associate, owner } = owner::status(session, call, name, Some(id), least).await?;
         let associate = associate.ok_or(Refusal::AssociateUnknown { id })?;
