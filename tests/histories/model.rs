@@ -520,6 +520,7 @@ impl State {
         match (&made.call, &made.reply) {
             (Call::Assign { user, owner, of }, _) if is_done => self.with_any_seat(*user, *owner, *of),
             (Call::Activate { owner, .. }, _) if is_done => self.with_any_seats_removed(made, *owner, side),
+            (Call::Transfer { from, to, of }, _) if is_done => self.with_seat_transferred(*from, *to, *of),
             (Call::AssignModules { user, owner, of }, _) if is_done => {
                 of.iter().fold(vec![self.clone()], |states, of| {
                     let with_seat = |state: State| {
@@ -538,6 +539,17 @@ impl State {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// With the seat of one user held by another, who gives up one whose pool can have expired.
+    fn with_seat_transferred(&self, from: User, to: User, of: Type) -> Vec<State> {
+        let is_kept = self.holds(to, of).is_some_and(|pool| self.window(pool) == Window::Always);
+        let Some(pool) = self.holds(from, of).filter(|_| from != to && !is_kept) else { return Vec::new() };
+        let mut state = self.clone();
+        state.held[usize::from(from)][usize::from(of)] = None;
+        state.held[usize::from(to)][usize::from(of)] = None;
+        state.take(to, pool);
+        vec![state]
     }
 
     /// Activated as the rules have it, but for the pools that free seats are taken from: each of the type may lose any of them.
