@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 use seatkeeper::error::ErrorKind;
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId, Transfer};
+use seatkeeper::store::admin::seats::{
+    Leaver, LeaverSeats, Release, Transfer as TransferAll, leave, release as release_seats, transfer,
+};
+use seatkeeper::store::admin::{Admin, ChangeOptions, Sql, Stop};
 use seatkeeper::store::{self, Call, CallName, ModulesRequest, NameSource, Store};
 use tokio::runtime::Runtime;
 
@@ -368,6 +372,44 @@ fn a_release_of_modules_waits_for_a_seat_that_is_given_by_hand() {
     nodes.runtime.block_on(released).expect("no panic").expect("the store works").expect("released");
     assert_eq!(nodes.query("SELECT count(*) FROM seat WHERE account_id = 1"), 0);
     nodes.is_sound();
+}
+
+/// The same for administrators, who change all that a user holds: it is released, transferred, or the user leaves.
+#[test]
+fn a_change_of_all_that_a_user_holds_waits_for_a_seat_that_is_given_by_hand() {
+    type Everything = fn(&dyn Sql, &Admin) -> Result<usize, Stop>;
+    let changes: [(&str, Everything); 3] = [
+        ("release", |sql, admin| {
+            let everything = Release::OfUser { username: "bob".to_owned(), license_type: None };
+            Ok(release_seats(sql, admin, &everything)?.len())
+        }),
+        ("transfer", |sql, admin| {
+            let (from, to) = ("bob".to_owned(), "amy".to_owned());
+            Ok(transfer(sql, admin, &TransferAll { from, to, license_type: None, enroll: false })?.len())
+        }),
+        ("leave", |sql, admin| {
+            let (username, seats) = ("bob".to_owned(), LeaverSeats::Release);
+            Ok(leave(sql, admin, &Leaver { username, seats, deactivate: true, enroll: false })?.released.len())
+        }),
+    ];
+    for (name, everything) in changes {
+        let nodes = Nodes::new(1, "UPDATE seat SET account_id = 1 WHERE pool_id = 4 AND seat_no = 1");
+        let by_hand = nodes.database.session();
+        by_hand
+            .execute("BEGIN; UPDATE seat SET account_id = 1 WHERE pool_id = 1 AND seat_no = 2")
+            .expect("a free seat");
+        let node = nodes.node();
+        let changing = nodes.runtime.spawn(async move {
+            store::admin::change(&*node, call("admin"), ChangeOptions::default(), everything).await
+        });
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        wait_until("the change waits, or has ended", || nodes.query(waiting) == 1 || changing.is_finished());
+        by_hand.execute("COMMIT").expect("nothing is in the way");
+        let changed = nodes.runtime.block_on(changing).expect("no panic").expect("the store works").expect(name);
+        assert_eq!((changed.value, nodes.query("SELECT count(*) FROM seat WHERE account_id = 1")), (2, 0), "{name}");
+        nodes.is_sound();
+    }
 }
 
 /// The last free seat is taken while the pool is to shrink by one, and another seat is given back meanwhile: one was free all along.

@@ -139,6 +139,9 @@ pub fn release(sql: &dyn Sql, admin: &Admin, request: &Release) -> Result<Vec<Ta
 pub(crate) fn release_in(work: &Work<'_>, request: &Release) -> Result<Vec<Taken>, Stop> {
     match request {
         Release::OfUser { username, license_type } => {
+            if license_type.is_none() {
+                lock_accounts(work, &[username])?;
+            }
             let holder = account_or_refusal(work, username)?;
             let mut taken = held_of(work, &holder, *license_type)?;
             if taken.is_empty() {
