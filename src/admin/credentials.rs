@@ -5,12 +5,11 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::events::credential_address;
-use super::export::Cell;
 use super::filters;
 use super::form::{Control, Field};
 use super::frame::{self, Page as Framed, Section};
 use super::list::{List, choice};
-use super::parts::{self, Column, facts, time, time_text, user_link, user_or_none};
+use super::parts::{self, Column, facts, time, user_link, user_or_none};
 use super::query::Query;
 use super::visit::{Answer, Me, Stopped, Visit};
 use super::words::Words;
@@ -26,21 +25,6 @@ impl List for Credentials {
 
     const NAME: &'static str = "credentials";
     const SECTION: Section = Section::Credentials;
-    const COLUMNS: &'static [&'static str] = &[
-        "user_name",
-        "entity_id",
-        "entity_name",
-        "role",
-        "active",
-        "note",
-        "last_used_at",
-        "last_address",
-        "failures",
-        "last_failure_at",
-        "last_failure_address",
-        "tickets",
-        "sessions",
-    ];
 
     fn title(words: Words) -> &'static str {
         words.credentials()
@@ -81,24 +65,6 @@ impl List for Credentials {
         rows: usize,
     ) -> Result<Page<CredentialRow>, Stop> {
         credentials::list(sql, admin, filter, &start, rows)
-    }
-
-    fn cells(row: &CredentialRow) -> Vec<Cell> {
-        vec![
-            row.user_name.as_str().into(),
-            row.entity_id.into(),
-            row.entity_name.as_str().into(),
-            row.role.name().into(),
-            row.active.into(),
-            row.note.clone().into(),
-            row.last_used_at.map(time_text).into(),
-            row.last_address.clone().into(),
-            row.failures.into(),
-            row.last_failure_at.map(time_text).into(),
-            row.last_failure_address.clone().into(),
-            row.tickets.into(),
-            row.sessions.into(),
-        ]
     }
 
     fn columns(words: Words) -> Vec<Column> {

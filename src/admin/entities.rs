@@ -5,7 +5,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::export::Cell;
 use super::filters;
 use super::form::{Control, Field};
 use super::frame::{self, Page as Framed, Section};
@@ -27,22 +26,6 @@ impl List for Entities {
 
     const NAME: &'static str = "entities";
     const SECTION: Section = Section::Entities;
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "parent_id",
-        "name",
-        "active",
-        "owner_name",
-        "customer_nr",
-        "children",
-        "pools",
-        "seats_total",
-        "seats_in_use",
-        "seats_total_below",
-        "seats_in_use_below",
-        "in_use_expired_below",
-        "expires_first_below",
-    ];
 
     fn title(words: Words) -> &'static str {
         words.entities()
@@ -81,25 +64,6 @@ impl List for Entities {
     ) -> Result<Page<EntityRow>, Stop> {
         let totals = totals.get(sql, admin.now)?;
         entities::list(sql, admin, &totals, filter, &start, rows)
-    }
-
-    fn cells(row: &EntityRow) -> Vec<Cell> {
-        vec![
-            row.id.into(),
-            row.parent_id.into(),
-            row.name.as_str().into(),
-            row.active.into(),
-            row.owner_name.clone().into(),
-            row.customer_nr.clone().into(),
-            row.children.into(),
-            row.own.pools.into(),
-            row.own.seats.into(),
-            row.own.in_use.into(),
-            row.all.seats.into(),
-            row.all.in_use.into(),
-            row.all.in_use_expired.into(),
-            row.all.expires_first.map(time_text).into(),
-        ]
     }
 
     fn columns(words: Words) -> Vec<Column> {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::export::Cell;
-use super::parts::{self, Column, time, time_text, user, user_link};
+use super::parts::{self, Column, time, user, user_link};
 use super::visit::Visit;
 use super::words::Words;
 use crate::store::admin::history::EventRow;
@@ -69,43 +68,6 @@ pub(super) fn row(visit: &Visit, event: &EventRow) -> Vec<Markup> {
         values(visit.words, event),
         actor(visit, event.actor.as_deref()),
         parts::user_or_none(event.reason.as_deref()),
-    ]
-}
-
-/// Names of the columns in files: those of the table, and the entity and type that a seat has from its pool.
-pub(super) const FILE_COLUMNS: &[&str] = &[
-    "id",
-    "at",
-    "action",
-    "actor",
-    "request_id",
-    "reason",
-    "entity_id",
-    "license_type",
-    "pool_id",
-    "seat_no",
-    "account_id",
-    "username",
-    "old_values",
-    "new_values",
-];
-
-pub(super) fn cells(event: &EventRow) -> Vec<Cell> {
-    vec![
-        event.id.into(),
-        time_text(event.at).into(),
-        event.action.as_str().into(),
-        event.actor.clone().into(),
-        event.request_id.clone().into(),
-        event.reason.clone().into(),
-        event.entity_id.into(),
-        event.license_type.clone().into(),
-        event.pool_id.into(),
-        event.seat_no.into(),
-        event.account_id.into(),
-        event.username.clone().into(),
-        event.old_values.clone().into(),
-        event.new_values.clone().into(),
     ]
 }
 

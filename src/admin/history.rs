@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::change::{self, Plan};
 use super::events;
-use super::export::Cell;
 use super::filters;
 use super::form::{self, Control, Errors, Field};
 use super::frame::{self, Page as Framed, Section};
@@ -34,7 +33,6 @@ impl List for History {
 
     const NAME: &'static str = "history";
     const SECTION: Section = Section::History;
-    const COLUMNS: &'static [&'static str] = events::FILE_COLUMNS;
 
     fn title(words: Words) -> &'static str {
         words.history()
@@ -83,10 +81,6 @@ impl List for History {
         rows: usize,
     ) -> Result<Page<EventRow>, Stop> {
         history::list(sql, admin, filter, &start, rows)
-    }
-
-    fn cells(row: &EventRow) -> Vec<Cell> {
-        events::cells(row)
     }
 
     fn columns(words: Words) -> Vec<Column> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use maud::html;
 
 use super::change::{self, Plan};
-use super::export::Cell;
 use super::form::{Control, Errors, Field};
 use super::frame::Section;
 use super::list;
@@ -15,6 +14,7 @@ use super::words::Words;
 use crate::auth;
 use crate::seats::Role;
 use crate::store::admin::bulk::{self, Import, Kind, Table};
+use crate::store::admin::file::Cell;
 use crate::store::admin::totals::TotalsCache;
 use crate::store::admin::{Admin, AdminRefusal, Page, Sql, Start, Stop, Value};
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use tokio::sync::mpsc;
 
-use super::export::{self, Cell, Format, Part, Writer};
+use super::export::{self, Format, Part, Writer};
 use super::form::{self, Control, Field};
 use super::frame::{self, Page as Framed, Section};
 use super::parts::{self, Column};
 use super::query::Query;
 use super::visit::{Answer, Me, Stopped, Visit};
 use super::words::Words;
+use crate::store::admin::file::{Cell, FileRow};
 use crate::store::admin::totals::TotalsCache;
 use crate::store::admin::{Admin, Key, Page, Sql, Start, Stop};
 
@@ -24,13 +25,11 @@ const EXPORT_ROWS: usize = 1_000;
 /// A list: what is read, and how a row is shown.
 pub(super) trait List: Send + Sync + 'static {
     type Filter: Clone + Send + Sync + 'static;
-    type Row: Send + Sync + 'static;
+    type Row: FileRow + Send + Sync + 'static;
 
     /// The list's address below the root of the pages, and the name of its files.
     const NAME: &'static str;
     const SECTION: Section;
-    /// Names of the columns of its files: those of the tables.
-    const COLUMNS: &'static [&'static str];
 
     fn title(words: Words) -> &'static str;
     fn fields(words: Words) -> Vec<Field>;
@@ -43,7 +42,6 @@ pub(super) trait List: Send + Sync + 'static {
         start: Start,
         rows: usize,
     ) -> Result<Page<Self::Row>, Stop>;
-    fn cells(row: &Self::Row) -> Vec<Cell>;
     fn columns(words: Words) -> Vec<Column>;
     fn row(visit: &Visit, me: &Me, row: &Self::Row) -> Vec<Markup>;
 
@@ -147,7 +145,7 @@ impl<L: List> Export for L {
     }
 
     fn columns(_: &L::Filter) -> Vec<&'static str> {
-        L::COLUMNS.to_vec()
+        L::Row::COLUMNS.to_vec()
     }
 
     fn filter(visit: &Visit) -> Result<L::Filter, Stopped> {
@@ -166,7 +164,7 @@ impl<L: List> Export for L {
     }
 
     fn cells(row: &L::Row) -> Vec<Cell> {
-        L::cells(row)
+        row.cells()
     }
 }
 

@@ -2,12 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::export::Cell;
 use super::filters;
 use super::form::Field;
 use super::frame::Section;
 use super::list::List;
-use super::parts::{self, Column, time, time_text, user_link, user_or_none};
+use super::parts::{self, Column, time, user_link, user_or_none};
 use super::query::Query;
 use super::visit::{Me, Visit};
 use super::words::Words;
@@ -23,19 +22,6 @@ impl List for Offers {
 
     const NAME: &'static str = "offers";
     const SECTION: Section = Section::Offers;
-    const COLUMNS: &'static [&'static str] = &[
-        "entity_id",
-        "entity_name",
-        "owner_name",
-        "company_name",
-        "serial_nr",
-        "next_check_at",
-        "maintenance_at",
-        "admin_warning_at",
-        "expires_at",
-        "grace_at",
-        "modules",
-    ];
 
     fn title(words: Words) -> &'static str {
         words.offers()
@@ -59,24 +45,6 @@ impl List for Offers {
         rows: usize,
     ) -> Result<Page<OfferRow>, Stop> {
         offers::list(sql, admin, filter, &start, rows)
-    }
-
-    fn cells(row: &OfferRow) -> Vec<Cell> {
-        let modules: Vec<String> =
-            row.modules.iter().map(|(license_type, seats)| format!("{license_type} {seats}")).collect();
-        vec![
-            row.entity_id.into(),
-            row.entity_name.as_str().into(),
-            row.owner_name.clone().into(),
-            row.company_name.clone().into(),
-            row.serial_nr.clone().into(),
-            row.dates.next_check.map(time_text).into(),
-            row.dates.maintenance.map(time_text).into(),
-            row.dates.admin_warning.map(time_text).into(),
-            row.dates.expires.map(time_text).into(),
-            row.dates.grace.map(time_text).into(),
-            modules.join(", ").into(),
-        ]
     }
 
     fn columns(words: Words) -> Vec<Column> {

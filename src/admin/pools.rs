@@ -5,7 +5,6 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use super::chart::{self, Labels, Point};
-use super::export::Cell;
 use super::form::{Control, Field};
 use super::frame::{self, Page as Framed, Section};
 use super::list::{self, List, ROWS, choice};
@@ -14,6 +13,7 @@ use super::query::Query;
 use super::visit::{Answer, Me, Visit};
 use super::words::Words;
 use super::{filters, selection};
+use crate::store::admin::file::Cell;
 use crate::store::admin::holders::{self, HolderFilter, HolderRow};
 use crate::store::admin::pools::{self, POINTS_MAX, PoolFilter, PoolOrder, PoolRow, PoolState, UseOverTime};
 use crate::store::admin::seats::Taken;
@@ -28,20 +28,6 @@ impl List for Pools {
 
     const NAME: &'static str = "pools";
     const SECTION: Section = Section::Pools;
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "entity_id",
-        "entity_name",
-        "license_type",
-        "seats_total",
-        "seats_in_use",
-        "seats_in_use_max",
-        "starts_at",
-        "expires_at",
-        "state",
-        "product_key",
-        "note",
-    ];
 
     fn title(words: Words) -> &'static str {
         words.pools()
@@ -97,23 +83,6 @@ impl List for Pools {
     ) -> Result<Page<PoolRow>, Stop> {
         let totals = totals.get(sql, admin.now)?;
         pools::list(sql, admin, &totals, filter, &start, rows)
-    }
-
-    fn cells(row: &PoolRow) -> Vec<Cell> {
-        vec![
-            row.id.into(),
-            row.entity_id.into(),
-            row.entity_name.as_str().into(),
-            row.license_type.name().into(),
-            row.seats_total.into(),
-            row.seats_in_use.into(),
-            row.seats_in_use_max.into(),
-            row.starts_at.map(time_text).into(),
-            row.expires_at.map(time_text).into(),
-            row.state.name().into(),
-            row.product_key.clone().into(),
-            row.note.clone().into(),
-        ]
     }
 
     fn columns(words: Words) -> Vec<Column> {

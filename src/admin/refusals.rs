@@ -2,11 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::export::Cell;
 use super::form::{Control, Field};
 use super::frame::Section;
 use super::list::List;
-use super::parts::{Column, time, time_text, user, user_link, user_or_none};
+use super::parts::{Column, time, user, user_link, user_or_none};
 use super::query::Query;
 use super::visit::{Me, Visit};
 use super::words::Words;
@@ -23,20 +22,6 @@ impl List for Refusals {
 
     const NAME: &'static str = "refusals";
     const SECTION: Section = Section::Refusals;
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "at",
-        "request_id",
-        "actor",
-        "operation",
-        "code",
-        "message",
-        "entity_id",
-        "entity_name",
-        "username",
-        "license_type",
-        "address",
-    ];
 
     fn title(words: Words) -> &'static str {
         words.refusals()
@@ -85,23 +70,6 @@ impl List for Refusals {
         rows: usize,
     ) -> Result<Page<RefusalRow>, Stop> {
         refusals::list(sql, admin, filter, &start, rows)
-    }
-
-    fn cells(row: &RefusalRow) -> Vec<Cell> {
-        vec![
-            row.id.into(),
-            time_text(row.at).into(),
-            row.request_id.as_str().into(),
-            row.actor.clone().into(),
-            row.operation.as_str().into(),
-            row.code.as_str().into(),
-            row.message.as_str().into(),
-            row.entity_id.into(),
-            row.entity_name.clone().into(),
-            row.username.clone().into(),
-            row.license_type.clone().into(),
-            row.address.clone().into(),
-        ]
     }
 
     fn columns(words: Words) -> Vec<Column> {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use tokio::sync::mpsc;
 
-use super::export::{self, Cell, Format, Part, Writer};
+use super::export::{self, Format, Part, Writer};
 use super::filters;
 use super::form::{self, Control, Field};
 use super::frame::{self, Page, Section};
@@ -14,6 +14,7 @@ use super::parts::{self, Column, facts, note, time, time_text, user, user_link};
 use super::visit::{Answer, Me, Stopped, Visit};
 use crate::seats::LicenseType;
 use crate::store::admin::EntityFilter;
+use crate::store::admin::file::Cell;
 use crate::store::admin::report::{self, PoolReport, Report, ReportRequest, TypeReport};
 
 /// The span if none is asked for.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::export::Cell;
 use super::form::Field;
 use super::frame::{self, Page as Framed, Section};
 use super::list::{List, choice};
@@ -27,7 +26,6 @@ impl List for Users {
 
     const NAME: &'static str = "users";
     const SECTION: Section = Section::Users;
-    const COLUMNS: &'static [&'static str] = &["id", "username", "entity_id", "entity_name", "active", "holds", "note"];
 
     fn title(words: Words) -> &'static str {
         words.users()
@@ -66,19 +64,6 @@ impl List for Users {
         rows: usize,
     ) -> Result<Page<UserRow>, Stop> {
         users::list(sql, admin, filter, &start, rows)
-    }
-
-    fn cells(row: &UserRow) -> Vec<Cell> {
-        let holds: Vec<&str> = row.held.iter().map(|held| held.license_type.name()).collect();
-        vec![
-            row.id.into(),
-            row.username.as_str().into(),
-            row.entity_id.into(),
-            row.entity_name.as_str().into(),
-            row.active.into(),
-            holds.join(" ").into(),
-            row.note.clone().into(),
-        ]
     }
 
     fn columns(words: Words) -> Vec<Column> {

@@ -1,15 +1,14 @@
 //! `seatkeeper account`: lists, creates and changes users.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::Failure;
-use super::change::ChangeArgs;
-use super::columns::{self, Cell, help};
+use super::columns::{self, CreateArgs, NamedSetArgs, help};
 use super::listed::ListArgs;
 use super::table::Rows;
 use crate::seats::LicenseType;
 use crate::store::admin::edit::{Key, Table};
+use crate::store::admin::file::FileRow;
 use crate::store::admin::users::{self, UserFilter, UserRow};
 
 #[derive(Subcommand)]
@@ -24,7 +23,7 @@ pub(super) enum AccountCommand {
     Create(CreateArgs),
     /// Change columns of a user: rename it, move it to another entity, make it inactive.
     #[command(after_help = help(Table::Account, false, "Examples:\n  seatkeeper account set --database seats.db backup01 username=backup-berlin\n  seatkeeper account set --database seats.db backup01 active=0"))]
-    Set(SetArgs),
+    Set(NamedSetArgs),
 }
 
 #[derive(Args)]
@@ -45,27 +44,6 @@ pub(super) struct AccountListArgs {
     inactive: bool,
 }
 
-#[derive(Args)]
-pub(super) struct CreateArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The columns are listed below.
-    #[arg(value_name = "COLUMN=VALUE", required = true)]
-    cells: Vec<Cell>,
-}
-
-#[derive(Args)]
-pub(super) struct SetArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The name of the user.
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// The columns are listed below.
-    #[arg(value_name = "COLUMN=VALUE", required = true)]
-    cells: Vec<Cell>,
-}
-
 pub(super) fn account(command: &AccountCommand) -> Result<(), Failure> {
     match command {
         AccountCommand::List(args) => list(args),
@@ -80,8 +58,6 @@ pub(super) fn account(command: &AccountCommand) -> Result<(), Failure> {
     }
 }
 
-const COLUMNS: &[&str] = &["id", "username", "entity_id", "entity_name", "active", "holds", "note"];
-
 fn list(args: &AccountListArgs) -> Result<(), Failure> {
     let opened = args.list.open()?;
     let filter = UserFilter {
@@ -92,21 +68,10 @@ fn list(args: &AccountListArgs) -> Result<(), Failure> {
         holds: args.holds.then_some(true),
         holds_type: args.holds_type,
     };
-    let mut rows = Rows::to_stdout(args.list.format, COLUMNS);
+    let mut rows = Rows::to_stdout(args.list.format, UserRow::COLUMNS);
     opened.list(
         move |sql, admin, start, limit| users::list(sql, admin, &filter, start, limit),
-        |user: UserRow| {
-            let holds: Vec<&str> = user.held.iter().map(|held| held.license_type.name()).collect();
-            Ok(rows.row(vec![
-                json!(user.id),
-                json!(user.username),
-                json!(user.entity_id),
-                json!(user.entity_name),
-                json!(u8::from(user.active)),
-                json!(holds.join(" ")),
-                json!(user.note),
-            ])?)
-        },
+        |row: UserRow| Ok(rows.file_row(&row)?),
     )?;
     Ok(rows.end()?)
 }

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use clap::Args;
+
 use super::change::ChangeArgs;
 use super::{Failure, Unsuitable};
 use crate::store::admin::edit::{self, Edit, Key, Table, Values};
@@ -21,6 +23,62 @@ impl FromStr for Cell {
         let (column, text) = text.split_once('=').ok_or("write COLUMN=VALUE")?;
         Ok(Cell { column: column.trim().to_ascii_lowercase(), text: text.to_owned() })
     }
+}
+
+/// The arguments of a command that adds a row.
+#[derive(Args)]
+pub(super) struct CreateArgs {
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+    /// The columns are listed below.
+    #[arg(value_name = "COLUMN=VALUE", required = true)]
+    pub(super) cells: Vec<Cell>,
+}
+
+/// The arguments of a command that changes the row with an id.
+#[derive(Args)]
+pub(super) struct SetArgs {
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+    /// The id of the row.
+    #[arg(value_name = "ID")]
+    pub(super) id: i64,
+    /// The columns are listed below.
+    #[arg(value_name = "COLUMN=VALUE", required = true)]
+    pub(super) cells: Vec<Cell>,
+}
+
+/// The arguments of a command that deletes the row with an id.
+#[derive(Args)]
+pub(super) struct IdArgs {
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+    /// The id of the row.
+    #[arg(value_name = "ID")]
+    pub(super) id: i64,
+}
+
+/// The arguments of a command that changes the row with a name.
+#[derive(Args)]
+pub(super) struct NamedSetArgs {
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+    /// The name of the user or credential.
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// The columns are listed below.
+    #[arg(value_name = "COLUMN=VALUE", required = true)]
+    pub(super) cells: Vec<Cell>,
+}
+
+/// The arguments of a command that deletes the row with a name.
+#[derive(Args)]
+pub(super) struct NameArgs {
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+    /// The name of the credential.
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
 }
 
 /// The columns that a command accepts. Password hashes have a command of their own.

@@ -4,10 +4,9 @@ use std::io::Write as _;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::change::ChangeArgs;
-use super::columns::{self, Cell, help};
+use super::columns::{self, Cell, NameArgs, NamedSetArgs, help};
 use super::listed::ListArgs;
 use super::moment::moment;
 use super::password::{NewPassword, PasswordArgs};
@@ -16,6 +15,7 @@ use super::{DatabaseArgs, Failure};
 use crate::seats::{Role, UserName, counted};
 use crate::store::admin::credentials::{self, CredentialFilter, CredentialRow};
 use crate::store::admin::edit::{self, Edit, Key, Table};
+use crate::store::admin::file::FileRow;
 
 #[derive(Subcommand)]
 pub(super) enum CredentialCommand {
@@ -34,7 +34,7 @@ pub(super) enum CredentialCommand {
     SetPassword(PasswordOfArgs),
     /// Change columns of a credential: role, entity, name; active=0 makes it inactive.
     #[command(after_help = help(Table::Credential, false, "Example:\n  seatkeeper credential set --database seats.db agent role=reader"))]
-    Set(SetArgs),
+    Set(NamedSetArgs),
     /// End the tickets and sessions of a credential. They are not part of the history, so this cannot be undone.
     #[command(after_help = "Example:\n  seatkeeper credential sign-out --database seats.db agent")]
     SignOut(SignOutArgs),
@@ -81,27 +81,6 @@ pub(super) struct PasswordOfArgs {
     change: ChangeArgs,
     #[command(flatten)]
     password: PasswordArgs,
-    /// The user name of the credential.
-    #[arg(value_name = "NAME")]
-    name: String,
-}
-
-#[derive(Args)]
-pub(super) struct SetArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The user name of the credential.
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// The columns are listed below.
-    #[arg(value_name = "COLUMN=VALUE", required = true)]
-    cells: Vec<Cell>,
-}
-
-#[derive(Args)]
-pub(super) struct NameArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
     /// The user name of the credential.
     #[arg(value_name = "NAME")]
     name: String,
@@ -165,22 +144,6 @@ fn sign_out(args: &SignOutArgs) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout(), "signed out: {ended} of '{}'", args.name)?)
 }
 
-const COLUMNS: &[&str] = &[
-    "user_name",
-    "entity_id",
-    "entity_name",
-    "role",
-    "active",
-    "note",
-    "last_used_at",
-    "last_address",
-    "failures",
-    "last_failure_at",
-    "last_failure_address",
-    "tickets",
-    "sessions",
-];
-
 fn list(args: &CredentialListArgs) -> Result<(), Failure> {
     let opened = args.list.open()?;
     let filter = CredentialFilter {
@@ -192,27 +155,10 @@ fn list(args: &CredentialListArgs) -> Result<(), Failure> {
         failing: args.failing,
         unused_since: args.unused_since,
     };
-    let mut rows = Rows::to_stdout(args.list.format, COLUMNS);
+    let mut rows = Rows::to_stdout(args.list.format, CredentialRow::COLUMNS);
     opened.list(
         move |sql, admin, start, limit| credentials::list(sql, admin, &filter, start, limit),
-        |row: CredentialRow| {
-            let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
-            Ok(rows.row(vec![
-                json!(row.user_name),
-                json!(row.entity_id),
-                json!(row.entity_name),
-                json!(row.role.name()),
-                json!(u8::from(row.active)),
-                json!(row.note),
-                json!(time(row.last_used_at)),
-                json!(row.last_address),
-                json!(row.failures),
-                json!(time(row.last_failure_at)),
-                json!(row.last_failure_address),
-                json!(row.tickets),
-                json!(row.sessions),
-            ])?)
-        },
+        |row: CredentialRow| Ok(rows.file_row(&row)?),
     )?;
     Ok(rows.end()?)
 }

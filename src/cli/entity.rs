@@ -1,15 +1,14 @@
 //! `seatkeeper entity`: lists, creates, changes and deletes entities.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::Failure;
-use super::change::ChangeArgs;
-use super::columns::{self, Cell, help};
+use super::columns::{self, CreateArgs, IdArgs, SetArgs, help};
 use super::listed::ListArgs;
 use super::table::Rows;
 use crate::store::admin::edit::{Key, Table};
 use crate::store::admin::entities::{self, EntitiesFilter, EntityRow};
+use crate::store::admin::file::FileRow;
 
 #[derive(Subcommand)]
 pub(super) enum EntityCommand {
@@ -44,36 +43,6 @@ pub(super) struct EntityListArgs {
     inactive: bool,
 }
 
-#[derive(Args)]
-pub(super) struct CreateArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The columns are listed below.
-    #[arg(value_name = "COLUMN=VALUE", required = true)]
-    cells: Vec<Cell>,
-}
-
-#[derive(Args)]
-pub(super) struct SetArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The entity's id.
-    #[arg(value_name = "ID")]
-    id: i64,
-    /// The columns are listed below.
-    #[arg(value_name = "COLUMN=VALUE", required = true)]
-    cells: Vec<Cell>,
-}
-
-#[derive(Args)]
-pub(super) struct IdArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The entity's id.
-    #[arg(value_name = "ID")]
-    id: i64,
-}
-
 pub(super) fn entity(command: &EntityCommand) -> Result<(), Failure> {
     match command {
         EntityCommand::List(args) => list(args),
@@ -88,23 +57,6 @@ pub(super) fn entity(command: &EntityCommand) -> Result<(), Failure> {
     }
 }
 
-const COLUMNS: &[&str] = &[
-    "id",
-    "parent_id",
-    "name",
-    "active",
-    "owner_name",
-    "customer_nr",
-    "children",
-    "pools",
-    "seats_total",
-    "seats_in_use",
-    "seats_total_below",
-    "seats_in_use_below",
-    "in_use_expired_below",
-    "expires_first_below",
-];
-
 fn list(args: &EntityListArgs) -> Result<(), Failure> {
     let opened = args.list.open()?;
     let filter = EntitiesFilter {
@@ -115,27 +67,10 @@ fn list(args: &EntityListArgs) -> Result<(), Failure> {
         ..EntitiesFilter::default()
     };
     let totals = opened.totals()?;
-    let mut rows = Rows::to_stdout(args.list.format, COLUMNS);
+    let mut rows = Rows::to_stdout(args.list.format, EntityRow::COLUMNS);
     opened.list(
         move |sql, admin, start, limit| entities::list(sql, admin, &totals, &filter, start, limit),
-        |entity: EntityRow| {
-            Ok(rows.row(vec![
-                json!(entity.id),
-                json!(entity.parent_id),
-                json!(entity.name),
-                json!(u8::from(entity.active)),
-                json!(entity.owner_name),
-                json!(entity.customer_nr),
-                json!(entity.children),
-                json!(entity.own.pools),
-                json!(entity.own.seats),
-                json!(entity.own.in_use),
-                json!(entity.all.seats),
-                json!(entity.all.in_use),
-                json!(entity.all.in_use_expired),
-                json!(entity.all.expires_first.map(|at| at.to_string())),
-            ])?)
-        },
+        |row: EntityRow| Ok(rows.file_row(&row)?),
     )?;
     Ok(rows.end()?)
 }

@@ -3,8 +3,6 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
-use serde_json::json;
 
 use super::change::ChangeArgs;
 use super::columns::{self, Cell, help};
@@ -14,6 +12,7 @@ use super::{Failure, Unsuitable};
 use crate::license::PerType;
 use crate::seats::LicenseType;
 use crate::store::admin::edit::{Key, OfferRequest, Table, set_offer};
+use crate::store::admin::file::FileRow;
 use crate::store::admin::offers::{self, OfferFilter, OfferRow};
 
 #[derive(Subcommand)]
@@ -105,43 +104,13 @@ fn set(args: &SetArgs) -> Result<(), Failure> {
         .map(drop)
 }
 
-const COLUMNS: &[&str] = &[
-    "entity_id",
-    "entity_name",
-    "owner_name",
-    "company_name",
-    "serial_nr",
-    "next_check_at",
-    "maintenance_at",
-    "admin_warning_at",
-    "expires_at",
-    "grace_at",
-    "modules",
-];
-
 fn list(args: &OfferListArgs) -> Result<(), Failure> {
     let opened = args.list.open()?;
     let filter = OfferFilter { entity: args.list.entities.filter(), text: args.text.clone() };
-    let mut rows = Rows::to_stdout(args.list.format, COLUMNS);
+    let mut rows = Rows::to_stdout(args.list.format, OfferRow::COLUMNS);
     opened.list(
         move |sql, admin, start, limit| offers::list(sql, admin, &filter, start, limit),
-        |row: OfferRow| {
-            let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
-            let modules: Vec<String> = row.modules.iter().map(|(of, seats)| format!("{of}={seats}")).collect();
-            Ok(rows.row(vec![
-                json!(row.entity_id),
-                json!(row.entity_name),
-                json!(row.owner_name),
-                json!(row.company_name),
-                json!(row.serial_nr),
-                json!(time(row.dates.next_check)),
-                json!(time(row.dates.maintenance)),
-                json!(time(row.dates.admin_warning)),
-                json!(time(row.dates.expires)),
-                json!(time(row.dates.grace)),
-                json!(modules.join(" ")),
-            ])?)
-        },
+        |row: OfferRow| Ok(rows.file_row(&row)?),
     )?;
     Ok(rows.end()?)
 }

@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::Failure;
 use super::change::ChangeArgs;
-use super::columns::{self, Cell, help};
+use super::columns::{self, CreateArgs, IdArgs, SetArgs, help};
 use super::listed::ListArgs;
 use super::table::{Format, Rows};
 use crate::seats::{LicenseType, counted};
 use crate::store::admin::edit::{Key, Table};
+use crate::store::admin::file::FileRow;
 use crate::store::admin::pools::{self, PoolFilter, PoolOrder, PoolRow, PoolState};
 use crate::store::admin::seats::{self, Candidate, Resize, Resized, Shrink, Taken, Why};
 use crate::store::admin::{Admin, AdminRefusal, Sql, Stop, users};
@@ -77,36 +78,6 @@ enum Order {
 }
 
 #[derive(Args)]
-pub(super) struct CreateArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The columns are listed below.
-    #[arg(value_name = "COLUMN=VALUE", required = true)]
-    cells: Vec<Cell>,
-}
-
-#[derive(Args)]
-pub(super) struct SetArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The pool's id.
-    #[arg(value_name = "ID")]
-    id: i64,
-    /// The columns are listed below.
-    #[arg(value_name = "COLUMN=VALUE", required = true)]
-    cells: Vec<Cell>,
-}
-
-#[derive(Args)]
-pub(super) struct IdArgs {
-    #[command(flatten)]
-    change: ChangeArgs,
-    /// The pool's id.
-    #[arg(value_name = "ID")]
-    id: i64,
-}
-
-#[derive(Args)]
 pub(super) struct ResizeArgs {
     #[command(flatten)]
     change: ChangeArgs,
@@ -147,21 +118,6 @@ pub(super) fn pool(command: &PoolCommand) -> Result<(), Failure> {
     }
 }
 
-const COLUMNS: &[&str] = &[
-    "id",
-    "entity_id",
-    "entity_name",
-    "license_type",
-    "seats_total",
-    "seats_in_use",
-    "seats_in_use_max",
-    "starts_at",
-    "expires_at",
-    "state",
-    "product_key",
-    "note",
-];
-
 fn list(args: &PoolListArgs) -> Result<(), Failure> {
     let opened = args.list.open()?;
     let filter = PoolFilter {
@@ -178,26 +134,10 @@ fn list(args: &PoolListArgs) -> Result<(), Failure> {
         },
     };
     let totals = opened.totals()?;
-    let mut rows = Rows::to_stdout(args.list.format, COLUMNS);
+    let mut rows = Rows::to_stdout(args.list.format, PoolRow::COLUMNS);
     opened.list(
         move |sql, admin, start, limit| pools::list(sql, admin, &totals, &filter, start, limit),
-        |pool: PoolRow| {
-            let time = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string());
-            Ok(rows.row(vec![
-                json!(pool.id),
-                json!(pool.entity_id),
-                json!(pool.entity_name),
-                json!(pool.license_type.name()),
-                json!(pool.seats_total),
-                json!(pool.seats_in_use),
-                json!(pool.seats_in_use_max),
-                json!(time(pool.starts_at)),
-                json!(time(pool.expires_at)),
-                json!(pool.state.name()),
-                json!(pool.product_key),
-                json!(pool.note),
-            ])?)
-        },
+        |row: PoolRow| Ok(rows.file_row(&row)?),
     )?;
     Ok(rows.end()?)
 }

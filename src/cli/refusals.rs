@@ -2,13 +2,13 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::Failure;
 use super::listed::ListArgs;
 use super::moment::moment;
 use super::table::Rows;
 use crate::seats::LicenseType;
+use crate::store::admin::file::FileRow;
 use crate::store::admin::refusals::{self, RefusalFilter, RefusalRow};
 
 pub(super) const EXAMPLES: &str = "\
@@ -50,21 +50,6 @@ pub(super) struct RefusalsArgs {
     unproved: bool,
 }
 
-const COLUMNS: &[&str] = &[
-    "id",
-    "at",
-    "request_id",
-    "actor",
-    "operation",
-    "code",
-    "message",
-    "entity_id",
-    "entity_name",
-    "username",
-    "license_type",
-    "address",
-];
-
 /// The newest first.
 pub(super) fn refusals(args: &RefusalsArgs) -> Result<(), Failure> {
     let opened = args.list.open()?;
@@ -81,25 +66,10 @@ pub(super) fn refusals(args: &RefusalsArgs) -> Result<(), Failure> {
         address: args.address.clone(),
         text: None,
     };
-    let mut rows = Rows::to_stdout(args.list.format, COLUMNS);
+    let mut rows = Rows::to_stdout(args.list.format, RefusalRow::COLUMNS);
     opened.list(
         move |sql, admin, start, limit| refusals::list(sql, admin, &filter, start, limit),
-        |row: RefusalRow| {
-            Ok(rows.row(vec![
-                json!(row.id),
-                json!(row.at.to_string()),
-                json!(row.request_id),
-                json!(row.actor),
-                json!(row.operation),
-                json!(row.code),
-                json!(row.message),
-                json!(row.entity_id),
-                json!(row.entity_name),
-                json!(row.username),
-                json!(row.license_type),
-                json!(row.address),
-            ])?)
-        },
+        |row: RefusalRow| Ok(rows.file_row(&row)?),
     )?;
     Ok(rows.end()?)
 }

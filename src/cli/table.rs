@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value};
 
 use crate::store::admin::bulk::cells;
+use crate::store::admin::file::{Cell, FileRow};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -61,6 +62,11 @@ impl<W: Write> Rows<W> {
         }
     }
 
+    /// A row of a list.
+    pub(super) fn file_row(&mut self, row: &impl FileRow) -> std::io::Result<()> {
+        self.row(row.cells().into_iter().map(value).collect())
+    }
+
     fn table_row(&mut self, cells: Vec<String>) -> std::io::Result<()> {
         if self.widths.is_some() {
             return self.write_aligned(&cells);
@@ -94,6 +100,16 @@ impl<W: Write> Rows<W> {
             _ => {}
         }
         self.out.flush()
+    }
+}
+
+/// A flag is 0 or 1, as in the tables.
+fn value(cell: Cell) -> Value {
+    match cell {
+        Cell::Empty => Value::Null,
+        Cell::Number(number) => number.into(),
+        Cell::Flag(flag) => i64::from(flag).into(),
+        Cell::Text(text) => text.into(),
     }
 }
 

@@ -25,6 +25,7 @@ mod digest;
 pub mod edit;
 pub mod entities;
 pub mod explain;
+pub mod file;
 pub mod held_at;
 pub mod history;
 pub mod holders;
