@@ -12,12 +12,14 @@ use super::frame::{self, Page, Section};
 use super::parts::{self, Column, facts, note, time, user, user_or_none};
 use super::query::Query;
 use super::visit::{Answer, Me, Visit};
+use super::words::Words;
 use crate::store::admin::explain::{self, Decision, ExplainRequest, Explanation, RULES, Remedy};
 use crate::store::admin::refusals::RefusalRow;
 
 pub(super) async fn page(visit: Arc<Visit>) -> Answer {
     let words = visit.words;
     let query = &visit.query;
+    visit.require_valid(&facts_asked(words))?;
     let id = query.get("id").map(str::to_owned);
     let asked = || {
         Some(ExplainRequest {
@@ -46,16 +48,21 @@ pub(super) async fn page(visit: Arc<Visit>) -> Answer {
     Ok(frame::page(&visit, &me, &Page::new(Section::Explain, words.explain(), content)))
 }
 
-fn asking(visit: &Visit) -> Markup {
-    let words = visit.words;
-    let action = visit.link("explain");
-    let by_id = [Field::text("id", words.error_id())];
-    let by_facts = [
+/// The facts of an assignment that is not made yet.
+fn facts_asked(words: Words) -> [Field; 4] {
+    [
         Field::text("user", words.user()),
         Field::new("entity", words.entity(), Control::Number),
         filters::license_type_field(words),
         Field::text("credential", words.as_credential()),
-    ];
+    ]
+}
+
+fn asking(visit: &Visit) -> Markup {
+    let words = visit.words;
+    let action = visit.link("explain");
+    let by_id = [Field::text("id", words.error_id())];
+    let by_facts = facts_asked(words);
     html! {
         (form::asking(words, &action, (words.by_error_id(), words.explain_now()), &by_id, &visit.query))
         (form::asking(words, &action, (words.by_assignment(), words.explain_now()), &by_facts, &visit.query.without(&["id"])))

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::filters;
 use super::query::Query;
 use super::words::Words;
 
@@ -74,6 +75,19 @@ impl Errors {
     pub(super) fn add(&mut self, name: &'static str, error: impl Into<String>) {
         self.fields.push((name, error.into()));
     }
+}
+
+/// The first field with an invalid value. A list without that filter would show, and export, rows that the address does not ask for.
+pub(super) fn invalid<'f>(fields: &'f [Field], query: &Query) -> Option<&'f Field> {
+    let is_invalid = |field: &Field, value: &str| match &field.control {
+        Control::Number => value.parse::<i64>().is_err(),
+        Control::Time => filters::moment(value).is_none(),
+        Control::Choice(choices) => !choices.iter().any(|(own, _)| own == value),
+        _ => false,
+    };
+    let has_invalid =
+        |field: &Field| query.all(field.name).map(str::trim).any(|v| !v.is_empty() && is_invalid(field, v));
+    fields.iter().find(|field| has_invalid(field))
 }
 
 /// The errors above a form; each leads to its field.

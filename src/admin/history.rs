@@ -166,6 +166,7 @@ pub(super) async fn as_of(visit: Arc<Visit>) -> Answer {
         Field::text("user", words.or_user()),
         Field::new("at", words.at(), Control::Time),
     ];
+    visit.require_valid(&fields)?;
     let (pool, user) = (visit.query.number::<i64>("pool"), visit.query.get("user").map(str::to_owned));
     let at = filters::time(&visit.query, "at");
     let start = list::start(&visit.query);

@@ -58,7 +58,7 @@ pub(super) trait List: Send + Sync + 'static {
 
 /// The page of a list.
 pub(super) async fn page<L: List>(visit: Arc<Visit>) -> Answer {
-    let filter = L::filter(&visit.query);
+    let filter = filter::<L>(&visit)?;
     let start = start(&visit.query);
     let totals = visit.totals();
     let (me, page) = visit.look(move |sql, admin| L::read(sql, admin, &totals, &filter, start.clone(), ROWS)).await?;
@@ -71,6 +71,11 @@ pub(super) async fn page<L: List>(visit: Arc<Visit>) -> Answer {
         (paging(&visit, L::NAME, &page))
     };
     Ok(frame::page(&visit, &me, &Framed::new(L::SECTION, L::title(words), content)))
+}
+
+fn filter<L: List>(visit: &Visit) -> Result<L::Filter, Stopped> {
+    visit.require_valid(&L::fields(visit.words))?;
+    Ok(L::filter(&visit.query))
 }
 
 /// The rows as a table.
@@ -149,7 +154,7 @@ impl<L: List> Export for L {
     }
 
     fn filter(visit: &Visit) -> Result<L::Filter, Stopped> {
-        Ok(L::filter(&visit.query))
+        filter::<L>(visit)
     }
 
     fn read(

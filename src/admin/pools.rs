@@ -143,6 +143,7 @@ pub(super) async fn one(visit: Arc<Visit>) -> Answer {
         return list::export::<Holders>(visit, format).await;
     }
     let id = visit.id(1)?;
+    visit.require_valid(&holder_fields(visit.words))?;
     let filter = holder_filter(&visit.query);
     let start = list::start(&visit.query);
     let (me, (pool, course, holders)) = visit
@@ -235,7 +236,7 @@ pub(super) fn holder_filter(query: &Query) -> HolderFilter {
     HolderFilter { text: query.get("text").map(str::to_owned), active: filters::yes_no(query, "active") }
 }
 
-fn holder_fields(words: Words) -> Vec<Field> {
+pub(super) fn holder_fields(words: Words) -> Vec<Field> {
     vec![Field::text("text", words.user_name()), filters::yes_no_field(words, "active", words.active())]
 }
 
@@ -322,6 +323,7 @@ impl list::Export for Holders {
         // The address is `/pools/7.csv`.
         let id =
             visit.segment(1).split('.').next().and_then(|id| id.parse().ok()).ok_or(super::visit::Stopped::NotFound)?;
+        visit.require_valid(&holder_fields(visit.words))?;
         Ok((id, holder_filter(&visit.query)))
     }
 

@@ -12,6 +12,7 @@ use super::form::{self, Control, Field};
 use super::frame::{self, Page, Section};
 use super::parts::{self, Column, facts, note, time, time_text, user, user_link};
 use super::visit::{Answer, Me, Stopped, Visit};
+use super::words::Words;
 use crate::seats::LicenseType;
 use crate::store::admin::EntityFilter;
 use crate::store::admin::file::Cell;
@@ -29,7 +30,16 @@ pub(super) async fn page(visit: Arc<Visit>) -> Answer {
     }
 }
 
+fn fields(words: Words) -> [Field; 3] {
+    [
+        Field::new("since", words.from(), Control::Time),
+        Field::new("until", words.until(), Control::Time),
+        Field::new("below", words.below(), Control::Check),
+    ]
+}
+
 async fn make(visit: &Visit, id: i64) -> Result<(Me, Report), Stopped> {
+    visit.require_valid(&fields(visit.words))?;
     let now = visit.context().now;
     let month_ago = now.checked_sub(SignedDuration::from_hours(24 * DAYS)).unwrap_or(Timestamp::MIN);
     let request = ReportRequest {
@@ -50,11 +60,7 @@ async fn make(visit: &Visit, id: i64) -> Result<(Me, Report), Stopped> {
 fn shown(visit: &Visit, me: &Me, report: &Report) -> axum::response::Response {
     let words = visit.words;
     let id = report.entity_id;
-    let fields = [
-        Field::new("since", words.from(), Control::Time),
-        Field::new("until", words.until(), Control::Time),
-        Field::new("below", words.below(), Control::Check),
-    ];
+    let fields = fields(words);
     let values = visit.query.with("since", time_text(report.since)).with("until", time_text(report.until));
     let values = if visit.query.get("since").is_none() { values.with("below", "1") } else { values };
     let file = |end: &str| visit.link(&format!("report/{id}.{end}{}", values.filled().url()));

@@ -9,7 +9,7 @@ use super::form::{self, Control, Errors, Field};
 use super::frame::{self, Page, Section};
 use super::list::List as _;
 use super::parts::{self, Column, user};
-use super::pools::holder_filter;
+use super::pools::{holder_fields, holder_filter};
 use super::query::Query;
 use super::selection::{self, SEAT};
 use super::users::Users;
@@ -170,6 +170,7 @@ enum Chosen {
 /// Users that release what they hold, and get nothing new if that is asked for.
 pub(super) async fn leave_many(visit: Arc<Visit>) -> Answer {
     let words = visit.words;
+    visit.require_valid(&Users::fields(words))?;
     let plan = Plan::new(Section::Users, words.leave_title(), Vec::new()).below("users", words.users());
     let read = |sent: &Query| {
         let selected: Vec<i64> = sent.all(selection::USER).filter_map(|id| id.parse().ok()).collect();
@@ -251,6 +252,7 @@ pub(super) async fn release_matching(visit: Arc<Visit>) -> Answer {
     let words = visit.words;
     let id = visit.id(1)?;
     let Some(sent) = visit.form.clone() else { return Ok(visit.redirect(&format!("pools/{id}"))) };
+    visit.require_valid(&holder_fields(words))?;
     let filter = holder_filter(&sent);
     let plan = Plan::new(Section::Pools, words.release_title(), Vec::new())
         .below("pools", words.pools())

@@ -10,6 +10,7 @@ use axum::routing::{MethodRouter, get, post};
 use maud::{Markup, html};
 
 use super::export::Format;
+use super::form::{self, Field};
 use super::query::Query;
 use super::session;
 use super::words::Words;
@@ -273,6 +274,14 @@ impl Visit {
     /// What stands in the search field.
     pub(super) fn searched(&self) -> &str {
         if self.path() == "/search" { self.query.text("q") } else { "" }
+    }
+
+    /// Refuses an address, or a form, with an invalid value in one of these fields.
+    pub(super) fn require_valid(&self, fields: &[Field]) -> Result<(), Stopped> {
+        let sent = self.form.as_ref().and_then(|form| form::invalid(fields, form));
+        let Some(field) = form::invalid(fields, &self.query).or(sent) else { return Ok(()) };
+        let why = self.words.unreadable_filter().to_owned();
+        Err(AdminRefusal::Invalid { field: field.name, why }.into())
     }
 
     /// An address below the root of the pages.

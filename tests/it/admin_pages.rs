@@ -653,6 +653,40 @@ const HOSTILE: [&str; 6] = [
     "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW",
 ];
 
+/// A list without the filter would show rows that the address does not ask for, and a script would not notice.
+#[test]
+fn an_invalid_filter_is_refused_and_not_ignored() {
+    let server = Server::with(Options { seed: data(), ..Options::default() });
+    let admin = Visitor::signed_in(&server, "admin");
+    for query in [
+        "/pools?state=bogus",
+        "/pools.csv?state=bogus",
+        "/pools.json?type=Sql",
+        "/pools?percent=many",
+        "/users.csv?entity=4x2",
+        "/users?entity=99999999999999999999",
+        "/history?since=9999-99-99",
+        "/history.csv?until=yesterday",
+        "/history?action=bogus",
+        "/refusals.json?since=2026-13-01",
+        "/credentials?unused=x",
+        "/pools/1?active=maybe",
+        "/pools/1.csv?active=maybe",
+        "/report/42?since=2026-13-01",
+        "/report/42.csv?until=x",
+        "/history/as-of?pool=1&at=x",
+        "/explain?user=u&entity=42&type=Sql",
+    ] {
+        let answer = admin.get(query);
+        assert!(answer.status == 422 && answer.body.contains("not valid"), "{query}: {answer:?}");
+    }
+    for query in
+        ["/pools?state=&percent=+90+&days=", "/history?since=2026-01-31&until=2099-01-31T12:00:00Z&action=assign"]
+    {
+        assert_eq!(admin.get(query).status, 200, "{query}");
+    }
+}
+
 #[test]
 fn hostile_data_is_text_on_every_page_and_in_every_file() {
     let mut seed = data();

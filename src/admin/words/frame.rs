@@ -52,6 +52,7 @@ words! {
     filter = "Filter" | "Filtern";
     no_filter = "Without filters" | "Ohne Filter";
     nothing_matches = "Nothing matches." | "Nichts passt.";
+    unreadable_filter = "this value is not valid" | "dieser Wert ist ungültig";
     first_page = "First page" | "Erste Seite";
     next_page = "Next page" | "Nächste Seite";
     look_further = "Look further back" | "Weiter zurück suchen";
