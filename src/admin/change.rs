@@ -37,11 +37,11 @@ pub(super) struct Plan {
     pub(super) fields: Vec<Field>,
     /// Fields that are sent with the confirmation, beside the reason: secrets, which a preview would send back and forth.
     pub(super) at_the_end: Vec<Field>,
-    /// What is wrong with those.
+    /// The errors of those values.
     pub(super) wrong_at_the_end: Errors,
     /// Sent as `multipart/form-data`: there is a file.
     pub(super) has_file: bool,
-    /// What the history keeps of a typed reason, where that is more than it.
+    /// Makes the reason for the history of the typed one, if the two differ.
     pub(super) reason: Option<Reason>,
 }
 
@@ -108,7 +108,7 @@ impl Plan {
         self.page(visit, me, status, content)
     }
 
-    /// What the change would do, and the form that confirms it. `moved`: it was confirmed, and would have done something else.
+    /// The events that the change would write, and the form that confirms it. `moved`: it was confirmed, but would now write other events.
     fn preview(
         &self,
         visit: &Visit,
@@ -168,7 +168,7 @@ impl Plan {
     }
 }
 
-/// What a step of a change came to.
+/// The outcome of a step of a change.
 pub(super) enum Outcome<T> {
     /// The next page of it.
     Shown(Response),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-/// What a pool was from a moment on.
+/// The numbers of a pool from a moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Point {
     /// Seconds since 1970.
@@ -23,7 +23,7 @@ const TOP: i64 = 10;
 
 /// The labels of the picture.
 pub(super) struct Labels<'a> {
-    /// What it shows, for people who do not see it.
+    /// A description for screen readers.
     pub(super) title: &'a str,
     pub(super) in_use: &'a str,
     pub(super) total: &'a str,

@@ -242,7 +242,7 @@ pub(super) async fn new_offer(visit: Arc<Visit>) -> Answer {
 /// Names of the fields for the seats of each type.
 const SEATS: PerType<&str> = ["seats-SkraftDiskImageV5", "seats-SqlBackup", "seats-ExchangeBackup"];
 
-/// What is offered to an entity: made, or changed.
+/// Creates or changes the offer to an entity.
 pub(super) async fn offer(visit: Arc<Visit>) -> Answer {
     let words = visit.words;
     let id = visit.id(1)?;

@@ -221,7 +221,7 @@ fn details(visit: &Visit, entity: &Entity) -> Markup {
         (words.owner_name(), user_or_none(row.owner_name.as_deref())),
         (words.owner_description(), user_or_none(entity.owner_description.as_deref())),
         (words.serial_nr(), user_or_none(entity.serial_nr.as_deref())),
-        // As text: an address that somebody typed is no link to follow blindly.
+        // As text: a typed address is not safe as a link.
         (words.shop_url(), user_or_none(entity.shop_url.as_deref())),
         (words.next_check_at(), time(entity.dates.next_check)),
         (words.maintenance_at(), time(entity.dates.maintenance)),

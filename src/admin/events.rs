@@ -13,7 +13,7 @@ use crate::store::history::Event;
 /// Of a value that is longer, as license data can be, the rest is not shown.
 const VALUE_CHARS_MAX: usize = 300;
 
-/// What the events of one change have in common stands above them, so a row has only what they differ in.
+/// The values that all events of one change share stand above the table; a row has only the others.
 pub(super) fn changes(visit: &Visit, label: &str, events: &[EventRow]) -> Markup {
     let words = visit.words;
     let columns = [Column::text(words.action()), Column::text(words.subject()), Column::text(words.changes())];
@@ -71,7 +71,7 @@ pub(super) fn row(visit: &Visit, event: &EventRow) -> Vec<Markup> {
     ]
 }
 
-/// Who made a change: a credential leads to what else it did.
+/// The actor of a change, with a link to its other changes.
 pub(super) fn actor(visit: &Visit, name: Option<&str>) -> Markup {
     let Some(name) = name else { return html! { span.soft { (visit.words.other_entity()) } } };
     let address = super::query::Query::default().with("actor", name).url();
@@ -87,7 +87,7 @@ pub(super) fn count(words: Words, events: &[Event]) -> Markup {
     html! { ul { @for (action, count) in counts { li { (words.action_name(action)) ": " strong { (count) } } } } }
 }
 
-/// What an event is about, with links to it.
+/// The subject of an event, with links.
 fn subject(visit: &Visit, event: &EventRow) -> Markup {
     let words = visit.words;
     let is_credential = event.action.starts_with("credential-");

@@ -134,7 +134,7 @@ fn rules(visit: &Visit, fired: usize, refused: bool) -> Markup {
     parts::table(words.rules_asked(), &columns, rows)
 }
 
-/// What would make the call succeed, with a link to the form that does it.
+/// The remedies: each would make the call succeed, and links to its form.
 fn remedy_item(visit: &Visit, me: &Me, remedy: &Remedy) -> Markup {
     let words = visit.words;
     let address = address(visit, remedy).filter(|_| me.may_change() || matches!(remedy, Remedy::ChooseEntity { .. }));

@@ -56,7 +56,7 @@ impl Field {
     }
 }
 
-/// What is wrong with a form: with a field, or with all of it.
+/// The errors of a form: of a field, or of the whole form.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Errors {
     pub(super) fields: Vec<(&'static str, String)>,

@@ -158,7 +158,7 @@ pub(super) async fn undo(visit: Arc<Visit>) -> Answer {
     Ok(change::receipt(&visit, change::step(&visit, &plan, |_| Ok(request), undo::undo).await?))
 }
 
-/// Who held the seats of a pool at a past moment.
+/// The holders of a pool's seats at a past moment.
 pub(super) async fn as_of(visit: Arc<Visit>) -> Answer {
     let words = visit.words;
     let fields = [

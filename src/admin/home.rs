@@ -1,4 +1,4 @@
-//! What needs attention. Each figure leads to the list of what it counts.
+//! The home page: what needs attention. Each figure links to the list that it counts.
 
 use std::sync::Arc;
 

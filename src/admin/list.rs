@@ -1,4 +1,4 @@
-//! What every list has: filters in its address, a table, links to the pages before and after, and all of its rows as a file.
+//! Lists: filters in the address, a table, links to the pages before and after, and all rows as a file.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub(super) trait List: Send + Sync + 'static {
         table
     }
 
-    /// What can be done from here, above the filters.
+    /// The actions above the filters.
     fn actions(_visit: &Visit, _me: &Me) -> Markup {
         html! {}
     }

@@ -89,7 +89,7 @@ pub(super) fn shown(values: Vec<(&str, Option<String>)>) -> Query {
 }
 
 impl Words {
-    /// What is wrong with a value, without the name of its field.
+    /// The error of a value, without the name of its field.
     pub(super) fn wrong_value(self, refusal: &AdminRefusal) -> String {
         match refusal {
             AdminRefusal::Invalid { why, .. } => self.invalid(why),

@@ -161,7 +161,7 @@ struct Leavers {
 }
 
 enum Chosen {
-    /// Those that are ticked.
+    /// The ticked users.
     Selected(Vec<i64>),
     /// All that match the filters of the list.
     Matching(UserFilter),

@@ -38,7 +38,7 @@ const ALPHABET: &[u8; 64] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ2
 /// The password of a confirmation.
 struct NewPassword {
     hash: String,
-    /// It was made here: nobody has seen it.
+    /// The generated password, shown once; `None`: the caller typed one.
     made: Option<String>,
     errors: Errors,
 }

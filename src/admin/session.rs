@@ -13,7 +13,7 @@ use crate::auth::SessionToken;
 const NAME: &str = "seatkeeper_session";
 /// The name behind TLS (RFC 6265bis §4.1.3.2).
 const HOST_NAME: &str = "__Host-seatkeeper_session";
-/// What the forms' tokens are for.
+/// The purpose of the forms' tokens.
 const FORMS: &str = "pages";
 
 /// The session of a browser, as its cookie has it. `secure`: the browser speaks TLS; only the cookie of that name counts then.

@@ -20,7 +20,7 @@ use crate::service::LinkPurpose;
 use crate::service::admin::{FirstAdministrator, PageSession};
 use crate::store::admin::AdminRefusal;
 
-/// Where an address below the pages' root is kept while somebody signs in.
+/// The address below the root of the pages that a sign-in leads back to.
 const TO: &str = "to";
 
 /// The address of the sign-in page, from which the browser goes on to `to`.
@@ -125,7 +125,7 @@ async fn end(visit: Arc<Visit>, everywhere: bool) -> Answer {
     ended.map_err(Stopped::Failed)?;
     let mut response = visit.redirect(if everywhere { "sign-in?everywhere=1" } else { "sign-in?out=1" });
     response.headers_mut().append(header::SET_COOKIE, session::clear(visit.is_secure()));
-    // What the browser kept of the pages goes too.
+    // The browser also clears its cache of the pages.
     response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
     Ok(response)
 }

@@ -30,7 +30,7 @@ pub(super) struct Visit {
     shared: Shared,
     pub(super) words: Words,
     pub(super) query: Query,
-    /// What was sent with POST; `None`: the request is a GET.
+    /// The form of a POST; `None`: the request is a GET.
     pub(super) form: Option<Query>,
     /// From the page's address to that of the pages' root, so that links stay right behind any prefix that a proxy adds.
     pub(super) root: String,
@@ -102,7 +102,7 @@ where
     view(run.clone()).merge(action(run))
 }
 
-/// What only a POST does.
+/// A handler of POST only.
 pub(super) fn action<F, A>(run: F) -> MethodRouter<Arc<Site>>
 where
     F: Fn(Arc<Visit>) -> A + Clone + Send + Sync + 'static,
@@ -271,7 +271,7 @@ impl Visit {
         self.shared.enroll
     }
 
-    /// What stands in the search field.
+    /// The text in the search field.
     pub(super) fn searched(&self) -> &str {
         if self.path() == "/search" { self.query.text("q") } else { "" }
     }
@@ -341,7 +341,7 @@ impl Visit {
     }
 }
 
-/// What all pages share.
+/// The state that all pages share.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shared {
     pub(super) elsewhere: Arc<Elsewhere>,

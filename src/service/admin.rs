@@ -298,7 +298,7 @@ impl Service {
         Ok(changed.map(|changed| changed.value))
     }
 
-    /// A session of a credential that somebody may use who proved something else.
+    /// A session of a credential, for a caller that has a one-time link instead of its password.
     async fn sign_in_as(&self, context: &CallContext, user_name: &str) -> Result<Option<PageSession>, Error> {
         let Some(credential) = self.store.credential(user_name).await.map_err(store_failed)? else { return Ok(None) };
         let token = new_token()?;

@@ -82,7 +82,7 @@ words! {
 }
 
 impl super::Words {
-    /// What an event of the history is called. An action that is not known is shown as it is stored.
+    /// The label of an action in the history. An unknown action is shown as it is stored.
     pub(in crate::admin) fn action_name(self, action: &str) -> &str {
         match action {
             "assign" => self.action_assign(),
@@ -111,7 +111,7 @@ impl super::Words {
         }
     }
 
-    /// What a column of a table is called. One that is not known keeps its name.
+    /// The label of a column of a table. An unknown column keeps its name.
     pub(in crate::admin) fn column_name(self, column: &str) -> &str {
         match column {
             "id" => self.id(),

@@ -1,10 +1,10 @@
-//! What stands beneath the fields of rows. English hints are those that the table of columns has.
+//! The hints below the fields of rows. The English ones are those of the column table.
 
 use super::Words;
 use crate::store::admin::edit::{Column, Table};
 
 impl Words {
-    /// What a column may hold, for the reader of a form.
+    /// The values that a column may hold, in words.
     pub(in crate::admin) fn column_hint(self, table: Table, column: &'static Column) -> &'static str {
         if self == Words::English {
             return match (table, column.name) {
@@ -63,7 +63,7 @@ impl Words {
         }
     }
 
-    /// What a column of a form is called: some names mean another thing in another table.
+    /// The label of a column in a form: some names mean another thing in another table.
     pub(in crate::admin) fn column_label(self, table: Table, column: &'static str) -> &'static str {
         match (table, column) {
             (Table::Entity | Table::Offer, "expires_at") => self.license_expires_at(),

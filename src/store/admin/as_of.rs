@@ -63,11 +63,11 @@ pub fn pool_at(
     Ok(PoolThen { pool, at, numbers, holders })
 }
 
-/// What the events since then lead back to.
+/// The state before the events since then.
 struct Past {
     seats_total: i64,
     seats_in_use: i64,
-    /// Seats that were given or taken since, and who held them.
+    /// Seats that changed hands since, and their holders then.
     touched: BTreeMap<i64, Option<i64>>,
 }
 

@@ -93,7 +93,7 @@ enum Outcome {
     Unchanged,
 }
 
-/// Wrong lines that are told of. The lines behind the last of them are not tried.
+/// Wrong lines reported, at most. The lines after the last of them are not tried.
 pub const ERRORS_MAX: usize = 100;
 
 /// Lines that are tried together. Only if one of them is refused each is tried by itself: what a savepoint costs is not paid for each line.

@@ -19,7 +19,7 @@ use super::{Admin, Sql, Stop, first};
 use crate::license::POOL_SEATS_MAX;
 use crate::seats::{self, AssignRequest, LicenseType, Refusal, Role, UserName};
 
-/// What is to be explained: an assignment.
+/// The assignment to explain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainRequest {
     pub username: String,
@@ -36,16 +36,16 @@ pub struct Explanation {
     pub refusal: Option<RefusalRow>,
     /// The assignment that was decided again; `None`: the refused call was no assignment, or did not say all that one needs.
     pub request: Option<ExplainRequest>,
-    /// What an assignment would come to now; `None`: as above.
+    /// The outcome that an assignment would have now; `None`: as above.
     pub decision: Option<Decision>,
     /// Of [`RULES`], counted from 1: the one that refuses, or of a seat that would be given the last one.
     pub rule: Option<usize>,
     pub facts: Vec<Fact>,
-    /// What would make the call succeed, the nearest first.
+    /// The remedies, the simplest first.
     pub remedies: Vec<Remedy>,
 }
 
-/// What an assignment would come to.
+/// The outcome of an assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// A seat of this pool. `enrolls`: the user is added to the accounts first. `gives_up`: the pool of an expired seat that it loses.
@@ -89,7 +89,7 @@ pub enum Remedy {
         pool_id: i64,
         seats_total: i64,
     },
-    /// Release a seat that somebody else holds in the pool.
+    /// Release a seat of another holder in the pool.
     ReleaseOther {
         pool_id: i64,
     },
@@ -342,7 +342,7 @@ fn rule(refusal: &Refusal, is_known: bool) -> usize {
     }
 }
 
-/// Whose call it is.
+/// The caller of the explained assignment.
 struct Caller {
     /// `None`: the administrator itself.
     credential: Option<CredentialRow>,
@@ -434,7 +434,7 @@ fn remedies(
         }
         Refusal::NoFreeSeat { .. } => {
             let is_open = |pool: &&PoolRow| pool.state == super::pools::PoolState::Open;
-            // As an activation does it: seats are added to the pool that lasts longest.
+            // Like an activation: seats are added to the pool that lasts longest.
             let longest = read.pools.iter().filter(is_open).filter(|pool| pool.seats_total < POOL_SEATS_MAX);
             let longest = longest.max_by_key(|pool| (pool.expires_at.unwrap_or(Timestamp::MAX), pool.id));
             let mut remedies: Vec<Remedy> = longest
@@ -476,7 +476,7 @@ fn choices(
     let mut free: Vec<(i64, i64)> = free.into_iter().filter(|(entity_id, _)| is_usable(*entity_id)).collect();
     free.sort_unstable_by_key(|(entity_id, free)| (std::cmp::Reverse(*free), *entity_id));
     free.truncate(CHOICES_MAX);
-    // As the tree is now, and only what the administrator may see.
+    // By the tree as it is now, and only the part that the administrator may see.
     let names = entity_names(&Scope::of(sql, admin), free.iter().map(|(entity_id, _)| *entity_id))?;
     let choice = |(entity_id, free): (i64, i64)| {
         let name = names.get(&entity_id)?.clone();

@@ -158,7 +158,7 @@ struct Reader<'s> {
     sql: &'s dyn Sql,
     low: i64,
     high: i64,
-    /// What fits, as SQL; the parameters begin with `$4`.
+    /// The conditions as SQL; the parameters begin with `$4`.
     conditions: String,
     values: Vec<Value>,
     /// The events of this pool are read one after the other, not among all.
@@ -310,7 +310,7 @@ fn event(row: &Row) -> Result<EventRow, Stop> {
     })
 }
 
-/// What the caller sees of events, and which of them fit.
+/// The part of events that the caller may see, and which events fit.
 struct Seen<'s, 'f> {
     sql: &'s dyn Sql,
     scope: Scope<'s>,
@@ -322,7 +322,7 @@ struct Seen<'s, 'f> {
     pools: RefCell<Pools>,
 }
 
-/// Whose pools were that are gone, and how many events may still be read to find out.
+/// The owners of deleted pools, and the number of events that may still be read to find them.
 struct Pools {
     gone: HashMap<i64, (Option<i64>, Option<String>)>,
     left: usize,
@@ -500,7 +500,7 @@ impl<'s, 'f> Seen<'s, 'f> {
 }
 
 impl Pools {
-    /// Whose a pool that is gone was when this event happened, as far as the events before it say it.
+    /// The owner of a deleted pool when this event happened, if the events before it say it.
     fn whose(&mut self, sql: &dyn Sql, pool_id: i64, event_id: i64) -> Result<(Option<i64>, Option<String>), Stop> {
         if let Some(known) = self.gone.get(&pool_id) {
             return Ok(known.clone());

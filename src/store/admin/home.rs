@@ -30,7 +30,7 @@ pub struct Home {
     pub refusals: Refusals,
     /// Credentials that have failed to sign in since they last succeeded.
     pub failing: Vec<Failing>,
-    /// There are more of those than are told.
+    /// There are more of those than shown.
     pub failing_more: bool,
     pub backup: Option<Upkeep>,
     pub check: Option<Upkeep>,
@@ -66,10 +66,10 @@ pub struct Upkeep {
     pub detail: Option<String>,
 }
 
-/// Entities with refusals that are told.
+/// Entities with refusals shown, at most.
 pub const ENTITIES_MAX: usize = 10;
 
-/// Credentials that fail and are told.
+/// Failing credentials shown, at most.
 pub const FAILING_MAX: usize = 20;
 
 /// From how many percent on a pool is nearly full.

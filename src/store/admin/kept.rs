@@ -1,4 +1,4 @@
-//! What only the service writes for administrators: sessions of the pages, refusals, uses of credentials, upkeep. No events, and no
+//! Rows that only the service writes, for administrators: sessions of the pages, refusals, uses of credentials, upkeep. No events, and no
 //! triggers in the way. Each function runs inside a transaction of [`crate::store::Administrators::keep`].
 
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ pub struct NewSession {
     pub address: Option<IpAddr>,
 }
 
-/// Whose session it is.
+/// The owner of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedIn {
     /// As the store spells it.
@@ -97,7 +97,7 @@ pub fn end_all_sessions(sql: &dyn Sql, proof: &TicketProof, now: Timestamp) -> R
     Ok(sessions + tickets)
 }
 
-/// Whether there is no credential: nobody can sign in yet.
+/// Whether there is no credential, so that no caller can sign in yet.
 pub fn is_unclaimed(sql: &dyn Sql) -> Result<bool, Stop> {
     Ok(first(sql, "SELECT 1 FROM credential LIMIT 1", &[])?.is_none())
 }
@@ -136,7 +136,7 @@ pub struct SignInFailures {
     pub address: IpAddr,
 }
 
-/// What an operator has to see to.
+/// A task of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     Backup,
@@ -153,7 +153,7 @@ impl Task {
     }
 }
 
-/// What the service has seen since it wrote last.
+/// Notes of the service since it last wrote some; written behind the calls.
 #[derive(Debug, Clone, Default)]
 pub struct Notes {
     /// In the order of the calls.

@@ -58,7 +58,7 @@ impl std::str::FromStr for PoolState {
 pub enum PoolOrder {
     #[default]
     Id,
-    /// What expires first comes first; pools without an end come last.
+    /// First to expire first; pools without an end come last.
     Expiry,
     /// The fullest first; pools without seats come last.
     Use,
@@ -93,7 +93,7 @@ pub struct PoolRow {
     pub starts_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
     pub state: PoolState,
-    /// What the holder of a seat gets, where the seat has none of its own.
+    /// Given to the holder of a seat that has none of its own.
     pub product_key: Option<String>,
     pub has_license_data: bool,
     pub note: Option<String>,

@@ -9,7 +9,7 @@ pub enum AdminRefusal {
     CallerUnknown,
     #[error("This needs the role {}; yours is {}.", .least.name(), .role.name())]
     RoleTooLow { role: Role, least: Role },
-    /// What there is no such row of, or none that the caller may see: `entity`, `pool`, …
+    /// The kind of the row that does not exist or that the caller may not see: `entity`, `pool`, …
     #[error("There is no {what} {id}, or it is not among your entities.")]
     NotFound { what: &'static str, id: String },
     /// Something that the caller may see, and not change.
@@ -21,7 +21,7 @@ pub enum AdminRefusal {
     /// The rules for seats and licenses.
     #[error("{0}")]
     Rule(Refusal),
-    /// What the change rests on is not so any more.
+    /// A row that the change rests on has changed since.
     #[error("Nothing was changed: {what} has changed meanwhile. Look again, then repeat the change.")]
     Moved { what: String },
     #[error("This cannot be undone: {why}.")]

@@ -147,7 +147,7 @@ fn refusal(row: &Row) -> Result<RefusalRow, Stop> {
     })
 }
 
-/// Those of the refusals that the caller may see, without what it may not, and with the names of entities.
+/// The refusals that the caller may see, without values that it may not see, and with the names of entities.
 pub(super) fn visible(sql: &dyn Sql, scope: &Scope<'_>, found: Vec<RefusalRow>) -> Result<Vec<RefusalRow>, Stop> {
     let mut kept = found;
     if !scope.is_all() {

@@ -1,4 +1,4 @@
-//! What an entity had and used in a span of time: for its customer.
+//! A report for a customer: the seats that an entity had and used in a period.
 
 use jiff::Timestamp;
 
@@ -83,7 +83,7 @@ pub const POOLS_MAX: usize = 500;
 /// Events that are read for a report at most, of all pools together.
 const EVENTS_MAX: usize = 200_000;
 
-/// Changes of the number of seats that are told of one pool, the newest.
+/// Changes of the number of seats listed for one pool, at most: the newest.
 const RESIZED_MAX: usize = 100;
 
 /// Makes a report.

@@ -16,7 +16,7 @@ pub struct Scope<'s> {
     root: Option<i64>,
     /// Whether those are all there are.
     is_all: OnceCell<bool>,
-    /// What was found out.
+    /// The result of earlier look-ups.
     known: RefCell<HashMap<i64, bool>>,
 }
 
@@ -67,7 +67,7 @@ impl<'s> Scope<'s> {
         Ok(())
     }
 
-    /// Those of the rows that belong to the caller's entities.
+    /// The rows that belong to the caller's entities.
     pub(super) fn retain<R>(&self, mut rows: Vec<R>, entity_id: impl Fn(&R) -> i64) -> Result<Vec<R>, Stop> {
         if !self.is_all() {
             self.learn(rows.iter().map(&entity_id))?;

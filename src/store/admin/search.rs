@@ -10,7 +10,7 @@ use super::totals::Totals;
 use super::users::{self, UserFilter, UserRow};
 use super::{Admin, AdminRefusal, Sql, Stop};
 
-/// What was found of each kind, the best first.
+/// The hits of each kind, the best first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Found {
     /// By id, owner name, customer number, or a part of the name.
@@ -25,7 +25,7 @@ pub struct Found {
     pub events: Vec<EventRow>,
     /// Of a request id: why it was refused.
     pub refusal: Option<RefusalRow>,
-    /// There are more than are told: the lists have them.
+    /// There are more than shown; the lists have them.
     pub more: bool,
 }
 
@@ -40,7 +40,7 @@ impl Found {
     }
 }
 
-/// Rows of each kind that are told.
+/// Rows shown of each kind, at most.
 pub const HITS_MAX: usize = 10;
 
 /// Longest text that is looked for, in characters; what follows is cut off.
@@ -68,7 +68,7 @@ pub fn find(sql: &dyn Sql, admin: &Admin, totals: &Totals, text: &str) -> Result
     let page = entities::list(sql, admin, totals, &filter, &Start::First, HITS_MAX)?;
     found.more |= page.next.is_some();
     found.entities = page.rows;
-    // What is exactly this comes first, also if many others have it as a part.
+    // An exact match comes first, even if many rows contain the text.
     let exact = |row: &EntityRow| {
         Some(row.id) == number || row.owner_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(text))
     };
@@ -90,7 +90,7 @@ pub fn find(sql: &dyn Sql, admin: &Admin, totals: &Totals, text: &str) -> Result
     Ok(found)
 }
 
-/// What there is not, or what the caller may not see, is not found.
+/// A row that does not exist, or that the caller may not see, gives no hit.
 pub(super) fn if_found<T>(one: Result<T, Stop>) -> Result<Option<T>, Stop> {
     match one {
         Ok(one) => Ok(Some(one)),

@@ -44,7 +44,7 @@ pub struct Assign {
     pub enroll: bool,
 }
 
-/// A seat that somebody holds, as the caller saw it.
+/// A taken seat with its holder, as the caller saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Taken {
     pub pool_id: i64,
@@ -52,10 +52,10 @@ pub struct Taken {
     pub account_id: i64,
 }
 
-/// What is to be released.
+/// The seats to release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Release {
-    /// What a user holds: of one type, or everything.
+    /// All seats of a user, or those of one type.
     OfUser { username: String, license_type: Option<LicenseType> },
     /// These seats; all of them must still be held by these accounts.
     Seats(Vec<Taken>),
@@ -234,7 +234,7 @@ fn hand_over(
     Ok(seat)
 }
 
-/// What a user holds, of one type or all.
+/// The seats of a user, of one type or all.
 fn held_of(work: &Work<'_>, holder: &Holder, license_type: Option<LicenseType>) -> Result<Vec<Taken>, Stop> {
     let held = held_seats(work, holder)?.into_iter();
     let of_type = held.filter(|(of, _)| license_type.is_none_or(|asked| asked == *of));

@@ -37,7 +37,7 @@ pub fn first(sql: &dyn Sql, text: &str, values: &[Value]) -> Result<Option<Row>,
     Ok(sql.rows(text, values)?.into_iter().next())
 }
 
-/// What a statement is written in.
+/// The SQL dialect of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     Sqlite,

@@ -24,7 +24,7 @@ pub struct Numbers {
     pub pools: i64,
     /// Seats of the pools that are open: begun and not expired.
     pub seats: i64,
-    /// Those of them that are in use.
+    /// Seats of open pools that are in use.
     pub in_use: i64,
     /// Seats of pools that have expired, and are in use.
     pub in_use_expired: i64,

@@ -39,7 +39,7 @@ pub struct Undo {
     pub events: Option<(i64, i64)>,
 }
 
-/// What was undone.
+/// The outcome of an undo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undone {
     /// Events that were taken back.

@@ -52,7 +52,7 @@ pub struct HeldSeat {
 pub struct HeldWhere {
     pub pool_id: i64,
     pub seat_no: i64,
-    /// Whose pool it is.
+    /// The owner of the pool.
     pub entity_id: i64,
     pub entity_name: String,
     pub expires_at: Option<Timestamp>,

@@ -22,7 +22,7 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// What [`cell`] was made of, without its quotes.
+/// The text from which [`cell`] made this, without quotes.
 pub(super) fn undefused(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(cell)
 }

@@ -162,7 +162,7 @@ impl Place<'_> {
     }
 }
 
-/// What the first line names.
+/// The columns in the first line.
 fn columns(kind: Kind, record: &csv::StringRecord) -> Result<Vec<&'static str>, String> {
     let known = kind.columns();
     let mut columns = Vec::with_capacity(record.len());

@@ -38,7 +38,7 @@ pub struct Column {
     pub doc: &'static str,
 }
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A number from 1 up to this.
@@ -218,7 +218,7 @@ impl Table {
 }
 
 impl Column {
-    /// What a text of a form or an import means. An empty one is null.
+    /// The value of a text in a form or an import. An empty text is null.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What an entity may have next: its offer and the seats in it, set in one step.
+//! The offer to an entity and its seats, set in one step.
 
 use super::super::{Admin, AdminRefusal, Sql, Stop, Value};
 use super::columns::Table;

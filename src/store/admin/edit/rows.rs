@@ -9,7 +9,7 @@ use super::work::Work;
 use crate::seats::LicenseType;
 use crate::store::StoreError;
 
-/// What names a row.
+/// The key of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     /// Of an entity, an account, a pool; of an offer its entity.
@@ -102,7 +102,7 @@ pub(crate) fn delete(work: &Work<'_>, table: Table, key: &Key) -> Result<(), Sto
     Ok(())
 }
 
-/// What finds the row: a condition whose parameters begin with this number, and their values.
+/// The condition that finds the row, with parameters from this number on, and their values.
 fn condition(work: &Work<'_>, table: Table, key: &Key, from: usize) -> Result<(String, Vec<Value>), Stop> {
     let dialect = work.sql.dialect();
     Ok(match (table, key) {

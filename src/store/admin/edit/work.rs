@@ -1,4 +1,4 @@
-//! What every change has at hand: the transaction, the caller, and which entities the caller reaches.
+//! The context of a change: the transaction, the caller, and the entities that the caller reaches.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -34,13 +34,12 @@ impl<'w> Work<'w> {
         self.sql.dialect() == Dialect::Postgres
     }
 
-    /// What a query ends with whose rows must stay as they are until the end of the transaction. SQLite has one writer.
+    /// The end of a query that locks its rows until the end of the transaction. SQLite has one writer.
     pub(crate) fn for_update(&self) -> &'static str {
         if self.is_postgres() { " FOR NO KEY UPDATE" } else { "" }
     }
 
-    /// What an INSERT goes on with whose key another call may have been the first to use, after it was looked for: then no row is made. SQLite
-    /// has one writer.
+    /// The end of an INSERT whose key another call may have used since it was looked for: then no row is inserted. SQLite has one writer.
     pub(crate) fn or_nothing(&self) -> &'static str {
         if self.is_postgres() { " ON CONFLICT DO NOTHING" } else { "" }
     }

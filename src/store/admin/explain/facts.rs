@@ -132,7 +132,7 @@ impl fmt::Display for Fact {
     }
 }
 
-/// What was read.
+/// The facts as read.
 pub(super) struct Read {
     pub rules: Facts,
     pub facts: Vec<Fact>,

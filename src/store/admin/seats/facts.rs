@@ -1,4 +1,4 @@
-//! What the seat rules look at, read for administrators, and the statements that carry out what they decide.
+//! The facts for the seat rules, read for administrators, and the statements that carry out their decisions.
 
 use jiff::Timestamp;
 
@@ -136,7 +136,7 @@ pub(crate) fn free_seat(work: &Work<'_>, pool_id: i64) -> Result<Option<i64>, St
         None => None,
     };
     let found = match found {
-        // What was released since may be above.
+        // A seat above may have been released since.
         None => one_free(work, pool_id, i64::from(i32::MAX))?,
         found => found,
     };

@@ -6,7 +6,7 @@ use super::facts::{account, account_or_refusal, held_seats, lock_accounts, take_
 use super::{Taken, hand_over};
 use crate::seats::{LicenseType, SeatId, UserName};
 
-/// What becomes of the seats of a user that leaves.
+/// Leavers: their seats are released or transferred.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaverSeats {
     /// They stay with it.
@@ -27,7 +27,7 @@ pub struct Leaver {
     pub enroll: bool,
 }
 
-/// What a leaver left: the seats that are free now, and those that have another holder.
+/// The outcome of a leaver: the seats that are free now, and those that have another holder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Left {
     pub released: Vec<(LicenseType, SeatId)>,

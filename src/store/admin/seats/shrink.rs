@@ -40,7 +40,7 @@ pub struct Candidate {
     pub why: Why,
 }
 
-/// What has to be released before a pool can have so many seats.
+/// The seats that must be released before a pool can have this number of seats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shrink {
     pub pool_id: i64,
@@ -195,14 +195,14 @@ const OWN_DATA: &str = "
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resize {
     pub pool_id: i64,
-    /// What the caller saw; `None`: it does not matter.
+    /// The number that the caller saw; `None`: any.
     pub before: Option<i64>,
     pub seats_total: i64,
     /// Seats of this pool; each must still be held by this account.
     pub release: Vec<Taken>,
 }
 
-/// What a resize did.
+/// The outcome of a resize.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resized {
     pub before: i64,
