@@ -22,6 +22,15 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     rows.expect("plan")
 }
 
+/// The chain is looked at again and again while no call writes, so that must not read all events.
+#[test]
+fn the_ends_of_the_history_are_found_without_reading_it() {
+    let steps = plan(&made(), chain::ENDS);
+    assert!(steps.iter().all(|step| !step.starts_with("SCAN audit_event")), "{steps:?}");
+    let both = plan(&made(), "SELECT min(id), max(id) FROM audit_event");
+    assert!(both.iter().any(|step| step.starts_with("SCAN audit_event")), "what this avoids: {both:?}");
+}
+
 /// Every statement of an assignment is a search by key. The free seat comes from the partial index, and the seats of a user from
 /// the user's index, also with statistics of a database whose one pool has all the seats.
 #[test]

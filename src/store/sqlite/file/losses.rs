@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
+use crate::store::sqlite::history::chain::ends;
 use crate::store::{Event, History, Losses};
 
 /// The most lost events that are named one by one.
@@ -34,14 +35,6 @@ pub(crate) fn continues(later: &Connection, earlier: &Connection) -> rusqlite::R
         (Some((first, _)), Some((_, head))) if head < first => Ok(true),
         (Some(_), Some((_, head))) => Ok(event(later, head)? == event(earlier, head)?),
     }
-}
-
-/// The numbers of the oldest and the newest event.
-fn ends(connection: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
-    let ends =
-        connection.query_row("SELECT min(id), max(id) FROM audit_event", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (first, last): (Option<i64>, Option<i64>) = ends;
-    Ok(first.zip(last))
 }
 
 /// The newest event that both have; `None`: there is none.

@@ -194,14 +194,25 @@ fn read_link(row: &Row<'_>) -> rusqlite::Result<Option<Link>> {
     Ok(row.get::<_, Option<Hash>>(1)?.map(|hash| Link { event, hash }))
 }
 
+/// The ids of the oldest and the newest event. Two queries in one, because SQLite reads the whole table for both ends of one query.
+pub(crate) const ENDS: &str = "SELECT (SELECT min(id) FROM audit_event), (SELECT max(id) FROM audit_event)";
+
+/// See [`ENDS`]; `None`: there is no event.
+pub(crate) fn ends(connection: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
+    let mut statement = connection.prepare_cached(ENDS)?;
+    let (first, last): (Option<i64>, Option<i64>) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(first.zip(last))
+}
+
 /// The id of the first unchained event, by binary search: the chained events are a prefix of the history.
 fn first_unchained(connection: &Connection) -> rusqlite::Result<Option<i64>> {
-    let bounds =
-        "SELECT min(id), max(id), (SELECT hash IS NULL FROM audit_event ORDER BY id DESC LIMIT 1) FROM audit_event";
-    let bounds = connection.prepare_cached(bounds)?.query_row([], |row| {
-        Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, Option<bool>>(2)?))
-    })?;
-    let (Some(mut low), Some(mut high), Some(true)) = bounds else { return Ok(None) };
+    let Some((mut low, mut high)) = ends(connection)? else { return Ok(None) };
+    if connection
+        .prepare_cached("SELECT hash IS NOT NULL FROM audit_event WHERE id = ?1")?
+        .query_row([high], |row| row.get(0))?
+    {
+        return Ok(None);
+    }
     // The first unchained event from `low` on is at `high` or before it.
     let mut at =
         connection.prepare_cached("SELECT id, hash IS NULL FROM audit_event WHERE id >= ?1 ORDER BY id LIMIT 1")?;
