@@ -401,9 +401,10 @@ impl Shared<'_> {
     fn kill_now_and_then(&self) {
         let mut random = Random::new(mixed(self.plan.seed, 1));
         while !self.stopped() {
-            // A node takes seconds to start on a busy machine, and each has to prove the password again.
+            // By calls and not by time, so that a short race has a kill on a fast machine too. On PostgreSQL calls take longer, a node takes
+            // seconds to start on a busy machine, and each has to prove the password again.
             for _ in 0..if on_postgres() { 8 } else { 3 } {
-                self.pause(random.between(200, 800));
+                self.pause_for_calls(random.between(50, 250) as usize);
                 if !self.stopped() {
                     self.end_a_connection();
                 }
@@ -435,6 +436,15 @@ impl Shared<'_> {
                 std::fs::OpenOptions::new().write(true).open(clock_of(self.directory, 0)).expect("the clock's file");
             file.write_all(&seconds.to_ne_bytes()).expect("a step");
             locked(&self.steps).push((from, self.now(), side));
+        }
+    }
+
+    /// Waits until so many more calls have begun, the race ends, or a process is gone.
+    fn pause_for_calls(&self, calls: usize) {
+        let end = self.left.load(Ordering::Relaxed).checked_sub(calls);
+        let all_run = || (0..self.processes()).all(|process| self.address(process).is_some());
+        while end.is_none_or(|end| self.left.load(Ordering::Relaxed) > end) && all_run() && !self.stopped() {
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
