@@ -117,7 +117,7 @@ fn measure(file: &std::path::Path) {
                 password_hash: hash.as_str().into(),
             }),
         };
-        Call { id: uuid::Uuid::new_v4(), now, actor, name: None }
+        Call { id: uuid::Uuid::new_v4(), now, actor, name: None, trail: None }
     };
     let cache = Arc::new(TotalsCache::default());
     let run = |who: i64, work: &Arc<Work>| {

@@ -14,9 +14,11 @@
 
 pub mod admin;
 mod call;
+mod condition;
 mod copies;
 mod database;
 mod error;
+mod facts;
 mod health;
 pub mod history;
 mod moving;
@@ -25,15 +27,19 @@ mod pool_history;
 mod postgres;
 mod spool;
 pub mod sqlite;
+mod trail;
 
 pub use admin::Administrators;
 pub use call::{Actor, Call, Credential};
+pub use condition::{Condition, ConditionReply};
 pub use copies::{Backup, CopyError, Event, History, Kept, Losses, NewestEvent, Restore, Restored};
 pub use database::{Address, Database};
 pub use error::{Fault, OpenError, StoreError};
+pub use facts::{Fact, facts};
 pub use history::HistoryReport;
 pub use moving::{Copied, MoveError, copy};
 pub use sqlite::SCHEMA_VERSION;
+pub use trail::{Facts, Subject, Trace, Trail};
 
 use std::future::Future;
 use std::num::NonZeroUsize;
@@ -68,6 +74,15 @@ pub fn create(database: &Database) -> Result<bool, OpenError> {
         Database::File(file) => sqlite::create(file),
         Database::Server(address) => postgres::create(address),
     }
+}
+
+/// Checks the address of a server without calling it.
+///
+/// # Errors
+///
+/// An address that cannot be read, or has a parameter that is not supported.
+pub fn check_address(address: &Address) -> Result<(), OpenError> {
+    postgres::check_address(address)
 }
 
 /// Opens a store. Only this module knows which kinds of stores exist.
@@ -190,6 +205,11 @@ pub fn verify(database: &Database, check_hash: CheckHash) -> Result<Vec<Violatio
         Database::File(file) => sqlite::verify(file, check_hash),
         Database::Server(address) => postgres::verify(address, check_hash),
     }
+}
+
+/// Whether a program has the file open as a database; this process must not have.
+pub fn is_in_use(file: &Path) -> bool {
+    sqlite::is_in_use(file)
 }
 
 /// Verifies the chain of the history, and that the tables match the history. `heads`: kept elsewhere; each must be in the
@@ -368,6 +388,10 @@ pub trait Tickets: Send + Sync {
 pub trait Administration: Send + Sync {
     /// Whether calls can be served now; the error says why not.
     fn ready(&self) -> Reply<'_, ()>;
+
+    /// What was last seen of the store and its surroundings. Answers at once, also while the store is stuck, and costs little:
+    /// the store looks about once a second by itself.
+    fn condition(&self) -> ConditionReply<'_>;
 
     /// Waits until the store has stopped taking calls for good, and says why.
     fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>>;

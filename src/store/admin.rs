@@ -41,6 +41,7 @@ pub mod refusals;
 pub mod report;
 mod scope;
 pub mod search;
+pub mod seat_numbers;
 pub mod seats;
 mod sql;
 #[cfg(test)]

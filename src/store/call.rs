@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{CallName, TicketProof};
+use super::{CallName, TicketProof, Trail};
 
 /// The part of a row of `credential` that a sign-in needs.
 #[derive(Clone)]
@@ -23,12 +23,21 @@ pub struct Call {
     pub actor: Actor,
     /// The name that the caller gave the call. Methods that change nothing, dry runs and sign-ins ignore it.
     pub name: Option<Arc<CallName>>,
+    /// Where the store notes what it finds out; `None`: it is not needed.
+    pub trail: Option<Arc<Trail>>,
 }
 
 impl Call {
     /// The same call without its name.
     pub(super) fn unnamed(self) -> Call {
         Call { name: None, ..self }
+    }
+
+    /// Notes the caller that a proof without a user name led to.
+    pub(super) fn found_caller(&self, user_name: &str) {
+        if let (Some(trail), Actor::Ticket(_) | Actor::Session(_)) = (&self.trail, &self.actor) {
+            trail.found_caller(user_name);
+        }
     }
 }
 

@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The database is out of reach: no server accepts calls at the moment, for example during a failover. Nothing was changed.
     #[error("the database is out of reach: {0}")]
     Unreachable(String),
+    /// The disk failed, or it is full.
+    #[error("{0}")]
+    Disk(String),
     #[error("{0}")]
     Failed(String),
     /// The file is not a database, or a damaged one.
@@ -31,6 +34,23 @@ pub enum StoreError {
     /// start. A retry is safe.
     #[error("it is unknown whether the change was saved: {0}")]
     Unknown(String),
+}
+
+impl StoreError {
+    /// The reason in the log and the metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            StoreError::QueueFull => "queue_full",
+            StoreError::Locked => "database_locked",
+            StoreError::Closed => "stopping",
+            StoreError::Stopped(_) => "store_stopped",
+            StoreError::Unreachable(_) => "database_unreachable",
+            StoreError::Disk(_) => "disk_failed",
+            StoreError::Failed(_) => "database_failed",
+            StoreError::Damaged(_) => "database_damaged",
+            StoreError::Unknown(_) => "commit_unknown",
+        }
+    }
 }
 
 /// Why a store stopped taking calls for good. `Display` is short and without paths, because anyone may read it. The log has the

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::Added;
 use crate::error::ErrorKind;
 use crate::license::Owner;
+use crate::metrics::SparseLogs;
 use crate::seats::{NameFault, Refusal, SeatId};
 
 /// The place of a call's name in the request.
@@ -72,6 +73,14 @@ impl CallName {
         request_hash: [u8; 32],
     ) -> CallName {
         CallName { source, text, operation, request_hash, original: OnceLock::new() }
+    }
+
+    /// Logs that the row of this name is no outcome.
+    pub(crate) fn cannot_be_read(&self, row: i64) {
+        static LOG: SparseLogs = SparseLogs::new();
+        if let Some(left_out) = LOG.count("row") {
+            tracing::error!(operation = self.operation, row, left_out, "the outcome of a named call cannot be read");
+        }
     }
 
     /// The first call, if the store returned its outcome; `None`: this call was run.

@@ -11,6 +11,7 @@ mod chain;
 mod check;
 mod command;
 mod connect;
+mod facts;
 mod history;
 mod known;
 mod meaning;
@@ -25,6 +26,7 @@ mod tls;
 mod watch;
 
 pub(crate) use check::{check, verify};
+pub(crate) use facts::facts;
 pub(crate) use history::{events, holders_at, newest, verify_history};
 pub(crate) use schema::{create, migrate, try_migration};
 
@@ -43,9 +45,9 @@ use super::health::Health;
 use super::named::{CallName, Outcome};
 use super::spool::Spools;
 use super::{
-    Activation, Added, Address, Administration, Administrators, Call, Credential, Details, Fault, FiledLicense,
-    HistoryRequest, Holder, HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options,
-    Owners, OwnersRequest, PoolUse, Principal, Reply, Seats, StoreError, Tickets,
+    Activation, Added, Address, Administration, Administrators, Call, ConditionReply, Credential, Details, Fault,
+    FiledLicense, HistoryRequest, Holder, HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket,
+    OpenError, Options, Owners, OwnersRequest, PoolUse, Principal, Reply, Seats, StoreError, Tickets,
 };
 use crate::chain::Link;
 use crate::license::Owner;
@@ -90,6 +92,11 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(30);
 /// How long closing waits for accepted calls: longer than the longest call, which resolves a lost commit.
 const CLOSE: Duration = Duration::from_secs(60);
 
+/// See [`super::check_address`].
+pub(crate) fn check_address(address: &Address) -> Result<(), OpenError> {
+    Server::of(address).map(drop)
+}
+
 /// See [`super::open`].
 pub(crate) fn open(
     address: &Address,
@@ -125,8 +132,12 @@ impl PostgresStore {
             Arc::clone(&known),
             Arc::clone(&health),
         )?);
-        let watch =
-            Watch { connections: Arc::clone(&connections), known: Arc::clone(&known), health: Arc::clone(&health) };
+        let watch = Watch {
+            connections: Arc::clone(&connections),
+            known: Arc::clone(&known),
+            health: Arc::clone(&health),
+            seen: Arc::default(),
+        };
         // So that every call knows an earlier event.
         wait_for(&runtime, watch.clone().first()).map_err(|error| failed(error.to_string()))?;
         let (is_closed, closed) = channel::channel(false);
@@ -136,6 +147,7 @@ impl PostgresStore {
         let runner = Arc::new(Runner {
             connections,
             known: Arc::clone(&known),
+            health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
             handle: runtime.handle().clone(),
             queue: Arc::new(Semaphore::new(calls_max as usize)),
@@ -396,6 +408,10 @@ impl Administration for PostgresStore {
             let ready = self.runner.handle.spawn(async move { watch.ready().await });
             ready.await.unwrap_or(Err(StoreError::Closed))
         })
+    }
+
+    fn condition(&self) -> ConditionReply<'_> {
+        Box::pin(std::future::ready(self.watch.condition()))
     }
 
     fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>> {

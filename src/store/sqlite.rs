@@ -9,29 +9,34 @@ mod admin;
 mod calls;
 mod check;
 mod checkpoint;
+mod facts;
 mod file;
 mod hand_written;
 mod history;
 pub(crate) mod moving;
 mod readers;
+mod sql_error;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+mod watch;
 mod writer;
 
 pub use admin::note_upkeep;
 pub use check::{INVARIANTS, add_functions, check, verify};
+pub use facts::facts;
 pub use file::backup::backup;
 pub use file::migrate::{migrate, try_migration};
 pub use file::restore::restore;
 pub use file::schema::{SCHEMA, SCHEMA_VERSION};
-pub use hand_written::{AdminConnection, Author, admin_connection, explain, resize_pool, restore_dump, run_sql};
+pub use hand_written::{AdminConnection, Author, admin_connection, resize_pool, restore_dump, run_sql};
 pub use history::archive::archive;
 pub use history::events::events;
 pub use history::holders::holders_at;
 pub(super) use history::scratch::{Cell, Scratch, Tables};
 pub use history::sources::newest;
 pub use history::verify::{verify as verify_history, verify_all, verify_archive};
+pub use sql_error::{explain, explain_discreetly, offset};
 
 use std::path::Path;
 use std::pin::Pin;
@@ -47,9 +52,9 @@ use super::health::Health;
 use super::named::Outcome;
 use super::spool::Spools;
 use super::{
-    Activation, Added, Administration, Administrators, Call, Credential, Details, Fault, FiledLicense, HistoryRequest,
-    Holder, HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options, Owners,
-    OwnersRequest, PoolUse, Principal, Reply, Seats, StoreError, Tickets,
+    Activation, Added, Administration, Administrators, Call, ConditionReply, Credential, Details, Fault, FiledLicense,
+    HistoryRequest, Holder, HoldersRequest, Licenses, ModuleHistory, ModulesRequest, NewTicket, OpenError, Options,
+    Owners, OwnersRequest, PoolUse, Principal, Reply, Seats, StoreError, Tickets,
 };
 use crate::chain::Link;
 use crate::license::Owner;
@@ -58,14 +63,20 @@ use crate::seats::{AssignRequest, Holding, Refusal, Role, SeatId, Transfer};
 use calls::stop::{Stop, caller_of_role, settle};
 use calls::{activate, look, module_history, modules, named, owner, seats, ticket};
 use check::background::Verifier;
-use checkpoint::Checkpointer;
+use checkpoint::{Checkpointer, Sizes};
 use file::companions::beside;
 use file::guard::Guard;
 use file::{open, schema};
 use history::chain::{self, Chainer};
 use history::sources;
 use readers::Readers;
+use watch::{Shortener, Watch};
 use writer::Writer;
+
+/// See [`crate::store::is_in_use`].
+pub fn is_in_use(path: &Path) -> bool {
+    !file::companions::users(path).is_empty()
+}
 
 /// See [`super::create`].
 pub fn create(path: &Path) -> Result<bool, OpenError> {
@@ -82,9 +93,10 @@ pub fn create(path: &Path) -> Result<bool, OpenError> {
 /// See the module.
 pub struct SqliteStore {
     writer: Arc<Writer>,
-    checkpoints: Checkpointer,
+    checkpoints: Arc<Checkpointer>,
     verifier: Verifier,
     chainer: Chainer,
+    watch: Watch,
     readers: Arc<Readers>,
     reads: Arc<Semaphore>,
     long_reads: Arc<Semaphore>,
@@ -112,21 +124,34 @@ fn reads_max() -> usize {
 impl SqliteStore {
     /// See [`super::open`].
     pub fn open(path: &Path, options: &Options, metrics: Arc<Metrics>) -> Result<SqliteStore, OpenError> {
+        SqliteStore::open_sized(path, options, metrics, Sizes::default())
+    }
+
+    fn open_sized(
+        path: &Path,
+        options: &Options,
+        metrics: Arc<Metrics>,
+        sizes: Sizes,
+    ) -> Result<SqliteStore, OpenError> {
         let mut connection = open::writer(path, options.busy_timeout)?;
         let guard = Arc::new(Guard::new(&connection, path, Arc::new(Health::default()))?);
         chain::chain_at_start(&connection).map_err(|e| open::sqlite(path, e))?;
         let reads_max = reads_max();
         let readers = Arc::new(Readers::new(path, options.busy_timeout, reads_max, Arc::clone(&guard))?);
-        let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout, Arc::clone(&guard))?;
+        let checkpoints = Checkpointer::start(&mut connection, path, options.busy_timeout, Arc::clone(&guard), sizes)?;
+        let checkpoints = Arc::new(checkpoints);
         let verifier = Verifier::start(path, options, Arc::clone(&guard.health), Arc::clone(&metrics))?;
         let writer = Writer::start(connection, checkpoints.state(), options, metrics, Arc::clone(&guard))?;
         let writer = Arc::new(writer);
         let chainer = Chainer::start(&writer, chain::INTERVAL)?;
+        let shortener = Shortener::new(&checkpoints, sizes.wal_bytes_max);
+        let watch = Watch::start(path, options.busy_timeout, &guard, &readers, &writer, shortener)?;
         Ok(SqliteStore {
             writer,
             checkpoints,
             verifier,
             chainer,
+            watch,
             readers,
             reads: Arc::new(Semaphore::new(reads_max)),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
@@ -169,12 +194,12 @@ impl SqliteStore {
         change: impl Fn(&Connection, &Call) -> Result<T, Stop> + Send + 'static,
     ) -> Reply<'_, Result<T, Refusal>> {
         let (Some(limits), Some(name)) = (self.named_calls, call.name.clone()) else {
-            return self.writer.run(move |connection| settle(change(connection, &call)));
+            return self.writer.run_noted(call.trail.clone(), move |connection| settle(change(connection, &call)));
         };
         let named = Arc::clone(&name);
-        let reply = self
-            .writer
-            .run(move |connection| named::run(connection, &call, &named, limits, least, || change(connection, &call)));
+        let reply = self.writer.run_noted(call.trail.clone(), move |connection| {
+            named::run(connection, &call, &named, limits, least, || change(connection, &call))
+        });
         Box::pin(async move {
             let (outcome, original) = reply.await?;
             if let Some(original) = original {
@@ -290,7 +315,7 @@ impl Tickets for SqliteStore {
 
     fn issue_ticket(&self, call: Call, ticket: NewTicket) -> Reply<'_, Result<Principal, Refusal>> {
         // Never kept for a retry, because a ticket's secret is stored nowhere.
-        self.writer.run(move |connection| settle(ticket::issue(connection, &call, &ticket)))
+        self.writer.run_noted(call.trail.clone(), move |connection| settle(ticket::issue(connection, &call, &ticket)))
     }
 
     fn refuse(&self, call: Call, refusal: Refusal) -> Reply<'_, Result<(), Refusal>> {
@@ -312,7 +337,7 @@ impl Tickets for SqliteStore {
 impl Administration for SqliteStore {
     fn ready(&self) -> Reply<'_, ()> {
         let closed = if self.writer.is_closed() { Err(StoreError::Closed) } else { Ok(()) };
-        if let Err(error) = self.guard.health.check().and(closed).and_then(|()| self.guard.check()) {
+        if let Err(error) = self.guard.health.check().and(closed).and_then(|()| self.guard.tell()) {
             return Box::pin(std::future::ready(Err(error)));
         }
         let read = self.read(|connection| Ok(connection.query_row("SELECT count(*) FROM call", [], |_| Ok(()))?));
@@ -323,6 +348,10 @@ impl Administration for SqliteStore {
             }
             Ok(())
         })
+    }
+
+    fn condition(&self) -> ConditionReply<'_> {
+        Box::pin(std::future::ready(self.watch.condition(&self.guard, &self.writer)))
     }
 
     fn stopped(&self) -> Pin<Box<dyn Future<Output = Fault> + Send + '_>> {
@@ -342,6 +371,7 @@ impl Administration for SqliteStore {
     fn close(&self) {
         self.reads.close();
         self.long_reads.close();
+        self.watch.close();
         // The writer's connection closes last: only a connection that may write can copy the WAL into the file.
         self.readers.close();
         self.verifier.close();
@@ -389,6 +419,9 @@ fn store_error(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(error.to_string()),
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            StoreError::Disk(error.to_string())
+        }
         _ => StoreError::Failed(error.to_string()),
     }
 }

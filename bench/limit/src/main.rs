@@ -121,6 +121,7 @@ async fn take_seats(
             now: jiff::Timestamp::now(),
             actor: Actor::Credential(credential.clone()),
             name: None,
+            trail: None,
         };
         let request = AssignRequest {
             username: Some(format!("limit-{number:012}").into()),

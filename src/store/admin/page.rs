@@ -13,7 +13,7 @@ use super::{Dialect, Row, Sql, Stop, Value};
 pub const ROWS_MAX: usize = 1_000;
 
 /// Rows that are looked at for one page.
-pub(super) const SCANNED_MAX: usize = 20_000;
+pub(super) const SCANNED_MAX: usize = 15_000;
 
 /// Rows that are read together at most.
 const CHUNK_MAX: usize = 2_000;

@@ -93,7 +93,7 @@ impl Drop for Seeded {
 
 fn call() -> Call {
     let now: Timestamp = NOW.parse().expect("a time");
-    Call { id: Uuid::new_v4(), now, actor: Actor::command_line(), name: None }
+    Call { id: Uuid::new_v4(), now, actor: Actor::command_line(), name: None, trail: None }
 }
 
 fn wait<T>(work: impl Future<Output = T>) -> T {

@@ -74,6 +74,12 @@ pub(crate) fn is_undone(error: &Error) -> bool {
     error.as_db_error().is_some_and(|error| !is_fatal(error) && !error.code().code().starts_with("08"))
 }
 
+/// Whether the server could not save a change: its disk is full or failed (53100, 58xxx), or it takes no changes (25006).
+pub(crate) fn cannot_save(error: &Error) -> bool {
+    let code = error.code().map_or("", SqlState::code);
+    code == "53100" || code == "25006" || code.starts_with("58")
+}
+
 /// The store's error for the caller, if the call is not run again.
 pub(crate) fn store_error(error: &Error) -> StoreError {
     match meaning(error) {

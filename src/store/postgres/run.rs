@@ -19,12 +19,13 @@ use uuid::Uuid;
 
 use super::calls::stop::Stop;
 use super::known::Known;
-use super::meaning::{Meaning, meaning, store_error};
+use super::meaning::{Meaning, cannot_save, meaning, store_error};
 use super::pool::Connections;
 use super::resolve::{Lost, Resolved, resolve};
 use super::session::Session;
 use crate::metrics::Metrics;
 use crate::seats::{Refusal, SeatId};
+use crate::store::health::Health;
 use crate::store::{Reply, StoreError};
 
 /// The future work of a call on a session.
@@ -74,6 +75,7 @@ struct Job<A, T> {
 pub(crate) struct Runner {
     pub(crate) connections: Arc<Connections>,
     pub(crate) known: Arc<Known>,
+    pub(super) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) handle: Handle,
     /// A permit for each call that waits or runs. Closed when the store is.
@@ -251,6 +253,7 @@ impl Runner {
         let stop = match tokio::time::timeout(limit, once(&session, job, statement_timeout, &mut decided)).await {
             Ok(Ok(())) => {
                 if job.id.is_some() {
+                    self.health.saved();
                     self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
                 }
                 return match decided {
@@ -277,15 +280,20 @@ impl Runner {
             Some(Stop::Refused(refusal)) => Ended::Answer(Ok(Err(refusal))),
             Some(Stop::Failed(error)) => Ended::Answer(Err(error)),
             Some(Stop::Again) => Ended::Again(StoreError::Locked),
-            Some(Stop::Statement(error)) => match meaning(&error) {
-                Meaning::Conflict | Meaning::Locked | Meaning::Stale => Ended::Again(store_error(&error)),
-                Meaning::Lost => {
-                    self.connections.lost();
-                    Ended::Again(store_error(&error))
+            Some(Stop::Statement(error)) => {
+                if job.id.is_some() && cannot_save(&error) {
+                    self.health.save_failed();
                 }
-                Meaning::Aborted => Ended::Again(store_error(&error)),
-                Meaning::Late | Meaning::Damaged | Meaning::Failed => Ended::Answer(Err(store_error(&error))),
-            },
+                match meaning(&error) {
+                    Meaning::Conflict | Meaning::Locked | Meaning::Stale => Ended::Again(store_error(&error)),
+                    Meaning::Lost => {
+                        self.connections.lost();
+                        Ended::Again(store_error(&error))
+                    }
+                    Meaning::Aborted => Ended::Again(store_error(&error)),
+                    Meaning::Late | Meaning::Damaged | Meaning::Failed => Ended::Answer(Err(store_error(&error))),
+                }
+            }
             None => {
                 let why = format!("the database did not answer within {} s", limit.as_secs());
                 Ended::Answer(Err(StoreError::Unreachable(why)))

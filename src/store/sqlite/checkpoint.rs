@@ -4,6 +4,10 @@
 //! without end. So the thread makes pass after pass, each over the frames appended during the last pass, until few are left. The
 //! writer copies those between two groups, and its next commit starts the WAL over. The WAL keeps its size, because overwriting
 //! costs half as much as appending.
+//!
+//! While a reader needs an older state, the WAL cannot start over and grows. After that its file is cut back to
+//! [`Sizes::wal_bytes_max`] by the first commit of a WAL that starts over (`journal_size_limit`). If no call makes that commit,
+//! [`super::watch`] has it made.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,6 +25,8 @@ use crate::store::OpenError;
 /// Frames (pages of 4 KiB) in the WAL at which a checkpoint starts: 64 MiB. Commits wait while a checkpoint syncs the file, so
 /// few large checkpoints are better than many small ones, and a page that changed often is written back once.
 const INTERVAL_FRAMES: usize = 16_000;
+/// The length of the file of the WAL to which it is cut back: half as much again as it usually has, so that it usually stays.
+const WAL_BYTES_MAX: u64 = 96 * 1024 * 1024;
 /// Frames that are left to the writer: a millisecond or two of work.
 const REST_FRAMES: usize = 200;
 /// The most passes over the WAL before the writer does the rest, however long it is.
@@ -28,6 +34,21 @@ const PASSES_MAX: usize = 5;
 
 /// How often the thread checks the files while no call does.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the WAL gets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// Frames at which a checkpoint starts.
+    pub(super) interval_frames: usize,
+    /// The length in bytes to which a longer file is cut back.
+    pub(super) wal_bytes_max: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Sizes {
+        Sizes { interval_frames: INTERVAL_FRAMES, wal_bytes_max: WAL_BYTES_MAX }
+    }
+}
 
 /// The thread that makes checkpoints.
 pub(super) struct Checkpointer {
@@ -45,6 +66,7 @@ pub(super) struct State {
     /// Nearly all of the WAL is copied: the writer does the rest.
     is_to_finish: AtomicBool,
     is_closed: AtomicBool,
+    interval_frames: usize,
 }
 
 impl Checkpointer {
@@ -54,20 +76,28 @@ impl Checkpointer {
         path: &Path,
         busy_timeout: Duration,
         guard: Arc<Guard>,
+        sizes: Sizes,
     ) -> Result<Checkpointer, OpenError> {
-        let state = Arc::new(State { next: AtomicUsize::new(INTERVAL_FRAMES), ..State::default() });
+        let interval_frames = sizes.interval_frames;
+        let state = Arc::new(State { next: AtomicUsize::new(interval_frames), interval_frames, ..State::default() });
+        let limit = i64::try_from(sizes.wal_bytes_max).unwrap_or(i64::MAX);
+        writer
+            .pragma_update_and_check(None, "journal_size_limit", limit, |_| Ok(()))
+            .map_err(|e| open::sqlite(path, e))?;
         let connection = open::checkpoints(path, busy_timeout)?;
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn({
-            let state = Arc::clone(&state);
+            let (state, guard) = (Arc::clone(&state), Arc::clone(&guard));
             move || run(&connection, &state, &guard)
         })?;
         let (told, worker) = (Arc::clone(&state), thread.thread().clone());
         // An error returned here would make a COMMIT that succeeded look failed.
         writer
             .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, frames: std::ffi::c_int| {
+                // Called only after a commit that wrote.
+                guard.health.saved();
                 let frames = usize::try_from(frames).unwrap_or(0);
                 if frames < told.frames.swap(frames, Ordering::Relaxed) {
-                    told.next.store(INTERVAL_FRAMES, Ordering::Relaxed);
+                    told.next.store(interval_frames, Ordering::Relaxed);
                 }
                 if frames >= told.next.load(Ordering::Relaxed) {
                     worker.unpark();
@@ -80,6 +110,13 @@ impl Checkpointer {
 
     pub(super) fn state(&self) -> Arc<State> {
         Arc::clone(&self.state)
+    }
+
+    /// Has a checkpoint made soon, however short the WAL is.
+    pub(super) fn ask(&self) {
+        self.state.next.store(0, Ordering::Relaxed);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.iter().for_each(|thread| thread.thread().unpark());
     }
 
     /// Ends the thread, after a running checkpoint.
@@ -110,7 +147,7 @@ fn run(connection: &Connection, state: &State, guard: &Guard) {
         let end = fold_back(connection, state, guard);
         // If the WAL does not start over, because a reader still needs it, there is work again when it has grown by the same
         // amount.
-        state.next.store(end + INTERVAL_FRAMES, Ordering::Relaxed);
+        state.next.store(end + state.interval_frames, Ordering::Relaxed);
         state.is_to_finish.store(true, Ordering::Relaxed);
     }
     guard.before_close(connection);

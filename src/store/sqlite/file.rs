@@ -4,6 +4,7 @@ pub(super) mod backup;
 pub(super) mod companions;
 pub(super) mod guard;
 pub(super) mod inspect;
+pub(super) mod locks;
 mod losses;
 pub(super) mod migrate;
 pub(super) mod open;

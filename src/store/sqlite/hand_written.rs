@@ -1,37 +1,76 @@
 //! Connections for SQL written by hand: its permissions, and the actor of its changes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, OptionalExtension as _, ffi, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Statement, ffi, params};
 use uuid::Uuid;
 
 use super::calls::record::set_triggers;
+use super::file::locks::{holder_of_writes, others};
 use super::file::open::{absent, admin, clear_leftovers, connect, sqlite, use_wal};
-use super::file::schema::{self, objects};
+use super::file::schema;
+use super::sql_error::{explain, explain_discreetly};
+use super::tokens::starts_with;
 use crate::store::{HashPassword, OpenError};
 
 /// How long hand-written SQL waits for the lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The pause between two tries to get the lock.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Under full load the service releases the lock for a fraction of a millisecond at a time, while it answers a group. SQLite's
 /// own busy handler, with up to 100 ms between two tries, hardly ever hits that moment.
 pub(super) fn try_again_soon(tries: i32) -> bool {
-    const PAUSE: Duration = Duration::from_millis(1);
     std::thread::sleep(PAUSE);
     PAUSE * u32::try_from(tries).unwrap_or(0) < BUSY_TIMEOUT
+}
+
+/// The last wait for the lock: how long, and the programs that held it meanwhile.
+#[derive(Default)]
+struct Wait {
+    lasted: Duration,
+    holders: BTreeSet<String>,
+}
+
+/// As [`try_again_soon`], and notes the programs that hold the lock.
+fn wait_for_lock(path: PathBuf, wait: Arc<Mutex<Wait>>) -> impl FnMut(i32) -> bool + Send + 'static {
+    /// About as many milliseconds lie between two looks.
+    const TRIES_PER_LOOK: i32 = 100;
+    let mut begun = Instant::now();
+    move |tries| {
+        let mut wait = wait.lock().unwrap_or_else(PoisonError::into_inner);
+        if tries == 0 {
+            begun = Instant::now();
+            *wait = Wait::default();
+        }
+        if tries % TRIES_PER_LOOK == TRIES_PER_LOOK / 2 {
+            wait.holders.extend(holder_of_writes(&path));
+        }
+        std::thread::sleep(PAUSE);
+        wait.lasted = begun.elapsed();
+        wait.lasted < BUSY_TIMEOUT
+    }
 }
 
 /// A connection for SQL written by hand: it has the function `hash_password('…')`, and refuses statements that would remove the
 /// guards (dropping our tables and triggers, switching checks off).
 pub struct AdminConnection {
     connection: Connection,
+    path: PathBuf,
+    /// The objects of the schema.
+    ours: Arc<BTreeMap<String, String>>,
+    wait: Arc<Mutex<Wait>>,
+    /// Set while a statement is compiled that makes an index that is not unique.
+    is_plain_index: Arc<AtomicBool>,
     /// Set while [`AdminConnection::in_the_name_of`] writes rows that SQL by hand must not write.
     is_trusted: Arc<AtomicBool>,
 }
@@ -53,13 +92,30 @@ impl Deref for AdminConnection {
 
 /// Opens a database for SQL by hand. `create`: creates it if it does not exist or is an empty file.
 pub fn admin_connection(path: &Path, create: bool, hash_password: HashPassword) -> Result<AdminConnection, OpenError> {
-    let mut connection = admin(path, BUSY_TIMEOUT, create)?;
+    let connection = admin(path, BUSY_TIMEOUT, create).map_err(|e| in_use(path, e))?;
     set_triggers(&connection, false)
         .and_then(|()| clear_leftovers(&connection))
         .and_then(|()| set_triggers(&connection, true))
         .map_err(|e| sqlite(path, e))?;
-    connection.busy_handler(Some(try_again_soon)).map_err(|e| sqlite(path, e))?;
     AdminConnection::new(connection, path, hash_password).map_err(|e| sqlite(path, e))
+}
+
+/// Names the programs that keep a file from being opened.
+fn in_use(path: &Path, error: OpenError) -> OpenError {
+    match error {
+        OpenError::Failed { path: failed, reason } if reason == "database is locked" => {
+            let by = named(&others(path));
+            OpenError::Failed {
+                path: failed,
+                reason: format!("{reason}: waited {} s for {by}", BUSY_TIMEOUT.as_secs()),
+            }
+        }
+        other => other,
+    }
+}
+
+fn named(programs: &[String]) -> String {
+    if programs.is_empty() { "another program".to_owned() } else { programs.join(" and ") }
 }
 
 /// See [`crate::store::run_sql`].
@@ -67,12 +123,12 @@ pub fn run_sql(path: &Path, script: &str, hash_password: HashPassword) -> Result
     admin_connection(path, true, hash_password)?.execute_batch(script).map_err(|e| sqlite(path, e))
 }
 
-/// Creates a database from the output of `.dump`: SQL that creates our tables and fills them.
+/// Creates a database from the output of `.dump`: the statements that create our tables and fill them, each with its line.
 ///
 /// # Errors
 ///
 /// An existing file that is not empty, SQL that fails, and a schema that is not ours; then no file is left.
-pub fn restore_dump(path: &Path, dump: &str) -> Result<(), OpenError> {
+pub fn restore_dump<'s>(path: &Path, dump: impl Iterator<Item = (usize, &'s str)>) -> Result<(), OpenError> {
     if absent(path)?.is_none() {
         return Err(OpenError::Setting(format!(
             "{}: exists already; a dump is restored to a new file",
@@ -80,7 +136,13 @@ pub fn restore_dump(path: &Path, dump: &str) -> Result<(), OpenError> {
         )));
     }
     let restored = connect(path, BUSY_TIMEOUT, true).and_then(|connection| {
-        connection.execute_batch(dump).map_err(|e| sqlite(path, e))?;
+        for (line, statement) in dump {
+            connection.execute_batch(statement).map_err(|e| OpenError::Failed {
+                path: path.to_owned(),
+                // A dump has hashes of passwords.
+                reason: format!("line {line}: {}. Nothing was kept.", explain_discreetly(&e)),
+            })?;
+        }
         schema::bring_up(&connection, path, |_| Ok(()))?;
         use_wal(&connection, path)
     });
@@ -97,10 +159,14 @@ impl AdminConnection {
             let password: String = context.get(0)?;
             hash_password(&password).map_err(|e| rusqlite::Error::UserFunctionError(e.into()))
         })?;
-        let ours = objects(&connection)?;
-        let is_trusted = Arc::new(AtomicBool::new(false));
-        let trusted = Arc::clone(&is_trusted);
+        let all_ours = Arc::new(schema::ours()?);
+        let wait = Arc::new(Mutex::new(Wait::default()));
+        connection.busy_handler(Some(wait_for_lock(path.to_owned(), Arc::clone(&wait))))?;
+        let (is_trusted, is_plain_index) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (trusted, plain_index, ours) =
+            (Arc::clone(&is_trusted), Arc::clone(&is_plain_index), Arc::clone(&all_ours));
         let path = path.to_owned();
+        let own_path = path.clone();
         let is_refused = move |context: &AuthContext<'_>| {
             // VACUUM copies every row to a database of its own.
             let vacuum = context.database_name.is_some_and(|name| name.starts_with("vacuum_"));
@@ -117,7 +183,9 @@ impl AdminConnection {
                 }
                 // So could a unique index: OR REPLACE deletes the conflicting rows without calling a trigger.
                 AuthAction::CreateIndex { table_name, .. } => {
-                    context.database_name == Some("main") && ours.contains_key(table_name)
+                    context.database_name == Some("main")
+                        && ours.contains_key(table_name)
+                        && !plain_index.load(Ordering::Relaxed)
                 }
                 // A ticket or session made by hand would forge a sign-in; a call made by hand, a change in another name; a named
                 // call, an answer that the service never gave; the others, events that never happened.
@@ -132,7 +200,7 @@ impl AdminConnection {
                 // Attached under another name, the tables of this file would not be recognised as ours. A computed name is
                 // unknown here.
                 AuthAction::Attach { filename } => {
-                    filename.starts_with("file:") || is_same_file(&path, Path::new(filename))
+                    filename.starts_with("file:") || is_same_file(&own_path, Path::new(filename))
                 }
                 AuthAction::Unknown { code: ffi::SQLITE_ATTACH, .. } => true,
                 AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
@@ -145,7 +213,43 @@ impl AdminConnection {
             let refused = !trusted.load(Ordering::Relaxed) && is_refused(&context);
             if refused { Authorization::Deny } else { Authorization::Allow }
         }))?;
-        Ok(AdminConnection { connection, is_trusted })
+        Ok(AdminConnection { connection, path, ours: all_ours, wait, is_plain_index, is_trusted })
+    }
+
+    /// Compiles the first statement of this SQL. An index that is not unique is allowed on our tables too.
+    ///
+    /// # Errors
+    ///
+    /// Invalid SQL, and statements that would remove or evade the guards.
+    pub fn prepare(&self, sql: &str) -> rusqlite::Result<Statement<'_>> {
+        self.is_plain_index.store(starts_with(sql, &["CREATE", "INDEX"]), Ordering::Relaxed);
+        let statement = self.connection.prepare(sql);
+        self.is_plain_index.store(false, Ordering::Relaxed);
+        statement
+    }
+
+    /// Whether a table is one of the schema.
+    pub fn is_ours(&self, table: &str) -> bool {
+        self.ours.keys().any(|name| name.eq_ignore_ascii_case(table))
+    }
+
+    /// What an error says about other programs that write; `None`: the error has another cause.
+    pub fn explain_lock(&self, error: &rusqlite::Error) -> Option<String> {
+        let failure = error.sqlite_error()?;
+        if failure.extended_code == ffi::SQLITE_BUSY_SNAPSHOT {
+            let because = "another program has changed the database since this transaction first read it";
+            return Some(format!("{because}. ROLLBACK, and begin with BEGIN IMMEDIATE"));
+        }
+        if failure.code != ErrorCode::DatabaseBusy {
+            return None;
+        }
+        let wait = self.wait.lock().unwrap_or_else(PoisonError::into_inner);
+        let holders: Vec<String> = match wait.holders.is_empty() {
+            true => others(&self.path),
+            false => wait.holders.iter().cloned().collect(),
+        };
+        let waited = wait.lasted.as_secs_f32();
+        Some(format!("database is locked: waited {waited:.1} s for {}. Try again when it is done", named(&holders)))
     }
 
     /// Runs changes in the author's name, in one transaction, or in the open one.
@@ -183,19 +287,6 @@ impl AdminConnection {
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
     matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
-}
-
-/// The message of a guard, without SQLite's additions.
-pub fn explain(error: &rusqlite::Error) -> String {
-    let message = match error {
-        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
-        other => other.to_string(),
-    };
-    // A number in a message of the schema; see license_pool_update.
-    match message.strip_prefix("bad JSON path: '").and_then(|m| m.strip_suffix('\'')) {
-        Some(said) => said.to_owned(),
-        None => message.strip_prefix("CHECK constraint failed: ").map_or(message.clone(), str::to_owned),
-    }
 }
 
 /// Seats that one step of [`resize_pool`] adds or removes: some 50 ms, in which no call can change anything.

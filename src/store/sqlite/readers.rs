@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,6 +19,8 @@ pub(super) struct Readers {
     idle: Mutex<Option<Vec<Connection>>>,
     /// The most idle connections kept.
     idle_max: usize,
+    /// When the reads off the async threads began, in any order; the others take microseconds.
+    running: Mutex<Vec<Instant>>,
     guard: Arc<Guard>,
 }
 
@@ -35,7 +37,13 @@ impl Readers {
         guard: Arc<Guard>,
     ) -> Result<Readers, OpenError> {
         let first = open::reader(path, busy_timeout)?;
-        Ok(Readers { path: path.to_owned(), busy_timeout, idle: Mutex::new(Some(vec![first])), idle_max, guard })
+        let idle = Mutex::new(Some(vec![first]));
+        Ok(Readers { path: path.to_owned(), busy_timeout, idle, idle_max, running: Mutex::default(), guard })
+    }
+
+    /// How long the oldest read has run.
+    pub(super) fn oldest(&self) -> Option<Duration> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).iter().min().map(Instant::elapsed)
     }
 
     /// Runs a read in a transaction on a connection of its own, on the calling thread: for reads that take microseconds, less
@@ -58,6 +66,7 @@ impl Readers {
         let readers = Arc::clone(self);
         let read = move || {
             let _turn = turn;
+            let _running = Running::begin(&readers.running);
             readers.with(query)
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Failed("a read panicked".to_owned()))?
@@ -91,5 +100,29 @@ impl Readers {
             idle.push(connection);
         }
         Ok(value)
+    }
+}
+
+/// Counts a read as running until it is dropped.
+struct Running<'r> {
+    all: &'r Mutex<Vec<Instant>>,
+    since: Instant,
+}
+
+impl Running<'_> {
+    fn begin(all: &Mutex<Vec<Instant>>) -> Running<'_> {
+        let since = Instant::now();
+        all.lock().unwrap_or_else(PoisonError::into_inner).push(since);
+        Running { all, since }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two that began at the same instant are interchangeable.
+        if let Some(at) = all.iter().position(|since| *since == self.since) {
+            all.swap_remove(at);
+        }
     }
 }

@@ -10,9 +10,11 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use tokio::sync::{mpsc, oneshot};
 
 use super::file::guard::{Guard, Trouble};
+use super::file::schema::SCHEMA_VERSION;
 use super::{checkpoint, execute, store_error};
 use crate::metrics::Metrics;
-use crate::store::{OpenError, Options, Reply, StoreError};
+use crate::store::health::Health;
+use crate::store::{OpenError, Options, Reply, StoreError, Trail};
 
 /// The handle on the connection that writes, and on its thread.
 pub(super) struct Writer {
@@ -29,7 +31,7 @@ pub(super) struct Writer {
 impl Writer {
     /// `checkpoints`: run between two groups.
     pub(super) fn start(
-        connection: Connection,
+        mut connection: Connection,
         checkpoints: Arc<checkpoint::State>,
         options: &Options,
         metrics: Arc<Metrics>,
@@ -39,6 +41,14 @@ impl Writer {
         let group_calls_max = options.group_calls_max;
         // The writer waits in its own way; see `begin`.
         connection.busy_timeout(Duration::ZERO).map_err(|e| OpenError::Setting(e.to_string()))?;
+        // A change of millions of rows takes a minute and more, and is not stuck.
+        let health = Arc::clone(&guard.health);
+        let made_step = move || {
+            health.progress.step();
+            false
+        };
+        let watched = connection.progress_handler(STEP_OPERATIONS, Some(made_step));
+        watched.map_err(|e| OpenError::Setting(e.to_string()))?;
         let connection = Arc::new(Mutex::new(Some(connection)));
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn({
             let groups = Groups {
@@ -68,10 +78,19 @@ impl Writer {
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<'_, T> {
+        self.run_noted(None, work)
+    }
+
+    /// The same; notes in `trail` how long the call waited for its transaction.
+    pub(super) fn run_noted<T: Send + 'static>(
+        &self,
+        trail: Option<Arc<Trail>>,
+        work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<'_, T> {
         Box::pin(async move {
             let _counted = Counted(&self.calls);
             let (reply, mut answer) = oneshot::channel();
-            let job = Box::new(Pending { work, value: None, reply, since: Instant::now() });
+            let job = Box::new(Pending { work, value: None, reply, since: Instant::now(), trail });
             let alone = self.calls.fetch_add(1, Ordering::Relaxed) == 0;
             let job = if alone { self.run_here(job)? } else { Some(job as Box<dyn Job>) };
             match job {
@@ -93,7 +112,7 @@ impl Writer {
             let _counted = Counted(&self.calls);
             self.calls.fetch_add(1, Ordering::Relaxed);
             let (reply, answer) = oneshot::channel();
-            self.enqueue(Box::new(Pending { work, value: None, reply, since: Instant::now() }))?;
+            self.enqueue(Box::new(Pending { work, value: None, reply, since: Instant::now(), trail: None }))?;
             answer.await.unwrap_or(Err(StoreError::Closed))
         })
     }
@@ -125,7 +144,7 @@ impl Writer {
         work: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Box::new(Pending { work, value: None, reply, since: Instant::now() }))?;
+        self.enqueue(Box::new(Pending { work, value: None, reply, since: Instant::now(), trail: None }))?;
         answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
@@ -140,9 +159,26 @@ impl Writer {
         })
     }
 
+    /// Saves a page that stays as it is: to find out whether changes can be saved, or to let the log start over. `None`: the queue
+    /// is full, or the store is closed.
+    pub(super) fn save_page(&self) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
+        let (reply, answer) = oneshot::channel();
+        let work = |connection: &Connection| {
+            connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(store_error)
+        };
+        let job = Pending { work, value: None, reply, since: Instant::now(), trail: None };
+        self.sender()?.try_send(Box::new(job)).ok().map(|()| answer)
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         thread.as_ref().is_none_or(JoinHandle::is_finished) || self.sender().is_none()
+    }
+
+    /// Whether the thread has ended by itself, which only a panic outside of a call can cause.
+    pub(super) fn has_died(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// Answers the queued calls, then ends the thread and closes the connection.
@@ -174,6 +210,8 @@ trait Job: Send {
     fn is_cancelled(&self) -> bool;
     /// When the call arrived.
     fn since(&self) -> Instant;
+    /// Its transaction began.
+    fn begin(&self, at: Instant);
     /// Does the work and keeps the value until the commit. May be repeated after its changes were undone.
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
     /// Answers the caller: with the value, if the commit succeeded.
@@ -185,6 +223,7 @@ struct Pending<F, T> {
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
     since: Instant,
+    trail: Option<Arc<Trail>>,
 }
 
 impl<T: Send, F: Fn(&Connection) -> Result<T, StoreError> + Send> Job for Pending<F, T> {
@@ -194,6 +233,12 @@ impl<T: Send, F: Fn(&Connection) -> Result<T, StoreError> + Send> Job for Pendin
 
     fn since(&self) -> Instant {
         self.since
+    }
+
+    fn begin(&self, at: Instant) {
+        if let Some(trail) = &self.trail {
+            trail.waited(at.saturating_duration_since(self.since));
+        }
     }
 
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
@@ -217,6 +262,9 @@ struct Groups {
     guard: Arc<Guard>,
     busy_timeout: Duration,
 }
+
+/// Operations of SQLite's virtual machine that count as a step: some milliseconds.
+const STEP_OPERATIONS: std::ffi::c_int = 100_000;
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
@@ -267,6 +315,8 @@ impl Groups {
         // Callers may have disconnected while we waited for the lock.
         group.retain(|job| !job.is_cancelled());
         let begun = Instant::now();
+        group.iter().for_each(|job| job.begin(begun));
+        self.guard.health.progress.begin(begun);
         self.metrics.group_calls.observe(group.len() as f64);
         let committed = self.commit(connection, group);
         self.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
@@ -277,6 +327,7 @@ impl Groups {
         if self.guard.health.check().is_ok() {
             self.checkpoints.finish(connection, &self.guard);
         }
+        self.guard.health.progress.end();
     }
 
     fn commit(&self, connection: &Connection, group: &mut Group) -> Result<Vec<Result<(), StoreError>>, StoreError> {
@@ -293,7 +344,7 @@ impl Groups {
     /// Checks the files, in the transaction; rolls it back if they are not as they should be.
     fn look(&self, connection: &Connection) -> Result<(), StoreError> {
         self.guard.before_write(connection).map_err(|trouble| {
-            roll_back(connection);
+            self.roll_back(connection);
             match trouble {
                 Trouble::Stop(problem) => self.guard.stop(problem, Some(connection)),
                 Trouble::Fail(error) => error,
@@ -313,7 +364,7 @@ impl Groups {
             (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::ConstraintViolation), _) => {
                 return store_error(error);
             }
-            (Some(ErrorCode::DiskFull), _) | (_, Some(ffi::SQLITE_IOERR_WRITE)) => self.guard.health.save_failed(),
+            (Some(ErrorCode::DiskFull), _) | (_, Some(ffi::SQLITE_IOERR_WRITE)) => {}
             _ => self.guard.stop_unsynced(&error),
         }
         StoreError::Unknown(error.to_string())
@@ -321,17 +372,28 @@ impl Groups {
 
     /// Undoes the whole group and answers its callers.
     fn fail(&self, connection: &Connection, group: &mut Group, failure: &StoreError) {
-        roll_back(connection);
+        self.roll_back(connection);
         self.metrics.groups_failed.inc();
         let failure = match failure {
             StoreError::Damaged(_) => self.guard.stop_damaged(failure),
             failure => failure.clone(),
         };
-        match failure {
-            // Logged once, when the store stopped.
-            StoreError::Stopped(_) => {}
-            StoreError::Unknown(_) => tracing::error!(error = %failure, calls = group.len(), "a group of calls failed"),
-            _ => tracing::error!(error = %failure, calls = group.len(), "a group of calls failed; nothing was changed"),
+        if let StoreError::Disk(_) | StoreError::Unknown(_) = failure {
+            self.guard.health.save_failed();
+        }
+        // That the store stopped is logged once, when it does.
+        if !matches!(failure, StoreError::Stopped(_))
+            && let Some(before) = self.guard.health.failures.count(failure.reason())
+        {
+            let calls = group.len();
+            match failure {
+                StoreError::Unknown(_) => {
+                    tracing::error!(error = %failure, calls, left_out = before, "a group of calls failed")
+                }
+                _ => {
+                    tracing::error!(error = %failure, calls, left_out = before, "a group of calls failed; nothing was changed")
+                }
+            }
         }
         group.drain(..).for_each(|job| job.answer(Err(failure.clone())));
     }
@@ -356,7 +418,16 @@ impl Groups {
         execute(connection, "ROLLBACK").map_err(store_error)?;
         self.begin_again(connection)?;
         self.look(connection)?;
-        run_each(connection, group)
+        run_each(connection, group, &self.guard.health)
+    }
+
+    fn roll_back(&self, connection: &Connection) {
+        if !connection.is_autocommit()
+            && let Err(error) = execute(connection, "ROLLBACK")
+            && let Some(before) = self.guard.health.failures.count("rollback")
+        {
+            tracing::error!(%error, left_out = before, "rollback failed");
+        }
     }
 
     /// Another program may have taken the lock meanwhile.
@@ -375,16 +446,12 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-fn roll_back(connection: &Connection) {
-    if !connection.is_autocommit()
-        && let Err(error) = execute(connection, "ROLLBACK")
-    {
-        tracing::error!(%error, "rollback failed");
-    }
-}
-
 /// Runs each call in its own savepoint.
-fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+fn run_each(
+    connection: &Connection,
+    group: &mut [Box<dyn Job>],
+    health: &Health,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     let mut outcomes = Vec::with_capacity(group.len());
     for job in group {
         execute(connection, "SAVEPOINT call").map_err(store_error)?;
@@ -394,7 +461,9 @@ fn run_each(connection: &Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<R
             Err(error) if connection.is_autocommit() => return Err(error),
             Err(error @ StoreError::Damaged(_)) => return Err(error),
             Err(error) => {
-                tracing::error!(%error, "a call failed in the store; it was undone");
+                if let Some(before) = health.failures.count("call") {
+                    tracing::error!(%error, left_out = before, "a call failed in the store; it was undone");
+                }
                 execute(connection, "ROLLBACK TO call").map_err(store_error)?;
                 outcomes.push(Err(error));
             }
@@ -411,140 +480,4 @@ fn run_caught(job: &mut dyn Job, connection: &Connection) -> Result<(), StoreErr
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::{Context, Poll, Waker};
-
-    use super::*;
-
-    fn writer(options: &Options) -> Writer {
-        let connection = Connection::open_in_memory().expect("open");
-        connection.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").expect("table");
-        Writer::start(connection, Arc::default(), options, Arc::new(Metrics::new()), Arc::new(Guard::of_memory()))
-            .expect("start")
-    }
-
-    fn insert(x: i64) -> impl Fn(&Connection) -> Result<usize, StoreError> + Send + 'static {
-        move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]).map_err(store_error)
-    }
-
-    fn values(writer: &Writer) -> Vec<i64> {
-        let connection = writer.connection.lock().expect("lock");
-        let mut statement = connection.as_ref().expect("open").prepare("SELECT x FROM t ORDER BY x").expect("prepare");
-        statement.query_map([], |row| row.get(0)).expect("query").collect::<Result<_, _>>().expect("rows")
-    }
-
-    fn poll<T>(call: &mut Reply<'_, T>) -> Poll<Result<T, StoreError>> {
-        call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-    }
-
-    /// Puts the calls into the queue, while the connection is held by the test.
-    fn queue<T>(calls: &mut [Reply<'_, T>]) {
-        for call in calls {
-            assert!(poll(call).is_pending(), "the call waits");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_call_that_fails_is_undone_alone_and_the_rest_of_its_group_is_kept() {
-        let writer = writer(&Options::default());
-        let held = writer.connection.lock().expect("lock");
-        let twice = |connection: &Connection| {
-            connection.execute("INSERT INTO t VALUES (50)", []).map_err(store_error)?;
-            connection.execute("INSERT INTO t VALUES (1)", []).map_err(store_error)
-        };
-        let mut calls = vec![writer.run(insert(1)), writer.run(twice), writer.run(insert(2))];
-        queue(&mut calls);
-        drop(held);
-        let mut answers = Vec::new();
-        for call in calls {
-            answers.push(call.await);
-        }
-        assert!(matches!(answers[..], [Ok(1), Err(StoreError::Failed(_)), Ok(1)]), "{answers:?}");
-        assert_eq!(values(&writer), [1, 2]);
-        writer.close();
-    }
-
-    #[tokio::test]
-    async fn a_call_that_panics_is_undone_and_the_writer_goes_on() {
-        let writer = writer(&Options::default());
-        let panics = |x: i64| {
-            move |connection: &Connection| -> Result<usize, StoreError> {
-                connection.execute("INSERT INTO t VALUES (?1)", [x]).map_err(store_error)?;
-                panic!("as the test wants it")
-            }
-        };
-        // Alone on the caller's thread, then in a group on the writer's.
-        let answer = writer.run(panics(10)).await;
-        assert!(matches!(answer, Err(StoreError::Failed(_))), "{answer:?}");
-        let held = writer.connection.lock().expect("not poisoned");
-        let mut calls: Vec<Reply<'_, usize>> =
-            vec![writer.run(insert(1)), writer.run(panics(11)), writer.run(insert(2))];
-        queue(&mut calls);
-        drop(held);
-        let mut answers = Vec::new();
-        for call in calls {
-            answers.push(call.await);
-        }
-        assert!(matches!(answers[..], [Ok(1), Err(StoreError::Failed(_)), Ok(1)]), "{answers:?}");
-        assert!(matches!(writer.run(insert(3)).await, Ok(1)));
-        assert_eq!(values(&writer), [1, 2, 3]);
-        writer.close();
-    }
-
-    #[tokio::test]
-    async fn what_does_not_fit_into_the_queue_is_refused_and_the_rest_is_served() {
-        let writer = writer(&Options { queue_calls_max: 2, group_calls_max: 1, ..Options::default() });
-        let held = writer.connection.lock().expect("lock");
-        let mut calls = vec![writer.run(insert(1))];
-        queue(&mut calls);
-        // The thread has taken the first call from the queue or is about to; fill the queue until a call is refused.
-        let mut refused = 0;
-        for x in 2..=4 {
-            let mut call = writer.run(insert(x));
-            match poll(&mut call) {
-                Poll::Ready(answer) => {
-                    assert!(matches!(answer, Err(StoreError::QueueFull)), "{answer:?}");
-                    refused += 1;
-                }
-                Poll::Pending => calls.push(call),
-            }
-        }
-        assert!(refused >= 1);
-        drop(held);
-        for call in calls {
-            assert!(matches!(call.await, Ok(1)));
-        }
-        assert_eq!(values(&writer).len(), 4 - refused);
-        writer.close();
-    }
-
-    #[tokio::test]
-    async fn a_call_whose_caller_went_away_before_its_turn_is_not_run() {
-        let writer = writer(&Options { group_calls_max: 1, ..Options::default() });
-        let held = writer.connection.lock().expect("lock");
-        let mut calls = vec![writer.run(insert(1)), writer.run(insert(2)), writer.run(insert(3))];
-        queue(&mut calls);
-        // The last call: the thread may have taken the first already.
-        drop(calls.pop());
-        drop(held);
-        for call in calls {
-            call.await.expect("served");
-        }
-        let connection = writer.connection.lock().expect("lock");
-        drop(connection);
-        assert_eq!(values(&writer), [1, 2]);
-        writer.close();
-    }
-
-    #[tokio::test]
-    async fn closing_answers_what_was_queued() {
-        let writer = writer(&Options::default());
-        let held = writer.connection.lock().expect("lock");
-        let (reply, answer) = oneshot::channel();
-        let job = Pending { work: insert(7), value: None, reply, since: Instant::now() };
-        writer.enqueue(Box::new(job)).expect("queued");
-        drop(held);
-        writer.close();
-        assert!(matches!(answer.await, Ok(Ok(1))));
-    }
-}
+mod tests;

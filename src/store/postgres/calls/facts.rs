@@ -149,7 +149,7 @@ pub(crate) async fn caller(session: &Session, call: &Call) -> Result<Option<Call
         }
     };
     let row = session.row_opt(sql, &[&proof.name, &proof.secret, &to_time(call.now)]).await?;
-    row.map(|row| to_caller(&row)).transpose()
+    row.map(|row| to_caller(call, &row)).transpose()
 }
 
 /// The caller as the actor of events.
@@ -158,8 +158,10 @@ pub(crate) fn by(call: &Call, caller: &Caller) -> By {
 }
 
 /// Reads the first three columns.
-pub(crate) fn to_caller(row: &Row) -> Result<Caller, Stop> {
-    Ok(Caller { name: row.try_get(0)?, role: parse(row, 1)?, entity_id: row.try_get(2)? })
+pub(crate) fn to_caller(call: &Call, row: &Row) -> Result<Caller, Stop> {
+    let caller = Caller { name: row.try_get(0)?, role: parse(row, 1)?, entity_id: row.try_get(2)? };
+    call.found_caller(&caller.name);
+    Ok(caller)
 }
 
 /// An entity. `root`: the caller's entity.

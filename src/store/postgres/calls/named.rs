@@ -84,7 +84,7 @@ async fn begin<T: Outcome>(
         .row_opt(&FIND[proof.kind as usize], &[&proof.name, &proof.secret, &to_time(call.now), &sent.as_deref().ok()])
         .await?
         .ok_or(Refusal::CallerUnknown)?;
-    let caller = to_caller(&row)?;
+    let caller = to_caller(call, &row)?;
     seats::check_role(Some(caller.role), least)?;
     let sent = sent?.to_owned();
     let cutoff = to_text(call.now.saturating_sub(limits.life).unwrap_or(Timestamp::MIN));
@@ -129,7 +129,7 @@ impl Kept {
     fn tell<T: Outcome>(self, call: &Call, name: &CallName) -> Result<Told<T>, Stop> {
         let kept = of_json(self.outcome.as_bytes());
         let (Some(outcome), Ok(id), Ok(now)) = (kept, self.request_id.parse(), self.at.parse()) else {
-            tracing::error!(operation = name.operation, row = self.id, "the outcome of a named call cannot be read");
+            name.cannot_be_read(self.id);
             return Err(Refusal::NameUnreadable { header: name.source.header() }.into());
         };
         // A call that lost its connection after its commit finds its own row.

@@ -69,7 +69,7 @@ pub(crate) async fn status(
     let values: [Parameter<'_>; 5] = [&proof.name, &proof.secret, &now, &name, &associate_id];
     let row = session.row_opt(&STATUS[proof.kind as usize], &values).await?;
     let row = row.ok_or(Refusal::CallerUnknown)?;
-    let caller = to_caller(&row)?;
+    let caller = to_caller(call, &row)?;
     check_role(Some(caller.role), least)?;
     let associate = assignee::of_row(&row, 3, caller.role)?;
     let owner = match row.try_get::<_, Option<i32>>(OF_OWNER)? {

@@ -163,7 +163,7 @@ async fn facts(session: &Session, call: &Call, request: &AssignRequest) -> Resul
         .await?;
     let mut read = AssignmentFacts { caller: None, facts: Facts::default(), account_entity_id: None };
     let Some(row) = rows.first() else { return Ok(read) };
-    let caller = to_caller(row)?;
+    let caller = to_caller(call, row)?;
     read.facts.caller = Some(caller.role);
     read.caller = Some(caller);
     read.facts.provider = to_entity(row, 3)?;
@@ -228,7 +228,7 @@ async fn holding_facts(
         .row_opt(&sql[proof.kind as usize], &[&proof.name, &proof.secret, &to_time(call.now), &username, &license_type])
         .await?;
     let Some(row) = row else { return Ok((None, HoldingFacts::default(), None)) };
-    let caller = to_caller(&row)?;
+    let caller = to_caller(call, &row)?;
     let held = if is_there(&row, 6)? { Some(to_seat(&row, 6)?) } else { None };
     let facts = HoldingFacts { caller: Some(caller.role), account: to_account(&row, 3)?, held };
     Ok((Some(caller), facts, Some(row)))
@@ -285,7 +285,7 @@ async fn transfer_facts(
         .await?;
     let mut facts = TransferFacts::default();
     let Some(row) = row else { return Ok((None, facts)) };
-    let caller = to_caller(&row)?;
+    let caller = to_caller(call, &row)?;
     facts.caller = Some(caller.role);
     facts.from = to_account(&row, 3)?;
     facts.held = to_held_if_any(&row, 6)?.zip(to_entity(&row, 11)?);

@@ -71,7 +71,7 @@ async fn lock_caller(session: &Session, call: &Call) -> Result<Option<Caller>, S
         ProofKind::Session | ProofKind::CommandLine => return Ok(None),
     };
     let row = session.row_opt(sql, &[&proof.name, &proof.secret, &to_time(call.now)]).await?;
-    row.map(|row| to_caller(&row)).transpose()
+    row.map(|row| to_caller(call, &row)).transpose()
 }
 
 const CALLER: &[Type] = &[Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ];

@@ -20,15 +20,17 @@ pub(crate) struct Caller {
 
 /// The caller, from its present row; `None` if its proof is no longer valid.
 pub(crate) fn caller(connection: &Connection, call: &Call) -> rusqlite::Result<Option<Caller>> {
-    match &call.actor {
-        Actor::Credential(proved) => caller_by_password(connection, proved),
-        Actor::Ticket(proof) => caller_by_proof(connection, TICKET, proof, call.now),
-        Actor::Session(proof) => caller_by_proof(connection, SESSION, proof, call.now),
+    let caller = match &call.actor {
+        Actor::Credential(proved) => caller_by_password(connection, proved)?,
+        Actor::Ticket(proof) => caller_by_proof(connection, TICKET, proof, call.now)?,
+        Actor::Session(proof) => caller_by_proof(connection, SESSION, proof, call.now)?,
         Actor::CommandLine { name } => {
             let name = name.as_deref().unwrap_or(COMMAND_LINE).to_owned();
-            Ok(Some(Caller { name, role: Role::Admin, entity_id: None }))
+            Some(Caller { name, role: Role::Admin, entity_id: None })
         }
-    }
+    };
+    caller.iter().for_each(|caller| call.found_caller(&caller.name));
+    Ok(caller)
 }
 
 fn caller_by_password(connection: &Connection, proved: &Credential) -> rusqlite::Result<Option<Caller>> {

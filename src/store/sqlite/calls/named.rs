@@ -80,7 +80,7 @@ impl Row {
     fn replay<T: Outcome>(self, name: &CallName, original: &mut Option<Original>) -> Result<T, Stop> {
         let kept = of_json(&self.outcome);
         let (Some(outcome), Ok(id), Ok(now)) = (kept, self.request_id.parse(), self.at.parse()) else {
-            tracing::error!(operation = name.operation, row = self.id, "the outcome of a named call cannot be read");
+            name.cannot_be_read(self.id);
             return Err(Refusal::NameUnreadable { header: name.source.header() }.into());
         };
         *original = Some(Original { id, now });

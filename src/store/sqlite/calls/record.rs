@@ -12,6 +12,7 @@ use rusqlite::{Connection, params};
 
 use super::facts::Caller;
 use crate::chain::Event;
+use crate::metrics::SparseLogs;
 use crate::seats::SeatId;
 use crate::store::Call;
 use crate::store::sqlite::history::chain::{self, End};
@@ -179,7 +180,10 @@ impl TriggersOn<'_> {
 impl Drop for TriggersOn<'_> {
     fn drop(&mut self) {
         if let Err(error) = set_triggers(self.0, false) {
-            tracing::error!(%error, "the triggers of the writer's connection stay on");
+            static LOG: SparseLogs = SparseLogs::new();
+            if let Some(left_out) = LOG.count("triggers") {
+                tracing::error!(%error, left_out, "the triggers of the writer's connection stay on");
+            }
         }
     }
 }
@@ -420,7 +424,7 @@ mod tests {
             let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
             call(
                 &connection,
-                &Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::command_line(), name: None },
+                &Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::command_line(), name: None, trail: None },
                 step,
             );
             set_triggers(&connection, true).expect("on");
@@ -446,7 +450,7 @@ mod tests {
             set_triggers(&by_hand, false).expect("off");
             let now: Timestamp = "2026-06-01T00:00:00Z".parse().expect("a time");
             for (number, step) in (0_u128..).zip(&steps) {
-                let of_call = Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::command_line(), name: None };
+                let of_call = Call { id: uuid::Uuid::from_u128(number), now, actor: Actor::command_line(), name: None, trail: None };
                 if let Step::Expire { expired } = step {
                     let at = if *expired { "2020-01-01T00:00:00Z" } else { "2027-01-01T00:00:00Z" };
                     for connection in [&calls, &by_hand] {

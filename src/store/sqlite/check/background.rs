@@ -62,9 +62,13 @@ impl Verifier {
                     let pass = Pass { path: &path, busy_timeout, closing: &closing, health: &health };
                     let begun = Instant::now();
                     match pass.run() {
-                        Ok(true) => metrics.verified(begun.elapsed()),
+                        Ok(true) => {
+                            metrics.verified(begun.elapsed());
+                            health.verified(true);
+                        }
                         Ok(false) => {}
                         Err(error) => {
+                            health.verified(false);
                             tracing::warn!(%error, "the verification of the database did not end; it is tried again later");
                         }
                     }
@@ -123,6 +127,7 @@ impl Pass<'_> {
             // The guard finds out whether the file still exists.
             Err(error) => {
                 tracing::warn!(%error, "the database was not verified");
+                self.health.verified(false);
                 return Ok(false);
             }
         };

@@ -133,7 +133,7 @@ pub(crate) fn users(path: &Path) -> Vec<String> {
     users
 }
 
-fn described(pid: i32) -> String {
+pub(crate) fn described(pid: i32) -> String {
     match fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => format!("process {pid} ({})", name.trim_end()),
         Err(_) => format!("process {pid}"),
@@ -142,7 +142,7 @@ fn described(pid: i32) -> String {
 
 /// The processes with a writable descriptor of one of the files, if /proc shows them. A process that only reads, like `cp`, is
 /// harmless; SQLite's read-only connections hold locks.
-fn openers(path: &Path) -> Vec<i32> {
+pub(crate) fn openers(path: &Path) -> Vec<i32> {
     let paths: Vec<PathBuf> = SUFFIXES.iter().map(|suffix| beside(path, suffix)).chain([path.to_owned()]).collect();
     let identities: Vec<(u64, u64)> =
         paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|found| (found.dev(), found.ino())).collect();

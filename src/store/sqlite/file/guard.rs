@@ -123,6 +123,17 @@ impl Guard {
         files.look(None)
     }
 
+    /// The open `-shm`; `None`: there are no files. It is not closed while a connection is open.
+    pub(crate) fn wal_index(&self) -> Option<&File> {
+        self.files.as_ref().map(|files| &*files.shm_file)
+    }
+
+    /// Whether the file has everything that is in the log, so that the log can start over.
+    pub(crate) fn is_folded_back(&self) -> bool {
+        let files = self.files.as_ref();
+        files.is_some_and(|files| Index::read(&files.shm_file).is_ok_and(|index| index.is_folded_back()))
+    }
+
     fn look(&self) -> Result<(), Problem> {
         self.files.as_ref().map_or(Ok(()), |files| files.look(Some(&files.index()?)))
     }
@@ -137,6 +148,13 @@ impl Guard {
         self.look().map_err(|problem| self.stop(problem, None))
     }
 
+    /// The same for readiness, which is asked all the time: it only tells. The check once a second stops the store then, with a
+    /// connection that can save the log and a line that says how.
+    pub(crate) fn tell(&self) -> Result<(), StoreError> {
+        self.health.check()?;
+        self.look().map_err(|problem| StoreError::Stopped(problem.fault))
+    }
+
     /// The check once a second, on a connection that is in no transaction.
     pub(crate) fn at_rest(&self, connection: &Connection) {
         if self.health.check().is_err() {
@@ -146,7 +164,11 @@ impl Guard {
         match looked {
             Ok(()) => {}
             Err(Trouble::Stop(problem)) => drop(self.stop(problem, Some(connection))),
-            Err(Trouble::Fail(error)) => tracing::warn!(%error, "the schema could not be read"),
+            Err(Trouble::Fail(error)) => {
+                if let Some(before) = self.health.failures.count("schema") {
+                    tracing::warn!(%error, left_out = before, "the schema could not be read");
+                }
+            }
         }
     }
 
@@ -181,7 +203,11 @@ impl Guard {
     pub(crate) fn checkpoint_failed(&self, error: &rusqlite::Error) {
         match error.sqlite_extended_error_code() {
             Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => self.stop_unsynced(error),
-            _ => tracing::warn!(%error, "a checkpoint failed; it is tried again later"),
+            _ => {
+                if let Some(before) = self.health.failures.count("checkpoint") {
+                    tracing::warn!(%error, left_out = before, "a checkpoint failed; it is tried again later");
+                }
+            }
         }
     }
 

@@ -175,7 +175,9 @@ impl Place {
             }
         };
         if path.is_dir() {
-            return Err(refused(&path, "this is a directory. Name the database file."));
+            return Err(
+                OpenError::Failed { path, reason: "this is a directory. Name the database file.".to_owned() }.into()
+            );
         }
         let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

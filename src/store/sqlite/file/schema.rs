@@ -291,6 +291,11 @@ pub(crate) fn differences(connection: &Connection, schema: &str) -> rusqlite::Re
     Ok(altered.chain(added).collect())
 }
 
+/// The objects that `schema.sql` makes.
+pub(crate) fn ours() -> rusqlite::Result<BTreeMap<String, String>> {
+    objects(&made(SCHEMA)?)
+}
+
 /// Name and SQL of every table, index, view and trigger that is not SQLite's own. The SQL is [`normalized`]: a migrated file
 /// has the same objects as a new one, though not the same comments.
 pub(crate) fn objects(connection: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
