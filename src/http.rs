@@ -1,11 +1,13 @@
 //! HTTP: [`serve`], for the program and the tests; connections, bodies and addresses with their limits; and the parts that the
 //! surfaces share: a request as handlers see it, SOAP over HTTP, pages. No module here knows a surface.
 
+pub(crate) mod accept;
 pub(crate) mod address;
 pub(crate) mod body;
 mod connection;
 mod dispatch;
 pub(crate) mod forwarded;
+pub(crate) mod health;
 pub(crate) mod html;
 mod intake;
 mod limits;
@@ -13,11 +15,12 @@ mod places;
 pub(crate) mod site;
 pub(crate) mod soap_binding;
 mod timeouts;
+pub mod tls;
 
 pub use address::PathPrefix;
-pub use connection::{DESCRIPTORS, Shutdown, serve};
+pub use connection::{DESCRIPTORS, Listener, Shutdown, serve};
 pub use dispatch::Routes;
 pub use forwarded::TrustedProxies;
 pub(crate) use intake::close;
-pub use limits::Limits;
 pub(crate) use limits::RETRY_SECONDS;
+pub use limits::{Limits, LiveLimits};

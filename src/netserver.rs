@@ -150,11 +150,11 @@ impl Call {
         dates: DateForm,
         arguments: Record,
     ) -> Call {
-        let Received { site, context, .. } = received;
+        let Received { site, limits, context, .. } = received;
         let mut context = context.clone();
         // The same on all surfaces, because a retry may use another one.
         naming::name_call(&mut context, name, "NetServer", operation.name, Some(&arguments));
-        let extra = Extra { dates, xml_limits: site.limits.xml.clone() };
+        let extra = Extra { dates, xml_limits: limits.xml.clone() };
         Call { operation, service: Arc::clone(&site.service), context, identity, arguments, extra }
     }
 

@@ -2,7 +2,6 @@
 //! service.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
@@ -25,7 +24,8 @@ use crate::soap::{Version, encoding, excerpt};
 
 /// Answers a message.
 pub(super) async fn call(request: &Received, body: Body) -> Response {
-    let Received { site, parts, context, .. } = request;
+    let Received { site, limits, parts, context, .. } = request;
+    context.trail.note(|facts| facts.surface = Some("asmx"));
     if is_compressed(&parts.headers) {
         return refuse(site, context, NotServed::Compressed);
     }
@@ -33,18 +33,10 @@ pub(super) async fn call(request: &Received, body: Body) -> Response {
     let Some(typed) = content_type.version() else {
         return refuse(site, context, NotServed::media_type(&parts.headers));
     };
-    let started = Instant::now();
-    let response = match read_body(body, &parts.headers, &site.limits).await {
-        Ok(bytes) => answer(site, context, typed, &content_type, &parts.headers, &bytes).await,
+    match read_body(body, &parts.headers, limits).await {
+        Ok(bytes) => answer(request, typed, &content_type, &parts.headers, &bytes).await,
         Err(unread) => refuse(site, context, unread.into()),
-    };
-    tracing::debug!(
-        request_id = %context.id,
-        status = response.status().as_u16(),
-        us = started.elapsed().as_micros() as u64,
-        "answered"
-    );
-    response
+    }
 }
 
 fn refuse(site: &Site, context: &CallContext, refused: NotServed) -> Response {
@@ -57,19 +49,19 @@ fn refuse(site: &Site, context: &CallContext, refused: NotServed) -> Response {
 /// The response to a message of the test form.
 pub(super) async fn answer_test(request: &Received, version: Version, envelope: &str) -> Response {
     let content_type = ContentType { charset: Some("utf-8".to_owned()), ..ContentType::default() };
-    let Received { site, context, .. } = request;
-    answer(site, context, version, &content_type, &HeaderMap::new(), envelope.as_bytes()).await
+    request.context.trail.note(|facts| facts.surface = Some("asmx"));
+    answer(request, version, &content_type, &HeaderMap::new(), envelope.as_bytes()).await
 }
 
 async fn answer(
-    site: &Site,
-    context: &CallContext,
+    request: &Received,
     typed: Version,
     content_type: &ContentType,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Response {
-    match prepare(site, context, typed, content_type, headers, body) {
+    let Received { site, limits, context, .. } = request;
+    match prepare(site, &limits.xml, context, typed, content_type, headers, body) {
         Ok((version, call)) => {
             let operation = call.operation;
             let Ended { outcome, id } = call.run().await;
@@ -100,6 +92,7 @@ async fn answer(
 /// The call that a message makes, and its version. `typed`: the version whose media type the message has.
 fn prepare(
     site: &Site,
+    limits: &envelope::Limits,
     context: &CallContext,
     typed: Version,
     content_type: &ContentType,
@@ -107,7 +100,7 @@ fn prepare(
     body: &[u8],
 ) -> Result<(Version, Call), NotServed> {
     let text = encoding::decode(body, content_type.charset.as_deref());
-    let envelope = envelope::read(&text, &site.limits.xml).map_err(|error| unreadable(typed, error))?;
+    let envelope = envelope::read(&text, limits).map_err(|error| unreadable(typed, error))?;
     let version = envelope.version;
     // A 1.2 envelope may be sent as text/xml, but a 1.1 envelope not as application/soap+xml.
     if version == Version::Soap11 && typed == Version::Soap12 {

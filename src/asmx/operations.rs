@@ -275,6 +275,7 @@ async fn assign_licenses(mut call: Call, answer: Record) -> Result<Done, Error> 
 
     let (id, total) = (call.context.answer_id(), outcomes.len());
     let refusals = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+    call.context.trail.note(|facts| facts.items = Some((total, refusals)));
     let mut refused = None;
     let mut results = Vec::with_capacity(total);
     for (index, ((username, outcome), (entity_id, license_type))) in
@@ -295,7 +296,8 @@ async fn assign_licenses(mut call: Call, answer: Record) -> Result<Done, Error> 
         // The whole call is no success unless every item is.
         if let Some(error) = error {
             if refused.is_some() && !dry_run && call.context.original().is_none() {
-                // The first one is noted with the call.
+                // The first one is noted and counted with the call.
+                call.service.metrics.count_refusal(error.kind.outcome(), error.reason);
                 call.service.note_refused("AssignLicenses", &call.context, &error);
             }
             refused.get_or_insert_with(|| error.about(&format!("item {} of {total}, {refusals} refused", index + 1)));

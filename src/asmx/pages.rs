@@ -44,7 +44,7 @@ pub(crate) async fn post(WithBody(request, body): WithBody, test_form: bool) -> 
     if !is_form(headers) || is_compressed(headers) {
         return endpoint::call(&request, body).await;
     }
-    if let Ok(bytes) = read_body(body, headers, &request.site.limits).await
+    if let Ok(bytes) = read_body(body, headers, &request.limits).await
         && test_form
         && let Some(page) = self::test_form(&request, &bytes).await
     {
@@ -110,11 +110,11 @@ fn query(uri: &Uri) -> (String, String) {
 
 /// Whether the request seems to come from a browser on this machine. A proxy on this machine may forward requests of any client.
 fn is_local(request: &Received) -> bool {
-    let Received { site, parts, peer, .. } = request;
+    let Received { site, limits, parts, peer, .. } = request;
     // public_url and trusted_proxies imply a proxy.
     site.public_url.is_none()
         && peer.is_loopback()
-        && !site.limits.trusted_proxies.contains(*peer)
+        && !limits.trusted_proxies.contains(*peer)
         && !is_forwarded(&parts.headers)
         && parts.headers.get(header::HOST).is_some_and(is_loopback_host)
         // Browsers have not used HTTP/1.0 for decades, but nginx uses it to the servers behind it.

@@ -1,6 +1,6 @@
 //! The body of a request, read within limits; its Content-Type and Content-Encoding; and its text in the log.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -168,20 +168,24 @@ pub(crate) fn is_compressed(headers: &HeaderMap) -> bool {
 /// Counts and logs a request that is no valid call of an operation.
 pub(crate) fn not_a_call(site: &Site, context: &CallContext, reason: &str) {
     site.service.metrics.count_call("none", "Fault");
-    tracing::info!(error_id = %context.id, reason = %ForLog(reason), "not a call we can serve");
-}
-
-/// A client's text for the log: short, and on one line, so that it cannot look like another entry.
-struct ForLog<'a>(&'a str);
-
-impl fmt::Display for ForLog<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const CHARS_MAX: usize = 500;
-        for c in self.0.chars().take(CHARS_MAX) {
-            if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
-        }
-        if self.0.chars().nth(CHARS_MAX).is_some() { f.write_char('…') } else { Ok(()) }
-    }
+    let facts = context.trail.note(|facts| {
+        facts.is_logged = true;
+        facts.clone()
+    });
+    let Some(left_out) = site.service.line_of_unproved(context) else { return };
+    tracing::info!(
+        target: "seatkeeper::calls",
+        client = %context.peer,
+        code = "Fault",
+        surface = facts.surface,
+        request_id = %context.id,
+        trace_id = facts.trace.as_ref().map(|trace| trace.trace_id.as_str()),
+        parent_id = facts.trace.as_ref().map(|trace| trace.parent_id.as_str()),
+        duration_ms = context.instant.elapsed().as_micros() as f64 / 1000.0,
+        left_out = Some(left_out).filter(|left_out| *left_out > 0),
+        error = reason,
+        "not a call we can serve"
+    );
 }
 
 #[cfg(test)]
@@ -257,17 +261,5 @@ mod tests {
             let found = of(values);
             assert_eq!((found.version(), found.charset.as_deref()), (Some(Version::Soap11), expected), "{values:?}");
         }
-    }
-
-    #[test]
-    fn what_a_client_wrote_stays_on_one_line_of_the_log() {
-        for (written, logged) in [
-            ("entity 'größe' is not defined", "entity 'größe' is not defined"),
-            ("a\nERROR b\r\t\u{1b}[31m\u{85}", "a\\nERROR b\\r\\t\\u{1b}[31m\\u{85}"),
-        ] {
-            assert_eq!(ForLog(written).to_string(), logged);
-        }
-        assert_eq!(ForLog(&"x".repeat(500)).to_string(), "x".repeat(500));
-        assert_eq!(ForLog(&"x".repeat(300_000)).to_string(), "x".repeat(500) + "…");
     }
 }

@@ -10,18 +10,19 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::dispatch::{Connection, Routes, dispatch};
 use super::intake::{Budget, Intake, ResponseBody};
-use super::limits::{Limits, RETRY_SECONDS};
+use super::limits::{LiveLimits, RETRY_SECONDS};
 use super::places::{Full, Place, Places};
-use super::timeouts::{Notes, Timed, Times, drive};
+use super::timeouts::{Notes, Reads, Times, Writes, drive};
+use super::tls::{BUSY_ALERT, Failed, Tls, answer_plain};
 use crate::metrics::{Metrics, SparseLog};
 
 /// Completes when the service must stop accepting.
@@ -30,14 +31,38 @@ pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Descriptors that [`serve`] needs besides one for each of `connections_max`: for those that are refused.
 pub const DESCRIPTORS: usize = REFUSED_MAX + 16;
 
-/// Serves until `shutdown` completes, then finishes the calls in progress, for at most `limits.shutdown_timeout`.
-pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, metrics: Arc<Metrics>, shutdown: Shutdown) {
-    let places = Places::new(&limits);
-    let mut door = Door::new(Arc::clone(&metrics));
+/// A socket that listens, and what is spoken on it.
+pub struct Listener {
+    pub socket: TcpListener,
+    /// `None`: plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Listener {
+        Listener { socket, tls: None }
+    }
+}
+
+/// Serves until `shutdown` completes, then finishes the calls in progress, for at most `limits.shutdown_timeout`. Changed limits
+/// count for new connections and requests.
+pub async fn serve(
+    listener: impl Into<Listener>,
+    routes: Routes,
+    limits: impl Into<LiveLimits>,
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+) {
+    let Listener { socket: listener, tls } = listener.into();
+    let limits = limits.into();
+    let places = Places::new(limits.clone());
+    let mut door = Door::new(Arc::clone(&metrics), tls.is_some());
     let connections = Connections {
         routes: Arc::new(routes),
-        budget: Budget::new(&limits, Arc::clone(&metrics)),
+        budget: Budget::new(limits.clone(), Arc::clone(&metrics)),
         graceful: GracefulShutdown::new(),
+        stopping: watch::Sender::new(()),
+        tls,
         metrics,
         limits,
     };
@@ -67,7 +92,8 @@ pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, metric
         }
     }
     drop(listener);
-    if tokio::time::timeout(connections.limits.shutdown_timeout, connections.graceful.shutdown()).await.is_err() {
+    connections.stopping.send_replace(());
+    if tokio::time::timeout(connections.limits.now().shutdown_timeout, connections.graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not finish in time and were cut");
     }
 }
@@ -88,8 +114,11 @@ struct Connections {
     routes: Arc<Routes>,
     budget: Arc<Budget>,
     graceful: GracefulShutdown,
+    /// Ends handshakes.
+    stopping: watch::Sender<()>,
+    tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
-    limits: Limits,
+    limits: LiveLimits,
 }
 
 impl Connections {
@@ -98,12 +127,91 @@ impl Connections {
         if let Err(error) = set_options(&stream) {
             tracing::debug!(%error, "options of a socket");
         }
+        let limits = self.limits.now();
         let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default().into();
-        let intake = Intake::new(Arc::clone(&self.budget), place.client(), self.limits.body_bytes_max);
-        let shared = Arc::new(Connection { peer, local, intake });
-        let notes = Arc::new(Notes::default());
-        let io = TokioIo::new(Timed::new(stream, Arc::clone(&notes)));
-        let (routes, of_requests) = (Arc::clone(&self.routes), Arc::clone(&notes));
+        let intake = Intake::new(Arc::clone(&self.budget), place.client());
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let accepted = Accepted {
+            shared: Arc::new(Connection { peer, local, scheme, intake }),
+            routes: Arc::clone(&self.routes),
+            notes: Arc::default(),
+            head_bytes_max: limits.head_bytes_max,
+            times: Times::of(&limits),
+            watcher: self.graceful.watcher(),
+            open: Open::new(Arc::clone(&self.metrics), place),
+        };
+        match &self.tls {
+            None => {
+                let socket = Writes::new(stream, Arc::clone(&accepted.notes));
+                tokio::spawn(accepted.serve(socket));
+            }
+            Some(tls) => {
+                let (tls, timeout) = (Arc::clone(tls), limits.head_timeout);
+                tokio::spawn(accepted.serve_tls(stream, tls, timeout, self.stopping.subscribe()));
+            }
+        }
+    }
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    shared: Arc<Connection>,
+    routes: Arc<Routes>,
+    notes: Arc<Notes>,
+    head_bytes_max: usize,
+    times: Times,
+    watcher: Watcher,
+    open: Open,
+}
+
+/// Counts an open connection, which has a place.
+struct Open {
+    metrics: Arc<Metrics>,
+    _place: Place,
+}
+
+impl Open {
+    fn new(metrics: Arc<Metrics>, place: Place) -> Open {
+        metrics.connections.inc();
+        Open { metrics, _place: place }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+impl Accepted {
+    /// Serves it once the handshake is done.
+    async fn serve_tls(self, stream: TcpStream, tls: Arc<Tls>, timeout: Duration, mut stopped: watch::Receiver<()>) {
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream, &self.notes, timeout) => accepted,
+            // No request of this client has arrived.
+            _ = stopped.changed() => return,
+        };
+        match accepted {
+            Ok(encrypted) => self.serve(encrypted).await,
+            Err(failed) => {
+                tls.log_failure(self.shared.peer.ip().to_canonical(), &failed);
+                if let Failed::Plain(mut stream) = failed {
+                    let refused = async {
+                        answer_plain(&mut stream).await?;
+                        drain(stream).await
+                    };
+                    let _ = tokio::time::timeout(REFUSED_TIMEOUT, refused).await;
+                }
+            }
+        }
+    }
+
+    /// Serves it until it ends.
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, connection: S) {
+        let Accepted { shared, routes, notes, head_bytes_max, times, watcher, open } = self;
+        let peer = shared.peer;
+        let io = TokioIo::new(Reads::new(connection, Arc::clone(&notes)));
+        let of_requests = Arc::clone(&notes);
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let exchange = of_requests.begin();
             let (routes, connection) = (Arc::clone(&routes), Arc::clone(&shared));
@@ -112,7 +220,6 @@ impl Connections {
                 Ok::<_, std::convert::Infallible>(response.map(|body| ResponseBody::new(body, exchange)))
             }
         });
-        let head_bytes_max = self.limits.head_bytes_max;
         let connection = http1::Builder::new()
             // hyper's timer would also run between requests, and be set again for each: `timeouts` has the limits instead.
             .header_read_timeout(None)
@@ -124,21 +231,14 @@ impl Connections {
             // than 8 KiB.
             .max_buf_size(head_bytes_max.max(8192))
             .serve_connection(io, service);
-        let connection = self.graceful.watch(connection);
-        let times = Times::of(&self.limits);
-        let metrics = Arc::clone(&self.metrics);
-        metrics.connections.inc();
-        tokio::spawn(async move {
-            match drive(connection, &notes, times).await {
-                None => {
-                    tracing::debug!(%peer, "connection closed: it was idle, or its client read no response, for too long")
-                }
-                Some(Err(error)) => tracing::debug!(%peer, %error, "connection ended early"),
-                Some(Ok(())) => {}
+        match drive(watcher.watch(connection), &notes, times).await {
+            None => {
+                tracing::debug!(%peer, "connection closed: it was idle, or its client read no response, for too long")
             }
-            metrics.connections.dec();
-            drop(place);
-        });
+            Some(Err(error)) => tracing::debug!(%peer, %error, "connection ended early"),
+            Some(Ok(())) => {}
+        }
+        drop(open);
     }
 }
 
@@ -148,6 +248,7 @@ const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Refuses connections, and limits how often the log says so.
 struct Door {
+    is_tls: bool,
     metrics: Arc<Metrics>,
     waiting: Arc<Semaphore>,
     service_full: SparseLog,
@@ -158,8 +259,9 @@ struct Door {
 }
 
 impl Door {
-    fn new(metrics: Arc<Metrics>) -> Door {
+    fn new(metrics: Arc<Metrics>, is_tls: bool) -> Door {
         Door {
+            is_tls,
             metrics,
             waiting: Arc::new(Semaphore::new(REFUSED_MAX)),
             service_full: SparseLog::default(),
@@ -184,10 +286,10 @@ impl Door {
             return Duration::ZERO;
         }
         self.metrics.accepts_failed.inc();
-        if let Some(before) = self.cannot_accept.count(Instant::now().into_std()) {
+        if let Some(left_out) = self.cannot_accept.count(Instant::now().into_std()) {
             tracing::error!(
                 %error,
-                before,
+                left_out,
                 "no connection can be accepted; out of file descriptors, most likely (raise LimitNOFILE or ulimit -n); \
                  accepting goes on as connections end"
             );
@@ -197,21 +299,21 @@ impl Door {
         pause.min(PAUSE_MAX)
     }
 
-    /// Sends 503 to a client that has no place.
+    /// Sends 503, or an alert of TLS, to a client that has no place.
     fn refuse(&mut self, stream: TcpStream, peer: SocketAddr, full: Full) {
         self.metrics.count_refused_connection(full.reason());
         match full {
             Full::Service => {
-                if let Some(before) = self.service_full.count(Instant::now().into_std()) {
-                    tracing::warn!(before, "all connections_max connections are taken: more are refused");
+                if let Some(left_out) = self.service_full.count(Instant::now().into_std()) {
+                    tracing::warn!(left_out, "all connections_max connections are taken: more are refused");
                 }
             }
             Full::Client => {
-                if let Some(before) = self.client_full.count(Instant::now().into_std()) {
+                if let Some(left_out) = self.client_full.count(Instant::now().into_std()) {
                     let client = peer.ip();
                     tracing::warn!(
                         %client,
-                        before,
+                        left_out,
                         "a client has connections_per_client_max connections: more are refused; a proxy should be named in \
                          trusted_proxies"
                     );
@@ -222,7 +324,8 @@ impl Door {
         let head = format!(
             "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_SECONDS}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         );
-        if SockRef::from(&stream).send(head.as_bytes()).is_ok()
+        let refusal = if self.is_tls { BUSY_ALERT } else { head.as_bytes() };
+        if SockRef::from(&stream).send(refusal).is_ok()
             && let Ok(turn) = Arc::clone(&self.waiting).try_acquire_owned()
         {
             tokio::spawn(async move {

@@ -9,10 +9,11 @@ use std::task::Poll;
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
@@ -22,7 +23,8 @@ use super::address::{Address, PathPrefix};
 use super::intake::{Framing, Intake};
 use super::site::Arrival;
 use super::timeouts::Exchange;
-use crate::service::{CallContext, Service};
+use crate::service::{CallContext, FIRST_ADMINISTRATOR_PATH, SIGN_IN_PATH, Service};
+use crate::store::{Trace, Trail};
 
 /// The routes of a listener.
 pub struct Routes {
@@ -44,6 +46,8 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     /// Address and port that the client reached.
     pub(super) local: Arc<str>,
+    /// `https` if it speaks TLS.
+    pub(super) scheme: &'static str,
     pub(super) intake: Arc<Intake>,
 }
 
@@ -64,8 +68,10 @@ pub(super) async fn dispatch(
         // An IPv4 client on an IPv6 socket counts as that IPv4 client.
         peer: connection.peer.ip().to_canonical(),
         name: None,
+        trail: Arc::new(Trail::new(trace(&parts.headers))),
     };
-    let request_id = context.id;
+    let (request_id, instant, peer) = (context.id, context.instant, context.peer);
+    let trail = Arc::clone(&context.trail);
     let framing = Framing::of(parts.version, &parts.headers);
     let refused = ambiguous(&parts);
     let address = Address::of(&parts.uri, routes.prefix.as_ref());
@@ -75,7 +81,14 @@ pub(super) async fn dispatch(
     if let Some(routed) = address.routed(&parts.uri) {
         parts.uri = routed;
     }
-    parts.extensions.insert(Arrival { context, address, local: Arc::clone(&connection.local) });
+    let logging = routes.clock.as_ref().filter(|service| service.logs_calls());
+    let target = logging.map(|_| (parts.method.clone(), path_for_log(parts.uri.path())));
+    parts.extensions.insert(Arrival {
+        context,
+        address,
+        local: Arc::clone(&connection.local),
+        scheme: connection.scheme,
+    });
     let body = connection.intake.admit(body);
     // Releases the memory of the body, also if this future is dropped.
     let intake = Cleared(&connection.intake);
@@ -90,7 +103,10 @@ pub(super) async fn dispatch(
         Some(Ok(response)) => response,
         Some(Err(never)) => match never {},
         None => {
-            tracing::error!(%request_id, "a request panicked");
+            let line = routes.clock.as_ref().map_or(Some(0), |service| service.line_of_failure("panic"));
+            if let Some(left_out) = line {
+                tracing::error!(%request_id, left_out, "a request panicked: report it, with the line about the panic before this one");
+            }
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     };
@@ -99,7 +115,48 @@ pub(super) async fn dispatch(
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         response.headers_mut().insert("x-request-id", value);
     }
+    if let Some((method, path)) = target {
+        let facts = trail.facts();
+        // A call has its own line. A probe every few seconds is no news.
+        if !facts.is_logged && !["/healthz", "/readyz"].contains(&path.as_str()) {
+            tracing::info!(
+                target: "seatkeeper::access",
+                client = %facts.client.unwrap_or(peer),
+                status = response.status().as_u16(),
+                %method,
+                path,
+                surface = facts.surface,
+                %request_id,
+                trace_id = facts.trace.as_ref().map(|trace| trace.trace_id.as_str()),
+                parent_id = facts.trace.as_ref().map(|trace| trace.parent_id.as_str()),
+                duration_ms = instant.elapsed().as_micros() as f64 / 1000.0,
+                bytes = response.body().size_hint().exact(),
+                credential = facts.credential.as_deref(),
+                "request"
+            );
+        }
+    }
     response
+}
+
+/// The place of a request in the caller's trace. Several headers are invalid (Trace Context §3.2).
+fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let mut values = headers.get_all("traceparent").iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { Trace::parse(value.as_bytes()) }
+}
+
+/// The path of a request without what is secret in it: the end of a one-time link. The query is no part of it.
+fn path_for_log(path: &str) -> String {
+    let lower = path.to_ascii_lowercase();
+    let ends = [FIRST_ADMINISTRATOR_PATH, SIGN_IN_PATH].into_iter().filter_map(|link| {
+        let at = lower.find(&format!("{link}/"))?;
+        Some(at + link.len() + 1)
+    });
+    match ends.min() {
+        Some(end) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
+    }
 }
 
 /// Releases the memory of a body on drop.
@@ -144,7 +201,7 @@ fn ambiguous(parts: &Parts) -> Option<(StatusCode, &'static str)> {
 }
 
 /// A name or address, with or without a port; or empty (RFC 9110 §7.2).
-fn is_host(value: &HeaderValue) -> bool {
+pub(super) fn is_host(value: &HeaderValue) -> bool {
     // The longest name and port. A WSDL repeats it many times.
     const BYTES_MAX: usize = 255 + ":65535".len();
     let typed = value.as_bytes();

@@ -15,7 +15,7 @@ struct Network {
     prefix_bits: u8,
 }
 
-/// The values from the nearest trusted proxy; `None`: it sent none.
+/// The values from the nearest trusted proxy; `None`: it sent none, or two that differ.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Forwarded {
     /// The nearest address that is not a trusted proxy.
@@ -26,22 +26,33 @@ pub(super) struct Forwarded {
 }
 
 impl TrustedProxies {
-    /// Reads `Forwarded` (RFC 7239) or, without it, the `X-Forwarded-*` headers, if `peer` is a trusted proxy.
+    /// Reads `Forwarded` (RFC 7239) and the `X-Forwarded-*` headers, if `peer` is a trusted proxy.
+    ///
+    /// Most proxies set one kind and pass the other kind on as the client sent it. It is not known which kind is the proxy's, so where
+    /// the two differ neither counts: else a client could choose its address, and every limit per client with it.
     pub(super) fn read(&self, peer: IpAddr, headers: &HeaderMap) -> Forwarded {
         if !self.contains(peer) {
             return Forwarded::default();
         }
-        let (clients, schemes, hosts) = match list(headers, "forwarded") {
-            hops if hops.is_empty() => (
-                list(headers, "x-forwarded-for"),
-                list(headers, "x-forwarded-proto"),
-                list(headers, "x-forwarded-host"),
-            ),
-            hops => {
-                let all = |name: &str| hops.iter().filter_map(|hop| parameter(hop, name)).collect();
-                (all("for"), all("proto"), all("host"))
-            }
-        };
+        let common = self.nearest([
+            list(headers, "x-forwarded-for"),
+            list(headers, "x-forwarded-proto"),
+            list(headers, "x-forwarded-host"),
+        ]);
+        let hops = list(headers, "forwarded");
+        if hops.is_empty() {
+            return common;
+        }
+        let all = |name: &str| hops.iter().filter_map(|hop| parameter(hop, name)).collect();
+        let standard = self.nearest([all("for"), all("proto"), all("host")]);
+        Forwarded {
+            client: agreed(standard.client, common.client),
+            scheme: agreed(standard.scheme, common.scheme),
+            host: agreed(standard.host, common.host),
+        }
+    }
+
+    fn nearest(&self, [clients, schemes, hosts]: [Vec<String>; 3]) -> Forwarded {
         // The nearest proxy added the last entries; earlier entries came with the request.
         let client = clients.iter().rev().map_while(|c| address(c)).find(|c| !self.contains(*c));
         let scheme = schemes.last().map(|s| s.to_ascii_lowercase()).filter(|s| s == "http" || s == "https");
@@ -49,9 +60,22 @@ impl TrustedProxies {
         Forwarded { client, scheme, host }
     }
 
+    /// Whether no proxy is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the address is that of a trusted proxy.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
+    }
+}
+
+/// What both say, or the one that says something.
+fn agreed<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => (one == other).then_some(one),
+        (one, other) => one.or(other),
     }
 }
 
@@ -212,6 +236,25 @@ mod tests {
             read("127.0.0.1", "127.0.0.1", &[("x-forwarded-for", "192.0.2.1:5000")]),
             said("192.0.2.1", "-", "-")
         );
+    }
+
+    /// A proxy that sets `X-Forwarded-*` may pass on a `Forwarded` of the client, and the other way round.
+    #[test]
+    fn where_the_two_kinds_differ_neither_counts() {
+        let common =
+            |address| [("x-forwarded-for", address), ("x-forwarded-proto", "https"), ("x-forwarded-host", "a.example")];
+        let both = |forwarded, address| {
+            let [client, scheme, host] = common(address);
+            read("10.0.0.1", "10.0.0.1", &[client, scheme, host, ("forwarded", forwarded)])
+        };
+        assert_eq!(
+            both("for=192.0.2.7;proto=https;host=a.example", "192.0.2.7"),
+            said("192.0.2.7", "https", "a.example")
+        );
+        assert_eq!(both("for=6.6.6.6;proto=http;host=evil.example", "192.0.2.7"), said("-", "-", "-"));
+        assert_eq!(both("for=192.0.2.7, for=6.6.6.6", "192.0.2.7"), said("-", "https", "a.example"));
+        assert_eq!(both("by=_x", "192.0.2.7"), said("192.0.2.7", "https", "a.example"));
+        assert_eq!(both("host=evil.example", "192.0.2.7"), said("192.0.2.7", "https", "-"));
     }
 
     #[test]

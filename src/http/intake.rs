@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};
 
-use super::limits::{Limits, RETRY_SECONDS};
+use super::limits::{LiveLimits, RETRY_SECONDS};
 use super::places::Client;
 use super::timeouts::Exchange;
 use crate::metrics::Metrics;
@@ -34,16 +34,21 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The memory that the bodies of all requests may take.
 pub(super) struct Budget {
-    bytes_max: usize,
+    limits: LiveLimits,
     taken: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
 impl Budget {
-    pub(super) fn new(limits: &Limits, metrics: Arc<Metrics>) -> Arc<Budget> {
+    pub(super) fn new(limits: LiveLimits, metrics: Arc<Metrics>) -> Arc<Budget> {
+        Arc::new(Budget { limits, taken: AtomicUsize::new(0), metrics })
+    }
+
+    fn bytes_max(&self) -> usize {
+        let limits = self.limits.now();
         // Room for two bodies of the greatest length, so that one client's body leaves room for another's.
         let least = limits.body_bytes_max.checked_next_power_of_two().unwrap_or(usize::MAX / 2).saturating_mul(2);
-        Arc::new(Budget { bytes_max: limits.bodies_bytes_max.max(least), taken: AtomicUsize::new(0), metrics })
+        limits.bodies_bytes_max.max(least)
     }
 }
 
@@ -58,7 +63,6 @@ pub(super) struct Intake {
     budget: Arc<Budget>,
     /// `None`: limits per client do not apply.
     client: Option<Arc<Client>>,
-    body_bytes_max: usize,
     /// Bytes of the budget that the current body has taken.
     counted: AtomicUsize,
     returned: Mutex<Returned>,
@@ -82,9 +86,9 @@ struct Left {
 }
 
 impl Intake {
-    pub(super) fn new(budget: Arc<Budget>, client: Option<Arc<Client>>, body_bytes_max: usize) -> Arc<Intake> {
+    pub(super) fn new(budget: Arc<Budget>, client: Option<Arc<Client>>) -> Arc<Intake> {
         let (counted, returned) = (AtomicUsize::new(0), Mutex::new(Returned::Closed));
-        Arc::new(Intake { budget, client, body_bytes_max, counted, returned })
+        Arc::new(Intake { budget, client, counted, returned })
     }
 
     fn returned(&self) -> MutexGuard<'_, Returned> {
@@ -97,7 +101,11 @@ impl Intake {
             return Body::empty();
         }
         *self.returned() = Returned::Open(None);
-        let length = body.size_hint().exact().map_or(0, |length| length.min(self.body_bytes_max as u64) as usize);
+        let length = match body.size_hint().exact().unwrap_or(0) {
+            // Almost every body: the limit is not needed.
+            short if short <= UNCOUNTED_BYTES as u64 => short as usize,
+            long => long.min(self.budget.limits.now().body_bytes_max as u64) as usize,
+        };
         let left = Left { unread: Some(body), is_asked_for: false, is_broken: false, has_no_room: false };
         Body::new(RequestBody { intake: Arc::clone(self), left: Some(left), bytes: 0, length })
     }
@@ -109,7 +117,7 @@ impl Intake {
         if bytes <= UNCOUNTED_BYTES.max(counted) {
             return true;
         }
-        let (size, max) = (bytes.max(length).next_power_of_two(), self.budget.bytes_max);
+        let (size, max) = (bytes.max(length).next_power_of_two(), self.budget.bytes_max());
         let more = size - counted;
         // One client alone may use half of it.
         let client = self.client.as_ref().map(|client| &client.body_bytes);
@@ -166,7 +174,7 @@ impl Intake {
     }
 
     async fn reads_rest(&self, body: &mut Incoming) -> bool {
-        let bytes_max = self.body_bytes_max as u64;
+        let bytes_max = self.budget.limits.now().body_bytes_max as u64;
         body.size_hint().lower() <= bytes_max
             && tokio::time::timeout(REST_TIMEOUT, discard(body, bytes_max)).await.unwrap_or(false)
     }

@@ -1,5 +1,6 @@
 //! Limits on what clients can make the service hold or wait for.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::forwarded::TrustedProxies;
@@ -49,6 +50,33 @@ impl Default for Limits {
             shutdown_timeout: Duration::from_secs(30),
             xml: envelope::Limits::default(),
         }
+    }
+}
+
+/// Limits that can change while the service runs. Clones share them. A new connection gets the limits of its start, and a request
+/// those of its arrival.
+#[derive(Debug, Clone)]
+pub struct LiveLimits(Arc<RwLock<Arc<Limits>>>);
+
+impl LiveLimits {
+    pub fn new(limits: Limits) -> LiveLimits {
+        LiveLimits(Arc::new(RwLock::new(Arc::new(limits))))
+    }
+
+    /// The limits in force. They stay as they are: ask again for each connection or request.
+    pub fn now(&self) -> Arc<Limits> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other limits in force. If fewer connections are allowed than are open, the open ones stay.
+    pub fn set(&self, limits: Limits) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+}
+
+impl From<Limits> for LiveLimits {
+    fn from(limits: Limits) -> LiveLimits {
+        LiveLimits::new(limits)
     }
 }
 

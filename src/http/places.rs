@@ -7,16 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::forwarded::TrustedProxies;
-use super::limits::Limits;
+use super::limits::LiveLimits;
 use crate::net::client_key;
 
 /// The places for connections.
 pub(super) struct Places {
-    connections_max: usize,
-    per_client_max: usize,
-    /// Proxies carry many clients, so the limits per client do not apply to them.
-    proxies: TrustedProxies,
+    limits: LiveLimits,
     taken: Mutex<Taken>,
     freed: Notify,
 }
@@ -52,28 +48,24 @@ impl Full {
 }
 
 impl Places {
-    pub(super) fn new(limits: &Limits) -> Arc<Places> {
-        Arc::new(Places {
-            connections_max: limits.connections_max,
-            per_client_max: limits.connections_per_client_max,
-            proxies: limits.trusted_proxies.clone(),
-            taken: Mutex::default(),
-            freed: Notify::new(),
-        })
+    pub(super) fn new(limits: LiveLimits) -> Arc<Places> {
+        Arc::new(Places { limits, taken: Mutex::default(), freed: Notify::new() })
     }
 
     /// A place for a connection from this address.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Full> {
+        let limits = self.limits.now();
         let mut taken = self.lock();
-        if taken.connections >= self.connections_max {
+        if taken.connections >= limits.connections_max {
             return Err(Full::Service);
         }
         let address = address.to_canonical();
-        let key = if self.proxies.contains(address) { None } else { Some(client_key(address)) };
+        // Proxies carry many clients, so the limits per client do not apply to them.
+        let key = if limits.trusted_proxies.contains(address) { None } else { Some(client_key(address)) };
         let mut client = None;
         if let Some(key) = key {
             let (connections, record) = taken.clients.entry(key).or_default();
-            if self.per_client_max > 0 && *connections >= self.per_client_max {
+            if limits.connections_per_client_max > 0 && *connections >= limits.connections_per_client_max {
                 return Err(Full::Client);
             }
             *connections += 1;
@@ -127,14 +119,15 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::limits::Limits;
 
     fn places(connections_max: usize, per_client_max: usize, proxies: &str) -> Arc<Places> {
-        Places::new(&Limits {
+        Places::new(LiveLimits::new(Limits {
             connections_max,
             connections_per_client_max: per_client_max,
             trusted_proxies: proxies.parse().expect("proxies"),
             ..Limits::default()
-        })
+        }))
     }
 
     fn take(places: &Arc<Places>, address: &str) -> Result<Place, Full> {

@@ -32,6 +32,8 @@ pub(super) struct Notes {
     blocked: AtomicBool,
     /// The current head is too late: the next read sends 408 to the client and fails.
     late: AtomicBool,
+    /// A time limit has ended the connection while no request was in progress.
+    ended_at_rest: AtomicBool,
     /// The task is being polled, and will read the notes before it waits.
     polled: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -44,6 +46,11 @@ impl Notes {
         self.turns.fetch_add(1, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::SeqCst);
         Exchange(Arc::clone(self))
+    }
+
+    /// Whether a time limit has ended the connection while no request was in progress.
+    pub(super) fn ended_at_rest(&self) -> bool {
+        self.ended_at_rest.load(Ordering::Relaxed)
     }
 
     fn read(&self) {
@@ -183,7 +190,7 @@ impl Clock {
     }
 }
 
-/// Runs a connection, whose socket is a [`Timed`] with the same notes, until it ends; `None`: a time limit ended it.
+/// Runs a connection, whose socket is [`Reads`] and [`Writes`] with the same notes, until it ends; `None`: a time limit ended it.
 pub(super) async fn drive<C: Future>(connection: C, notes: &Notes, times: Times) -> Option<C::Output> {
     let mut connection = pin!(connection);
     let mut clock = Clock::new(times, Instant::now());
@@ -214,24 +221,89 @@ pub(super) async fn drive<C: Future>(connection: C, notes: &Notes, times: Times)
                 // hyper always reads while it waits for a head, and ends when that fails.
                 Next::HeadLate if !is_late => {
                     is_late = true;
+                    notes.ended_at_rest.store(true, Ordering::Relaxed);
                     notes.late.store(true, Ordering::Relaxed);
                 }
-                Next::HeadLate | Next::Close => return Poll::Ready(None),
+                Next::HeadLate | Next::Close => {
+                    let is_at_rest = matches!(clock.phase, Phase::Resting { .. }) && clock.blocked.is_none();
+                    notes.ended_at_rest.store(is_at_rest, Ordering::Relaxed);
+                    return Poll::Ready(None);
+                }
             }
         }
     })
     .await
 }
 
-/// A socket that writes notes.
-pub(super) struct Timed<S> {
+/// A connection that notes what was read from it. Inside of TLS or without TLS.
+pub(super) struct Reads<S> {
+    connection: S,
+    notes: Arc<Notes>,
+}
+
+impl<S> Reads<S> {
+    pub(super) fn new(connection: S, notes: Arc<Notes>) -> Reads<S> {
+        Reads { connection, notes }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Reads<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.notes.late.load(Ordering::Relaxed) {
+            const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            // If the socket does not accept it, the connection is closed anyway.
+            let _ = Pin::new(&mut this.connection).poll_write(cx, TIMEOUT);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of the request took too long")));
+        }
+        let filled = buf.filled().len();
+        let result = Pin::new(&mut this.connection).poll_read(cx, buf);
+        if buf.filled().len() > filled {
+            this.notes.read();
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Reads<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().connection).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().connection).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.connection.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_shutdown(cx)
+    }
+}
+
+/// A socket that notes what it accepts. TLS is around it: TLS accepts writes that the socket does not accept yet.
+pub(super) struct Writes<S> {
     socket: S,
     notes: Arc<Notes>,
 }
 
-impl<S> Timed<S> {
-    pub(super) fn new(socket: S, notes: Arc<Notes>) -> Timed<S> {
-        Timed { socket, notes }
+impl<S> Writes<S> {
+    pub(super) fn new(socket: S, notes: Arc<Notes>) -> Writes<S> {
+        Writes { socket, notes }
+    }
+
+    pub(super) fn get_ref(&self) -> &S {
+        &self.socket
     }
 
     fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -244,25 +316,13 @@ impl<S> Timed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Writes<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.notes.late.load(Ordering::Relaxed) {
-            const TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-            // If the socket does not accept it, the connection is closed anyway.
-            let _ = Pin::new(&mut this.socket).poll_write(cx, TIMEOUT);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of the request took too long")));
-        }
-        let filled = buf.filled().len();
-        let result = Pin::new(&mut this.socket).poll_read(cx, buf);
-        if buf.filled().len() > filled {
-            this.notes.read();
-        }
-        result
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Writes<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.socket).poll_write(cx, buf);

@@ -49,7 +49,8 @@ fn asked(uri: &Uri) -> String {
 
 /// `POST` on the address of a service.
 pub(crate) async fn call(endpoint: Endpoint, WithBody(request, body): WithBody) -> Response {
-    let Received { site, parts, context, .. } = &request;
+    let Received { site, limits, parts, context, .. } = &request;
+    context.trail.note(|facts| facts.surface = Some("netserver"));
     let content_type = ContentType::of(&parts.headers).unwrap_or_default();
     let typed = match content_type.version() {
         None if content_type.media_type == "application/xml" => Some(Version::Soap11),
@@ -58,7 +59,7 @@ pub(crate) async fn call(endpoint: Endpoint, WithBody(request, body): WithBody) 
     let prepared = match typed {
         _ if is_compressed(&parts.headers) => Err(NotServed::Compressed),
         None => Err(NotServed::media_type(&parts.headers)),
-        Some(typed) => match read_body(body, &parts.headers, &site.limits).await {
+        Some(typed) => match read_body(body, &parts.headers, limits).await {
             Ok(bytes) => prepare(endpoint, &request, typed, content_type.charset.as_deref(), &bytes),
             Err(unread) => Err(unread.into()),
         },
@@ -86,7 +87,7 @@ fn prepare(
     body: &[u8],
 ) -> Result<(Version, Call), NotServed> {
     let text = encoding::decode(body, charset);
-    let envelope = envelope::read(&text, &received.site.limits.xml).map_err(|error| unreadable(typed, &error))?;
+    let envelope = envelope::read(&text, &received.limits.xml).map_err(|error| unreadable(typed, &error))?;
     let version = envelope.version;
     understand(&envelope, is_known).map_err(|fault| match fault.code {
         FaultCode::Sender => sender(version, fault.text),

@@ -212,7 +212,7 @@ fn response(response: Response) -> Body {
 
 fn serve(socket: DuplexStream, answered: Answered, kind: Response) -> tokio::task::JoinHandle<Option<()>> {
     let notes = Arc::new(Notes::default());
-    let io = TokioIo::new(Timed::new(socket, Arc::clone(&notes)));
+    let io = TokioIo::new(Reads::new(Writes::new(socket, Arc::clone(&notes)), Arc::clone(&notes)));
     let of_requests = Arc::clone(&notes);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let exchange = of_requests.begin();

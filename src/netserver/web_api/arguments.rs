@@ -51,7 +51,7 @@ impl WebRequest {
     ) -> Result<Record, Unreadable> {
         let (text, syntax) = self.text(body, false).await?;
         let in_body =
-            read::object(&text, syntax, operation.input, &self.site().limits.xml).map_err(Unreadable::Malformed)?;
+            read::object(&text, syntax, operation.input, &self.limits().xml).map_err(Unreadable::Malformed)?;
         let query = self.parts().uri.query().unwrap_or_default();
         let in_query = read::pairs(query, operation.input).map_err(Unreadable::Malformed)?;
         match in_body.differs_from(&in_query) {
@@ -80,7 +80,7 @@ impl WebRequest {
         }
         if let Some(name) = route.body {
             let (text, syntax) = self.text(body, matches!(route.kind(name), Kind::String)).await?;
-            let value = read::value(&text, syntax, route.argument(name), &self.site().limits.xml);
+            let value = read::value(&text, syntax, route.argument(name), &self.limits().xml);
             arguments = arguments.with_some(name, value.map_err(Unreadable::Malformed)?);
         } else if route.method == Method::Delete && body.as_ref().is_some_and(|body| !body.is_end_stream()) {
             // The body belongs to another path, which releases less.
@@ -100,7 +100,7 @@ impl WebRequest {
             return Err(Unreadable::Compressed);
         }
         let body = body.take().unwrap_or_default();
-        let bytes = read_body(body, &self.parts().headers, &self.site().limits).await.map_err(Unreadable::Unread)?;
+        let bytes = read_body(body, &self.parts().headers, self.limits()).await.map_err(Unreadable::Unread)?;
         if bytes.is_empty() {
             return Ok((String::new(), Syntax::Json));
         }

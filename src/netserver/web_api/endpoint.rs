@@ -31,6 +31,7 @@ const SO_TIME_ZONE: HeaderName = HeaderName::from_static("so-timezone");
 /// Everything at and below `/api`.
 pub(crate) async fn answer(WithBody(received, body): WithBody, cors_origins: &CorsOrigins) -> Response {
     let origin = received.parts.headers.get(header::ORIGIN).cloned();
+    received.context.trail.note(|facts| facts.surface = Some("web_api"));
     let mut response = match cors_origins.preflight(&received.parts) {
         Some(answer) => answer,
         None => {

@@ -4,6 +4,7 @@ use axum::http::request::Parts;
 
 use super::negotiation::{self, Format};
 use super::target;
+use crate::http::Limits;
 use crate::http::site::{Received, Site};
 use crate::service::CallContext;
 
@@ -29,6 +30,10 @@ impl WebRequest {
 
     pub(super) fn site(&self) -> &Site {
         &self.received.site
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.received.limits
     }
 
     pub(super) fn context(&self) -> &CallContext {
