@@ -83,6 +83,12 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    fn limit(&self) -> Limit {
+        Limit { failures_max: self.failures_max, interval: self.failure_interval }
+    }
+}
+
 /// A password to check. It cannot be printed, and is wiped from memory when dropped.
 pub struct Password(Zeroizing<String>);
 
@@ -134,6 +140,8 @@ pub struct Authenticator {
     costs_due: Mutex<Duration>,
     /// Sign-ins that were refused because no place was free.
     busy: Mutex<SparseLog>,
+    /// Checks against a stored hash that cannot be read.
+    unreadable: Mutex<SparseLog>,
     metrics: Arc<Metrics>,
     /// Times are counted from here.
     started: Instant,
@@ -150,7 +158,7 @@ struct Checks {
     /// Working memory for the next verifications. Allocating and freeing 19 MiB each time would fragment the heap, and the
     /// process would grow by hundreds of MiB.
     memory: Mutex<Vec<Vec<Block>>>,
-    work_kib: Counter,
+    work_bytes: Counter,
 }
 
 impl Authenticator {
@@ -164,21 +172,26 @@ impl Authenticator {
             checks: Arc::new(Checks {
                 proofs: Proofs::new(options.remember, options.remember_max),
                 known: Known::new(),
-                throttle: Mutex::new(Throttle::new(Limit {
-                    failures_max: options.failures_max,
-                    interval: options.failure_interval,
-                })),
+                throttle: Mutex::new(Throttle::new(options.limit())),
                 keyed: RandomState::new(),
                 memory: Mutex::default(),
-                work_kib: metrics.sign_in_work_kib.clone(),
+                work_bytes: metrics.sign_in_work_bytes.clone(),
             }),
             of_nothing: Expected::of_nothing()?,
             costs: Mutex::default(),
             costs_due: Mutex::default(),
             busy: Mutex::default(),
+            unreadable: Mutex::default(),
             metrics,
             started: Instant::now(),
         })
+    }
+
+    /// Changes the options while the service runs, except `verifications_max`.
+    pub fn set_options(&self, options: &Options) {
+        self.checks.proofs.set_lives(options.remember, options.remember_max);
+        self.room.set_places(options.waiting_max);
+        lock(&self.checks.throttle).set_limit(options.limit());
     }
 
     /// The stored hash that this claim was proved against, if that is remembered. It proves the claim only while the stored
@@ -202,7 +215,7 @@ impl Authenticator {
         if outcome == Err(AuthError::Busy)
             && let Some(before) = lock(&self.busy).count(now)
         {
-            tracing::warn!(before, "more sign-ins arrive than passwords can be checked; some were refused");
+            tracing::warn!(left_out = before, "more sign-ins arrive than passwords can be checked: some were refused");
         }
         outcome
     }
@@ -267,7 +280,14 @@ impl Authenticator {
         match stored_hash.as_deref().map(Expected::read) {
             Some(Ok(expected)) => return (expected, stored_hash),
             Some(Err(reason)) => {
-                tracing::error!(reason, "a credential cannot sign in; give it a new hash (seatkeeper hash-password)");
+                if let Some(left_out) = lock(&self.unreadable).count(Instant::now()) {
+                    tracing::error!(
+                        credential = user_name,
+                        error = reason,
+                        left_out,
+                        "a credential cannot sign in: give it a new hash (seatkeeper hash-password)"
+                    );
+                }
             }
             None => {}
         }
@@ -343,7 +363,7 @@ impl Checks {
     fn matches(&self, expected: &Expected, password: &Password) -> bool {
         let mut memory = lock(&self.memory).pop().unwrap_or_default();
         let matches = expected.matches(password, &mut memory);
-        self.work_kib.inc_by(expected.work_kib());
+        self.work_bytes.inc_by(expected.work_bytes());
         lock(&self.memory).push(memory);
         matches
     }

@@ -160,6 +160,8 @@ pub enum Retry {
 #[derive(Debug)]
 pub struct Error {
     pub kind: ErrorKind,
+    /// The reason in the log and the metrics: one of a few words, finer than the kind.
+    pub reason: &'static str,
     /// When to retry, if a retry can succeed.
     pub retry: Option<Retry>,
     message: String,
@@ -193,6 +195,7 @@ impl Error {
     pub fn unexpected(message: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error {
             kind: ErrorKind::UnexpectedError,
+            reason: "internal",
             retry: None,
             message: message.into(),
             cause: Some(cause.into()),
@@ -203,13 +206,21 @@ impl Error {
     /// The call has no credential. `message` says what is missing and where it belongs. It must depend on the call alone, so that
     /// it does not reveal which users exist.
     pub fn credential_missing(message: String) -> Error {
-        Error { kind: ErrorKind::CredentialMissing, retry: None, message, cause: None, concerns: None }
+        Error {
+            kind: ErrorKind::CredentialMissing,
+            reason: "credential_missing",
+            retry: None,
+            message,
+            cause: None,
+            concerns: None,
+        }
     }
 
     /// The caller must wait before the next sign-in; nothing was done.
     pub fn throttled(message: impl Into<String>, wait: Duration) -> Error {
         Error {
             kind: ErrorKind::Throttled,
+            reason: "throttled",
             retry: Some(Retry::After(wait)),
             message: message.into(),
             cause: None,
@@ -221,6 +232,7 @@ impl Error {
     pub fn overloaded(message: impl Into<String>) -> Error {
         Error {
             kind: ErrorKind::Overloaded,
+            reason: "sign_ins_waiting",
             retry: Some(Retry::Soon),
             message: message.into(),
             cause: None,
@@ -231,6 +243,11 @@ impl Error {
     /// The same error, for a call that may succeed in a retry.
     pub fn with_retry(self, retry: Retry) -> Error {
         Error { retry: Some(retry), ..self }
+    }
+
+    /// The same error, for this reason.
+    pub fn because(self, reason: &'static str) -> Error {
+        Error { reason, ..self }
     }
 
     /// The same error, of a caller that was proved.
@@ -262,6 +279,7 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         Error {
             kind: ErrorKind::from(&refusal),
+            reason: refusal.reason(),
             retry: None,
             message: refusal.to_string(),
             cause: None,

@@ -2,10 +2,14 @@
 //! outcome; they know neither SOAP nor HTTP nor SQL.
 
 pub mod admin;
+mod context;
+mod lines;
 mod links;
+mod measure;
 mod notes;
+mod readiness;
 
-use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -14,98 +18,27 @@ use quick_cache::sync::Cache;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::auth::{AuthError, Authenticator, Claim, Password, Scope, TICKET_LIFE, Ticket};
-use crate::error::{Error, ErrorKind, Retry, Who};
+use crate::auth::{self, AuthError, Authenticator, Claim, Password, Scope, TICKET_LIFE, Ticket};
+use crate::error::{Error, ErrorKind, Retry};
 use crate::license::Owner;
-use crate::metrics::{Metrics, SparseLog};
-use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer, UserName, normal_name};
+use crate::metrics::{Metrics, SparseLogs};
+use crate::seats::{AssignRequest, Holding, Refusal, SeatId, Transfer};
 use crate::store::{
-    Activation, Actor, Added, Call, CallName, Credential, Details, FiledLicense, HistoryRequest, Holder,
-    HoldersRequest, ModuleHistory, ModulesRequest, NewTicket, Original, OwnersRequest, PoolUse, Principal, Reply,
-    Store, StoreError, TicketProof,
+    Activation, Actor, Added, Call, Credential, Details, FiledLicense, HistoryRequest, Holder, HoldersRequest,
+    ModuleHistory, ModulesRequest, NewTicket, Owners, OwnersRequest, PoolUse, Principal, Reply, Store, StoreError,
+    Subject,
 };
 
+pub use context::{CallContext, Identity};
+use context::{call, claim, name_for_log, named, of_modules, of_owner, of_user, proof};
 pub use links::{LINK_LIFE, LinkPurpose};
+pub use measure::Gauges;
+pub use readiness::{Check, Observed, Readiness, ReadinessLimits, State};
 
 /// Path of the page behind a one-time link for the first administrator, before a slash and the link's secret.
 pub const FIRST_ADMINISTRATOR_PATH: &str = "/first-admin";
 /// The same for a one-time link that signs in.
 pub const SIGN_IN_PATH: &str = "/sign-in";
-
-/// The context of one call. Clock and randomness are read once, at the edge, and handed down; the time is corrected to the
-/// store's clock ([`Service::corrected`]).
-#[derive(Debug, Clone)]
-pub struct CallContext {
-    /// Identifies the call in the log, in the history and in messages to the caller.
-    pub id: Uuid,
-    pub now: Timestamp,
-    pub instant: Instant,
-    pub peer: IpAddr,
-    /// The name that the caller gave the call, so that a retry gets the same answer.
-    pub name: Option<Arc<CallName>>,
-}
-
-impl CallContext {
-    /// The first call, if this one is its retry.
-    pub fn original(&self) -> Option<Original> {
-        self.name.as_ref()?.original()
-    }
-
-    /// The id for the answer: that of the first call, if this one is its retry.
-    pub fn answer_id(&self) -> Uuid {
-        self.original().map_or(self.id, |original| original.id)
-    }
-
-    /// The time for the answer, likewise.
-    pub fn answer_now(&self) -> Timestamp {
-        self.original().map_or(self.now, |original| original.now)
-    }
-}
-
-/// The credentials that a caller sent.
-pub enum Identity {
-    /// None, or some that cannot be valid.
-    Nobody,
-    /// None, and the surface knows what is missing: a sentence for the caller, in the terms of its protocol.
-    Missing(String),
-    Password(Claim),
-    Ticket(TicketProof),
-    /// A session of the pages for administrators.
-    Session(TicketProof),
-}
-
-impl Identity {
-    /// A field is `None` when it was not sent.
-    pub fn of_password(user_name: Option<String>, password: Option<Password>, context: &CallContext) -> Identity {
-        match (user_name, password) {
-            (Some(user_name), Some(password)) => Identity::Password(claim(&user_name, password, context)),
-            _ => Identity::Nobody,
-        }
-    }
-
-    /// By whom a call is made once that is proved.
-    pub fn proved(&self) -> Option<Who> {
-        match self {
-            Identity::Nobody | Identity::Missing(_) => None,
-            Identity::Password(claim) => Some(Who::Name(claim.user_name.clone())),
-            Identity::Ticket(proof) => Some(Who::Ticket(proof.id)),
-            Identity::Session(proof) => Some(Who::Session(proof.id)),
-        }
-    }
-
-    pub fn of_ticket(text: &str) -> Identity {
-        Ticket::parse(text).map_or(Identity::Nobody, |ticket| Identity::Ticket(proof(&ticket)))
-    }
-}
-
-/// Names of credentials compare like names of accounts, wherever a claim is stored by its name.
-fn claim(user_name: &str, password: Password, context: &CallContext) -> Claim {
-    Claim { user_name: normal_name(user_name).to_owned(), password, peer: context.peer }
-}
-
-fn proof(ticket: &Ticket) -> TicketProof {
-    TicketProof { id: ticket.id, secret_hash: ticket.secret_hash() }
-}
 
 /// A caller that signed in.
 pub struct SignIn {
@@ -124,9 +57,12 @@ pub struct Service {
     pages: admin::Options,
     links: links::Links,
     notes: notes::Pending,
+    readiness: readiness::Watched,
     /// The newest verification of the database that is noted for administrators.
     check_noted: Mutex<Timestamp>,
-    notes_failed: Mutex<SparseLog>,
+    failures: SparseLogs,
+    lines: lines::Lines,
+    logs_calls: AtomicBool,
     pub metrics: Arc<Metrics>,
 }
 
@@ -156,10 +92,18 @@ impl Service {
             links: links::Links::default(),
             notes: notes::Pending::new(pages.refusals_kept_max),
             pages,
+            readiness: readiness::Watched::default(),
             check_noted: Mutex::new(Timestamp::MIN),
-            notes_failed: Mutex::default(),
+            failures: SparseLogs::default(),
+            lines: lines::Lines::default(),
+            logs_calls: AtomicBool::new(false),
             metrics,
         }
+    }
+
+    /// Changes the options of sign-ins while the service runs. See [`Authenticator::set_options`].
+    pub fn set_sign_ins(&self, options: &auth::Options) {
+        self.authenticator.set_options(options);
     }
 
     /// Attaches a license to a user: takes a free seat of the type from a pool of the provider entity.
@@ -169,9 +113,9 @@ impl Service {
         identity: &Identity,
         request: AssignRequest,
     ) -> Result<SeatId, Error> {
-        let assigned = self.as_caller(context, identity, |call| self.store.assign(call, request.clone())).await;
-        let AssignRequest { username, provider_entity_id, license_type } = &request;
-        assigned.map_err(|e| e.of(*provider_entity_id, username.as_ref().map(UserName::as_str), *license_type))
+        let subject =
+            Subject { entity_id: request.provider_entity_id, ..of_user(&request.username, request.license_type) };
+        self.as_caller(context.about(subject), identity, |call| self.store.assign(call, request.clone())).await
     }
 
     /// Attaches licenses to many users; returns a result for each, in order. `dry_run`: changes nothing.
@@ -192,8 +136,8 @@ impl Service {
         identity: &Identity,
         holding: Holding,
     ) -> Result<SeatId, Error> {
-        let released = self.as_caller(context, identity, |call| self.store.release(call, holding.clone())).await;
-        released.map_err(|e| of_holding(e, &holding))
+        let subject = of_user(&holding.username, holding.license_type);
+        self.as_caller(context.about(subject), identity, |call| self.store.release(call, holding.clone())).await
     }
 
     /// Transfers the license of one user to another, in one step.
@@ -203,8 +147,9 @@ impl Service {
         identity: &Identity,
         transfer: Transfer,
     ) -> Result<SeatId, Error> {
-        let given = self.as_caller(context, identity, |call| self.store.transfer(call, transfer.clone())).await;
-        given.map_err(|e| e.of(None, transfer.to.as_ref().map(UserName::as_str), transfer.license_type))
+        let from_user = transfer.from.as_ref().map(|from| from.as_str().to_owned());
+        let subject = Subject { from_user, ..of_user(&transfer.to, transfer.license_type) };
+        self.as_caller(context.about(subject), identity, |call| self.store.transfer(call, transfer.clone())).await
     }
 
     /// The details of a license that a user holds.
@@ -214,8 +159,8 @@ impl Service {
         identity: &Identity,
         holding: Holding,
     ) -> Result<Details, Error> {
-        let details = self.as_caller(context, identity, |call| self.store.details(call, holding.clone())).await;
-        details.map_err(|e| of_holding(e, &holding))
+        let subject = of_user(&holding.username, holding.license_type);
+        self.as_caller(context.about(subject), identity, |call| self.store.details(call, holding.clone())).await
     }
 
     /// The pools of an entity and how full they are.
@@ -225,8 +170,8 @@ impl Service {
         identity: &Identity,
         entity_id: Option<i32>,
     ) -> Result<Vec<PoolUse>, Error> {
-        let pools = self.as_caller(context, identity, |call| self.store.pools(call, entity_id)).await;
-        pools.map_err(|e| e.of(entity_id, None, None))
+        let subject = Subject { entity_id, ..Subject::default() };
+        self.as_caller(context.about(subject), identity, |call| self.store.pools(call, entity_id)).await
     }
 
     /// The holders of licenses, page by page through `pages`; returns when the last page is sent.
@@ -237,7 +182,9 @@ impl Service {
         request: HoldersRequest,
         pages: mpsc::Sender<Vec<Holder>>,
     ) -> Result<(), Error> {
-        self.as_caller(context, identity, |call| self.store.holders(call, request.clone(), pages.clone())).await
+        let subject = Subject { entity_id: request.entity_id, ..Subject::default() };
+        let run = |call| self.store.holders(call, request.clone(), pages.clone());
+        self.as_caller(context.about(subject), identity, run).await
     }
 
     /// The licenses of module owners.
@@ -247,7 +194,12 @@ impl Service {
         identity: &Identity,
         request: OwnersRequest,
     ) -> Result<Vec<Owner>, Error> {
-        self.as_caller(context, identity, |call| self.store.owners(call, request.clone())).await
+        let owner = match &request.owners {
+            Owners::Named(name) => Some(name.clone()),
+            Owners::All | Owners::OfAssociate => None,
+        };
+        let subject = Subject { owner, associate_id: request.associate_id, ..Subject::default() };
+        self.as_caller(context.about(subject), identity, |call| self.store.owners(call, request.clone())).await
     }
 
     /// Assigns modules of an owner to an associate, all or none.
@@ -257,8 +209,8 @@ impl Service {
         identity: &Identity,
         request: ModulesRequest,
     ) -> Result<Owner, Error> {
-        let assigned = self.as_caller(context, identity, |call| self.store.assign_modules(call, request.clone())).await;
-        assigned.map_err(|e| e.of(None, None, request.license_types.first().copied()))
+        let run = |call| self.store.assign_modules(call, request.clone());
+        self.as_caller(context.about(of_modules(&request)), identity, run).await
     }
 
     /// Releases modules of an owner that an associate holds.
@@ -268,9 +220,8 @@ impl Service {
         identity: &Identity,
         request: ModulesRequest,
     ) -> Result<Owner, Error> {
-        let released =
-            self.as_caller(context, identity, |call| self.store.release_modules(call, request.clone())).await;
-        released.map_err(|e| e.of(None, None, request.license_types.first().copied()))
+        let run = |call| self.store.release_modules(call, request.clone());
+        self.as_caller(context.about(of_modules(&request)), identity, run).await
     }
 
     /// Activates the license that the issuer grants. `dry_run`: only checks whether that is possible.
@@ -281,7 +232,12 @@ impl Service {
         activation: Activation,
         dry_run: bool,
     ) -> Result<(), Error> {
-        self.as_caller(context, identity, |call| self.store.activate(call, activation.clone(), dry_run)).await
+        let owner = match &activation {
+            Activation::Presented(presented) => presented.owner_name.clone(),
+            Activation::Serial { .. } => None,
+        };
+        let run = |call| self.store.activate(call, activation.clone(), dry_run);
+        self.as_caller(context.about(Subject { owner, ..Subject::default() }), identity, run).await
     }
 
     /// Activates the license of a file.
@@ -291,7 +247,8 @@ impl Service {
         identity: &Identity,
         license: FiledLicense,
     ) -> Result<Added, Error> {
-        self.as_caller(context, identity, |call| self.store.add_license(call, license.clone())).await
+        let subject = of_owner(&license.owner_name);
+        self.as_caller(context.about(subject), identity, |call| self.store.add_license(call, license.clone())).await
     }
 
     /// Removes a module owner and its license.
@@ -301,7 +258,9 @@ impl Service {
         identity: &Identity,
         owner_name: String,
     ) -> Result<(), Error> {
-        self.as_caller(context, identity, |call| self.store.remove_license(call, owner_name.clone())).await
+        let subject = of_owner(&owner_name);
+        self.as_caller(context.about(subject), identity, |call| self.store.remove_license(call, owner_name.clone()))
+            .await
     }
 
     /// The history of the present and former pools of an owner, of one type; `None`: the caller may not see the owner.
@@ -311,7 +270,9 @@ impl Service {
         identity: &Identity,
         request: HistoryRequest,
     ) -> Result<Option<ModuleHistory>, Error> {
-        self.as_caller(context, identity, |call| self.store.module_history(call, request.clone())).await
+        let license_types = vec![request.license_type];
+        let subject = Subject { license_types, ..of_owner(&request.owner_name) };
+        self.as_caller(context.about(subject), identity, |call| self.store.module_history(call, request.clone())).await
     }
 
     /// The error for a change with invalid arguments: the refusal, unless its caller is not signed in. The refusal of a named
@@ -387,7 +348,10 @@ impl Service {
         identity: &Identity,
         run: impl Fn(Call) -> Reply<'a, Result<T, Refusal>>,
     ) -> Result<T, Error> {
-        let answer = self.as_identity(context, identity, run).await;
+        if let Identity::Password(claim) = identity {
+            context.trail.note(|facts| facts.credential = Some(name_for_log(&claim.user_name)));
+        }
+        let answer = self.as_identity(context, identity, run).await.map_err(|error| named(error, context));
         let is_proved = answer.as_ref().err().is_none_or(|error| error.kind.is_of_a_proved_caller());
         match (answer, identity.proved().filter(|_| is_proved)) {
             (answer, None) => answer,
@@ -413,7 +377,7 @@ impl Service {
             Identity::Missing(sentence) => Err(Error::credential_missing(sentence.clone())),
             Identity::Password(claim) => self.as_claimed(context, claim, run).await,
             Identity::Session(proof) => {
-                let answer = run(call(context, Actor::Session(proof.clone()))).await.map_err(store_failed)?;
+                let answer = in_store(context, run(call(context, Actor::Session(proof.clone())))).await?;
                 if !matches!(answer, Err(Refusal::CallerUnknown)) {
                     self.renew_session(proof, context.now).await;
                 }
@@ -421,7 +385,7 @@ impl Service {
             }
             Identity::Ticket(proof) => {
                 let actor = Actor::Ticket(proof.clone());
-                let answer = run(call(context, actor)).await.map_err(store_failed)?;
+                let answer = in_store(context, run(call(context, actor))).await?;
                 if !matches!(answer, Err(Refusal::CallerUnknown)) {
                     self.renew(proof.id, context.now).await;
                 }
@@ -440,13 +404,15 @@ impl Service {
     ) -> Result<T, Error> {
         let call = |proved| call(context, Actor::Credential(proved));
         if let Some(proved) = self.remembered(claim, context) {
-            match run(call(proved)).await.map_err(store_failed)? {
+            match in_store(context, run(call(proved))).await? {
                 Err(Refusal::CallerUnknown) => self.authenticator.forget(claim),
                 answer => return answer.map_err(Error::from),
             }
         }
-        let proved = self.prove(claim, context).await?;
-        run(call(proved)).await.map_err(store_failed)?.map_err(Error::from)
+        let begun = Instant::now();
+        let proved = self.prove(claim, context).await;
+        context.trail.note(|facts| *facts.sign_in.get_or_insert_default() += begun.elapsed());
+        in_store(context, run(call(proved?))).await?.map_err(Error::from)
     }
 
     /// Renews a ticket that was used. If that fails, the ticket lives a few minutes less.
@@ -456,18 +422,40 @@ impl Service {
         }
         match self.store.renew_ticket(id, now, expiry(now)).await {
             Ok(()) => self.tickets_renewed.insert(id, now),
-            Err(error) => tracing::warn!(%error, "a ticket was not renewed"),
+            Err(error) => self.renewal_failed(&error),
         }
+    }
+
+    /// A ticket or a session that was used did not get its full life again. It still has most of it.
+    fn renewal_failed(&self, error: &dyn std::fmt::Display) {
+        if let Some(left_out) = self.failures.count("renewal") {
+            tracing::warn!(%error, left_out, "a ticket or a session was not renewed: it ends a few minutes earlier");
+        }
+    }
+
+    /// Whether every request has a line in the log.
+    pub fn logs_calls(&self) -> bool {
+        self.logs_calls.load(Ordering::Relaxed)
+    }
+
+    /// Changes that, also while the service runs.
+    pub fn set_logs_calls(&self, logs_calls: bool) {
+        self.logs_calls.store(logs_calls, Ordering::Relaxed);
+    }
+
+    /// Counts a line about a caller that proved nothing. If it may be logged: the number of lines left out before it.
+    pub fn line_of_unproved(&self, context: &CallContext) -> Option<u64> {
+        if self.logs_calls() { Some(0) } else { self.lines.of_unproved(context.peer, context.instant) }
+    }
+
+    /// The same for a call that failed for this reason.
+    pub fn line_of_failure(&self, reason: &'static str) -> Option<u64> {
+        self.failures.count(reason)
     }
 
     /// A moment of this machine's clock, corrected to the store's clock. See [`crate::store::Administration::corrected`].
     pub fn corrected(&self, at: Timestamp) -> Timestamp {
         self.store.corrected(at)
-    }
-
-    /// Whether calls can be served right now.
-    pub async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ready().await
     }
 
     fn remembered(&self, claim: &Claim, context: &CallContext) -> Option<Credential> {
@@ -480,7 +468,11 @@ impl Service {
         if self.authenticator.wants_costs(context.instant) {
             match self.store.hash_kinds().await {
                 Ok(kinds) => self.authenticator.learn_costs(&kinds),
-                Err(error) => tracing::warn!(%error, "the parameters of stored password hashes could not be read"),
+                Err(error) => {
+                    if let Some(before) = self.failures.count("costs") {
+                        tracing::warn!(%error, left_out = before, "the parameters of stored password hashes could not be read");
+                    }
+                }
             }
         }
     }
@@ -494,6 +486,7 @@ impl Service {
             (Ok(()), Some(credential)) => Ok(credential),
             (Ok(()) | Err(AuthError::Wrong), _) => {
                 self.notes.failed(&claim.user_name, context.now, claim.peer);
+                context.trail.note(|facts| facts.sign_in_refused = Some("wrong_password"));
                 Err(Refusal::CallerUnknown.into())
             }
             (Err(AuthError::Throttled { wait, scope }), _) => {
@@ -505,6 +498,7 @@ impl Service {
                 let message = format!(
                     "Too many wrong passwords for this user name{from}. Wait {seconds} seconds, then call again."
                 );
+                context.trail.note(|facts| facts.sign_in_refused = Some("throttled"));
                 Err(Error::throttled(message, wait))
             }
             (Err(AuthError::Busy), _) => {
@@ -514,13 +508,12 @@ impl Service {
     }
 }
 
-fn call(context: &CallContext, actor: Actor) -> Call {
-    Call { id: context.id, now: context.now, actor, name: context.name.clone() }
-}
-
-/// The error with what the request named.
-fn of_holding(error: Error, holding: &Holding) -> Error {
-    error.of(None, holding.username.as_ref().map(UserName::as_str), holding.license_type)
+/// Waits for the store, and notes for how long.
+async fn in_store<T>(context: &CallContext, reply: Reply<'_, T>) -> Result<T, Error> {
+    let begun = Instant::now();
+    let answer = reply.await;
+    context.trail.note(|facts| *facts.store.get_or_insert_default() += begun.elapsed());
+    answer.map_err(store_failed)
 }
 
 /// When a ticket that is used now expires.
@@ -553,11 +546,14 @@ fn store_failed(error: StoreError) -> Error {
         StoreError::Stopped(_) | StoreError::Damaged(_) => {
             "The license database is out of service until an operator has looked at it. Nothing was changed; call again later."
         }
-        StoreError::Failed(_) => "The license database failed. Nothing was changed; call again later.",
+        StoreError::Disk(_) | StoreError::Failed(_) => {
+            "The license database failed. Nothing was changed; call again later."
+        }
         StoreError::Unknown(_) => {
             "The license database failed while saving. It is unknown whether the change was made; it is safe to call again."
         }
     };
-    let error = Error::unexpected(message, error);
+    let reason = error.reason();
+    let error = Error::unexpected(message, error).because(reason);
     if passes { error.with_retry(Retry::Soon) } else { error }
 }

@@ -16,6 +16,7 @@ use super::visit::{Answer, Stopped, Visit};
 use crate::auth::{PASSWORD_CHARS_MIN, Password};
 use crate::contract::log_outcome;
 use crate::error::ErrorKind;
+use crate::seats::Refusal;
 use crate::service::LinkPurpose;
 use crate::service::admin::{FirstAdministrator, PageSession};
 use crate::store::admin::AdminRefusal;
@@ -76,6 +77,7 @@ pub(super) async fn sign_in(visit: Arc<Visit>) -> Answer {
     match signed_in {
         Ok(Some(session)) => Ok(with_session(&visit, &session, visit.query.get(TO).unwrap_or_default())),
         Ok(None) => {
+            log_outcome("Pages", visit.service(), visit.context(), Some(&Refusal::CallerUnknown.into()));
             let content = sign_in_form(&visit, user_name, Some(words.sign_in_wrong()));
             Ok(frame::outside(&visit, StatusCode::FORBIDDEN, words.sign_in(), content))
         }

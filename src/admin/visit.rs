@@ -17,6 +17,7 @@ use super::words::Words;
 use super::{frame, multipart, refused};
 use crate::auth::SessionToken;
 use crate::error::Error;
+use crate::http::Limits;
 use crate::http::body::{ContentType, read_body};
 use crate::http::site::{Received, Site, WithBody};
 use crate::seats::Role;
@@ -166,6 +167,7 @@ where
 
 impl Visit {
     fn new(request: Received) -> Visit {
+        request.context.trail.note(|facts| facts.surface = Some("pages"));
         let words = Words::of(&request.parts.headers);
         let query = Query::parse(request.parts.uri.query().unwrap_or_default().as_bytes());
         let depth = request.parts.uri.path().matches('/').count().saturating_sub(1);
@@ -188,7 +190,7 @@ impl Visit {
         if signed_in && self.session.is_none() {
             return Err(Stopped::SignIn);
         }
-        let mut limits = self.request.site.limits.clone();
+        let mut limits = Limits::clone(&self.request.limits);
         limits.body_bytes_max = bytes_max.unwrap_or(limits.body_bytes_max);
         let bytes = read_body(body, self.headers(), &limits).await.map_err(|unread| match unread.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Stopped::TooLong { bytes_max: limits.body_bytes_max },

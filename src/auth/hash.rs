@@ -102,9 +102,9 @@ impl Expected {
         Expected { params, ..self }
     }
 
-    /// The cost of a check: memory in KiB times passes.
-    pub fn work_kib(&self) -> u64 {
-        u64::from(self.params.m_cost()) * u64::from(self.params.t_cost())
+    /// The cost of a check: bytes of memory times passes.
+    pub fn work_bytes(&self) -> u64 {
+        1024 * u64::from(self.params.m_cost()) * u64::from(self.params.t_cost())
     }
 
     pub fn matches(&self, password: &Password, memory: &mut Vec<Block>) -> bool {

@@ -22,9 +22,39 @@ const KNOWN_RENEWAL: Duration = Duration::from_secs(60 * 60);
 
 /// Passwords that were proved, by a keyed hash of user name and password.
 pub struct Proofs {
-    unused: Duration,
-    longest: Duration,
+    lives: Lives,
     proofs: Cache<[u8; 32], Arc<Proof>>,
+}
+
+/// How long a proof lives, in milliseconds; the greatest number: for ever. Every call reads them, so they have no lock.
+#[derive(Default)]
+struct Lives {
+    unused_ms: AtomicU64,
+    longest_ms: AtomicU64,
+}
+
+impl Lives {
+    fn set(&self, unused: Duration, longest: Duration) {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.unused_ms.store(ms(unused), Ordering::Relaxed);
+        // A long `unused` raises `longest`: the operator wants that time.
+        self.longest_ms.store(ms(longest.max(unused)), Ordering::Relaxed);
+    }
+
+    fn unused(&self) -> Duration {
+        time(&self.unused_ms)
+    }
+
+    fn longest(&self) -> Duration {
+        time(&self.longest_ms)
+    }
+}
+
+fn time(ms: &AtomicU64) -> Duration {
+    match ms.load(Ordering::Relaxed) {
+        u64::MAX => Duration::MAX,
+        ms => Duration::from_millis(ms),
+    }
 }
 
 /// A proved password. It counts only as long as the stored hash is the same.
@@ -56,20 +86,27 @@ impl Proof {
 impl Proofs {
     /// A proof lives for `unused` after its last use, and for `longest` at most. `unused` zero: nothing is kept.
     pub fn new(unused: Duration, longest: Duration) -> Proofs {
-        // A long `unused` raises `longest`: the operator wants that time.
-        Proofs { unused, longest: longest.max(unused), proofs: Cache::new(PROOFS_MAX) }
+        let proofs = Proofs { lives: Lives::default(), proofs: Cache::new(PROOFS_MAX) };
+        proofs.set_lives(unused, longest);
+        proofs
+    }
+
+    /// Changes the times. They count for the proofs that exist, too.
+    pub fn set_lives(&self, unused: Duration, longest: Duration) {
+        self.lives.set(unused, longest);
     }
 
     /// The proof of this password. Counts as a use of it.
     pub fn get(&self, digest: &[u8; 32], now: Duration) -> Option<Arc<Proof>> {
         let proof = self.proofs.get(digest)?;
+        let unused = self.lives.unused();
         let age = now.saturating_sub(proof.proved_at);
         let used = Duration::from_millis(proof.used_ms.load(Ordering::Relaxed));
-        if age >= self.longest || age.saturating_sub(used) >= self.unused {
+        if age >= self.lives.longest() || age.saturating_sub(used) >= unused {
             return None;
         }
         // In steps, because cores that write to one place wait for each other.
-        if age.saturating_sub(used) >= self.unused / 16 {
+        if age.saturating_sub(used) >= unused / 16 {
             proof.used_ms.fetch_max(u64::try_from(age.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         Some(proof)
@@ -81,7 +118,7 @@ impl Proofs {
     }
 
     pub fn insert(&self, digest: [u8; 32], proof: Proof) {
-        if !self.unused.is_zero() {
+        if !self.lives.unused().is_zero() {
             self.proofs.insert(digest, Arc::new(proof));
         }
     }

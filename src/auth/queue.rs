@@ -70,6 +70,11 @@ impl<T> Queue<T> {
         Queue { running_max, places_max, running: 0, lanes, last: OTHER, next_id: 0 }
     }
 
+    /// Checks that wait already keep their places.
+    pub fn set_places(&mut self, places_max: usize) {
+        self.places_max = places_max;
+    }
+
     /// Adds a check. If it is started, the caller runs it and then calls [`Queue::finish`].
     pub fn enter(&mut self, line: Line, item: T) -> Entered<T> {
         let waiting = self.waiting_known() + self.waiting_other();

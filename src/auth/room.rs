@@ -41,6 +41,11 @@ impl Room {
         }
     }
 
+    /// Changes the number of places. Checks that wait already keep theirs.
+    pub fn set_places(&self, places_max: usize) {
+        lock(&self.queue).set_places(places_max);
+    }
+
     #[cfg(test)]
     pub fn running(&self) -> usize {
         lock(&self.queue).running()

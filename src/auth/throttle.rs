@@ -88,6 +88,11 @@ impl Throttle {
         Throttle { limit, pairs: HashMap::new(), names: HashMap::new() }
     }
 
+    /// Changes the limit, also for those that wait already.
+    pub fn set_limit(&mut self, limit: Limit) {
+        self.limit = limit;
+    }
+
     /// Whether a guess may be checked now.
     pub fn check(&self, guess: Guess, now: Duration) -> Result<(), Slowed> {
         let pair = self.pairs.get(&(guess.name, guess.client));
@@ -142,7 +147,9 @@ impl Bucket {
     /// The time until a guess is available. The bucket has `factor` times the limit's guesses.
     fn wait(self, now: Duration, limit: Limit, factor: u32) -> Duration {
         let all_but_one = limit.interval.saturating_mul(guesses(limit, factor) - 1);
-        self.full_at.saturating_sub(now).saturating_sub(all_but_one)
+        // Under a limit that was changed no wait is longer than it could have become under the new one.
+        let longest = limit.interval.saturating_mul(guesses(limit, factor));
+        self.full_at.saturating_sub(now).min(longest).saturating_sub(all_but_one)
     }
 
     fn take(&mut self, now: Duration, limit: Limit, factor: u32) {
@@ -245,6 +252,17 @@ mod tests {
         assert_eq!(checked, 100, "ten a minute come back");
         // An hour later a client is new again.
         assert_eq!(guess(&mut throttle, stranger(1, 1), 1, at(3600)), 1);
+    }
+
+    #[test]
+    fn a_changed_limit_counts_for_those_that_wait() {
+        let mut throttle = Throttle::new(Limit { failures_max: 1, interval: at(3600) });
+        assert_eq!(guess(&mut throttle, stranger(1, 1), 5, at(0)), 1);
+        throttle.set_limit(LIMIT);
+        assert_eq!(throttle.check(stranger(1, 1), at(0)), Err(Slowed { wait: at(6), scope: Scope::Client }));
+        assert_eq!(guess(&mut throttle, stranger(2, 1), 50, at(0)), 10);
+        throttle.set_limit(Limit { interval: Duration::ZERO, ..LIMIT });
+        assert_eq!(guess(&mut throttle, stranger(2, 1), 50, at(0)), 50);
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Ticket {
         Some(Ticket { id: Uuid::try_parse(id).ok()?, number: Zeroizing::new(number.to_owned()) })
     }
 
+    /// Whether a text, such as a user name, may hold a ticket, so that it must not be shown.
+    pub fn is_like(text: &str) -> bool {
+        text.contains(PREFIX)
+    }
+
     pub fn text(&self) -> String {
         let inside = Zeroizing::new(format!("{};{}", self.id.braced(), self.number.as_str()));
         format!("{PREFIX}{}", BASE64.encode(inside.as_bytes()))

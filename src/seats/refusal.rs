@@ -137,6 +137,42 @@ impl Refusal {
     pub fn field(field: &'static str, fault: FieldFault) -> Refusal {
         Refusal::Field { field, fault }
     }
+
+    /// The reason in the log and the metrics: there are few, and they depend on nothing that a caller sent.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Refusal::CallerUnknown => "not_signed_in",
+            Refusal::RoleTooLow { .. } => "role_too_low",
+            Refusal::Field { .. } => "field_invalid",
+            Refusal::TooMany { .. } => "too_many_items",
+            Refusal::EntityUnknown { .. } => "entity_unknown",
+            Refusal::ProviderInactive { .. } => "provider_inactive",
+            Refusal::AccountUnavailable { .. } => "account_unavailable",
+            Refusal::AccountNotEnrolled { .. } => "account_not_enrolled",
+            Refusal::AlreadyAssigned { .. } => "already_assigned",
+            Refusal::NoPool { .. } => "no_pool",
+            Refusal::PoolExpired { .. } => "pool_expired",
+            Refusal::NoFreeSeat { .. } => "no_free_seat",
+            Refusal::NotAssigned { .. } => "not_assigned",
+            Refusal::SeatOfOthers { .. } => "seat_of_others",
+            Refusal::OwnerUnknown { .. } => "owner_unknown",
+            Refusal::AssociateUnknown { .. } => "associate_unknown",
+            Refusal::ModuleUnknown { .. } => "module_unknown",
+            Refusal::TooManyOwners { .. } => "too_many_owners",
+            Refusal::LicenseEnded { .. } => "license_ended",
+            Refusal::LicenseTooSmall { .. } => "license_too_small",
+            Refusal::LicenseDates { .. } => "license_dates",
+            Refusal::LicenseNotGranted { .. } => "license_not_granted",
+            Refusal::LicenseInUse { .. } => "license_in_use",
+            Refusal::NothingOffered { .. } => "nothing_offered",
+            Refusal::LicenseUnreadable { .. } => "license_unreadable",
+            Refusal::NotSupported => "not_supported",
+            Refusal::NameInvalid { .. } => "name_invalid",
+            Refusal::NameReused { .. } => "name_reused",
+            Refusal::NameUnreadable { .. } => "name_unreadable",
+            Refusal::Kept { .. } => "kept",
+        }
+    }
 }
 
 /// A recognisable part of a caller's text, on one line.

@@ -122,11 +122,8 @@ impl Service {
         let session = self.new_session(context, &token);
         let begun = self.as_caller(context, &identity, |call| self.begin_session(call.actor, session.clone())).await;
         let user = if_caller_known(begun)?;
-        match &user {
-            Some(user) => tracing::info!(
-                request_id = %context.id, user = %user.user_name, address = %context.peer, "signed in to the pages"
-            ),
-            None => tracing::info!(error_id = %context.id, address = %context.peer, "a sign-in to the pages failed"),
+        if let Some(user) = &user {
+            log_signed_in(context, &user.user_name, "signed in to the pages");
         }
         Ok(user.map(|user| PageSession { token, user, ends_at: session.ends_at }))
     }
@@ -171,7 +168,7 @@ impl Service {
         let expires_at = self.session_expiry(now);
         match admin::keep(&*self.store, move |sql| kept::renew_session(sql, id, now, expires_at)).await {
             Ok(_) => self.sessions_renewed.insert(id, now),
-            Err(error) => tracing::warn!(%error, "a session of the pages was not renewed"),
+            Err(error) => self.renewal_failed(&error),
         }
     }
 
@@ -183,7 +180,7 @@ impl Service {
     pub async fn sign_out(&self, context: &CallContext, token: &SessionToken) -> Result<(), Error> {
         let proof = proof(token);
         let ended = admin::keep(&*self.store, move |sql| kept::end_session(sql, &proof)).await.map_err(store_failed)?;
-        tracing::info!(request_id = %context.id, address = %context.peer, was_valid = ended == Ok(true), "signed out of the pages");
+        tracing::info!(client = %context.peer, request_id = %context.id, was_valid = ended == Ok(true), "signed out of the pages");
         Ok(())
     }
 
@@ -196,7 +193,7 @@ impl Service {
         let (proof, now) = (proof(token), context.now);
         let ended = admin::keep(&*self.store, move |sql| kept::end_all_sessions(sql, &proof, now)).await;
         let ended = ended.map_err(store_failed)?.ok();
-        tracing::info!(request_id = %context.id, address = %context.peer, ended, "signed out everywhere");
+        tracing::info!(client = %context.peer, request_id = %context.id, ended, "signed out everywhere");
         Ok(ended)
     }
 
@@ -267,7 +264,7 @@ impl Service {
                 return refused.map(|refused| Err(refused.err().unwrap_or(AdminRefusal::CallerUnknown)));
             }
         };
-        tracing::info!(request_id = %context.id, user = %user_name, address = %context.peer, "the first administrator was made");
+        log_signed_in(context, &user_name, "the first administrator was made");
         Ok(self.sign_in_as(context, &user_name).await?.ok_or(AdminRefusal::CallerUnknown))
     }
 
@@ -288,6 +285,7 @@ impl Service {
             now: context.now,
             actor: Actor::CommandLine { name: Some("first-administrator".into()) },
             name: None,
+            trail: None,
         };
         let options = ChangeOptions {
             reason: Some("by the one-time link of an empty database".to_owned()),
@@ -306,9 +304,7 @@ impl Service {
         let ends_at = session.ends_at;
         let begun = self.begin_session(Actor::Credential(credential), session).await.map_err(store_failed)?;
         if let Ok(user) = &begun {
-            tracing::info!(
-                request_id = %context.id, user = %user.user_name, address = %context.peer, "signed in to the pages by a one-time link"
-            );
+            log_signed_in(context, &user.user_name, "signed in to the pages by a one-time link");
         }
         Ok(begun.ok().map(|user| PageSession { token, user, ends_at }))
     }
@@ -360,9 +356,12 @@ impl Service {
             Err(error) => error.to_string(),
         };
         self.metrics.notes_left_out.inc_by(count);
-        let mut log = self.notes_failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(before) = log.count(Instant::now()) {
-            tracing::warn!(error = failed, before, "refusals and uses of credentials were not noted");
+        if let Some(left_out) = self.failures.count("notes") {
+            tracing::warn!(
+                error = failed,
+                left_out,
+                "refusals and uses of credentials were not noted for administrators: the database takes no changes"
+            );
         }
     }
 
@@ -392,6 +391,10 @@ impl Service {
     }
 }
 
+fn log_signed_in(context: &CallContext, user_name: &str, message: &'static str) {
+    tracing::info!(client = %context.peer, request_id = %context.id, credential = user_name, "{message}");
+}
+
 /// That the caller is not proved is for the service, which may prove it again; other refusals are answers.
 fn apart<T: Send + 'static>(
     reply: Reply<'_, Result<T, AdminRefusal>>,
@@ -408,8 +411,8 @@ fn new_token() -> Result<SessionToken, Error> {
     SessionToken::generate().map_err(|e| Error::unexpected("There is no randomness.", e))
 }
 
-fn call_of_service(now: Timestamp) -> Call {
-    Call { id: uuid::Uuid::new_v4(), now, actor: Actor::command_line(), name: None }
+pub(super) fn call_of_service(now: Timestamp) -> Call {
+    Call { id: uuid::Uuid::new_v4(), now, actor: Actor::command_line(), name: None, trail: None }
 }
 
 /// Inserts the first credential, and an entity if there is none; the name as it is stored.
