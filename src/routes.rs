@@ -3,7 +3,7 @@
 //! | path | methods | answered by |
 //! |---|---|---|
 //! | `/` | GET | `start` |
-//! | `/healthz`, `/readyz` | GET | here |
+//! | `/healthz`, `/readyz` | GET | `http::health` |
 //! | `/WebApi/AccountManagementService/LicenseManagementService.asmx` | GET, POST | `asmx::pages`; messages: `asmx::endpoint` |
 //! | the same with more behind it | GET, POST | `asmx::pages` |
 //! | `/Remote/{edition}/SoPrincipal.svc`, `/Remote/{edition}/License.svc` | GET, POST | `netserver::endpoint` |
@@ -25,25 +25,23 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{any, get};
 
 use crate::admin;
 use crate::asmx::{self, PATH as ASMX_PATH};
 use crate::http::site::Site;
-use crate::http::{Limits, PathPrefix, Routes};
-use crate::metrics::Metrics;
+use crate::http::{LiveLimits, PathPrefix, Routes};
+use crate::http::{accept, health};
+use crate::metrics::Format;
 use crate::netserver::web_api::{self, CorsOrigins};
 use crate::netserver::{self, Endpoint};
-use crate::service::Service;
-use crate::store::StoreError;
+use crate::service::{Gauges, Service};
 
 /// The parts of the service.
 pub struct App {
     pub service: Arc<Service>,
-    pub limits: Limits,
+    pub limits: LiveLimits,
     /// Scheme, host and port at which clients reach the service, if it differs from the Host that they send; no trailing slash.
     pub public_url: Option<String>,
     /// The origins whose pages may call the Web API.
@@ -73,8 +71,8 @@ pub fn router(app: App) -> Routes {
     // Paths are in lower case, as the router gets them.
     let asmx_path = ASMX_PATH.to_ascii_lowercase();
     let mut router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+        .route("/healthz", get(health::healthy))
+        .route("/readyz", get(health::ready))
         .route(&asmx_path, asmx)
         .route(&format!("{asmx_path}/{{*rest}}"), below_asmx)
         .route("/api", web_api.clone())
@@ -92,13 +90,17 @@ pub fn router(app: App) -> Routes {
     Routes::new(router.with_state(site), path_prefix, Some(service))
 }
 
-/// The routes of the metrics listener.
-pub fn metrics_router(metrics: Arc<Metrics>) -> Routes {
-    let render = move || async move {
-        const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(header::CONTENT_TYPE, OPEN_METRICS)], metrics.render())
+/// The routes of the metrics listener. `entities_max`: entities with numbers of their own.
+pub fn metrics_router(service: Arc<Service>, entities_max: usize) -> Routes {
+    let gauges = Gauges::new(service, entities_max);
+    let metrics = move |headers: HeaderMap| async move {
+        gauges.refresh().await;
+        let preferred = accept::preferred(&headers, &Format::ALL.map(Format::media_type));
+        let format = preferred.map_or(Format::Text, |index| Format::ALL[index]);
+        ([(header::CONTENT_TYPE, format.content_type())], gauges.metrics().render_as(format))
     };
-    Routes::new(Router::new().route("/metrics", get(render)), None, None)
+    let elsewhere = || async { (StatusCode::NOT_FOUND, "Only /metrics is here.\n") };
+    Routes::new(Router::new().route("/metrics", get(metrics)).fallback(elsewhere), None, None)
 }
 
 /// A prefix that hides none of the service's own paths.
@@ -124,24 +126,6 @@ fn elsewhere() -> admin::routes::Elsewhere {
         operations: below_root(ASMX_PATH),
         license: newest.as_deref().map(below_root).unwrap_or_default(),
         open_api: format!("{}/{}", below_root(web_api::BASE), web_api::OPENAPI),
-    }
-}
-
-async fn ready(State(site): State<Arc<Site>>) -> Response {
-    match site.service.ready().await {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            // The text of a failure may name paths, which belong only in the log.
-            let why = match error {
-                StoreError::Stopped(fault) => format!("not ready: {fault}\n"),
-                StoreError::Unknown(_) => "not ready: changes cannot be saved\n".to_owned(),
-                StoreError::Closed => "not ready: the service is stopping\n".to_owned(),
-                StoreError::Unreachable(_) => "not ready: the database is out of reach\n".to_owned(),
-                _ => "not ready: the database cannot be read\n".to_owned(),
-            };
-            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
-        }
     }
 }
 
