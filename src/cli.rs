@@ -9,6 +9,7 @@ mod backup;
 mod change;
 mod check;
 mod columns;
+mod config;
 mod copy;
 mod credential;
 mod demo;
@@ -18,21 +19,28 @@ mod events;
 mod explain;
 mod export;
 mod heads;
+mod health;
 mod import;
 mod leaver;
 mod listed;
+mod listening;
+mod logging;
+mod manual;
 mod migrate;
 mod moment;
+mod notify;
 mod offer;
 mod opened;
 mod password;
 mod pool;
 mod refusals;
 mod release;
+mod reload;
 mod report;
 mod resize;
 mod restore;
 mod serve;
+mod signals;
 mod sql;
 mod table;
 mod transfer;
@@ -42,10 +50,11 @@ mod who;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Overrides};
+use crate::config::{ConfigError, Flags, Named, Sources};
 use crate::store::{self, Database};
 
 /// The failure of a subcommand: shown as `error: …`, with an [`exit_code`].
@@ -87,16 +96,20 @@ enum Command {
     #[command(after_help = "Example:\n  seatkeeper demo --listen 127.0.0.1:9000")]
     Demo(demo::DemoArgs),
     /// Run SQL against the database: seed it, correct it, read it. Offers the SQL function hash_password('...').
-    #[command(
-        after_help = "Examples:\n  seatkeeper sql --create --database seats.db seed.sql\n  echo \"SELECT * FROM license_pool;\" | seatkeeper sql --database seats.db"
-    )]
-    Sql(sql::SqlArgs),
+    #[command(after_help = sql::EXAMPLES)]
+    Sql(Box<sql::SqlArgs>),
     /// Make an argon2id hash for the table credential. Reads the password from standard input, or prompts for it.
     #[command(after_help = "Example:\n  printf %s \"$PASSWORD\" | seatkeeper hash-password")]
     HashPassword,
-    /// Verify every invariant of the database, and the schema itself; changes nothing. Exit code 1 if one is broken.
-    #[command(after_help = "Example:\n  seatkeeper check --database seats.db")]
-    Check(DatabaseArgs),
+    /// Print every setting in force with its value, its unit and its source.
+    #[command(after_help = config::EXAMPLES)]
+    Config(Box<config::ConfigArgs>),
+    /// Verify every invariant of the database, and the schema itself; changes nothing. Exit code 1 if one is broken. With --config,
+    /// test a settings file; then the database is verified too only if --database names it.
+    #[command(
+        after_help = "Examples:\n  seatkeeper check --database seats.db\n  seatkeeper check --config /etc/seatkeeper/seatkeeper.toml\n  seatkeeper check --report"
+    )]
+    Check(check::CheckArgs),
     /// Migrate an older database to this program's version, and keep a copy of the old file beside it.
     #[command(after_help = "Example:\n  seatkeeper migrate --database seats.db --dry-run")]
     Migrate(migrate::MigrateArgs),
@@ -172,54 +185,79 @@ enum Command {
     /// Read the history: changes with their actor, time and reason. Verify it, sign its head, move old events to an archive.
     #[command(after_help = "Example:\n  seatkeeper audit show --database seats.db --since 7d --user backup01")]
     Audit(audit::AuditArgs),
+    /// Ask a running service whether it is ready. Exit code 1 if it is not, 3 if there is no answer.
+    #[command(after_help = health::EXAMPLES)]
+    Health(health::HealthArgs),
+    /// Print the script that completes commands in a shell. Packages install those of bash, zsh and fish.
+    #[command(after_help = "Example:\n  seatkeeper completions bash > /etc/bash_completion.d/seatkeeper")]
+    Completions(manual::CompletionsArgs),
+    /// Write the manual pages: seatkeeper.1, and one for each command.
+    #[command(after_help = "Example:\n  seatkeeper man /usr/local/share/man/man1")]
+    Man(manual::ManArgs),
 }
 
 #[derive(Args)]
 struct ServeArgs {
-    /// Settings file (TOML); deploy/seatkeeper.toml is an example.
-    #[arg(long, env = "SEATKEEPER_CONFIG", value_name = "FILE")]
+    /// Settings file (TOML); deploy/seatkeeper.toml is an example [default: /etc/seatkeeper/seatkeeper.toml, if it exists]
+    /// [env: SEATKEEPER_CONFIG].
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Create the database if it does not exist. Do not use it in a unit file: an empty database would replace a lost one.
     #[arg(long)]
     create: bool,
     #[command(flatten)]
-    overrides: Overrides,
+    flags: Flags,
 }
 
+/// The database of a command: named by a flag, a variable, or the settings of the service.
 #[derive(Args)]
 struct DatabaseArgs {
-    /// An SQLite file, or the address of a PostgreSQL database: postgres://USER@HOST/NAME.
-    #[arg(
-        long,
-        env = "SEATKEEPER_DATABASE",
-        value_name = "FILE|URL",
-        default_value = "seatkeeper.db",
-        hide_env_values = true
-    )]
-    database: Database,
+    /// An SQLite file, or the address of a PostgreSQL database: postgres://USER@HOST/NAME [default: that of the settings file, or
+    /// else seatkeeper.db] [env: SEATKEEPER_DATABASE].
+    #[arg(long, value_name = "FILE|URL")]
+    database: Option<String>,
+    /// The settings file in which the database is named [default: /etc/seatkeeper/seatkeeper.toml, if it exists]
+    /// [env: SEATKEEPER_CONFIG].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(skip)]
+    found: OnceLock<Named>,
+}
+
+impl DatabaseArgs {
+    /// The database, looked up once. The settings file is not read if it is named otherwise.
+    fn place(&self) -> Result<&Database, ConfigError> {
+        let found = self.named()?;
+        found.check()?;
+        Ok(&found.database)
+    }
+
+    /// The same; an address of a server may be invalid.
+    fn named(&self) -> Result<&Named, ConfigError> {
+        if let Some(found) = self.found.get() {
+            return Ok(found);
+        }
+        let flags = Flags { database: self.database.clone(), ..Flags::default() };
+        let found = Sources::of_process(self.config.as_deref(), flags).database()?;
+        Ok(self.found.get_or_init(|| found))
+    }
 }
 
 /// The database of a command that works on files only.
 #[derive(Args)]
 struct FileArgs {
-    /// The SQLite file.
-    #[arg(
-        long,
-        env = "SEATKEEPER_DATABASE",
-        value_name = "FILE",
-        default_value = "seatkeeper.db",
-        hide_env_values = true
-    )]
-    database: Database,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 impl FileArgs {
     /// `instead`: the alternative on PostgreSQL, as the rest of a sentence.
-    fn file(&self, instead: &'static str) -> Result<&Path, Unsuitable> {
-        match &self.database {
+    fn file(&self, instead: &'static str) -> Result<&Path, Failure> {
+        match self.database.place()? {
             Database::File(file) => Ok(file),
             Database::Server(address) => {
-                Err(Unsuitable(format!("{address}: this command is for SQLite files only. On PostgreSQL {instead}.")))
+                Err(Unsuitable(format!("{address}: this command is for SQLite files only. On PostgreSQL {instead}."))
+                    .into())
             }
         }
     }
@@ -236,12 +274,13 @@ pub fn run() -> ExitCode {
     let is_service = matches!(command, Command::Serve(_) | Command::Demo(_));
     let done = match command {
         Command::Serve(args) => {
-            let ServeArgs { config, create, overrides } = *args;
-            Config::load(config.as_deref(), overrides).map_err(Failure::from).and_then(|c| serve::serve(c, create))
+            let ServeArgs { config, create, flags } = *args;
+            serve::serve(Sources::of_process(config.as_deref(), flags), create)
         }
         Command::Demo(args) => demo::demo(args),
         Command::Sql(args) => sql::sql(&args),
         Command::HashPassword => hash_password(),
+        Command::Config(args) => config::config(*args),
         Command::Check(args) => check::check(&args),
         Command::Migrate(args) => migrate::migrate(&args),
         Command::Backup(args) => backup::backup(&args),
@@ -266,13 +305,19 @@ pub fn run() -> ExitCode {
         Command::Report(args) => report::report(&args),
         Command::Undo(args) => undo::undo(&args),
         Command::Audit(args) => audit::audit(args),
+        Command::Health(args) => health::health(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that needs no more closes the pipe: that is no failure.
         Err(error) if is_closed_pipe(&error) && !is_service => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            match error.downcast_ref::<ConfigError>() {
+                Some(invalid) => invalid.errors().iter().for_each(|error| eprintln!("error: {error}")),
+                None => eprintln!("error: {error}"),
+            }
             exit_code(&error, is_service).into()
         }
     }
@@ -285,7 +330,9 @@ fn is_closed_pipe(error: &Failure) -> bool {
 /// A service that ends with an error could not run, for any reason.
 fn exit_code(error: &Failure, is_service: bool) -> u8 {
     let is_address = matches!(error.downcast_ref(), Some(store::OpenError::Address { .. }));
-    if is_address || error.is::<ConfigError>() || error.is::<Unsuitable>() {
+    if error.downcast_ref().is_some_and(ConfigError::is_unreadable) {
+        CANNOT_RUN
+    } else if is_address || error.is::<ConfigError>() || error.is::<Unsuitable>() {
         USAGE
     } else if is_service || error.is::<CannotRun>() || error.is::<store::OpenError>() || error.is::<std::io::Error>() {
         CANNOT_RUN

@@ -28,7 +28,7 @@ pub(super) fn attention(args: &AttentionArgs) -> Result<(), Failure> {
     let totals = opened.totals()?;
     let home = opened.read(move |sql, admin| home::read(sql, admin, &totals))?;
     let mut rows = Rows::to_stdout(args.format, ["what", "number", "detail", "list"]);
-    let database = quoted(&args.database.database.to_string());
+    let database = quoted(&args.database.place()?.to_string());
     for (what, number, detail, list) in lines(&home) {
         let command = |list: String| {
             let (noun, rest) = list.split_once(" --").unwrap_or((&list, ""));

@@ -62,12 +62,13 @@ struct HistoryArgs {
 }
 
 impl HistoryArgs {
-    fn history(&self) -> Result<History, Unsuitable> {
-        let database = self.database.database.clone();
+    fn history(&self) -> Result<History, Failure> {
+        let database = self.database.place()?.clone();
         if matches!(database, Database::Server(_)) && !self.archives.is_empty() {
             return Err(Unsuitable(format!(
                 "{database}: --archive is for SQLite files only. On PostgreSQL all events stay in the database."
-            )));
+            ))
+            .into());
         }
         Ok(History { database, archives: self.archives.clone() })
     }

@@ -99,7 +99,7 @@ impl ChangeArgs {
             false => writeln!(
                 out,
                 "undo: seatkeeper undo --database {} {request_id}",
-                quoted(&self.database.database.to_string())
+                quoted(&self.database.place()?.to_string())
             )?,
         }
         Ok(())

@@ -1,26 +1,31 @@
 //! `seatkeeper demo`: a fresh database with sample data, the service on it, and calls to paste.
 
+mod directory;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
+use super::signals::Hangup;
 use super::{Failure, Unsuitable, serve};
 use crate::asmx::{self, sample};
 use crate::auth;
-use crate::config::{Config, Overrides};
+use crate::config::{self, Flags, Sources};
 use crate::netserver::web_api::{BASE, RESOURCE};
 use crate::service::{LinkPurpose, SIGN_IN_PATH};
 use crate::soap::Version;
 use crate::store::{self, Database};
+use directory::{Directory, Watch};
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
     /// Address and port to serve on.
-    #[arg(long, default_value = "127.0.0.1:8086", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:8086", value_name = "ADDRESS", value_parser = listen_address)]
     listen: SocketAddr,
-    /// The database file to create; it must not exist. [default: a new file in the temporary directory]
+    /// The database file to create; it must not exist, and it stays. [default: a new file in the temporary directory, removed at the end]
     #[arg(long, value_name = "FILE")]
     database: Option<Database>,
 }
@@ -37,7 +42,7 @@ const OWNER_NAME: &str = "CONTOSO";
 const ASSOCIATE_ID: i32 = 7;
 
 pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
-    let database = match args.database {
+    let (database, directory) = match args.database {
         Some(Database::Server(address)) => {
             return Err(Unsuitable(format!(
                 "{address}: the demo makes an SQLite file. On PostgreSQL run `seatkeeper serve --create`, and seed with psql: docs/postgres.md."
@@ -47,24 +52,35 @@ pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
         Some(Database::File(file)) if file.exists() => {
             return Err(format!("{}: exists already; the demo makes a new file", file.display()).into());
         }
-        Some(Database::File(file)) => file,
-        None => new_directory()?.join("seatkeeper.db"),
+        Some(Database::File(file)) => (file, None),
+        None => {
+            directory::remove_leftovers();
+            let directory = Directory::new()?;
+            (directory.database(), Some(directory))
+        }
     };
+    let watch = Arc::new(Watch::new(directory.as_ref()));
+    Arc::clone(&watch).watch()?;
     seed(&database)?;
-    let overrides =
-        Overrides { database: Some(database.clone().into()), listen: Some(args.listen), ..Overrides::default() };
-    serve::serve_and(Config::load(None, overrides)?, false, |address, service| {
+    let flags = Flags {
+        database: Some(database.display().to_string()),
+        listen: Some(args.listen.to_string()),
+        ..Flags::default()
+    };
+    let served = serve::serve_and(Sources::of_flags(flags), false, Hangup::Ignore, |address, service| {
+        watch.started();
         let link = service.make_link(LinkPurpose::SignIn(ADMINISTRATOR.to_owned()));
         let pages = link.map_or_else(|_| "/".to_owned(), |secret| format!("{SIGN_IN_PATH}/{secret}"));
+        let end = if directory.is_some() { "Stopping removes it" } else { "It stays when the demo ends" };
         // A closed pipe must not end the demo.
-        let _ = write!(std::io::stdout(), "{}", guide(address, &database, &pages));
-    })
+        let _ = write!(std::io::stdout(), "{}", guide(address, &database, end, &pages));
+    });
+    drop(directory);
+    served
 }
 
-fn new_directory() -> std::io::Result<PathBuf> {
-    let directory = std::env::temp_dir().join(format!("seatkeeper-demo-{}", uuid::Uuid::new_v4()));
-    std::fs::create_dir(&directory)?;
-    Ok(directory)
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    config::address(text).map_err(|wrong| format!("it is {wrong}"))
 }
 
 fn seed(database: &Path) -> Result<(), Failure> {
@@ -97,7 +113,8 @@ fn midnight_in(days: u16) -> String {
     format!("strftime('%Y-%m-%dT00:00:00Z', 'now', '+{days} days')")
 }
 
-fn guide(address: SocketAddr, database: &Path, pages: &str) -> String {
+/// `end`: what becomes of the database.
+fn guide(address: SocketAddr, database: &Path, end: &str, pages: &str) -> String {
     let url = format!("http://{address}{}", asmx::PATH);
     let program = std::env::args_os().next().map(PathBuf::from).unwrap_or_else(|| "seatkeeper".into());
     format!(
@@ -108,6 +125,7 @@ A fresh database with sample data is served. Stop with Ctrl-C.
                signed in as an administrator: once, within 30 minutes
   operations   {url}
   database     {database}
+               {end}.
 
 Paste this into another terminal: it takes a seat. Paste it again and the response says why it does not.
 

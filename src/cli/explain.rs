@@ -66,7 +66,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<(), Failure> {
         // The parser requires one of the two.
         _ => return Ok(()),
     };
-    let database = quoted(&args.database.database.to_string());
+    let database = quoted(&args.database.place()?.to_string());
     let text = match args.format {
         Format::Text => lines(&explanation, &database).iter().map(|line| printable(line) + "\n").collect(),
         Format::Json => object(&explanation, &database).to_string() + "\n",

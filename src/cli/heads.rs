@@ -13,7 +13,11 @@ use super::audit::read_key;
 use crate::chain::sign::Key;
 use crate::chain::{Link, to_hex};
 use crate::config::Heads;
+use crate::metrics::SparseLogs;
 use crate::store::Store;
+
+/// For intervals shorter than a minute.
+static LOG: SparseLogs = SparseLogs::new();
 
 /// Takes heads, signs them, and writes them to the configured places.
 pub(super) struct Signer {
@@ -47,7 +51,12 @@ impl Signer {
         let link = match store.head().await {
             Ok(Some(link)) if self.last != Some(link) => link,
             Ok(_) => return,
-            Err(error) => return error!(%error, "the head of the history was not read, so it was not signed"),
+            Err(error) => {
+                if let Some(left_out) = LOG.count("not read") {
+                    error!(%error, left_out, "the head of the history was not read, so it was not signed");
+                }
+                return;
+            }
         };
         let head = self.key.sign(&link, format!("{:.3}", Timestamp::now()));
         if let Some(file) = self.file.clone() {
@@ -55,7 +64,10 @@ impl Signer {
             let name = file.display().to_string();
             let appended = tokio::task::spawn_blocking(move || append(&file, &line)).await;
             if let Err(error) = appended.map_err(std::io::Error::other).flatten() {
-                return error!(%error, file = name, "the signed head of the history was not written");
+                if let Some(left_out) = LOG.count("not written") {
+                    error!(%error, file = name, left_out, "the signed head of the history was not written");
+                }
+                return;
             }
         }
         self.last = Some(link);

@@ -18,7 +18,7 @@ pub(super) struct MigrateArgs {
 }
 
 pub(super) fn migrate(args: &MigrateArgs) -> Result<(), Failure> {
-    let database = &args.database.database;
+    let database = args.database.place()?;
     let mut out = std::io::stdout().lock();
     if args.dry_run {
         let Some(tried) = store::try_migration(database, auth::check_hash)? else { return nothing_to_do(&mut out) };

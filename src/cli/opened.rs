@@ -22,7 +22,7 @@ pub(super) struct Opened {
 impl DatabaseArgs {
     pub(super) fn open(&self) -> Result<Opened, Failure> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let store = store::open(&self.database, &store::Options::default(), Arc::new(Metrics::new()))?;
+        let store = store::open(self.place()?, &store::Options::default(), Arc::new(Metrics::new()))?;
         Ok(Opened { store, runtime })
     }
 }
@@ -93,7 +93,7 @@ impl Opened {
 
     fn call(&self, id: Uuid, author: Option<&str>) -> Call {
         let now = self.store.corrected(jiff::Timestamp::now());
-        Call { id, now, actor: Actor::CommandLine { name: author.map(Arc::from) }, name: None }
+        Call { id, now, actor: Actor::CommandLine { name: author.map(Arc::from) }, name: None, trail: None }
     }
 }
 

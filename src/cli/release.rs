@@ -72,12 +72,13 @@ fn release_of(
 
 /// Releases one seat of one user with the output that existing scripts know: one line, and no reason.
 fn one(args: &ReleaseArgs, username: &str, license_type: LicenseType) -> Result<(), Failure> {
-    let store = store::open(&args.change.database.database, &store::Options::default(), Arc::new(Metrics::new()))?;
+    let store = store::open(args.change.database.place()?, &store::Options::default(), Arc::new(Metrics::new()))?;
     let call = Call {
         id: Uuid::new_v4(),
         now: store.corrected(jiff::Timestamp::now()),
         actor: Actor::command_line(),
         name: None,
+        trail: None,
     };
     let holding = Holding { username: Some(username.into()), license_type: Some(license_type) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -3,43 +3,60 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
 use super::heads::Signer;
-use super::{Failure, descriptors};
+use super::listening::{base, listen, open_tls};
+use super::logging::start_log;
+use super::reload::Reload;
+use super::signals::{Hangup, Signals, Wish};
+use super::{Failure, descriptors, notify};
 use crate::auth::{self, Authenticator};
-use crate::config::{Config, LogFormat, LogLevel};
-use crate::http::{self, Limits};
+use crate::config::{Config, Entry, Settings, Sources};
+use crate::http::tls::LOOK_INTERVAL;
+use crate::http::{self, Limits, Listener, LiveLimits};
 use crate::metrics::Metrics;
 use crate::routes::{App, metrics_router, router};
-use crate::service::{LinkPurpose, Service};
+use crate::service::{LinkPurpose, ReadinessLimits, Service};
 use crate::store::{self, Fault};
 
 /// The most connections of the metrics listener.
 const METRICS_CONNECTIONS_MAX: usize = 32;
 
 /// `create`: creates the database if it does not exist.
-pub(super) fn serve(config: Config, create: bool) -> Result<(), Failure> {
-    serve_and(config, create, |_, _| ())
+pub(super) fn serve(sources: Sources, create: bool) -> Result<(), Failure> {
+    serve_and(sources, create, Hangup::Reload, |_, _| ())
 }
 
 /// Serves; calls `started` with the address and the service once calls are accepted.
 pub(super) fn serve_and(
-    config: Config,
+    sources: Sources,
     create: bool,
+    on_hangup: Hangup,
     started: impl FnOnce(std::net::SocketAddr, &Service),
 ) -> Result<(), Failure> {
-    start_log(config.log_format, config.log_level);
+    let settings = sources.load()?;
+    let places = ["listen", "metrics_listen"].map(|name| settings.entry(name).map(Entry::place).unwrap_or_default());
+    let Settings { config, in_force } = settings;
+    let level = start_log(config.log_format, config.log_level);
+    let settings_file = sources.file().map(|file| file.display().to_string());
+    for unknown in sources.unknown_variables() {
+        warn!("{unknown}");
+    }
+    warn_of_listeners(&config);
     let mut limits = config.limits;
     limits.connections_max = descriptors::fit(limits.connections_max);
     // At least two: a single call commits on its own thread, and another thread must accept calls meanwhile, or calls would never
     // meet and share a commit.
     let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let entered = runtime.enter();
+    let hangup = on_hangup.listen()?;
+    drop(entered);
     let metrics = Arc::new(Metrics::new());
+    let tls = open_tls(config.tls.as_ref(), &metrics)?;
     let signer = config.heads.map(Signer::new).transpose()?;
+    let starting = notify::waiting("starting: the database is opened, migrated if it is older, and verified");
     if create && store::create(&config.database)? {
         info!(database = %config.database, "there was no database; an empty one was made");
     }
@@ -64,6 +81,21 @@ pub(super) fn serve_and(
     let store = store::open(&config.database, &config.store, Arc::clone(&metrics))?;
     let authenticator = Authenticator::new(config.auth, Arc::clone(&metrics))?;
     let service = Arc::new(Service::with_pages(Arc::clone(&store), authenticator, Arc::clone(&metrics), config.pages));
+    service.set_logs_calls(config.log_calls);
+    let disk_free_min = config.disk_free_min;
+    service.set_readiness_limits(ReadinessLimits { disk_free_min, busy_timeout: config.store.busy_timeout });
+    // The metrics listener leaves the descriptors to the service's connections.
+    let metrics_limits = LiveLimits::new(Limits { connections_max: METRICS_CONNECTIONS_MAX, ..limits.clone() });
+    let limits = LiveLimits::new(limits);
+    let mut reload = Reload {
+        sources,
+        in_force,
+        level,
+        service: Arc::clone(&service),
+        limits: limits.clone(),
+        metrics_limits: metrics_limits.clone(),
+        tls: tls.clone(),
+    };
     let app = App {
         service: Arc::clone(&service),
         limits: limits.clone(),
@@ -73,8 +105,9 @@ pub(super) fn serve_and(
         test_form: config.test_form,
         enroll: config.store.enroll,
     };
-    let failed = runtime.block_on(async {
-        let listener = listen(config.listen).await?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::listen(hangup)?;
+        let listener = listen(config.listen, &places[0]).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = tokio::sync::watch::channel(());
         let until_stopped = || {
@@ -83,23 +116,33 @@ pub(super) fn serve_and(
         };
         let metrics_server = match config.metrics_listen {
             Some(address) => {
-                let listener = listen(address).await?;
+                let listener = listen(address, &places[1]).await?;
                 info!(address = %listener.local_addr()?, "serving metrics");
-                let routes = metrics_router(Arc::clone(&metrics));
-                // Leaves the descriptors to the service's connections.
-                let limits = Limits { connections_max: METRICS_CONNECTIONS_MAX, ..limits.clone() };
-                Some(tokio::spawn(http::serve(listener, routes, limits, Arc::default(), until_stopped())))
+                let routes = metrics_router(Arc::clone(&service), config.metrics_entities_max);
+                Some(tokio::spawn(http::serve(listener, routes, metrics_limits, Arc::default(), until_stopped())))
             }
             None => None,
         };
         let heads = signer.map(|signer| tokio::spawn(signer.run(Arc::clone(&store), until_stopped())));
-        let signals = Signals::listen()?;
-        info!(%address, database = %config.database, version = env!("CARGO_PKG_VERSION"), "serving");
-        let base = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        info!(%address, database = %config.database, version = env!("CARGO_PKG_VERSION"), settings = settings_file, "serving");
+        let base = config.public_url.clone().unwrap_or_else(|| base(tls.as_deref(), address));
+        if let Some(tls) = &tls {
+            tokio::spawn(Arc::clone(tls).watch(LOOK_INTERVAL, until_stopped()));
+        }
         let notes = tokio::spawn(Arc::clone(&service).keep_notes(until_stopped()));
         offer_first_administrator(&service, &base).await;
         started(address, &service);
-        let server = tokio::spawn(http::serve(listener, router(app), limits, metrics, until_stopped()));
+        let server = tokio::spawn(http::serve(
+            Listener { socket: listener, tls },
+            router(app),
+            limits,
+            metrics,
+            until_stopped(),
+        ));
+        drop(starting);
+        notify::ready();
+        let status = tokio::spawn(notify::keep_status(Arc::clone(&service), address, until_stopped()));
+        let watchdog = tokio::spawn(notify::feed_watchdog(Arc::clone(&store), until_stopped()));
         // A store that stopped for another reason waits for the operator, and says why at /readyz; a restart would change
         // nothing, or make it worse.
         let must_restart = async {
@@ -107,12 +150,24 @@ pub(super) fn serve_and(
                 std::future::pending::<()>().await;
             }
         };
-        let failed = tokio::select! {
-            () = signals.wait() => None,
-            () = must_restart => Some("The disk failed to save a change. Start again: a new start reads what the disk has."),
+        let mut must_restart = std::pin::pin!(must_restart);
+        let failed = loop {
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::Stop => break None,
+                    Wish::Reload => reload.run(),
+                },
+                () = &mut must_restart => {
+                    break Some("The disk failed to save a change. Start again: a new start reads what the disk has.");
+                }
+            }
         };
         info!("stopping: no new connections; calls in progress are finished");
+        notify::stopping();
+        let stopping = notify::waiting("stopping: calls in progress are finished");
         stop.send_replace(());
+        status.await?;
+        watchdog.await?;
         server.await?;
         if let Some(server) = metrics_server {
             server.await?;
@@ -123,12 +178,32 @@ pub(super) fn serve_and(
         notes.await?;
         // Of the calls that were finished meanwhile.
         service.write_notes().await;
-        Ok::<_, Failure>(failed)
-    })?;
+        Ok::<_, Failure>((failed, stopping))
+    });
+    let (failed, stopping) = ended?;
     drop(runtime);
     store.close();
+    drop(stopping);
     info!("stopped");
     failed.map_or(Ok(()), |failed| Err(failed.into()))
+}
+
+/// Warns of listeners that other machines reach without protection.
+fn warn_of_listeners(config: &Config) {
+    if !config.listen.ip().is_loopback() && config.tls.is_none() && config.limits.trusted_proxies.is_empty() {
+        warn!(
+            listen = %config.listen,
+            "other machines reach the service without TLS, so passwords cross the network unencrypted; set tls_certificate and tls_key, \
+             or trusted_proxies if a proxy in front speaks TLS"
+        );
+    }
+    if let Some(address) = config.metrics_listen.filter(|address| !address.ip().is_loopback()) {
+        warn!(
+            metrics_listen = %address,
+            "other machines reach /metrics, which asks for no password; allow only your monitoring in the firewall, or listen on a \
+             loopback address"
+        );
+    }
 }
 
 /// If the database has no credential, prints a one-time link that makes the first administrator.
@@ -156,48 +231,5 @@ async fn offer_first_administrator(service: &Service, base: &str) {
             }
         }
         Err(error) => warn!(%error, "no link for the first administrator was made"),
-    }
-}
-
-async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|e| {
-        format!("cannot listen on {address}: {e}. Is another program there? --listen chooses another port.").into()
-    })
-}
-
-/// SIGINT and SIGTERM: both mean "finish and stop".
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn wait(mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Log lines go to standard error.
-fn start_log(format: LogFormat, level: LogLevel) {
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-    match format {
-        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }

@@ -26,10 +26,53 @@ pub(super) struct Rows<W: Write> {
     format: Format,
     columns: Vec<&'static str>,
     out: W,
-    /// In a table, rows that wait until the widths are known.
+    table: Aligned,
+    is_begun: bool,
+}
+
+/// Writes rows in columns, the widths of which the first rows decide.
+pub(super) struct Aligned {
+    /// The header and the first rows, which wait until the widths are known.
     waiting: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
-    is_begun: bool,
+}
+
+impl Aligned {
+    pub(super) fn new(header: Option<Vec<String>>) -> Aligned {
+        Aligned { waiting: header.into_iter().collect(), widths: None }
+    }
+
+    /// The cells must be printable.
+    pub(super) fn row(&mut self, out: &mut impl Write, cells: Vec<String>) -> std::io::Result<()> {
+        if let Some(widths) = &self.widths {
+            return write_aligned(out, widths, &cells);
+        }
+        self.waiting.push(cells);
+        if self.waiting.len() > ROWS_MEASURED { self.write_waiting(out) } else { Ok(()) }
+    }
+
+    /// Writes what still waits.
+    pub(super) fn end(&mut self, out: &mut impl Write) -> std::io::Result<()> {
+        if self.widths.is_none() { self.write_waiting(out) } else { Ok(()) }
+    }
+
+    fn write_waiting(&mut self, out: &mut impl Write) -> std::io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let columns = waiting.first().map_or(0, Vec::len);
+        let width = |column: usize| waiting.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        waiting.iter().try_for_each(|row| write_aligned(out, &widths, row))?;
+        self.widths = Some(widths);
+        Ok(())
+    }
+}
+
+fn write_aligned(out: &mut impl Write, widths: &[usize], cells: &[String]) -> std::io::Result<()> {
+    let mut line = String::new();
+    for (cell, width) in cells.iter().zip(widths) {
+        line += &format!("{cell:width$}  ");
+    }
+    writeln!(out, "{}", line.trim_end())
 }
 
 impl Rows<BufWriter<Stdout>> {
@@ -40,13 +83,18 @@ impl Rows<BufWriter<Stdout>> {
 
 impl<W: Write> Rows<W> {
     pub(super) fn new(format: Format, columns: impl Into<Vec<&'static str>>, out: W) -> Rows<W> {
-        Rows { format, columns: columns.into(), out, waiting: Vec::new(), widths: None, is_begun: false }
+        let columns = columns.into();
+        let header = columns.iter().map(|name| (*name).to_owned()).collect();
+        Rows { format, columns, out, table: Aligned::new(Some(header)), is_begun: false }
     }
 
     /// A row with a value for each column. In a table, cells are made by `cells`, which may have other columns.
     pub(super) fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
         match self.format {
-            Format::Table => self.table_row(values.iter().map(|value| printable(&plain(value))).collect()),
+            Format::Table => {
+                let cells = values.iter().map(|value| printable(&plain(value))).collect();
+                self.table.row(&mut self.out, cells)
+            }
             Format::Csv => {
                 if !std::mem::replace(&mut self.is_begun, true) {
                     write!(self.out, "{}\r\n", self.columns.join(","))?;
@@ -67,35 +115,10 @@ impl<W: Write> Rows<W> {
         self.row(row.cells().into_iter().map(value).collect())
     }
 
-    fn table_row(&mut self, cells: Vec<String>) -> std::io::Result<()> {
-        if self.widths.is_some() {
-            return self.write_aligned(&cells);
-        }
-        self.waiting.push(cells);
-        if self.waiting.len() == ROWS_MEASURED { self.write_waiting() } else { Ok(()) }
-    }
-
-    fn write_waiting(&mut self) -> std::io::Result<()> {
-        let header: Vec<String> = self.columns.iter().map(|name| (*name).to_owned()).collect();
-        let waiting: Vec<Vec<String>> = std::iter::once(header).chain(self.waiting.drain(..)).collect();
-        let width = |column: usize| waiting.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        self.widths = Some((0..self.columns.len()).map(width).collect());
-        waiting.iter().try_for_each(|row| self.write_aligned(row))
-    }
-
-    fn write_aligned(&mut self, cells: &[String]) -> std::io::Result<()> {
-        let widths = self.widths.as_deref().unwrap_or_default();
-        let mut line = String::new();
-        for (cell, width) in cells.iter().zip(widths) {
-            line += &format!("{cell:width$}  ");
-        }
-        writeln!(self.out, "{}", line.trim_end())
-    }
-
     /// Ends the output after the last row. Without rows it is only a header, or nothing for JSON.
     pub(super) fn end(mut self) -> std::io::Result<()> {
         match self.format {
-            Format::Table if self.widths.is_none() => self.write_waiting()?,
+            Format::Table => self.table.end(&mut self.out)?,
             Format::Csv if !self.is_begun => write!(self.out, "{}\r\n", self.columns.join(","))?,
             _ => {}
         }
@@ -192,7 +215,7 @@ mod tests {
         let mut table = Rows::new(Format::Table, ["id"], &mut out);
         for id in 0..1000 {
             table.row(vec![json!(id)]).expect("written");
-            assert!(table.waiting.len() < ROWS_MEASURED);
+            assert!(table.table.waiting.len() <= ROWS_MEASURED);
         }
         table.end().expect("written");
         assert_eq!(String::from_utf8(out).expect("UTF-8").lines().count(), 1001);

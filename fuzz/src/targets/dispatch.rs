@@ -133,7 +133,7 @@ fn serve(database: &std::path::Path, started: &std::sync::mpsc::Sender<SocketAdd
     let limits = Limits { head_timeout: soon, body_timeout: soon, ..Limits::default() };
     let app = App {
         service: Arc::new(Service::new(store, authenticator, Arc::clone(&metrics))),
-        limits: limits.clone(),
+        limits: limits.clone().into(),
         public_url: None,
         cors_origins: "https://tools.example".parse().expect("origins"),
         path_prefix: None,

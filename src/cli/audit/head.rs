@@ -48,7 +48,7 @@ pub(super) struct KeyArgs {
 }
 
 pub(super) fn head(args: &HeadArgs) -> Result<(), Failure> {
-    let database = &args.database.database;
+    let database = args.database.place()?;
     let key = args.key.as_deref().map(read_key).transpose()?;
     let newest = history::newest(database).map_err(|e| CannotRun(e.to_string()))?;
     let Some(newest) = newest else {

@@ -3,89 +3,92 @@
 //! An open transaction blocks writes of the service. So it is undone after some time without input. Later statements are refused
 //! until the user has acknowledged that, because they were meant for that transaction.
 
-use std::io::BufRead as _;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use super::{Failure, Shell, starts_with, statements};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::command::{self, Effect};
+use super::editor::{Keyboard, Typed};
+use super::run::Script;
+use super::script::{Change, Piece, may_have_secret, pieces};
+use super::shell::{Caution, Done, Shell, Trouble, counted};
+use crate::cli::Failure;
+use crate::cli::table::printable;
+use crate::store::sqlite::tokens::starts_with;
 
 pub(super) struct Prompt {
     shell: Shell,
     /// How long a transaction may be open without input.
     idle_max: Duration,
-    /// The typed lines; closed at the end of input.
-    lines: Receiver<std::io::Result<String>>,
+    keyboard: Keyboard,
     /// A transaction was undone, and the user has not acknowledged it yet.
     is_undone: bool,
 }
 
-enum Input {
-    Line(String),
-    End,
-    /// There was no input for too long.
-    Idle,
-}
-
 impl Prompt {
     pub(super) fn new(shell: Shell, idle_max: Duration) -> Prompt {
-        let (typed, lines) = mpsc::channel();
-        // The thread ends with the input, or with the program.
-        std::thread::spawn(move || {
-            loop {
-                let mut line = String::new();
-                let read = std::io::stdin().lock().read_line(&mut line);
-                let is_end = matches!(read, Ok(0));
-                if is_end || typed.send(read.map(|_| line)).is_err() {
-                    return;
-                }
-            }
-        });
-        Prompt { shell, idle_max, lines, is_undone: false }
+        Prompt { shell, idle_max, keyboard: Keyboard::open(), is_undone: false }
     }
 
     /// Runs statements until the end of input.
     pub(super) fn converse(mut self) -> Result<(), Failure> {
         let path = self.shell.connection.path().unwrap_or_default();
-        eprintln!("SQL on {path}. End a statement with ';', end the session with Ctrl-D.");
-        let mut pending = String::new();
+        eprintln!("SQL on {path}. End a statement with ';', end the session with Ctrl-D. .help lists the commands.");
+        self.stop_statements_at_ctrl_c();
         loop {
-            eprint!("{}", if pending.is_empty() { "sql> " } else { "...> " });
-            match self.next()? {
-                Input::End => {
-                    eprintln!();
-                    return Ok(());
+            let prompt = if self.is_open() { "sql*> " } else { "sql> " };
+            let idle_max = self.is_open().then_some(self.idle_max);
+            match self.keyboard.statements(prompt, idle_max)? {
+                None => self.give_up()?,
+                Some(Typed::Cleared) => {}
+                Some(Typed::End) => return self.end(),
+                Some(Typed::Text(text)) => {
+                    let is_secret = may_have_secret(&text);
+                    for piece in pieces(&text) {
+                        let goes_on = match piece.is_command {
+                            true => self.command(&piece)?,
+                            false => self.statement(&piece, is_secret).map(|()| true)?,
+                        };
+                        if !goes_on {
+                            return self.end();
+                        }
+                    }
                 }
-                Input::Idle => {
-                    self.shell.connection.execute_batch("ROLLBACK")?;
-                    eprintln!(
-                        "\nthe transaction was rolled back: there was no input for {} s, and the service cannot write meanwhile",
-                        self.idle_max.as_secs()
-                    );
-                    self.is_undone = true;
-                    pending.clear();
-                }
-                Input::Line(line) => pending += &line,
-            }
-            if statements(&pending).all(|statement| statement.ends_with(';')) {
-                for statement in statements(&pending) {
-                    self.run(statement)?;
-                }
-                pending.clear();
             }
         }
     }
 
-    fn next(&self) -> Result<Input, Failure> {
-        let line = if self.is_open() {
-            self.lines.recv_timeout(self.idle_max)
-        } else {
-            self.lines.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        };
-        match line {
-            Ok(line) => Ok(Input::Line(line?)),
-            Err(RecvTimeoutError::Disconnected) => Ok(Input::End),
-            Err(RecvTimeoutError::Timeout) => Ok(Input::Idle),
+    /// While a statement runs, Ctrl-C is a signal; while a line is typed, it is a key.
+    fn stop_statements_at_ctrl_c(&self) {
+        let running = self.shell.connection.get_interrupt_handle();
+        std::thread::spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(async {
+                let Ok(mut pressed) = signal(SignalKind::interrupt()) else { return };
+                while pressed.recv().await.is_some() {
+                    running.interrupt();
+                }
+            });
+        });
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        if self.is_open() {
+            self.shell.connection.execute_batch("ROLLBACK")?;
+            eprintln!("the open transaction was rolled back");
         }
+        Ok(())
+    }
+
+    /// Undoes the transaction, because there was no input for too long.
+    fn give_up(&mut self) -> Result<(), Failure> {
+        self.shell.connection.execute_batch("ROLLBACK")?;
+        self.keyboard.show(&format!(
+            "the transaction was rolled back: there was no input for {} s, and the service cannot write meanwhile",
+            self.idle_max.as_secs()
+        ));
+        self.is_undone = true;
+        Ok(())
     }
 
     /// Whether a transaction is open.
@@ -93,20 +96,63 @@ impl Prompt {
         !self.shell.connection.is_autocommit()
     }
 
-    fn run(&mut self, statement: &str) -> Result<(), Failure> {
-        if self.is_undone {
-            let ends = ["ROLLBACK", "COMMIT", "END"].iter().any(|word| starts_with(statement, &[word]));
-            let begins = ["BEGIN", "SAVEPOINT"].iter().any(|word| starts_with(statement, &[word]));
-            self.is_undone = !(ends || begins);
-            if !begins {
-                let outcome = if ends { "go on" } else { "ROLLBACK; or BEGIN; first" };
-                eprintln!("error: this was not run: the transaction had been rolled back; {outcome}");
-                return Ok(());
+    /// Whether a statement is refused, because it was meant for the transaction that was undone.
+    fn is_refused(&mut self, text: &str) -> bool {
+        if !self.is_undone {
+            return false;
+        }
+        let ends = ["ROLLBACK", "COMMIT", "END"].iter().any(|word| starts_with(text, &[word]));
+        let begins = ["BEGIN", "SAVEPOINT"].iter().any(|word| starts_with(text, &[word]));
+        self.is_undone = !(ends || begins);
+        if !begins {
+            let outcome = if ends { "go on" } else { "ROLLBACK; or BEGIN; first" };
+            eprintln!("error: this was not run: the transaction had been rolled back; {outcome}");
+        }
+        !begins
+    }
+
+    /// `false`: the command ends the session.
+    fn command(&mut self, piece: &Piece<'_>) -> Result<bool, Failure> {
+        let changes = [".read", ".import"].iter().any(|name| piece.text.starts_with(name));
+        if changes && self.is_refused(piece.text) {
+            return Ok(true);
+        }
+        match command::run(&self.shell, piece.text) {
+            Ok(Effect::Done) => {}
+            Ok(Effect::Changed(changed)) => eprintln!("{}", changed.told()),
+            Ok(Effect::Quit) => return Ok(false),
+            Ok(Effect::Read(file)) => {
+                let name = file.display().to_string();
+                let ran = super::script_of(&file)
+                    .and_then(|text| self.shell.run_whole(Script { text: &text, source: Some(&name), depth: 0 }));
+                if let Err(error) = ran {
+                    eprintln!("error: {}", printable(&error.to_string()));
+                }
             }
+            Err(command::Error::Refused(why)) => eprintln!("error: {why}"),
+            Err(command::Error::Output(error)) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+
+    fn statement(&mut self, piece: &Piece<'_>, is_secret: bool) -> Result<(), Failure> {
+        if self.is_refused(piece.text) {
+            return Ok(());
         }
         let was_open = self.is_open();
-        if let Err(error) = self.shell.run(statement)? {
-            eprintln!("error: {error}");
+        match self.run(piece.text, is_secret) {
+            Ok(Some(done)) => self.tell(done),
+            Ok(None) => eprintln!("nothing was changed"),
+            Err(Trouble::Output(error)) => return Err(error.into()),
+            Err(trouble) => {
+                // The place matters only in a text of several lines or rows.
+                let told = self.shell.told(piece, None, &trouble, is_secret).unwrap_or_default();
+                let told = told.strip_prefix("line 1, statement 1: ").unwrap_or(&told);
+                eprintln!("error: {told}");
+                if was_open && !self.is_open() {
+                    eprintln!("the transaction was rolled back");
+                }
+            }
         }
         if self.is_open() && !was_open {
             eprintln!(
@@ -116,5 +162,57 @@ impl Prompt {
             );
         }
         Ok(())
+    }
+
+    fn tell(&self, done: Done) {
+        if self.shell.quiet {
+            return;
+        }
+        if let Some(changed) = done.changed {
+            eprintln!("{}", changed.told());
+        }
+        if let Some(found) = done.found {
+            eprintln!("({})", counted(found, "row"));
+        }
+    }
+
+    /// Runs a statement, a wide change only after a question. While the question waits, the change is undone, so that the service
+    /// can write. `None`: the answer was no.
+    fn run(&mut self, sql: &str, is_secret: bool) -> Result<Option<Done>, Trouble> {
+        let mut caution = if self.shell.yes { Caution::None } else { Caution::Person };
+        loop {
+            let changed = match self.shell.run(sql, caution, is_secret) {
+                Ok(done) => return Ok(Some(done)),
+                Err(Trouble::Wide(changed)) => changed,
+                Err(other) => return Err(other),
+            };
+            let rows = counted(changed.rows, "row");
+            let table = printable(&Change::of(sql).map(|change| change.table).unwrap_or_default());
+            let question = match changed.verb {
+                super::script::Verb::Delete => format!("delete {rows} of {table}? [y/N] "),
+                _ => format!("change {rows} of {table}? [y/N] "),
+            };
+            if !self.confirms(&question).map_err(|error| Trouble::Output(std::io::Error::other(error)))? {
+                return Ok(None);
+            }
+            // The answer was about this number.
+            caution = Caution::Confirmed(changed.rows);
+        }
+    }
+
+    fn confirms(&mut self, question: &str) -> Result<bool, Failure> {
+        let was_open = self.is_open();
+        loop {
+            let idle_max = self.is_open().then_some(self.idle_max);
+            match self.keyboard.answer(question, idle_max)? {
+                // The question stays on the screen; its answer counts no more.
+                None => self.give_up()?,
+                Some(Typed::Text(answer)) => {
+                    let is_yes = ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes));
+                    return Ok(is_yes && was_open == self.is_open());
+                }
+                Some(Typed::Cleared | Typed::End) => return Ok(false),
+            }
+        }
     }
 }
