@@ -1,7 +1,7 @@
 //! `seatkeeper audit archive`: old events move to a file, and what is left and what was moved verify, together and alone.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use seatkeeper::store::history::{self, History, Selection};
@@ -47,7 +47,7 @@ fn verified(database: &Path, archives: &[&Path]) -> String {
 }
 
 fn verify_archive(file: &Path) -> crate::program::Done {
-    run(Command::new(env!("CARGO_BIN_EXE_seatkeeper")).args(["audit", "verify-archive"]).arg(file), "")
+    run(crate::program::command().args(["audit", "verify-archive"]).arg(file), "")
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn an_interrupted_move_is_finished_by_the_next_run() {
     let file = directory.join("old.db");
     let (mut before, mut within) = (0, 0);
     for _ in 0..6 {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+        let mut child = crate::program::command()
             .args(["audit", "archive", "--before", "now", "--database", text(&database), text(&file)])
             .stdout(Stdio::null())
             .spawn()

@@ -13,7 +13,7 @@ use crate::program::{Done, run};
 
 /// Runs `seatkeeper audit key ARGS`.
 fn key(args: &[&str], file: &Path) -> Done {
-    run(Command::new(env!("CARGO_BIN_EXE_seatkeeper")).args(["audit", "key"]).args(args).arg(file), "")
+    run(crate::program::command().args(["audit", "key"]).args(args).arg(file), "")
 }
 
 /// A database whose events are chained.
@@ -187,8 +187,8 @@ fn the_service_signs_heads_while_it_runs() {
     let (file, heads) = (directory.join("audit.key"), directory.join("heads.jsonl"));
     let public = key(&[], &file).stdout;
     let lines = || std::fs::read_to_string(&heads).unwrap_or_default().lines().count();
-    let mut serve = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
-    serve.env_clear().args([
+    let mut serve = crate::program::command();
+    serve.env_clear().envs(crate::program::NO_SETTINGS).args([
         "serve",
         "--listen",
         "127.0.0.1:0",
@@ -202,7 +202,7 @@ fn the_service_signs_heads_while_it_runs() {
     wait_until("a head is signed at start", || lines() == 1);
     let release = |user: &str| {
         let args = ["--database", text(&database), "--username", user, "--license-type", "SqlBackup"];
-        run(Command::new(env!("CARGO_BIN_EXE_seatkeeper")).arg("release").args(args), "")
+        run(crate::program::command().arg("release").args(args), "")
     };
     // A change by hand, which another command of ours chains.
     sql(&database, "INSERT INTO account (id, username, entity_id) VALUES (1, 'a', 42); UPDATE seat SET account_id = 1 WHERE seat_no = 1 AND pool_id = 1")

@@ -98,7 +98,8 @@ pub fn open(database: &Path) -> Arc<dyn Store> {
 
 /// A call of any kind; it may be refused.
 pub fn make_call(store: &dyn Store, random: &mut Random) {
-    let call = Call { id: uuid::Uuid::new_v4(), now: Timestamp::now(), actor: Actor::command_line(), name: None };
+    let call =
+        Call { id: uuid::Uuid::new_v4(), now: Timestamp::now(), actor: Actor::command_line(), name: None, trail: None };
     let mut user = || Some(format!("user{}", random.below(5)).as_str().into());
     let (username, to) = (user(), user());
     let license_type = Some(if random.below(3) > 0 { LicenseType::SqlBackup } else { LicenseType::ExchangeBackup });

@@ -11,7 +11,7 @@ use crate::program::{Done, run};
 
 /// Runs `seatkeeper audit SUBCOMMAND --database DATABASE ARGS`.
 pub fn audit(subcommand: &str, database: impl AsRef<OsStr>, args: &[&str]) -> Done {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    let mut command = crate::program::command();
     let directory = Path::new(&database).parent().filter(|directory| directory.is_dir());
     command.env_clear().current_dir(directory.unwrap_or(&std::env::temp_dir()));
     run(command.args(["audit", subcommand, "--database"]).arg(database).args(args), "")

@@ -2,7 +2,6 @@
 //! file behind the guards is found. What the chain alone shows is in `src/chain/tests.rs`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rusqlite::Connection;
 use seatkeeper::chain::{Head, Link};
@@ -51,7 +50,7 @@ fn verify(database: &Path) -> HistoryReport {
 
 /// Runs the command.
 fn audit_verify(database: &Path, args: &[&str]) -> Done {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    let mut command = crate::program::command();
     run(command.args(["audit", "verify", "--database"]).arg(database).args(args), "")
 }
 
@@ -210,7 +209,8 @@ fn every_change_of_every_column_leaves_an_event() {
                     connection.execute_batch(&update).expect(&update);
                     "sql"
                 } else {
-                    let done = seatkeeper("sql", &database, &["--as", "Ann", "--reason", "because"], &update);
+                    let done =
+                        seatkeeper("sql", &database, &["--quiet", "--as", "Ann", "--reason", "because"], &update);
                     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{update}");
                     "Ann because 36"
                 };

@@ -366,7 +366,7 @@ fn leave_wal_mode(file: &Path) {
 }
 
 fn kill_after(arguments: &[&str], database: &Path, file: &Path, time: Duration) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    let mut command = crate::program::command();
     command.args(arguments).arg("--database").arg(database).arg(file).stdout(Stdio::null()).stderr(Stdio::null());
     let mut process = command.spawn().expect("it starts");
     std::thread::sleep(time);
@@ -415,7 +415,7 @@ fn a_restore_keeps_the_old_files_and_says_what_is_lost() {
 
     // And back, with the line that it printed.
     let undo = line(&said, "undo").strip_prefix("seatkeeper ").expect("a command");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    let mut command = crate::program::command();
     let said = succeeds(run(command.args(undo.split(' ')), ""));
     assert!(said.contains("lost: nothing, the database is older than the backup, which has 17 events more"), "{said}");
     assert_eq!((taken(&database), violations(&database)), (19, vec![]));
@@ -425,7 +425,7 @@ fn a_restore_keeps_the_old_files_and_says_what_is_lost() {
     );
     // It was closed, so there is no WAL, and the line says that this is right.
     let undo = line(&said, "undo").strip_prefix("seatkeeper ").expect("a command");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    let mut command = crate::program::command();
     succeeds(run(command.args(undo.split(' ')), ""));
     assert_eq!(taken(&database), 5);
 }
@@ -740,8 +740,11 @@ fn the_line_for_cron_and_the_unit_make_backups() {
     let (database, target) = (directory.join("seats.db"), directory.join("backups"));
     seeded(&database, 10);
     fs::create_dir(&target).expect("a directory");
+    let settings = directory.join("seatkeeper.toml");
+    fs::write(&settings, format!("database = '{}'\n", database.display())).expect("write");
     let local = |line: &str| {
-        let line = line.replace("/usr/local/bin/seatkeeper", env!("CARGO_BIN_EXE_seatkeeper"));
+        let line = line.replace("/etc/seatkeeper/seatkeeper.toml", settings.to_str().expect("UTF-8"));
+        let line = line.replace("/usr/bin/seatkeeper", env!("CARGO_BIN_EXE_seatkeeper"));
         let line =
             line.replace("/var/lib/seatkeeper", directory.join("").to_str().expect("UTF-8").trim_end_matches('/'));
         line.replace("/var/backups/seatkeeper", target.to_str().expect("UTF-8"))
@@ -757,13 +760,19 @@ fn the_line_for_cron_and_the_unit_make_backups() {
         assert_eq!(fs::read_dir(&target).expect("a directory").count(), made, "{command}");
     }
     // Where systemd is, it reads the units; it wants to see the program.
-    let units = ["seatkeeper.service", "seatkeeper-backup.service", "seatkeeper-backup.timer"];
+    let units = [
+        "seatkeeper.service",
+        "seatkeeper-backup.service",
+        "seatkeeper-backup.timer",
+        "seatkeeper-check.service",
+        "seatkeeper-check.timer",
+    ];
     for name in units {
         let unit = fs::read_to_string(root.join("deploy").join(name)).expect(name);
         fs::write(directory.join(name), local(&unit)).expect("write");
     }
     let mut verify = Command::new("systemd-analyze");
-    verify.arg("verify").args(units.map(|name| directory.join(name)));
+    verify.args(["verify", "--man=no"]).args(units.map(|name| directory.join(name)));
     if let Ok(output) = verify.output() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !units.iter().any(|name| said.contains(name)), "{said}");

@@ -10,7 +10,7 @@ use seatkeeper::store::Database;
 use crate::harness::*;
 
 fn seatkeeper(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+    let mut child = crate::program::command()
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -110,7 +110,7 @@ fn a_message_with_a_number_reads_like_any_other() {
     let said = fails(&["sql", "--database", &database], "UPDATE license_pool SET seats_total = 1 WHERE id = 1");
     assert_eq!(
         said,
-        "error: statement 1: seats_total of pool 1 cannot be 1: 2 seats are in use, release 1 first. Nothing of the script was kept.\n"
+        "error: line 1, statement 1: seats_total of pool 1 cannot be 1: 2 seats are in use, release 1 first. Nothing of the script was kept.\n"
     );
 }
 
@@ -197,11 +197,8 @@ fn commands_for_files_say_what_to_use_on_postgresql() {
     }
     // Nor does the help show what the environment holds.
     for command in ["serve", "check", "sql"] {
-        let help = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
-            .args([command, "--help"])
-            .env("SEATKEEPER_DATABASE", url)
-            .output()
-            .expect("help");
+        let help =
+            crate::program::command().args([command, "--help"]).env("SEATKEEPER_DATABASE", url).output().expect("help");
         assert!(!String::from_utf8_lossy(&help.stdout).contains("secret"), "{command}");
     }
 }
@@ -222,7 +219,7 @@ fn every_command_shows_an_example() {
 fn a_setting_that_cannot_be_used_is_named() {
     for (arguments, complaint) in [
         (vec!["serve", "--config", "nowhere.toml"], "nowhere.toml"),
-        (vec!["serve", "--queue-calls-max", "0"], "queue_calls_max must be 1 or more"),
+        (vec!["serve", "--queue-calls-max", "0"], "queue_calls_max must be from 1 to 1000000"),
         (vec!["serve", "--head-bytes-max", "100"], "head_bytes_max must be 8192 or more"),
     ] {
         let said = fails(&arguments, "");
@@ -234,7 +231,7 @@ fn a_setting_that_cannot_be_used_is_named() {
 fn the_demo_prints_calls_that_can_be_pasted() {
     let directory = TempDir::new();
     let database = directory.join("demo.db");
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+    let mut demo = crate::program::command()
         .args(["demo", "--listen", "127.0.0.1:0", "--database", database.to_str().expect("a path")])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -12,6 +12,7 @@ use seatkeeper::asmx::CONTRACT;
 use seatkeeper::contract::{ComplexType, Kind};
 use serde_json::{Value, json};
 
+use crate::certificates::Authority;
 use crate::harness::*;
 use crate::validator::{self, INSTALL};
 
@@ -54,6 +55,40 @@ calls_everything! {
     soap4r: Soap4r, "1.1";
     suds: Suds, "1.1";
     tcl_web_services: Tcl, "1.1";
+}
+
+/// Over TLS inside, with a certificate of an authority that the client is told to trust: the WSDL and a call.
+#[test]
+fn clients_that_trust_the_authority_call_over_tls() {
+    let authority = Authority::new();
+    let tls = Some(authority.issue("service", 30));
+    let seed = sample_data()
+        + "INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (420, 'SqlBackup', 100);";
+    let server = Server::with(Options { tls, seed, ..Options::default() });
+    let url = format!("https://localhost:{}{PATH}?WSDL", server.address.port());
+    let root = authority.root();
+    // Node and OpenSSL, which all others use, read these.
+    let trusting = [("SSL_CERT_FILE", &root), ("NODE_EXTRA_CA_CERTS", &root), ("PERL_LWP_SSL_CA_FILE", &root)];
+    for toolkit in [Toolkit::Zeep, Toolkit::Php, Toolkit::Node, Toolkit::SoapLite] {
+        for version in ["1.1", "1.2"] {
+            let mut command = toolkit.program(&server);
+            let mut caller = Caller::run(command.args([&url, version]).envs(trusting), toolkit);
+            let username = format!("{toolkit:?} {version}");
+            let request = json!({ "Username": username, "LicenseProviderEntityId": 420, "LicenseType": "SqlBackup" });
+            let answer = caller.call("agent", "AssignLicense", request);
+            assert_eq!(answer["code"], "Success", "{toolkit:?} {version}: {answer}");
+        }
+    }
+    let curl = |trust: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--noproxy", "*", "--fail"]).args(trust).arg(&url);
+        curl.output().unwrap_or_else(|e| panic!("curl: {e}. {INSTALL}"))
+    };
+    let wsdl = curl(&["--cacert", root.to_str().expect("UTF-8")]);
+    let wsdl = String::from_utf8(wsdl.stdout).expect("UTF-8");
+    assert!(wsdl.contains(&format!("location=\"{}\"", url.replace("?WSDL", ""))), "{wsdl}");
+    assert_eq!(curl(&[]).status.code(), Some(60), "it does not trust the authority");
+    assert_eq!(server.violations(), []);
 }
 
 /// User names as people have them, and as only testers do.
@@ -422,7 +457,7 @@ fn every_operation_answers_as_the_schema_in_the_wsdl_says() {
 const ITEM: &str = "<Username>new</Username><LicenseProviderEntityId>42</LicenseProviderEntityId>\
                     <LicenseType>SqlBackup</LicenseType>";
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Toolkit {
     Axis,
     Gsoap,
@@ -564,7 +599,11 @@ struct Caller {
 
 impl Caller {
     fn start(toolkit: Toolkit, server: &Server, version: &str) -> Caller {
-        let mut child = spawn(toolkit.program(server).args([&wsdl_url(server), version]));
+        Caller::run(toolkit.program(server).args([&wsdl_url(server), version]), toolkit)
+    }
+
+    fn run(command: &mut Command, toolkit: Toolkit) -> Caller {
+        let mut child = spawn(command);
         let answers = BufReader::new(child.stdout.take().expect("piped")).lines();
         Caller { calls: child.stdin.take(), answers, child, toolkit }
     }

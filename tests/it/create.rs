@@ -55,7 +55,7 @@ fn an_empty_file_is_no_database_and_becomes_one_only_when_asked_to() {
         assert_eq!((refused.code, files(&directory)), (Some(3), vec!["seats.db".to_owned()]), "{command}");
         assert_eq!(std::fs::metadata(&database).expect("still there").len(), 0, "{command}");
     }
-    assert_eq!(seatkeeper("sql", &database, &["--create"], SEED).stderr, "");
+    assert_eq!(seatkeeper("sql", &database, &["--create"], SEED).stderr, "line 1: 1 row added\n");
     assert_eq!(seatkeeper("check", &database, &[], "").code, Some(0));
     // With --create a database that is there stays as it is.
     let kept = seatkeeper("sql", &database, &["--create"], "SELECT name FROM entity");

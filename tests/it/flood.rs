@@ -34,7 +34,7 @@ impl Program {
     }
 
     pub fn with(seed: &str, log_level: &str) -> Program {
-        Program::run(seed, Command::new(env!("CARGO_BIN_EXE_seatkeeper")), &["--log-level", log_level])
+        Program::run(seed, crate::program::command(), &["--log-level", log_level])
     }
 
     /// Started by a shell after this command of it, such as one that sets a limit; with these flags.
@@ -49,6 +49,7 @@ impl Program {
         let database = TestDatabase::new(seed);
         let mut process = command
             .env_clear()
+            .envs(crate::program::NO_SETTINGS)
             .args(["serve", "--listen", "127.0.0.1:0", "--database"])
             .arg(&database)
             .args(flags)
@@ -60,7 +61,9 @@ impl Program {
         let log = std::thread::spawn(move || {
             let mut log = String::new();
             for line in lines.map_while(Result::ok) {
-                let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
+                let of_json = || line.split("\"address\":\"").nth(1);
+                let address =
+                    line.split("address=").nth(1).or_else(of_json).and_then(|rest| rest.split([' ', '"']).next());
                 if let Some(Ok(address)) = address.map(str::parse) {
                     let _ = started.send(address);
                 }

@@ -14,7 +14,8 @@ use rusqlite::types::{FromSql, Value, ValueRef};
 use seatkeeper::asmx;
 use seatkeeper::auth::{self, Authenticator, Ticket};
 use seatkeeper::contract::edition::Edition;
-use seatkeeper::http::{self, Limits};
+use seatkeeper::http::tls::{Files, Tls};
+use seatkeeper::http::{self, Limits, Listener};
 use seatkeeper::metrics::Metrics;
 use seatkeeper::netserver;
 use seatkeeper::routes::{self, App};
@@ -318,7 +319,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// A call of the command line.
 pub fn of_command_line() -> Call {
-    Call { id: uuid::Uuid::new_v4(), now: Timestamp::now(), actor: Actor::command_line(), name: None }
+    Call { id: uuid::Uuid::new_v4(), now: Timestamp::now(), actor: Actor::command_line(), name: None, trail: None }
 }
 
 /// As `--database` takes it.
@@ -439,6 +440,10 @@ pub struct Options {
     pub cors_origins: &'static str,
     pub path_prefix: Option<&'static str>,
     pub test_form: bool,
+    /// Entities with numbers of their own in the metrics; `None`: no listener for metrics.
+    pub metrics_entities_max: Option<usize>,
+    /// `None`: plain HTTP.
+    pub tls: Option<Files>,
     pub seed: String,
 }
 
@@ -453,6 +458,8 @@ impl Default for Options {
             cors_origins: "",
             path_prefix: None,
             test_form: true,
+            metrics_entities_max: None,
+            tls: None,
             seed: sample_data(),
         }
     }
@@ -461,7 +468,11 @@ impl Default for Options {
 /// A running service. Dropping it stops it.
 pub struct Server {
     pub address: SocketAddr,
+    /// Of the listener for metrics, if it has one.
+    pub metrics_address: Option<SocketAddr>,
     pub metrics: Arc<Metrics>,
+    /// As in [`Options`]; it looks at its files every 50 ms.
+    pub tls: Option<Arc<Tls>>,
     database: Arc<TestDatabase>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -475,14 +486,31 @@ impl Server {
     pub fn with(options: Options) -> Server {
         let database = Arc::new(TestDatabase::new(&options.seed));
         let metrics = Arc::new(Metrics::new());
+        let store = database.open(&options.store, Arc::clone(&metrics));
+        Server::run(database, store, options, metrics)
+    }
+
+    /// On a store that the test uses too.
+    pub fn on(database: TestDatabase, store: Arc<dyn store::Store>) -> Server {
+        Server::run(Arc::new(database), store, Options::default(), Arc::new(Metrics::new()))
+    }
+
+    fn run(
+        database: Arc<TestDatabase>,
+        store: Arc<dyn store::Store>,
+        options: Options,
+        metrics: Arc<Metrics>,
+    ) -> Server {
+        let open = |files: &Files| Arc::new(Tls::open(files, Arc::clone(&metrics)).expect("a certificate"));
+        let tls = options.tls.as_ref().map(open);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (started, address) = mpsc::channel();
         let thread = std::thread::spawn({
-            let (database, metrics) = (Arc::clone(&database), Arc::clone(&metrics));
-            move || run(&database, options, metrics, started, stopped)
+            let (metrics, tls) = (Arc::clone(&metrics), tls.clone());
+            move || run(store, options, metrics, tls, started, stopped)
         });
-        let address = address.recv().expect("the service starts");
-        Server { address, metrics, database, stop: Some(stop), thread: Some(thread) }
+        let (address, metrics_address) = address.recv().expect("the service starts");
+        Server { address, metrics_address, metrics, tls, database, stop: Some(stop), thread: Some(thread) }
     }
 
     pub fn database(&self) -> &TestDatabase {
@@ -520,6 +548,11 @@ impl Server {
 
     pub fn connect(&self) -> Client {
         Client(connect(self.address))
+    }
+
+    /// Sends a request to the listener for metrics.
+    pub fn ask_metrics(&self, request: &str) -> Answer {
+        Client(connect(self.metrics_address.expect("a listener for metrics"))).send(request.as_bytes())
     }
 
     pub fn get(&self, target: &str) -> Answer {
@@ -608,21 +641,21 @@ impl Drop for Server {
 }
 
 fn run(
-    database: &TestDatabase,
+    store: Arc<dyn store::Store>,
     options: Options,
     metrics: Arc<Metrics>,
-    started: mpsc::Sender<SocketAddr>,
+    tls: Option<Arc<Tls>>,
+    started: mpsc::Sender<(SocketAddr, Option<SocketAddr>)>,
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    let store = database.open(&options.store, Arc::clone(&metrics));
     let authenticator = Authenticator::new(options.auth, Arc::clone(&metrics)).expect("randomness");
     let service = Arc::new(Service::new(Arc::clone(&store), authenticator, Arc::clone(&metrics)));
     let mut limits = options.limits;
     limits.trusted_proxies = options.trusted_proxies.parse().expect("proxies");
     let app = App {
         service: Arc::clone(&service),
-        limits: limits.clone(),
+        limits: limits.clone().into(),
         public_url: options.public_url,
         cors_origins: options.cors_origins.parse().expect("origins"),
         path_prefix: options.path_prefix.map(|prefix| prefix.parse().expect("a prefix")),
@@ -632,9 +665,22 @@ fn run(
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let (stop_notes, notes_stopped) = tokio::sync::oneshot::channel::<()>();
+        let metered = Arc::clone(&service);
         let notes = tokio::spawn(service.keep_notes(async { notes_stopped.await.unwrap_or(()) }));
-        started.send(listener.local_addr().expect("address")).expect("the test waits");
+        let mut metrics_address = None;
+        if let Some(entities_max) = options.metrics_entities_max {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+            metrics_address = Some(listener.local_addr().expect("address"));
+            let routes = routes::metrics_router(Arc::clone(&metered), entities_max);
+            let until_dropped = Box::pin(std::future::pending());
+            tokio::spawn(http::serve(listener, routes, limits.clone(), Arc::default(), until_dropped));
+        }
+        started.send((listener.local_addr().expect("address"), metrics_address)).expect("the test waits");
         let shutdown = Box::pin(async { stopped.await.unwrap_or(()) });
+        if let Some(tls) = &tls {
+            tokio::spawn(Arc::clone(tls).watch(Duration::from_millis(50), std::future::pending()));
+        }
+        let listener = Listener { socket: listener, tls };
         http::serve(listener, routes::router(app), limits, metrics, shutdown).await;
         drop(stop_notes);
         notes.await.expect("notes are kept to the end");

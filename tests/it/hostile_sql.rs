@@ -169,7 +169,8 @@ fn still_works(database: &Path) {
 fn our_own_shell_refuses_every_hostile_statement() {
     let attempts = attempts();
     let attempts = attempts.iter().map(|a| (a.sql, a.ours.unwrap_or(a.expect)));
-    refuses(attempts, |database, sql| seatkeeper("sql", database, &["--keep-going"], sql));
+    // The guards refuse it also if it is meant.
+    refuses(attempts, |database, sql| seatkeeper("sql", database, &["--keep-going", "--quiet", "--yes"], sql));
 }
 
 #[test]
@@ -413,7 +414,7 @@ fn signs_out(shell: impl Fn(&Path, &str) -> Done) {
 
 #[test]
 fn our_own_shell_signs_out_with_the_credential() {
-    signs_out(|database, sql| seatkeeper("sql", database, &[], sql));
+    signs_out(|database, sql| seatkeeper("sql", database, &["--quiet", "--yes"], sql));
 }
 
 #[test]
@@ -442,7 +443,7 @@ fn a_change_by_a_call_is_told_from_a_correction() {
     assert_eq!(texts(&database, by), ["pool-change by admin 02", "assign by agent 01"]);
     let done = sqlite3(&database, "UPDATE license_pool SET seats_total = 4, product_key = 'x' WHERE id = 2;");
     assert!(done.stderr.is_empty(), "{}", done.stderr);
-    let author = ["--as", "Ann Lee", "--reason", "order 7"];
+    let author = ["--quiet", "--as", "Ann Lee", "--reason", "order 7"];
     let done = seatkeeper("sql", &database, &author, "UPDATE license_pool SET seats_total = 5 WHERE id = 2");
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     let newest = "SELECT concat_ws(' ', actor, length(request_id), reason, old_values, new_values)
@@ -546,7 +547,7 @@ fn events(database: &Path) -> Vec<String> {
 /// The first column.
 #[test]
 fn our_own_shell_makes_every_correction() {
-    allows_corrections(|database, sql| seatkeeper("sql", database, &[], sql));
+    allows_corrections(|database, sql| seatkeeper("sql", database, &["--quiet", "--yes"], sql));
 }
 
 #[test]

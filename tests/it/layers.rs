@@ -11,7 +11,7 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("quick_xml", &["soap"]),
     ("rusqlite", &["store::sqlite", "cli::sql"]),
     ("tokio_postgres", &["store::postgres"]),
-    ("tokio_rustls", &["store::postgres"]),
+    ("tokio_rustls", &["http::tls", "store::postgres"]),
 ];
 
 /// Of a file under `src`.
@@ -215,6 +215,14 @@ fn sources() -> Vec<Source> {
         Source { name: shown(&file), path: path.collect(), code: code(&text), lines: text.lines().count() }
     })
     .collect()
+}
+
+/// Name and text of each file under `src`.
+pub fn texts() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    walk(&root().join("src"), &mut files);
+    files.retain(|file| file.extension().is_some_and(|e| e == "rs"));
+    files.iter().map(|file| (shown(file), read(file))).collect()
 }
 
 /// Without the lines that are comments.

@@ -161,11 +161,11 @@ pub fn call(who: &str) -> Call {
         "cli" => Actor::command_line(),
         name => Actor::Credential(Credential { user_name: name.into(), password_hash: PASSWORD_HASH.as_str().into() }),
     };
-    Call { id: Uuid::new_v4(), now: at(NOW), actor, name: None }
+    Call { id: Uuid::new_v4(), now: at(NOW), actor, name: None, trail: None }
 }
 
 pub fn call_by_ticket(proof: &TicketProof, now: &str) -> Call {
-    Call { id: Uuid::new_v4(), now: at(now), actor: Actor::Ticket(proof.clone()), name: None }
+    Call { id: Uuid::new_v4(), now: at(now), actor: Actor::Ticket(proof.clone()), name: None, trail: None }
 }
 
 /// What the issuer grants an owner, as a caller would hand it back.

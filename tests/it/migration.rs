@@ -209,7 +209,7 @@ fn what_is_new_works_in_a_file_of_version_1() {
                   UPDATE entity SET name = 'Fabrikam Hosting', owner_name = owner_name WHERE id = 43;
                   UPDATE license_pool SET product_key = 'NEW' WHERE id = 1;";
     migrate(&database);
-    let done = seatkeeper("sql", &database, &[], script);
+    let done = seatkeeper("sql", &database, &["--quiet"], script);
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "a name that is reserved now may stay");
     let newest = "SELECT action || ' ' || coalesce(old_values, '') || coalesce(new_values, '') FROM audit_event ORDER BY id DESC LIMIT 2";
     assert_eq!(
@@ -318,7 +318,7 @@ fn names_with_blanks_become_names_without_where_that_is_no_other_users() {
                 UPDATE account SET username = 'Müller' WHERE id = 7;
                 UPDATE entity SET name = 'Café' WHERE id = 43;
                 DELETE FROM credential WHERE user_name IN (' agent', ' sql');";
-    let done = seatkeeper("sql", &database, &[], mend);
+    let done = seatkeeper("sql", &database, &["--quiet"], mend);
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
     assert_eq!(seatkeeper("check", &database, &[], "").stdout, "ok: every invariant holds\n");
     assert_eq!(assign("Müller"), "AlreadyExists");

@@ -43,7 +43,14 @@ impl Pages {
 
     fn context(&self) -> CallContext {
         let peer: IpAddr = "192.0.2.7".parse().expect("an address");
-        CallContext { id: Uuid::new_v4(), now: self.now, instant: Instant::now(), peer, name: None }
+        CallContext {
+            id: Uuid::new_v4(),
+            now: self.now,
+            instant: Instant::now(),
+            peer,
+            name: None,
+            trail: Arc::default(),
+        }
     }
 
     fn run<T>(&self, work: impl Future<Output = T>) -> T {

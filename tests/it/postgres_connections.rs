@@ -65,7 +65,7 @@ impl Drop for Node {
 }
 
 fn call() -> Call {
-    Call { id: Uuid::new_v4(), now: Timestamp::now(), actor: Actor::command_line(), name: None }
+    Call { id: Uuid::new_v4(), now: Timestamp::now(), actor: Actor::command_line(), name: None, trail: None }
 }
 
 fn request(username: &str) -> AssignRequest {
@@ -513,7 +513,7 @@ struct Service {
 
 impl Service {
     fn start(url: &str) -> Service {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+        let mut child = crate::program::command()
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--database", url])
             .stderr(Stdio::piped())
             .spawn()

@@ -1,7 +1,6 @@
 //! `seatkeeper copy`: everything that is in an SQLite file is in PostgreSQL afterwards, and the other way round; or nothing is.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use rusqlite::types::Value;
@@ -252,7 +251,7 @@ fn a_copy_needs_a_source_at_rest_and_a_target_without_rows() {
     refused(&url.as_str().into(), &other.as_path().into(), "there is nothing in this database");
     refused(&directory.join("nowhere.db").into(), &url.as_str().into(), "there is no such database");
     // Another program has the source open: this one would not see itself.
-    let mut shell = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+    let mut shell = crate::program::command()
         .args(["serve", "--listen", "127.0.0.1:0", "--database"])
         .arg(file)
         .stderr(std::process::Stdio::piped())
@@ -309,9 +308,7 @@ fn the_command_says_what_it_copied() {
     let directory = TempDir::new();
     let (file, _) = source(&directory);
     let server = Cluster::shared().empty_database();
-    let copy = |from: &str, to: &str| {
-        run(Command::new(env!("CARGO_BIN_EXE_seatkeeper")).args(["copy", "--from", from, "--to", to]), "")
-    };
+    let copy = |from: &str, to: &str| run(crate::program::command().args(["copy", "--from", from, "--to", to]), "");
     let (file, url) = (file.to_str().expect("a path"), server.url());
     let done = copy(file, &url);
     assert_eq!(done.code, Some(0), "{}", done.stderr);

@@ -2,7 +2,6 @@
 //! nodes.
 
 use std::collections::HashMap;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -627,11 +626,8 @@ fn the_commands_work_on_a_server() {
     chained(&database);
     node.close();
     let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
-            .args(arguments)
-            .args(["--database", &database.url()])
-            .output()
-            .expect("run");
+        let output =
+            crate::program::command().args(arguments).args(["--database", &database.url()]).output().expect("run");
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.code(), text)
     };

@@ -32,7 +32,22 @@ pub fn run(command: &mut Command, stdin: &str) -> Done {
     Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Without the environment of whoever runs the tests, where a variable could change a setting, and in the directory of
+/// The program, without settings of the machine that runs the tests: neither its variables nor its settings file.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with("SEATKEEPER_")))
+    {
+        command.env_remove(name);
+    }
+    command.envs(NO_SETTINGS);
+    command
+}
+
+/// An empty settings file instead of that of the machine.
+pub const NO_SETTINGS: [(&str, &str); 1] = [("SEATKEEPER_CONFIG", "/dev/null")];
+
+/// Without the environment of the user that runs the tests, where a variable could change a setting, and in the directory of
 /// the database, which is removed in the end. The database may be on PostgreSQL.
 pub fn program(subcommand: &str, database: impl AsRef<OsStr>) -> Command {
     program_at(Path::new(env!("CARGO_BIN_EXE_seatkeeper")), subcommand, database)
@@ -42,7 +57,7 @@ pub fn program(subcommand: &str, database: impl AsRef<OsStr>) -> Command {
 pub fn program_at(binary: &Path, subcommand: &str, database: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(binary);
     let directory = Path::new(&database).parent().filter(|directory| directory.is_dir());
-    command.env_clear().current_dir(directory.unwrap_or(&std::env::temp_dir()));
+    command.env_clear().envs(NO_SETTINGS).current_dir(directory.unwrap_or(&std::env::temp_dir()));
     command.args(subcommand.split(' ')).arg("--database").arg(database);
     command
 }
@@ -92,7 +107,7 @@ impl Serving {
         }
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_seatkeeper"), "serve"]);
-        command.env_clear().arg("--database").arg(database);
+        command.env_clear().envs(NO_SETTINGS).arg("--database").arg(database);
         Serving::try_start_as(command)
     }
 

@@ -1,25 +1,36 @@
 //! The prompt of `seatkeeper sql`, at a terminal that script(1) makes.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::*;
+use crate::program::NO_SETTINGS;
 
 struct Terminal {
     process: Child,
+    /// Where the history is kept.
+    state: Arc<TempDir>,
     keys: ChildStdin,
     shown: Arc<Mutex<String>>,
 }
 
 impl Terminal {
     fn start(database: &Path, arguments: &str) -> Terminal {
+        Terminal::start_as(database, arguments, "xterm", Arc::new(TempDir::new()))
+    }
+
+    fn start_as(database: &Path, arguments: &str, term: &str, state: Arc<TempDir>) -> Terminal {
         let program = env!("CARGO_BIN_EXE_seatkeeper");
         let command = format!("'{program}' sql --database '{}' {arguments}", database.display());
         let mut process = Command::new("script")
             .args(["-q", "-e", "-f", "-c", &command, "/dev/null"])
+            .envs(NO_SETTINGS)
+            .env("TERM", term)
+            .env("XDG_STATE_HOME", state.join("state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -34,7 +45,7 @@ impl Terminal {
             }
         });
         let keys = process.stdin.take().expect("is piped");
-        let terminal = Terminal { process, keys, shown };
+        let terminal = Terminal { process, state, keys, shown };
         terminal.wait_for("sql> ");
         terminal
     }
@@ -46,7 +57,34 @@ impl Terminal {
     }
 
     fn wait_for(&self, text: &str) {
-        wait_until(text, || self.shown.lock().expect("lock").contains(text));
+        wait_until(text, || self.shown().contains(text));
+    }
+
+    fn shown(&self) -> String {
+        self.shown.lock().expect("lock").clone()
+    }
+
+    /// Types a statement and waits for what it says.
+    fn says(&mut self, line: &str, text: &str) {
+        self.type_in(line);
+        self.wait_for(text);
+    }
+
+    /// Ends the session, and waits for that.
+    fn ends(&mut self, line: &str) -> Option<i32> {
+        self.type_in(line);
+        let begun = Instant::now();
+        while begun.elapsed() < LONG {
+            if let Some(status) = self.process.try_wait().expect("its state") {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it does not end: {}", self.shown());
+    }
+
+    fn history(&self) -> PathBuf {
+        self.state.join("state/seatkeeper/sql_history")
     }
 }
 
@@ -57,7 +95,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A transaction that somebody left open keeps the service from writing for the limit, and no longer. What is typed after that was
+/// A transaction that is left open keeps the service from writing for the limit, and no longer. What is typed after that was
 /// meant to be part of it, so it is not run.
 #[test]
 fn a_transaction_left_open_at_the_prompt_ends_after_a_limit() {
@@ -94,4 +132,162 @@ fn a_prompt_waits_as_long_as_nothing_is_open() {
     prompt.type_in("COMMIT; SELECT 'do' || 'ne';\n");
     prompt.wait_for("done");
     assert_eq!(server.query::<String>("SELECT note FROM entity WHERE id = 42"), "typed");
+}
+
+/// The question holds no lock: the service writes while the user thinks.
+#[test]
+fn a_wide_change_shows_its_rows_and_asks() {
+    let server = Server::start();
+    let mut prompt = Terminal::start(&server.file(), "");
+    let notes = || server.query::<i64>("SELECT count(note) FROM entity");
+    prompt.says("UPDATE entity SET note = 'w';\n", "change 6 rows of entity? [y/N] ");
+    assert_eq!((server.assign("bob", 42, "SqlBackup").code(), notes()), ("Success".into(), 0));
+    prompt.says("n\n", "nothing was changed");
+    assert_eq!(notes(), 0);
+    prompt.says("UPDATE entity SET note = 'w';\n", "change 6 rows of entity? [y/N] ");
+    prompt.says("y\n", "6 rows changed");
+    assert_eq!(notes(), 6);
+    prompt.says("UPDATE entity SET note = 'w' WHERE id = 77;\n", "no row matches");
+    // More rows than a person means, also with a condition; Ctrl-C is no.
+    prompt.says(
+        "CREATE TABLE mine AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 30) SELECT x FROM c;\n",
+        "sql> ",
+    );
+    prompt.says("DELETE FROM mine WHERE x > 20;\n", "10 rows deleted");
+    prompt.says("INSERT INTO mine SELECT x FROM mine;\n", "20 rows added");
+    prompt.says("DELETE FROM mine WHERE x > 0;\n", "delete 40 rows of mine? [y/N] ");
+    prompt.says("\x03", "nothing was changed");
+    // The number changes while the question waits: it is asked again.
+    prompt.says("DELETE FROM mine;\n", "delete 40 rows of mine? [y/N] ");
+    server.sql("INSERT INTO mine VALUES (99)");
+    prompt.says("y\n", "delete 41 rows of mine? [y/N] ");
+    prompt.says("yes\n", "41 rows deleted");
+    assert_eq!(prompt.ends("\x04"), Some(0));
+}
+
+#[test]
+fn with_yes_nothing_is_asked() {
+    let server = Server::start();
+    let mut prompt = Terminal::start(&server.file(), "--yes --quiet");
+    prompt.says("UPDATE entity SET note = 'w'; SELECT 'do' || 'ne';\n", "done");
+    assert_eq!(server.query::<i64>("SELECT count(note) FROM entity"), 6);
+}
+
+/// A question that waits inside a transaction does not keep it open for ever.
+#[test]
+fn a_question_waits_no_longer_than_a_transaction_may() {
+    let server = Server::start();
+    let mut prompt = Terminal::start(&server.file(), "--idle-s 2");
+    prompt.says("BEGIN IMMEDIATE;\n", "a transaction is open");
+    prompt.says("UPDATE entity SET note = 'w';\n", "change 6 rows of entity? [y/N] ");
+    prompt.wait_for("the transaction was rolled back: there was no input for 2 s");
+    assert_eq!(server.assign("bob", 42, "SqlBackup").code(), "Success");
+    prompt.says("y\n", "nothing was changed");
+    prompt.says("ROLLBACK;\n", "go on");
+    assert_eq!(server.query::<i64>("SELECT count(note) FROM entity"), 0);
+}
+
+#[test]
+fn keys_clear_the_line_stop_a_statement_and_end_the_session() {
+    let server = Server::start();
+    for term in ["xterm", "dumb"] {
+        let mut prompt = Terminal::start_as(&server.file(), "", term, Arc::new(TempDir::new()));
+        prompt.type_in("SELECT 'never\x03");
+        std::thread::sleep(Duration::from_millis(300));
+        prompt.says("SELECT 'al' || 'ive';\n", "alive");
+        prompt.says(
+            "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c;\n",
+            "FROM c;",
+        );
+        // Pressed too early, the key clears the line.
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(500));
+            if prompt.shown().contains("error: interrupted") {
+                break;
+            }
+            prompt.keys.write_all(b"\x03").expect("typed");
+        }
+        prompt.wait_for("error: interrupted");
+        // Several lines, also typed at once.
+        prompt.says("SELECT 'sev' ||\n  'eral' AS x;\nSELECT 'li' || 'nes';\n", "lines");
+        assert!(prompt.shown().contains("several"), "{}", prompt.shown());
+        prompt.says("SELECT id,\n  nope FROM entity;\n", "error: no such column: nope (line 2, column 3)");
+        prompt.says("BEGIN; UPDATE entity SET note = 'open' WHERE id = 1;\n", "1 row changed");
+        assert_eq!(prompt.ends("\x04"), Some(0));
+        wait_until("the last words", || prompt.shown().contains("the open transaction was rolled back"));
+        assert_eq!(server.query::<Option<String>>("SELECT note FROM entity WHERE id = 1"), None);
+        let mut prompt = Terminal::start_as(&server.file(), "", term, Arc::new(TempDir::new()));
+        assert_eq!(prompt.ends(".quit\n"), Some(0));
+    }
+}
+
+#[test]
+fn the_history_has_statements_and_no_secrets() {
+    let server = Server::start();
+    let mut prompt = Terminal::start(&server.file(), "--yes");
+    for (line, text) in [
+        ("SELECT 'one',\n 'line', 'or two';\n", "(1 row)"),
+        (
+            "UPDATE credential SET password_hash = hash_password('kumquat tangelo') WHERE user_name = 'agent';\n",
+            "1 row changed",
+        ),
+        (
+            "UPDATE credential SET password_hash = hash_pasword('kumquat tangelo') WHERE user_name = 'agent';\n",
+            "error: no such function",
+        ),
+        (
+            "INSERT INTO credential VALUES ('kumquat', '$argon2id$v=19$m=19456,t=2,p=1$tangelo', 1, 'agent', 1, NULL);\n",
+            "1 row added",
+        ),
+        ("UPDATE license_pool SET product_key = 'kumquat' WHERE id = 1;\n", "1 row changed"),
+        ("SELECT 'the last';\n", "(1 row)"),
+    ] {
+        prompt.says(line, text);
+    }
+    assert_eq!(prompt.ends("\x04"), Some(0));
+    let (history, state) = (prompt.history(), Arc::clone(&prompt.state));
+    let text = std::fs::read_to_string(&history).expect("the history");
+    assert_eq!(text, "#V2\nSELECT 'one',\\n 'line', 'or two';\nSELECT 'the last';\n");
+    let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(&history), mode(history.parent().expect("a directory"))), (0o600, 0o700));
+    // It is there in the next session.
+    let mut again = Terminal::start_as(&server.file(), "", "xterm", state);
+    again.type_in("\x1b[A");
+    again.wait_for("SELECT 'the last';");
+    again.says("\n", "(1 row)");
+    drop(again);
+    // A history of any length is cut, and a place that cannot be written is no error.
+    std::fs::write(&history, format!("#V2\n{}", "SELECT 'old';\nSELECT 'older';\n".repeat(2000))).expect("write");
+    let mut again = Terminal::start_as(&server.file(), "", "xterm", Arc::clone(&prompt.state));
+    again.says("SELECT 'new' || 'est';\n", "newest");
+    assert_eq!(again.ends("\x04"), Some(0));
+    let lines = std::fs::read_to_string(&history).expect("the history").lines().count();
+    assert!((100..=1001).contains(&lines), "{lines}");
+    std::fs::remove_dir_all(prompt.state.join("state")).expect("removed");
+    std::fs::write(prompt.state.join("state"), "a file").expect("write");
+    let mut again = Terminal::start_as(&server.file(), "", "xterm", Arc::clone(&prompt.state));
+    again.says("SELECT 'no' || 'where';\n", "nowhere");
+}
+
+#[test]
+fn commands_work_at_the_prompt() {
+    let server = Server::start();
+    let mut prompt = Terminal::start(&server.file(), "");
+    let directory = TempDir::new();
+    let file = directory.join("broken.sql");
+    std::fs::write(&file, "UPDATE entity SET note = 'x' WHERE id = 1;\nnonsense;\n").expect("write");
+    prompt.says(".mode csv\nSELECT 'a,b' AS x;\n", "\"a,b\"");
+    prompt.says(".tables\n", "license_offer_module");
+    prompt.says(".dump\n", "error: .dump: `seatkeeper backup FILE`");
+    prompt.says(
+        &format!(".read {}\n", file.display()),
+        "line 2, statement 2: near \"nonsense\": syntax error. Nothing of the script was kept.",
+    );
+    // In an open transaction, only what the file did is undone.
+    prompt.says("BEGIN; UPDATE entity SET note = 'mine' WHERE id = 9;\n", "1 row changed");
+    prompt.says(&format!(".read {}\n", file.display()), "syntax error");
+    prompt.says("COMMIT; SELECT 'do' || 'ne';\n", "done");
+    assert_eq!(server.query::<String>("SELECT group_concat(note) FROM entity"), "mine");
+    prompt.says("SELECT char(27) || '[31m', x'1b';\n", "\\u{1b}[31m");
+    assert_eq!(prompt.ends(".exit\n"), Some(0));
 }

@@ -103,7 +103,7 @@ impl Simulation {
         let (user_name, entity_id, is_admin) = CALLERS[self.random.below(3) as usize];
         let found = self.runtime.block_on(self.store.credential(user_name)).expect("the store works");
         let actor = Actor::Credential(found.expect("the credential is there"));
-        let call = Call { id: uuid::Uuid::new_v4(), now: self.now, actor, name: None };
+        let call = Call { id: uuid::Uuid::new_v4(), now: self.now, actor, name: None, trail: None };
         (call, model::Caller { entity_id, is_admin })
     }
 

@@ -222,6 +222,7 @@ fn serve_with_file_limit(database: &std::path::Path, kib: u32) -> (Child, std::n
         .arg(kib.to_string())
         .arg(env!("CARGO_BIN_EXE_seatkeeper"))
         .arg(database)
+        .envs(crate::program::NO_SETTINGS)
         .stderr(Stdio::piped())
         .spawn()
         .expect("bash");

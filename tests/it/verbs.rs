@@ -563,7 +563,7 @@ fn every_verb_shows_an_example_and_says_what_it_does() {
         "undo",
     ]);
     for verb in verbs {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+        let mut command = crate::program::command();
         let done = crate::program::run(command.args(verb.split(' ')).arg("--help"), "");
         assert_eq!(done.code, Some(0), "{verb}");
         assert!(done.stdout.contains(&format!("  seatkeeper {verb} --database seats.db")), "{verb}: {}", done.stdout);

@@ -167,7 +167,7 @@ fn as_a_reader(directory: &TempDir, command_line: &str, database: &Path) -> Done
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
         command
     } else {
-        Command::new(env!("CARGO_BIN_EXE_seatkeeper"))
+        crate::program::command()
     };
     let done = run(command.args(command_line.split(' ')).arg("--database").arg(database), "");
     set_mode(place, 0o755);

@@ -319,13 +319,13 @@ fn every_call_is_in_the_log_under_the_id_of_its_answer() {
         (
             ask_as("wrong", "GET /api/v1/Agents/License/GetShopUrl", ""),
             401,
-            "not signed in",
+            "a sign-in was refused",
             "code=\"InvalidSoapCredentials\"",
         ),
         (
             ask_as("wrong", "POST /api/v1/Agents/License/GetShopUrl", "["),
             401,
-            "not signed in",
+            "a sign-in was refused",
             "code=\"InvalidSoapCredentials\"",
         ),
     ];
