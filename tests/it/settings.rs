@@ -332,7 +332,11 @@ fn without_a_name_the_file_of_the_package_is_read() {
         run(&mut unshare, "")
     };
     let allowed = isolated("true");
-    assert_eq!(allowed.code, Some(0), "this test needs a mount namespace (unshare of util-linux, as root): {allowed:?}");
+    assert_eq!(
+        allowed.code,
+        Some(0),
+        "this test needs a mount namespace (unshare of util-linux, as root): {allowed:?}"
+    );
     std::fs::create_dir(etc.join("seatkeeper")).expect("a directory");
     let config = || isolated("\"$0\" config --format json");
     let of_service = |done: &Done| done.stdout.lines().next().expect("the database").to_owned();
