@@ -164,7 +164,7 @@ fn judge(
     let is_over = matches!(answer, Err(StoreError::Stopped(_) | StoreError::Closed));
     checks.push(match unavailable(answer, condition) {
         Some(text) => fail(available, text),
-        None if condition.wal_bytes.is_some() && since(seen_at) > SEEN_MAX => {
+        None if condition.wal_bytes.is_some() && condition.looked_at.is_some_and(|at| at.elapsed() > SEEN_MAX) => {
             fail(available, "the disk of the database does not answer".to_owned())
         }
         None => available,
@@ -361,11 +361,12 @@ mod tests {
             (
                 "a silent disk",
                 Ok(()),
-                Condition { seen_at: ago(11), ..well() },
+                Condition { looked_at: Instant::now().checked_sub(Duration::from_secs(11)), ..well() },
                 State::Fail,
                 "the disk of the database does not answer",
             ),
-            // The clock was set back.
+            // The clock was set.
+            ("a clock that was set ahead", Ok(()), Condition { seen_at: ago(7200), ..well() }, State::Pass, ""),
             ("a look in the future", Ok(()), Condition { seen_at: ago(-3600), ..well() }, State::Pass, ""),
             (
                 "unreadable",

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -17,6 +17,8 @@ pub type ConditionReply<'a> = Pin<Box<dyn Future<Output = Condition> + Send + 'a
 pub struct Condition {
     /// When this was seen; `None`: not yet.
     pub seen_at: Option<Timestamp>,
+    /// The same by a clock that is never set.
+    pub looked_at: Option<Instant>,
     /// Length of the database file; on PostgreSQL the size of the database.
     pub database_bytes: Option<u64>,
     /// Length of the write-ahead log beside the file.

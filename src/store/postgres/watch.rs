@@ -115,6 +115,7 @@ impl Watch {
         seen.lock = row.locked_by.map(|pid| seen.lock.filter(|(before, _)| *before == pid).unwrap_or((pid, now)));
         seen.condition = Condition {
             seen_at: Some(Timestamp::now()),
+            looked_at: Some(Instant::now()),
             database_bytes: row.database_bytes.or(seen.condition.database_bytes),
             oldest_transaction: row.oldest_transaction,
             lock_held: seen.lock.map(|(_, since)| now.duration_since(since)),

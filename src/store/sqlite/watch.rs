@@ -152,6 +152,7 @@ impl Looker {
         let [last_backup, last_check] = self.upkeep().unwrap_or_default();
         Condition {
             seen_at: Some(Timestamp::now()),
+            looked_at: Some(Instant::now()),
             database_bytes: length(&self.path),
             wal_bytes: length(&self.wal_path),
             disk_free_bytes: statvfs(&self.directory).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
