@@ -1,6 +1,6 @@
 //! Metrics for operators, served on their own listener; and a limit on how often the log repeats a line ([`SparseLog`]).
 //!
-//! Most metrics are counted where something happens. [`gathered`] has those that are read from the database when somebody scrapes,
+//! Most metrics are counted where something happens. [`gathered`] has those that are read from the database at a scrape,
 //! and `process` those that the system knows. docs/monitoring.md explains each; a test holds the table there to
 //! [`Metrics::descriptions`].
 

@@ -1,5 +1,5 @@
 //! Tells systemd how the service is: sd_notify(3), for units of `Type=notify` or `Type=notify-reload`. Without NOTIFY_SOCKET in the
-//! environment nothing is told.
+//! environment nothing is sent.
 //!
 //! | told | when |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What is read from the database when somebody scrapes: numbers of seats, and the condition of the store. The service reads them
+//! What is read from the database at a scrape: numbers of seats, and the condition of the store. The service reads them
 //! ([`crate::service`]) and sets them here as a whole, so that a scrape never shows a mixture of old and new.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The context of a call: who calls, when, from where, and what the request names.
+//! The context of a call: its caller, time and client, and what the request names.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What `/metrics` shows of the database: read when somebody scrapes, kept for some seconds, and never read twice at once, so that many
+//! What `/metrics` shows of the database: read at a scrape, kept for some seconds, and never read twice at once, so that many
 //! scrapers, or one that scrapes often, cost no more than one. A scrape does not wait long for a slow or locked database: it shows what is
 //! known, and that it is old.
 

@@ -62,7 +62,7 @@ fn is_demo(name: &std::ffi::OsStr) -> bool {
 }
 
 fn is_left_behind(directory: &Path) -> bool {
-    // Not of a link: the directory that it leads to is somebody else's.
+    // Not of a link: the directory that it leads to may be another user's.
     let Ok(found) = fs::symlink_metadata(directory) else { return false };
     let has_rested = |path: &Path| {
         let changed = fs::symlink_metadata(path).and_then(|found| found.modified());
