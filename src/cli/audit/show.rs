@@ -10,6 +10,8 @@ use crate::cli::Failure;
 use crate::cli::events::change;
 use crate::cli::moment::moment;
 use crate::cli::table::{Format, Rows};
+use crate::store::admin::file::FileRow as _;
+use crate::store::admin::history::EventRow;
 use crate::store::history::{self, ACTIONS, EntitySelection, Event, Selection};
 
 pub(super) const EXAMPLES: &str = "\
@@ -95,7 +97,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<(), Failure> {
         events_max: args.limit,
         newest_first: args.newest_first,
     };
-    let columns = if args.format == Format::Table { TABLE } else { COLUMNS };
+    let columns = if args.format == Format::Table { TABLE.to_vec() } else { columns() };
     let mut rows = Rows::to_stdout(args.format, columns);
     let of = if args.format == Format::Table { for_people } else { for_programs };
     let shown = history::events(&history, &selection, &mut |event| rows.row(of(event)));
@@ -111,23 +113,10 @@ fn name(text: &str) -> String {
     text.trim().to_owned()
 }
 
-const COLUMNS: &[&str] = &[
-    "id",
-    "at",
-    "action",
-    "actor",
-    "request_id",
-    "reason",
-    "entity_id",
-    "license_type",
-    "pool_id",
-    "seat_no",
-    "account_id",
-    "username",
-    "old_values",
-    "new_values",
-    "hash",
-];
+/// Those of every file of events, and the hash.
+fn columns() -> Vec<&'static str> {
+    EventRow::COLUMNS.iter().copied().chain(["hash"]).collect()
+}
 
 fn for_programs(event: &Event) -> Vec<Value> {
     let object = |text: &Option<String>| {
