@@ -154,17 +154,7 @@ impl TlsClient {
 
     /// `None`: the connection ended before an answer was complete.
     pub fn receive(&mut self) -> Option<Answer> {
-        let mut bytes = Vec::new();
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            if let Some(answer) = Answer::complete(&bytes) {
-                return Some(answer);
-            }
-            match self.0.read(&mut buffer) {
-                Ok(n) if n > 0 => bytes.extend_from_slice(&buffer[..n]),
-                _ => return None,
-            }
-        }
+        received(&mut self.0)
     }
 
     /// Waits until the service ends the connection: whether it said so (`close_notify`), as opposed to a connection that is cut.

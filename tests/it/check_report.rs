@@ -42,12 +42,7 @@ fn value<'d>(done: &'d Done, name: &str) -> &'d str {
 #[test]
 fn a_report_has_versions_numbers_and_the_result_and_no_names() {
     let database = TestDatabase::new(&full_of_secrets());
-    let place = database.place();
-    let place = match &place {
-        seatkeeper::store::Database::File(file) => file.clone().into_os_string(),
-        seatkeeper::store::Database::Server(address) => address.url().into(),
-    };
-    let done = report(place);
+    let done = report(database.argument());
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
     assert!(value(&done, "seatkeeper").starts_with(env!("CARGO_PKG_VERSION")), "{done:?}");
     for name in ["kernel", "distribution", "machine", "max open files", "newest event", "newest backup"] {

@@ -224,10 +224,7 @@ fn a_closed_pipe_is_no_failure() {
     let directory = TempDir::new();
     let database = TestDatabase::new(&sample_data());
     let to = directory.join("to");
-    let place = match database.place() {
-        seatkeeper::store::Database::File(file) => file.to_str().expect("UTF-8").to_owned(),
-        seatkeeper::store::Database::Server(address) => address.url().to_owned(),
-    };
+    let place = database.argument();
     for line in READERS.iter().copied().chain(["config", "hash-password", "completions bash"]) {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
@@ -253,10 +250,7 @@ fn what_is_refused_ends_with_1_and_what_is_done_with_0() {
     let directory = TempDir::new();
     let database = TestDatabase::new(&sample_data());
     let to = directory.join("to");
-    let place = match database.place() {
-        seatkeeper::store::Database::File(file) => file.to_str().expect("UTF-8").to_owned(),
-        seatkeeper::store::Database::Server(address) => address.url().to_owned(),
-    };
+    let place = database.argument();
     for (line, code) in [
         ("release --username nobody --license-type SqlBackup", 1),
         ("release --username nobody --all-types", 1),

@@ -1,7 +1,7 @@
 //! A service on port 0 with a database of its own, callers, and what they get back. Everything is cleaned up on drop.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, mpsc};
@@ -162,6 +162,14 @@ impl TestDatabase {
         match &self.home {
             Home::File(_) => self.file().into(),
             Home::Server(database) => database.url().into(),
+        }
+    }
+
+    /// As a command takes it.
+    pub fn argument(&self) -> String {
+        match &self.home {
+            Home::File(_) => self.file().to_str().expect("UTF-8").to_owned(),
+            Home::Server(database) => database.url().to_owned(),
         }
     }
 
@@ -737,6 +745,21 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// One answer, as its Content-Length says; `None`: the connection ended before it was complete.
+pub fn received(stream: &mut impl Read) -> Option<Answer> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        if let Some(answer) = Answer::complete(&bytes) {
+            return Some(answer);
+        }
+        match stream.read(&mut buffer) {
+            Ok(n) if n > 0 => bytes.extend_from_slice(&buffer[..n]),
+            _ => return None,
+        }
+    }
+}
+
 /// A connection that is kept.
 pub struct Client(pub TcpStream);
 
@@ -763,17 +786,7 @@ impl Client {
 
     /// The same without the validator, which is one process for all clients.
     pub fn receive_unchecked(&mut self) -> Option<Answer> {
-        let mut bytes = Vec::new();
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            if let Some(answer) = Answer::complete(&bytes) {
-                return Some(answer);
-            }
-            match self.0.read(&mut buffer) {
-                Ok(n) if n > 0 => bytes.extend_from_slice(&buffer[..n]),
-                _ => return None,
-            }
-        }
+        received(&mut self.0)
     }
 }
 

@@ -44,6 +44,20 @@ pub fn command() -> Command {
     command
 }
 
+/// The program as a user without rights, if this is root. `directory`: where that user may run a copy of it.
+pub fn unprivileged(directory: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return command();
+    }
+    let copy = directory.join("seatkeeper");
+    if !copy.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_seatkeeper"), &copy).expect("copy");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy).envs(NO_SETTINGS);
+    command
+}
+
 /// An empty settings file instead of that of the machine.
 pub const NO_SETTINGS: [(&str, &str); 1] = [("SEATKEEPER_CONFIG", "/dev/null")];
 

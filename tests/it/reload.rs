@@ -151,10 +151,7 @@ fn limits_of_sign_ins_and_connections_change_too() {
 fn a_closed_terminal_and_nohup_do_not_end_the_service() {
     let (database, directory) = (TestDatabase::new(&sample_data()), TempDir::new());
     let program = env!("CARGO_BIN_EXE_seatkeeper");
-    let place = match database.place() {
-        seatkeeper::store::Database::File(file) => file.to_str().expect("UTF-8").to_owned(),
-        seatkeeper::store::Database::Server(address) => address.url().to_owned(),
-    };
+    let place = database.argument();
     let (pid, port) = (directory.join("pid"), free_port());
     let inner =
         format!("echo $$ > '{}'; exec '{program}' serve --database '{place}' --listen 127.0.0.1:{port}", pid.display());

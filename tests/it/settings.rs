@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::certificates::Authority;
 use crate::harness::*;
-use crate::program::{Done, Serving, command, run};
+use crate::program::{Done, Serving, command, run, unprivileged};
 
 /// Runs a command with these variables, and fails if it takes long.
 fn seatkeeper(arguments: &[&str], variables: &[(&str, &str)]) -> Done {
@@ -202,10 +202,7 @@ fn an_unknown_variable_is_named_with_the_nearest_setting() {
 fn every_command_finds_the_database_of_the_settings_file() {
     let database = TestDatabase::new(&sample_data());
     let directory = TempDir::new();
-    let place = match database.place() {
-        seatkeeper::store::Database::File(file) => text(&file).to_owned(),
-        seatkeeper::store::Database::Server(address) => address.url().to_owned(),
-    };
+    let place = database.argument();
     // A command needs one line only: the others may be invalid.
     let file = write(&directory, "a.toml", &format!("database = \"{place}\"\nidle_timeout_s = 0\n"));
     let copy = directory.join("copy.db");
@@ -272,17 +269,7 @@ fn an_unreadable_settings_file_is_in_the_way_only_if_it_is_needed() {
     let file = write(&directory, "a.toml", "database = \"nowhere.db\"\n");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).expect("mode");
     let as_other = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let mut command = if rustix::process::geteuid().is_root() {
-            let program = directory.join("seatkeeper");
-            if !program.exists() {
-                std::fs::copy(env!("CARGO_BIN_EXE_seatkeeper"), &program).expect("copy");
-            }
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
-            command
-        } else {
-            command()
-        };
+        let mut command = unprivileged(&directory.join(""));
         command.env_clear().envs(variables.iter().copied()).current_dir("/");
         run(command.args(arguments), "")
     };
@@ -408,10 +395,7 @@ fn check_tests_a_settings_file_without_a_database() {
     }
     // With a database it verifies both.
     let of_test = TestDatabase::new(&sample_data());
-    let place = match of_test.place() {
-        seatkeeper::store::Database::File(file) => text(&file).to_owned(),
-        seatkeeper::store::Database::Server(address) => address.url().to_owned(),
-    };
+    let place = of_test.argument();
     let file = write(&directory, "a.toml", &database);
     let done = seatkeeper(&["check", "--config", text(&file), "--database", &place], &[]);
     assert_eq!(done.code, Some(0), "{done:?}");

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -157,18 +156,7 @@ fn as_a_reader(directory: &TempDir, command_line: &str, database: &Path) -> Done
     }
     set_mode(place, 0o555);
     // Permissions do not hold back root.
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
-    let mut command = if is_root {
-        let program = directory.join("seatkeeper");
-        if !program.exists() {
-            std::fs::copy(env!("CARGO_BIN_EXE_seatkeeper"), &program).expect("copy");
-        }
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
-        command
-    } else {
-        crate::program::command()
-    };
+    let mut command = crate::program::unprivileged(&directory.join(""));
     let done = run(command.args(command_line.split(' ')).arg("--database").arg(database), "");
     set_mode(place, 0o755);
     done
