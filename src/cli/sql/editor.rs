@@ -198,7 +198,8 @@ impl Lines {
                 }
                 Ok(Typed::Text(text))
             }
-            Err(ReadlineError::Interrupted) => Ok(Typed::Cleared),
+            // The key, or a signal from another process.
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => Ok(Typed::Cleared),
             Err(ReadlineError::Eof) => Ok(Typed::End),
             Err(ReadlineError::Io(error)) => Err(error),
             Err(other) => Err(std::io::Error::other(other)),

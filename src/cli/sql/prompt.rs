@@ -34,7 +34,7 @@ impl Prompt {
     pub(super) fn converse(mut self) -> Result<(), Failure> {
         let path = self.shell.connection.path().unwrap_or_default();
         eprintln!("SQL on {path}. End a statement with ';', end the session with Ctrl-D. .help lists the commands.");
-        self.stop_statements_at_ctrl_c();
+        self.stop_statements_at_ctrl_c()?;
         loop {
             let prompt = if self.is_open() { "sql*> " } else { "sql> " };
             let idle_max = self.is_open().then_some(self.idle_max);
@@ -59,17 +59,24 @@ impl Prompt {
     }
 
     /// While a statement runs, Ctrl-C is a signal; while a line is typed, it is a key.
-    fn stop_statements_at_ctrl_c(&self) {
+    ///
+    /// The handler is there before the first line is read: the editor has one of its own while it reads and puts back the one that
+    /// it found.
+    fn stop_statements_at_ctrl_c(&self) -> std::io::Result<()> {
         let running = self.shell.connection.get_interrupt_handle();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let mut pressed = {
+            let _context = runtime.enter();
+            signal(SignalKind::interrupt())?
+        };
         std::thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             runtime.block_on(async {
-                let Ok(mut pressed) = signal(SignalKind::interrupt()) else { return };
                 while pressed.recv().await.is_some() {
                     running.interrupt();
                 }
             });
         });
+        Ok(())
     }
 
     fn end(self) -> Result<(), Failure> {
