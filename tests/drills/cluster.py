@@ -16,20 +16,28 @@ from .common import ROOT, TARGET, Broken, say, with_parent
 CLUSTER = ROOT / "deploy/postgres/cluster"
 
 
+def asked(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
 class Cluster:
     """The cluster of deploy/postgres."""
 
     nodes = ["n1", "n2", "n3"]
 
     def __init__(self):
-        if "seatkeeper-" in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout:
-            raise Broken("a cluster is up, or was left behind: deploy/postgres/cluster down")
+        namespaces = [line.split()[0] for line in asked("ip", "netns", "list").splitlines() if line.startswith("seatkeeper-")]
+        if any(asked("ip", "netns", "pids", name).strip() for name in namespaces):
+            raise Broken("a cluster is up: deploy/postgres/cluster down")
         self.directory, temporary = TARGET / "postgres-cluster", ""
-        if not all(parent.stat().st_mode & 1 for parent in TARGET.parents):
+        if not all(directory.stat().st_mode & 1 for directory in (TARGET, *TARGET.parents)):
             # The user postgres cannot come here.
             self.directory = temporary = pathlib.Path(tempfile.mkdtemp(prefix="seatkeeper-failover-"))
             temporary.chmod(0o755)
         os.environ["CLUSTER_DIR"] = str(self.directory)
+        if namespaces:
+            say("an earlier run was killed together with its guard: removing its networks")
+            self("down")
         # The shell reads until this process has gone, for whatever reason; then it takes the cluster down.
         reader, self.writer = os.pipe()
         self.guard = subprocess.Popen(["sh", "-c", 'cat >/dev/null; "$0" down; [ -z "$1" ] || rm -rf "$1"', CLUSTER, temporary],
@@ -49,7 +57,7 @@ class Cluster:
 
     def __exit__(self, *_):
         os.close(self.writer)
-        self.guard.wait(60)
+        self.guard.wait(120)
 
     def __call__(self, *words, seconds=60, stdin=None):
         done = subprocess.run(with_parent(CLUSTER, *words), input=stdin, capture_output=True, text=True, timeout=seconds)
