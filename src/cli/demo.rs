@@ -5,7 +5,6 @@ mod directory;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 
@@ -18,7 +17,7 @@ use crate::netserver::web_api::{BASE, RESOURCE};
 use crate::service::{LinkPurpose, SIGN_IN_PATH};
 use crate::soap::Version;
 use crate::store::{self, Database};
-use directory::{Directory, Watch};
+use directory::Watch;
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -42,7 +41,7 @@ const OWNER_NAME: &str = "CONTOSO";
 const ASSOCIATE_ID: i32 = 7;
 
 pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
-    let (database, directory) = match args.database {
+    let file = match args.database {
         Some(Database::Server(address)) => {
             return Err(Unsuitable(format!(
                 "{address}: the demo makes an SQLite file. On PostgreSQL run `seatkeeper serve --create`, and seed with psql: docs/postgres.md."
@@ -52,15 +51,19 @@ pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
         Some(Database::File(file)) if file.exists() => {
             return Err(format!("{}: exists already; the demo makes a new file", file.display()).into());
         }
-        Some(Database::File(file)) => (file, None),
+        Some(Database::File(file)) => Some(file),
+        None => None,
+    };
+    // Before there is a directory: a signal must not leave one behind.
+    let watch = Watch::start()?;
+    let (database, directory) = match file {
+        Some(file) => (file, None),
         None => {
             directory::remove_leftovers();
-            let directory = Directory::new()?;
+            let directory = watch.make_directory()?;
             (directory.database(), Some(directory))
         }
     };
-    let watch = Arc::new(Watch::new(directory.as_ref()));
-    Arc::clone(&watch).watch()?;
     seed(&database)?;
     let flags = Flags {
         database: Some(database.display().to_string()),

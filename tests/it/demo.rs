@@ -5,16 +5,17 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::*;
 
-/// A demo whose temporary directory is this one.
+/// A demo whose temporary directory is this one. It does not ignore SIGHUP, also where the tests run under nohup(1).
 fn demo(temporary: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
-    command.args(["demo", "--listen", "127.0.0.1:0"]).env_clear().env("TMPDIR", temporary).stderr(Stdio::null());
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_seatkeeper"), "demo", "--listen", "127.0.0.1:0"]);
+    command.env_clear().env("TMPDIR", temporary).stderr(Stdio::null());
     command
 }
 
@@ -49,18 +50,25 @@ fn a_demo_removes_its_directory_however_it_ends() {
     }
 }
 
-/// At moments of the start at which the service does not take signals yet.
+/// At moments of the start at which the service does not take signals yet; the first is when the directory has just been made.
 #[test]
 fn a_demo_that_is_stopped_while_it_starts_leaves_nothing() {
-    for milliseconds in [15, 30, 60, 90] {
+    for milliseconds in [None, None, None, Some(15), Some(30), Some(60), Some(90)] {
         let temporary = TempDir::new();
         let mut demo = demo(&temporary.join("")).stdout(Stdio::null()).spawn().expect("the demo starts");
-        std::thread::sleep(Duration::from_millis(milliseconds));
-        let has_begun = !directories(&temporary).is_empty();
+        match milliseconds {
+            Some(milliseconds) => std::thread::sleep(Duration::from_millis(milliseconds)),
+            None => {
+                let begun = Instant::now();
+                while directories(&temporary).is_empty() {
+                    assert!(begun.elapsed() < LONG, "it makes no directory");
+                }
+            }
+        }
         // Not SIGINT: a shell in whose background the tests run has them ignore it.
         kill_process(Pid::from_child(&demo), Signal::TERM).expect("a signal");
         demo.wait().expect("it ends");
-        assert!(directories(&temporary).is_empty() || !has_begun, "after {milliseconds} ms");
+        assert_eq!(directories(&temporary), Vec::<PathBuf>::new(), "after {milliseconds:?} ms");
     }
 }
 
@@ -70,7 +78,8 @@ fn a_demo_ends_with_its_terminal_and_leaves_nothing() {
     let mut terminal = Command::new("script");
     // `script` is the terminal, and closes it when it is killed.
     terminal.args(["--quiet", "--flush", "--return", "--command"]);
-    terminal.arg(format!("exec '{}' demo --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_seatkeeper"))).arg("/dev/null");
+    let program = env!("CARGO_BIN_EXE_seatkeeper");
+    terminal.arg(format!("exec env --default-signal=HUP '{program}' demo --listen 127.0.0.1:0")).arg("/dev/null");
     terminal.env("TMPDIR", temporary.join("")).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let mut terminal = terminal.spawn().expect("script, of bsdutils");
     let _output = wait_until_ready(&mut terminal);

@@ -1,9 +1,10 @@
 //! The directory of a demo: removed when the demo ends, and if it could not be, by a later demo.
 
 use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +23,7 @@ const INTERRUPTED: i32 = 130;
 pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    pub(super) fn new() -> std::io::Result<Directory> {
+    fn new() -> std::io::Result<Directory> {
         let path = std::env::temp_dir().join(format!("{PREFIX}{}", uuid::Uuid::new_v4()));
         // Other users need not read the sample data either.
         DirBuilder::new().mode(0o700).create(&path)?;
@@ -40,9 +41,18 @@ impl Drop for Directory {
     }
 }
 
+/// Tries again while a file appears in the directory: a demo that is stopped while it starts still makes its database.
 fn remove(directory: &Path) {
-    if let Err(error) = fs::remove_dir_all(directory)
-        && error.kind() != std::io::ErrorKind::NotFound
+    const TRIES_MAX: usize = 1000;
+    let mut removed = fs::remove_dir_all(directory);
+    for _ in 1..TRIES_MAX {
+        if !matches!(&removed, Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty) {
+            break;
+        }
+        removed = fs::remove_dir_all(directory);
+    }
+    if let Err(error) = removed
+        && error.kind() != ErrorKind::NotFound
     {
         tracing::warn!(%error, directory = %directory.display(), "the directory of the demo was not removed");
     }
@@ -88,23 +98,37 @@ fn is_of_database(file: &Path) -> bool {
 pub(super) struct Watch(Mutex<State>);
 
 enum State {
-    /// The directory to remove; `None`: the database is where the user wants it.
+    /// The directory to remove; `None`: there is none yet, or the database is where the user wants it.
     Starting(Option<PathBuf>),
     Serving,
 }
 
 impl Watch {
-    pub(super) fn new(directory: Option<&Directory>) -> Watch {
-        Watch(Mutex::new(State::Starting(directory.map(|directory| directory.0.clone()))))
+    /// Waits for signals from now on, on a thread of its own, as long as the process lives.
+    pub(super) fn start() -> std::io::Result<Arc<Watch>> {
+        let watch = Arc::new(Watch(Mutex::new(State::Starting(None))));
+        Arc::clone(&watch).watch()?;
+        Ok(watch)
+    }
+
+    /// Makes the directory of the demo. A signal that arrives meanwhile finds either no directory or one to remove.
+    pub(super) fn make_directory(&self) -> std::io::Result<Directory> {
+        let mut state = self.state();
+        let directory = Directory::new()?;
+        *state = State::Starting(Some(directory.0.clone()));
+        Ok(directory)
     }
 
     /// The service handles SIGINT and SIGTERM from now on.
     pub(super) fn started(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Serving;
+        *self.state() = State::Serving;
     }
 
-    /// Waits for signals on a thread of its own, as long as the process lives.
-    pub(super) fn watch(self: Arc<Watch>) -> std::io::Result<()> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(self: Arc<Watch>) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -124,7 +148,8 @@ impl Watch {
                     _ = terminate.recv() => {}
                     _ = closed => {}
                 }
-                match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+                // Held to the end of the process: the demo must not make its directory now.
+                match &*self.state() {
                     State::Starting(directory) => {
                         if let Some(directory) = directory {
                             remove(directory);
