@@ -60,6 +60,17 @@ impl Terminal {
         wait_until(text, || self.shown().contains(text));
     }
 
+    fn shows_within(&self, text: &str, time: Duration) -> bool {
+        let begun = Instant::now();
+        while !self.shown().contains(text) {
+            if begun.elapsed() > time {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+
     fn shown(&self) -> String {
         self.shown.lock().expect("lock").clone()
     }
@@ -70,8 +81,16 @@ impl Terminal {
         self.wait_for(text);
     }
 
+    /// Waits until the next line is asked for. A key that is typed before, while the terminal is not the editor's yet, means something else
+    /// to the system: Ctrl-D is lost.
+    fn wait_for_prompt(&self) {
+        let is_prompt = |line: &str| line.contains("sql> ") || line.contains("sql*> ");
+        wait_until("a prompt", || self.shown().rsplit_once('\n').is_some_and(|(_, last)| is_prompt(last)));
+    }
+
     /// Ends the session, and waits for that.
     fn ends(&mut self, line: &str) -> Option<i32> {
+        self.wait_for_prompt();
         self.type_in(line);
         let begun = Instant::now();
         while begun.elapsed() < LONG {
@@ -122,11 +141,12 @@ fn a_transaction_left_open_at_the_prompt_ends_after_a_limit() {
 #[test]
 fn a_prompt_waits_as_long_as_nothing_is_open() {
     let server = Server::start();
-    let mut prompt = Terminal::start(&server.file(), "--idle-s 3");
-    std::thread::sleep(Duration::from_secs(4));
+    let mut prompt = Terminal::start(&server.file(), "--idle-s 4");
+    std::thread::sleep(Duration::from_secs(5));
     prompt.type_in("BEGIN;\n");
-    for _ in 0..3 {
-        std::thread::sleep(Duration::from_millis(1500));
+    // Each pause is far below the limit, all of them are above it.
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(500));
         prompt.type_in("UPDATE entity SET note = 'typed' WHERE id = 42;\n");
     }
     prompt.type_in("COMMIT; SELECT 'do' || 'ne';\n");
@@ -177,10 +197,10 @@ fn with_yes_nothing_is_asked() {
 #[test]
 fn a_question_waits_no_longer_than_a_transaction_may() {
     let server = Server::start();
-    let mut prompt = Terminal::start(&server.file(), "--idle-s 2");
+    let mut prompt = Terminal::start(&server.file(), "--idle-s 5");
     prompt.says("BEGIN IMMEDIATE;\n", "a transaction is open");
     prompt.says("UPDATE entity SET note = 'w';\n", "change 6 rows of entity? [y/N] ");
-    prompt.wait_for("the transaction was rolled back: there was no input for 2 s");
+    prompt.wait_for("the transaction was rolled back: there was no input for 5 s");
     assert_eq!(server.assign("bob", 42, "SqlBackup").code(), "Success");
     prompt.says("y\n", "nothing was changed");
     prompt.says("ROLLBACK;\n", "go on");
@@ -192,20 +212,24 @@ fn keys_clear_the_line_stop_a_statement_and_end_the_session() {
     let server = Server::start();
     for term in ["xterm", "dumb"] {
         let mut prompt = Terminal::start_as(&server.file(), "", term, Arc::new(TempDir::new()));
-        prompt.type_in("SELECT 'never\x03");
-        std::thread::sleep(Duration::from_millis(300));
+        prompt.type_in("SELECT 'never");
+        prompt.wait_for("never");
+        prompt.type_in("\x03");
+        // The editor asks again; without it the system only throws the line away.
+        match term {
+            "dumb" => prompt.wait_for("^C"),
+            _ => prompt.wait_for_prompt(),
+        }
         prompt.says("SELECT 'al' || 'ive';\n", "alive");
-        prompt.says(
-            "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c;\n",
-            "FROM c;",
-        );
-        // Pressed too early, the key clears the line.
-        for _ in 0..20 {
-            std::thread::sleep(Duration::from_millis(500));
-            if prompt.shown().contains("error: interrupted") {
+        // What the first statement says shows that the line was read: the key would throw it away before.
+        let endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
+        prompt.says(&format!("SELECT 'run' || 'ning'; {endless};\n"), "running");
+        // Pressed between the two statements, the key stops nothing.
+        for _ in 0..5 {
+            prompt.keys.write_all(b"\x03").expect("typed");
+            if prompt.shows_within("error: interrupted", LONG / 5) {
                 break;
             }
-            prompt.keys.write_all(b"\x03").expect("typed");
         }
         prompt.wait_for("error: interrupted");
         // Several lines, also typed at once.
