@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -736,6 +737,21 @@ fn new_ticket(user: &str, expires_at: Timestamp) -> (String, String) {
 pub fn connection(database: &Path) -> sqlite::AdminConnection {
     assert!(!on_postgres(), "{ABOUT_THE_FILE}");
     sqlite::admin_connection(database, true, auth::hash_password).expect("open")
+}
+
+/// A port of 127.0.0.1 on which no program listens, for a program that must be given one, or for none. It stays free: no other test gets
+/// it, and it is not among those that the system gives to connections and to listeners on port 0.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 20_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let of_system = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let end = of_system.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    let ports = u32::from(end).saturating_sub(FIRST.into());
+    // Not all from the first on: tests may run twice at once.
+    let next = |_| std::process::id().wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)).checked_rem(ports);
+    let mut candidates = (0..ports).filter_map(next).filter_map(|port| u16::try_from(port + u32::from(FIRST)).ok());
+    let free = candidates.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a port below those of the system, which /proc/sys/net/ipv4/ip_local_port_range has")
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

@@ -93,7 +93,7 @@ fn answers_once(answer: &'static str) -> String {
 fn health_says_whether_a_service_is_ready() {
     let server = Server::start();
     let url = format!("http://{}", server.address);
-    let nowhere = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let nowhere = format!("127.0.0.1:{}", free_port());
     for (url, code, said) in [
         (url.clone(), 0, ""),
         (format!("{url}/"), 0, ""),

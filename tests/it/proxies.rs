@@ -1,7 +1,7 @@
 //! nginx, HAProxy and Caddy with the blocks of docs/tls.md as they stand there: only ports and files of certificates are others.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -158,10 +158,6 @@ impl Drop for Proxy {
         );
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 macro_rules! proxies {
