@@ -711,7 +711,8 @@ fn an_interrupted_restore_is_explained() {
     assert_eq!(violations(&database), []);
 }
 
-/// The bound is generous, because other tests run beside this one; docs/evidence.md has the time it takes.
+/// The bound is many times what it takes, because other tests run beside this one and the machine may be a slow one; a restore that costs
+/// more than the rows it has would take hours. docs/evidence.md has the time it takes.
 #[test]
 fn a_million_seats_are_restored() {
     let (directory, target) = (TempDir::new(), TempDir::new());
@@ -726,7 +727,7 @@ fn a_million_seats_are_restored() {
     let begun = Instant::now();
     let said = succeeds(restore(&database, &file, &[]));
     println!("restore: {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(180), "{:?}", begun.elapsed());
     assert!(line(&said, "lost").starts_with("100 events"), "{said}");
     let seats = "SELECT count(*) || ' seats, ' || count(account_id) || ' taken' FROM seat";
     assert_eq!(connection(&database).query_row(seats, [], |row| row.get(0)), Ok("1000000 seats, 500 taken".to_owned()));

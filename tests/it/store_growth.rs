@@ -31,8 +31,8 @@ fn the_log_of_a_busy_store_starts_over() {
     });
     let path = licenses.database().file();
     let log_mib = std::fs::metadata(format!("{}-wal", path.display())).expect("the log").len() / (1024 * 1024);
-    // Work begins at 63 MiB; on a busy machine some more comes in before it is done.
-    assert!(log_mib < 80, "{log_mib} MiB");
+    // Work begins at 63 MiB; on a busy machine some more comes in before it is done. At 96 MiB its file would be cut back.
+    assert!(log_mib < 96, "{log_mib} MiB");
     assert_eq!(
         licenses
             .query::<i64>("SELECT seats_in_use FROM license_pool WHERE entity_id = 43 AND license_type = 'SqlBackup'"),
