@@ -316,6 +316,13 @@ struct Seen {
     modified: (i64, i64),
 }
 
+impl Seen {
+    /// Whether the file is as it was.
+    fn is(&self, main: &Metadata) -> bool {
+        (self.size, self.modified) == (main.size(), (main.mtime(), main.mtime_nsec()))
+    }
+}
+
 impl Files {
     fn new(path: &Path) -> Result<Files, OpenError> {
         let (wal_path, shm_path) = (beside(path, "-wal"), beside(path, "-shm"));
@@ -361,9 +368,13 @@ impl Files {
     /// `before`: read before the file.
     fn only_checkpoints(&self, main: &Metadata, before: Option<&Index>) -> Result<(), Problem> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (size, modified) = (main.size(), (main.mtime(), main.mtime_nsec()));
-        if (seen.size, seen.modified) == (size, modified) {
+        if seen.is(main) {
             seen.checkpoint = before.map_or(seen.checkpoint, Index::checkpoint);
+            return Ok(());
+        }
+        // Read again while no other thread compares: since `main` was read, one may have accepted what a checkpoint wrote.
+        let main = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
+        if seen.is(&main) {
             return Ok(());
         }
         // Read after the file: a checkpoint marks its beginning before it writes.
@@ -381,6 +392,8 @@ impl Files {
     /// After COMMIT: detects bytes overwritten during the transaction. The transaction's own writes would hide them from now on:
     /// its own frame is then the last of the log, and a log that it started over looks like a checkpoint.
     fn meanwhile(&self, before: &Index) -> Result<(), Problem> {
+        // Read before the file and its index: what another thread sees later may be of a checkpoint that begins later.
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let main = std::fs::metadata(&self.path).map_err(|error| self.lost(&error.to_string()))?;
         let now = self.index()?;
         let is_same_log = now.salts() == before.salts();
@@ -396,9 +409,7 @@ impl Files {
         }
         // A log that was copied completely had no further checkpoint, and the new log has none yet.
         let is_no_checkpoint = before.is_folded_back() && now.checkpoint().begun == 0 && now.frames() > 0;
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_changed = (seen.size, seen.modified) != (main.size(), (main.mtime(), main.mtime_nsec()));
-        if is_no_checkpoint && is_changed && Id::of(&main) == self.main {
+        if is_no_checkpoint && !seen.is(&main) && Id::of(&main) == self.main {
             return Err(self.overwritten());
         }
         Ok(())

@@ -29,6 +29,8 @@ fn write(connection: &Connection, guard: &Guard, accident: impl FnOnce()) -> Res
 }
 
 fn write_over(path: &Path, length: u64) {
+    // Many systems have times of files in steps of some milliseconds: this is another one than that of the last write.
+    std::thread::sleep(Duration::from_millis(20));
     let file = OpenOptions::new().write(true).open(path).expect("the file");
     let bytes = std::fs::read(path).expect("the file");
     file.set_len(0).expect("cut off");
@@ -86,5 +88,24 @@ fn a_log_that_begins_again_is_no_accident() {
         write(&connection, &guard, passive).expect(mode);
     }
     drop(other);
+    std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
+}
+
+/// A thread reads the time of the file, and is held up before it compares it. Meanwhile another thread sees a checkpoint.
+#[test]
+fn a_look_that_is_held_up_takes_no_checkpoint_for_an_accident() {
+    let (path, connection, guard) = made("held-up", false);
+    let files = guard.files.as_ref().expect("files");
+    let early = std::fs::metadata(&path).expect("the file");
+    std::thread::sleep(Duration::from_millis(20));
+    fold_back(&connection).expect("folded back");
+    let late = std::fs::metadata(&path).expect("the file");
+    assert_ne!(early.modified().expect("a time"), late.modified().expect("a time"), "a checkpoint writes the file");
+    guard.look().expect("a checkpoint");
+    files.only_checkpoints(&early, None).expect("the same checkpoint");
+    // An accident is found all the same.
+    write_over(&path, late.len());
+    let problem = files.only_checkpoints(&early, None).expect_err("the file");
+    assert_eq!(problem.fault, Fault::File, "{problem:?}");
     std::fs::remove_dir_all(path.parent().expect("a directory")).expect("removed");
 }
