@@ -21,7 +21,8 @@ use crate::store::{Condition, Fault};
 const WAIT: Duration = Duration::from_secs(2);
 /// How long numbers of seats are kept at least.
 const SEATS_KEPT: Duration = Duration::from_secs(5);
-/// They are kept for so many times as long as it took to read them, so that reading takes a hundredth of the time at most.
+/// They are kept for so many times as long as it took to read them, so that reading takes a hundredth of the time at most. After a read that
+/// failed the next one waits only as long as that one took.
 const SEATS_KEPT_FACTOR: u32 = 100;
 /// But no longer than this.
 const SEATS_KEPT_MAX: Duration = Duration::from_secs(60);
@@ -118,19 +119,24 @@ impl Gauges {
             let read = read.unwrap_or_else(|panicked| Err(panicked.to_string()));
             let took = now.elapsed();
             let gathered = &gauges.service.metrics.gathered;
-            match read {
-                Ok(seats) => gathered.set_seats(seats),
+            let kept = match read {
+                Ok(seats) => {
+                    gathered.set_seats(seats);
+                    took * SEATS_KEPT_FACTOR
+                }
                 Err(error) => {
                     gathered.seats_failed();
                     let mut log = gauges.log.lock().unwrap_or_else(PoisonError::into_inner);
                     if let Some(before) = log.count(std::time::Instant::now()) {
                         tracing::warn!(error, left_out = before, "the numbers of seats for the metrics were not read");
                     }
+                    // A read that failed has waited more than it worked, and the database may answer again soon.
+                    took
                 }
-            }
+            };
             let mut turns = gauges.turns();
             turns.running = None;
-            turns.kept_until = Some(Instant::now() + (took * SEATS_KEPT_FACTOR).clamp(SEATS_KEPT, SEATS_KEPT_MAX));
+            turns.kept_until = Some(Instant::now() + kept.clamp(SEATS_KEPT, SEATS_KEPT_MAX));
             drop(end);
         });
         Some(running)
