@@ -147,11 +147,20 @@ enum Home {
 
 impl TestDatabase {
     pub fn new(seed: &str) -> TestDatabase {
+        TestDatabase::made(seed, TempDir::new)
+    }
+
+    /// A file in [`TempDir::in_memory`].
+    pub fn in_memory(seed: &str) -> TestDatabase {
+        TestDatabase::made(seed, TempDir::in_memory)
+    }
+
+    fn made(seed: &str, directory: impl FnOnce() -> TempDir) -> TestDatabase {
         let database = if on_postgres() {
             let home = postgres::Cluster::shared().database();
             TestDatabase { place: home.url().into(), home: Home::Server(home) }
         } else {
-            let directory = TempDir::new();
+            let directory = directory();
             TestDatabase { place: directory.join("seats.db").into(), home: Home::File(directory) }
         };
         database.sql(seed);
@@ -453,6 +462,8 @@ pub struct Options {
     pub metrics_entities_max: Option<usize>,
     /// `None`: plain HTTP.
     pub tls: Option<Files>,
+    /// The file is in memory: for a test that is about something else, and in which a disk that is slow for a while would be a fault.
+    pub in_memory: bool,
     pub seed: String,
 }
 
@@ -469,6 +480,7 @@ impl Default for Options {
             test_form: true,
             metrics_entities_max: None,
             tls: None,
+            in_memory: false,
             seed: sample_data(),
         }
     }
@@ -493,7 +505,9 @@ impl Server {
     }
 
     pub fn with(options: Options) -> Server {
-        let database = Arc::new(TestDatabase::new(&options.seed));
+        let seed = &options.seed;
+        let database = if options.in_memory { TestDatabase::in_memory(seed) } else { TestDatabase::new(seed) };
+        let database = Arc::new(database);
         let metrics = Arc::new(Metrics::new());
         let store = database.open(&options.store, Arc::clone(&metrics));
         Server::run(database, store, options, metrics)

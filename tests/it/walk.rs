@@ -24,6 +24,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -50,6 +51,12 @@ const DELETE: char = '\u{e017}';
 /// Presses of Tab after which a walk gives up.
 const TABS_MAX: usize = 300;
 
+/// Longer than a list takes keys for one search: a second.
+const SEARCH_PAUSE: Duration = Duration::from_millis(1200);
+
+/// Clicks on one element, all but the last of which the browser has dropped.
+const CLICKS_MAX: usize = 3;
+
 /// Finds what a person means by a label. `window.target` is it then.
 const FIND: &str = r"
 const [kind, label] = arguments;
@@ -67,6 +74,18 @@ if (kind === 'press') {
 window.target = found[0];
 return found.length;
 ";
+
+/// Waits until something is so; whether it came to that within [`LONG`].
+fn comes(is_so: impl Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while !is_so() {
+        if begun.elapsed() > LONG {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    true
+}
 
 pub struct Walker<'s> {
     server: &'s Server,
@@ -201,12 +220,7 @@ impl<'s> Walker<'s> {
     }
 
     fn wait_for(&self, text: &str) -> bool {
-        (0..100).any(|_| {
-            self.has(text) || {
-                std::thread::sleep(std::time::Duration::from_millis(50));
-                false
-            }
-        })
+        comes(|| self.has(text))
     }
 
     /// What holds on every page that a walk comes to.
@@ -229,7 +243,9 @@ impl<'s> Walker<'s> {
     }
 
     fn find(&self, kind: &str, label: &str) {
-        if self.window().run(FIND, json!([kind, label])) == json!(0) {
+        // An error of the browser is no number.
+        let found = || self.window().run(FIND, json!([kind, label])).as_f64().unwrap_or_default();
+        if !comes(|| found() > 0.0) {
             self.fail("there is no such thing on the page");
         }
     }
@@ -250,11 +266,19 @@ impl<'s> Walker<'s> {
         self.arrived();
     }
 
-    /// Clicks where the target is, once it is in sight.
+    /// Clicks where the target is, once it is in sight. A click gives it the focus or leads to another page, where there is no target; a busy
+    /// browser may drop one on a page that it has not painted yet.
     fn click(&self) {
         let mark = "document.querySelectorAll('[data-walk]').forEach(e => e.removeAttribute('data-walk')); window.target.setAttribute('data-walk', '')";
-        self.window().evaluate(&format!("(() => {{ {mark} }})()"));
-        self.window().click("[data-walk]");
+        for _ in 0..CLICKS_MAX {
+            self.window().evaluate(&format!("(() => {{ {mark} }})()"));
+            self.window().click("[data-walk]");
+            let is_dropped = self.window().evaluate("!!window.target && document.activeElement !== window.target");
+            if is_dropped != json!(true) {
+                return;
+            }
+            eprintln!("{}: the click was dropped", self.place);
+        }
     }
 
     /// Moves the focus to the target as a person does: over the link that skips the navigation, then by Tab, forward or back.
@@ -309,15 +333,22 @@ impl<'s> Walker<'s> {
     fn choose(&self, label: &str, option: &str) {
         self.find("field", label);
         let window = self.window();
+        let chosen = || window.evaluate("window.target.selectedOptions[0].label");
         if self.way == Way::Keyboard {
             self.tab_to();
-            window.keys(&option.chars().collect::<Vec<_>>());
+            // A key that comes a second after the last one begins another search in the list; so does a person.
+            let keys: Vec<char> = option.chars().collect();
+            window.keys(&keys);
+            if chosen() != json!(option) {
+                std::thread::sleep(SEARCH_PAUSE);
+                window.keys(&keys);
+            }
         } else {
             let script =
                 "const o = [...window.target.options].find(o => o.label === arguments[0]); if (o) o.selected = true;";
             window.run(script, json!([option]));
         }
-        let chosen = window.evaluate("window.target.selectedOptions[0].label");
+        let chosen = chosen();
         if chosen != json!(option) {
             self.fail(&format!("chosen is {chosen}"));
         }

@@ -34,6 +34,13 @@ fn start_driver() -> Option<(Child, u16)> {
     Some((driver, port?))
 }
 
+/// The directory for a browser's profile, in memory if there is much of that: a browser that waits for a busy disk is late with a page.
+fn profile() -> TempDir {
+    const ROOM_MIN: u64 = 1024 * 1024 * 1024;
+    let room = rustix::fs::statvfs("/dev/shm").map_or(0, |memory| memory.f_bavail.saturating_mul(memory.f_frsize));
+    if room < ROOM_MIN { TempDir::new() } else { TempDir::in_memory() }
+}
+
 /// The key of an element in an answer: WebDriver specification §12.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -42,7 +49,7 @@ impl Window {
         // It needs one port for IPv4 and IPv6 and ends if the one it drew is taken for either: then it draws again.
         let (driver, port) = (0..10).find_map(|_| start_driver()).expect("chromedriver names its port");
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-        let mut window = Window { driver, address, session: String::new(), _profile: TempDir::new() };
+        let mut window = Window { driver, address, session: String::new(), _profile: profile() };
         let arguments = [
             "--headless".to_owned(),
             "--no-sandbox".to_owned(),
@@ -55,14 +62,23 @@ impl Window {
             "--disable-dev-shm-usage".to_owned(),
             "--hide-scrollbars".to_owned(),
             format!("--window-size={width},{height}"),
-            format!("--user-data-dir={}", window._profile.join("profile").display()),
         ];
-        let capabilities =
-            json!({"goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "WARNING"}});
-        let opened = window.request("POST", "/session", &json!({"capabilities": {"alwaysMatch": capabilities}}));
+        // A browser that does not come up is no fault of a page: it is started again, with a profile of its own.
+        let mut opened = Value::Null;
+        for profile in ["profile", "profile-2", "profile-3"] {
+            let profile = format!("--user-data-dir={}", window._profile.join(profile).display());
+            let arguments: Vec<&String> = arguments.iter().chain([&profile]).collect();
+            let capabilities =
+                json!({"goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "WARNING"}});
+            opened = window.request("POST", "/session", &json!({"capabilities": {"alwaysMatch": capabilities}}));
+            if opened["sessionId"].is_string() {
+                break;
+            }
+        }
         window.session = opened["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {opened}")).to_owned();
-        // A click that sends a form may return before the next page is there: elements are waited for.
-        window.command("POST", "/timeouts", json!({"implicit": 20_000}));
+        // A click that sends a form may return before the next page is there: elements are waited for. Scripts: less than an answer is
+        // waited for.
+        window.command("POST", "/timeouts", json!({"implicit": 20_000, "script": 50_000}));
         window.resize(width, height);
         window
     }
@@ -114,8 +130,19 @@ impl Window {
         self.command("POST", &format!("/element/{}/value", self.element(css)), json!({"text": text}));
     }
 
+    /// Clicks the first element that matches a CSS selector, once the browser can: with these errors it says that it has not clicked. Others
+    /// may come after a click, when it leads to another page.
     pub fn click(&self, css: &str) {
-        self.command("POST", &format!("/element/{}/click", self.element(css)), json!({}));
+        const NOT_CLICKED: [&str; 2] = ["element click intercepted", "element not interactable"];
+        let begun = Instant::now();
+        loop {
+            let answer = self.command("POST", &format!("/element/{}/click", self.element(css)), json!({}));
+            let is_early = answer["error"].as_str().is_some_and(|error| NOT_CLICKED.contains(&error));
+            if !is_early || begun.elapsed() > LONG {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The value of a script's expression.
@@ -238,7 +265,13 @@ impl Window {
         );
         let answer = Client::to(self.address).send(request.as_bytes()).body;
         let mut answer: Value = serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{path}: {e}: {answer}"));
-        answer["value"].take()
+        let value = answer["value"].take();
+        // Many errors are no fault: a page may be left while a script asks about it. If the test fails, they may say why.
+        if let (Some(error), Some(message)) = (value["error"].as_str(), value["message"].as_str()) {
+            let path = path.split_once(&self.session).map_or(path, |(_, path)| path);
+            eprintln!("WebDriver: {method} {path}: {error}: {}", message.lines().next().unwrap_or_default());
+        }
+        value
     }
 }
 
