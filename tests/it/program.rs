@@ -51,7 +51,10 @@ pub fn unprivileged(directory: &Path) -> Command {
     }
     let copy = directory.join("seatkeeper");
     if !copy.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_seatkeeper"), &copy).expect("copy");
+        // By another process: while this one has the copy open for writing, a program that another test starts may get that descriptor, and
+        // the copy is then busy.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_seatkeeper")).arg(&copy).status();
+        assert!(copied.is_ok_and(|status| status.success()), "the program is copied");
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy).envs(NO_SETTINGS);

@@ -14,8 +14,10 @@ fn seeded(directory: &TempDir) -> PathBuf {
     database
 }
 
+/// It waits for the service, which writes now and then by itself.
 fn stock(database: &Path, script: &str) -> crate::program::Done {
-    run(Command::new("sqlite3").args(["-batch", "-bail", "-init", "/dev/null"]).arg(database), script)
+    let arguments = ["-batch", "-bail", "-init", "/dev/null", "-cmd", ".timeout 20000"];
+    run(Command::new("sqlite3").args(arguments).arg(database), script)
 }
 
 fn assign(service: &Serving, username: &str) -> String {
