@@ -48,7 +48,8 @@ const TEMPLATE: &str = "seatkeeper_template";
 impl Cluster {
     /// The one for all tests that do not stop it. It listens on its socket only.
     pub fn shared() -> Arc<Cluster> {
-        static SHARED: LazyLock<Arc<Cluster>> = LazyLock::new(|| Cluster::start(&[]));
+        // A test has up to four nodes of 19 connections, and there are as many tests at a time as cores.
+        static SHARED: LazyLock<Arc<Cluster>> = LazyLock::new(|| Cluster::start(&["max_connections=1000"]));
         Arc::clone(&SHARED)
     }
 

@@ -106,7 +106,7 @@ fn nodes_whose_clocks_are_wrong_go_by_the_databases() {
         let lives: f64 = database
             .query("SELECT extract(epoch FROM max(expires_at) - now())::float8 FROM ticket WHERE user_name = 'admin'");
         let full = 6.0 * 3600.0 + 360.0;
-        assert!((full - 30.0..=full + 1.0).contains(&lives), "{name}: {lives}");
+        assert!((full - 30.0..=full + 30.0).contains(&lives), "{name}: {lives}");
         let is_good = |way: &str| {
             database.unguarded(&format!("UPDATE ticket SET expires_at = now() {way} {SOON} WHERE user_name = 'admin'"));
             node.send(&license(&ticket, "GetLicenseForAllOwnersFromDB", "")).exception()
@@ -114,7 +114,7 @@ fn nodes_whose_clocks_are_wrong_go_by_the_databases() {
         assert_eq!(is_good("+"), None, "{name}");
         let lives: f64 = database
             .query("SELECT extract(epoch FROM min(expires_at) - now())::float8 FROM ticket WHERE user_name = 'admin'");
-        assert!(lives < full + 1.0, "{name}: {lives}");
+        assert!(lives < full + 30.0, "{name}: {lives}");
         assert_eq!(is_good("-").as_deref(), Some("SoSessionException"), "{name}");
 
         // What license tools are told of times.

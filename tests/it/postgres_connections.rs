@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustix::process::{Pid, Signal, kill_process};
 use seatkeeper::auth;
 use seatkeeper::metrics::Metrics;
 use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId};
 use seatkeeper::store::{self, Actor, Call, Fault, OpenError, Options, Store, StoreError};
 use uuid::Uuid;
 
-use crate::harness::{Client, TempDir, sample_data, wait_until};
+use crate::harness::{Client, LONG, TempDir, sample_data, wait_until};
 use crate::postgres::{Cluster, Database, OWNER, OWNER_PASSWORD};
 
 /// A store and what it takes to call it.
@@ -32,6 +33,12 @@ impl Node {
     fn on(url: &str, options: &Options) -> Node {
         let store = store::open(&url.into(), options, Arc::new(Metrics::new())).unwrap_or_else(|e| panic!("{e}"));
         Node { store, runtime: tokio::runtime::Runtime::new().expect("a runtime") }
+    }
+
+    /// For tests that keep calls waiting for a lock: however slow the machine is, no call gives up before its lock is free.
+    fn patient(url: &str, options: Options) -> Node {
+        let (busy_timeout, statement_timeout) = (Duration::from_secs(60), Duration::from_secs(30));
+        Node::on(url, &Options { busy_timeout, statement_timeout, ..options })
     }
 
     fn run<T>(&self, future: impl Future<Output = T>) -> T {
@@ -279,7 +286,7 @@ fn a_node_whose_schema_is_changed_takes_no_more_calls() {
     let node = Node::on(&database.url(), &Options::default());
     node.assign("anna").expect("the database works").expect("a seat");
     database.unguarded("UPDATE schema_version SET version = 99");
-    let stopped = node.run(async { tokio::time::timeout(Duration::from_secs(10), node.store.stopped()).await });
+    let stopped = node.run(async { tokio::time::timeout(LONG, node.store.stopped()).await });
     assert_eq!(stopped.expect("the node stops"), Fault::Schema);
     assert!(matches!(node.assign("bert"), Err(StoreError::Stopped(Fault::Schema))));
     assert!(matches!(node.ready(), Err(StoreError::Stopped(Fault::Schema))));
@@ -291,7 +298,7 @@ fn a_node_whose_schema_is_changed_takes_no_more_calls() {
 #[test]
 fn a_change_whose_connection_is_killed_is_made_once() {
     let database = database(&Cluster::shared());
-    let node = Node::on(&database.url(), &Options::default());
+    let node = Node::patient(&database.url(), Options::default());
     node.assign("anna").expect("the database works").expect("a seat");
     node.release("anna").expect("the database works").expect("her seat");
     let lock = database.session();
@@ -326,7 +333,8 @@ fn a_change_whose_connection_is_killed_is_made_once() {
 fn a_statement_that_takes_too_long_changes_nothing() {
     let database = database(&Cluster::shared());
     let options = Options {
-        statement_timeout: Duration::from_millis(300),
+        // Long enough for any statement that waits for no lock.
+        statement_timeout: Duration::from_secs(3),
         busy_timeout: Duration::from_secs(60),
         ..Options::default()
     };
@@ -337,7 +345,8 @@ fn a_statement_that_takes_too_long_changes_nothing() {
     let begun = Instant::now();
     let error = node.assign("bert").expect_err("it waits for too long");
     assert!(matches!(&error, StoreError::Failed(text) if text.contains("57014")), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    // It is not tried again for as long as calls may wait.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     lock.execute("COMMIT").expect("unlock");
     assert_eq!(holders(&database).0, "anna");
     node.assign("bert").expect("the database works").expect("a seat");
@@ -435,7 +444,7 @@ fn a_change_whose_answer_is_lost_gets_the_true_one() {
     let database = database(&cluster);
     let proxy = Proxy::to(cluster.port());
     let url = format!("postgres://{OWNER}:{OWNER_PASSWORD}@127.0.0.1:{}/{}", proxy.port, database.name());
-    let node = Node::on(&url, &Options { server_connections_max: 1, ..Options::default() });
+    let node = Node::patient(&url, Options { server_connections_max: 1, ..Options::default() });
     let lock = database.session();
     for (number, (is_committed_first, of_server)) in
         [(true, true), (true, false), (false, true), (false, false)].into_iter().enumerate()
@@ -494,7 +503,8 @@ fn a_node_that_loses_its_database_says_so_and_recovers() {
         let begun = Instant::now();
         let (status, body) = service.ready();
         assert_eq!((status, body.as_str()), (503, "not ready: the database is out of reach\n"));
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        // It waits for the database for two seconds.
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         assert!(matches!(node.assign("bert"), Err(StoreError::Unreachable(_))));
         cluster.start_again();
         wait_until("the service is ready again", || service.ready().0 == 200);
@@ -537,8 +547,7 @@ impl Service {
     }
 
     fn stop(&mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it can be told to stop");
         assert!(self.child.wait().expect("wait").success());
     }
 }
@@ -555,7 +564,7 @@ impl Drop for Service {
 #[test]
 fn a_caller_that_goes_away_leaves_no_transaction_behind() {
     let database = database(&Cluster::shared());
-    let node = Node::on(&database.url(), &Options { server_connections_max: 2, ..Options::default() });
+    let node = Node::patient(&database.url(), Options { server_connections_max: 2, ..Options::default() });
     node.assign("anna").expect("the database works").expect("a seat");
     let lock = database.session();
     lock.execute("BEGIN; LOCK TABLE seat IN EXCLUSIVE MODE").expect("lock");
@@ -580,13 +589,8 @@ fn a_caller_that_goes_away_leaves_no_transaction_behind() {
 #[test]
 fn more_calls_than_may_wait_are_refused() {
     let database = database(&Cluster::shared());
-    let options = Options {
-        server_connections_max: 1,
-        queue_calls_max: 2,
-        busy_timeout: Duration::from_secs(20),
-        ..Options::default()
-    };
-    let node = Node::on(&database.url(), &options);
+    let options = Options { server_connections_max: 1, queue_calls_max: 2, ..Options::default() };
+    let node = Node::patient(&database.url(), options);
     let lock = database.session();
     lock.execute("BEGIN; LOCK TABLE seat IN EXCLUSIVE MODE").expect("lock");
     let calls: Vec<_> = (0..3).map(|n| node.begin_assign(&format!("user{n}"))).collect();
@@ -602,7 +606,7 @@ fn more_calls_than_may_wait_are_refused() {
 #[test]
 fn a_store_that_is_closed_finishes_what_it_took() {
     let database = database(&Cluster::shared());
-    let node = Node::on(&database.url(), &Options::default());
+    let node = Node::patient(&database.url(), Options::default());
     let lock = database.session();
     lock.execute("BEGIN; LOCK TABLE seat IN EXCLUSIVE MODE").expect("lock");
     let call = node.begin_assign("anna");
@@ -622,6 +626,9 @@ fn a_store_that_is_closed_finishes_what_it_took() {
 }
 
 // Poolers and TLS -------------------------------------------------------------------------------------------------------------------
+
+/// Where Debian has it; the PATH of a user may not have that directory.
+const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 
 /// PgBouncer in transaction mode, with few connections to the server.
 struct PgBouncer {
@@ -645,14 +652,14 @@ impl PgBouncer {
             log.display(),
         );
         std::fs::write(directory.join("pgbouncer.ini"), settings).expect("settings");
-        let mut command = Command::new("pgbouncer");
+        let mut command = Command::new(PGBOUNCER);
         // It refuses to run as root; its files must be the other user's then.
         if std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
             for file in [directory.join("."), users, log, directory.join("pgbouncer.ini")] {
                 assert!(Command::new("chown").arg("postgres").arg(file).status().expect("chown").success());
             }
             command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "pgbouncer"]);
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", PGBOUNCER]);
         }
         let child = command.arg(directory.join("pgbouncer.ini")).stderr(Stdio::null()).spawn().expect("pgbouncer");
         wait_until("PgBouncer listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
@@ -673,7 +680,8 @@ fn calls_work_through_pgbouncer_in_transaction_mode() {
     let database = database(&cluster);
     let pooler = PgBouncer::to(&cluster);
     let url = format!("postgres://{OWNER}:{OWNER_PASSWORD}@127.0.0.1:{}/{}", pooler.port, database.name());
-    let node = Node::on(&url, &Options::default());
+    // All calls wait for the same two connections of the pooler.
+    let node = Node::patient(&url, Options::default());
     let calls: Vec<_> = (0..60).map(|n| node.begin_assign(&format!("user{n}"))).collect();
     for call in calls {
         node.run(call).expect("no panic").expect("the database works").expect("a seat");

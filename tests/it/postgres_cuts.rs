@@ -98,7 +98,19 @@ impl Node {
     fn pool_is_whole(&self) {
         let lock = self.database.session();
         lock.execute("BEGIN; LOCK TABLE seat IN EXCLUSIVE MODE").expect("lock");
-        let calls: Vec<_> = (0..CONNECTIONS).map(|n| self.begin_assign(&format!("last{n}"))).collect();
+        let begin = |n: usize| {
+            let (store, username) = (Arc::clone(&self.store), format!("last{n}"));
+            // The others may take their time to connect, and a call waits for a lock for some seconds only.
+            self.runtime.spawn(async move {
+                loop {
+                    match store.assign(call("agent"), request(&username, DISK)).await {
+                        Err(StoreError::Locked) => {}
+                        outcome => return outcome,
+                    }
+                }
+            })
+        };
+        let calls: Vec<_> = (0..CONNECTIONS).map(begin).collect();
         let waiting = "SELECT count(*) FROM pg_stat_activity
                         WHERE datname = current_database() AND application_name = 'seatkeeper' AND wait_event_type = 'Lock'";
         wait_until("every connection is at work", || self.query(waiting) == CONNECTIONS as i64);
@@ -650,6 +662,7 @@ fn the_server_asks_for_clients_that_say_nothing() {
         };
         table.lines().skip(1).filter_map(timer).collect()
     };
-    wait_until("connections are at rest", || timers().len() >= 2);
-    assert!(timers().iter().all(|hundredths| *hundredths <= 1_600), "{:?}", timers());
+    // A connection that is being made, such as that of the chain, does not ask so soon yet.
+    let ask_soon = |timers: &[u64]| timers.len() >= 2 && timers.iter().all(|hundredths| *hundredths <= 1_600);
+    wait_until("connections are at rest, and the server asks soon", || ask_soon(&timers()));
 }

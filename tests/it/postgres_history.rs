@@ -252,18 +252,16 @@ fn another_node_takes_over_within_seconds() {
     assert_ne!(before, after);
     // One that vanishes leaves it: here one that holds it and is not there.
     second.close();
+    let begun = Instant::now();
     database.unguarded(
         "UPDATE chain_lease SET holder = 'a node that is gone', held_until = clock_timestamp() + interval '3 seconds'",
     );
     let third = node(&database);
-    let begun = Instant::now();
     database.execute("UPDATE entity SET note = 'b' WHERE id = 1").expect("a change");
     chained(&database);
-    assert!(
-        begun.elapsed() > Duration::from_secs(1) && begun.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        begun.elapsed()
-    );
+    // The lease is waited for, and not much longer.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(2900) && took < Duration::from_secs(25), "{took:?}");
     third.close();
     is_sound(&database);
 }

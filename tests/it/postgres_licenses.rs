@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use seatkeeper::license::Owner;
 use seatkeeper::metrics::Metrics;
@@ -23,7 +24,10 @@ impl Nodes {
     fn with(more: &str) -> Nodes {
         let database = postgres::Cluster::shared().database();
         database.execute(&format!("{};{more}", seed())).expect("seed");
-        let open = || store::open(&database.url().into(), &store::Options::default(), Arc::new(Metrics::new()));
+        // Whoever waits in a circle of locks waits for a second, and on a slow machine calls meet more often.
+        let busy_timeout = Duration::from_secs(60);
+        let options = store::Options { busy_timeout, ..store::Options::default() };
+        let open = || store::open(&database.url().into(), &options, Arc::new(Metrics::new()));
         Nodes { nodes: [open().expect("a node"), open().expect("a node")], database }
     }
 
@@ -304,7 +308,11 @@ fn a_license_that_is_removed_while_seats_are_assigned() {
     let nodes =
         Nodes::with(&format!("INSERT INTO account (id, username, entity_id) VALUES (99, 'first', 42){accounts}"));
     let (mut removed, mut kept) = (0, 0);
-    for round in 0..40_u64 {
+    // How much later than the removal the assignments begin, in microseconds; below 0: how much earlier. After a removal they begin earlier,
+    // else later: so they meet, however long either takes on this machine.
+    let mut later = 0_i64;
+    for round in 0..40 {
+        let (assign_after, remove_after) = (later.max(0).unsigned_abs(), later.min(0).unsigned_abs());
         let (outcome, assigned) = std::thread::scope(|scope| {
             let assign = |user: usize| {
                 let request = AssignRequest {
@@ -312,7 +320,7 @@ fn a_license_that_is_removed_while_seats_are_assigned() {
                     provider_entity_id: Some(42),
                     license_type: Some(SQL),
                 };
-                std::thread::sleep(std::time::Duration::from_micros(300 * user as u64 + 1500 * (round % 20)));
+                std::thread::sleep(Duration::from_micros(300 * user as u64 + assign_after));
                 match wait(nodes.nodes[user % 2].assign(call("agent"), request)) {
                     Ok(_) => 1,
                     Err(Refusal::NoFreeSeat { .. }) => 0,
@@ -320,10 +328,13 @@ fn a_license_that_is_removed_while_seats_are_assigned() {
                 }
             };
             let assigning: Vec<_> = (0..USERS).map(|user| scope.spawn(move || assign(user))).collect();
+            std::thread::sleep(Duration::from_micros(remove_after));
             let outcome = wait(nodes.nodes[0].remove_license(call("admin"), "CONTOSO".to_owned()));
             (outcome, assigning.into_iter().map(|user| user.join().expect("no panic")).sum::<i64>())
         });
         assert_eq!(nodes.taken(), assigned, "round {round}");
+        let step = 1500 + later.abs() / 4;
+        later += if outcome.is_ok() { -step } else { step };
         match outcome {
             Ok(()) => {
                 assert_eq!(assigned, 0, "round {round}");
