@@ -759,7 +759,7 @@ pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     static GIVEN: AtomicU32 = AtomicU32::new(0);
     let of_system = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let end = of_system.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
+    let end: u16 = of_system.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768);
     let ports = u32::from(end).saturating_sub(FIRST.into());
     // Not all from the first on: tests may run twice at once.
     let next = |_| std::process::id().wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)).checked_rem(ports);
