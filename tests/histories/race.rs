@@ -328,7 +328,8 @@ impl Shared<'_> {
     /// `process`: whose clock it has. `number`: under which its connections are found.
     fn command(&self, subcommand: &str, process: usize, number: usize) -> std::process::Command {
         let place = match self.database.server() {
-            Some(server) => format!("{}&application_name={}", server.url(), node(number)).into(),
+            // All cores are busy when a node starts.
+            Some(server) => format!("{}&application_name={}&connect_timeout=20", server.url(), node(number)).into(),
             None => self.database.file().into_os_string(),
         };
         let mut command = program_at(&self.plan.binary, subcommand, place);

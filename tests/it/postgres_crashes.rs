@@ -146,6 +146,11 @@ impl Made {
     }
 }
 
+/// A node. It may start while all cores are busy.
+fn serve(database: &Database) -> Serving {
+    Serving::start(format!("{}&connect_timeout=20", database.url()))
+}
+
 /// A user that only one caller calls for.
 struct Own {
     name: String,
@@ -155,7 +160,7 @@ struct Own {
 
 impl Bed {
     fn on(database: Database) -> Bed {
-        let nodes: [Serving; NODES] = std::array::from_fn(|_| Serving::start(database.url()));
+        let nodes: [Serving; NODES] = std::array::from_fn(|_| serve(&database));
         Bed {
             begun: Instant::now(),
             addresses: Mutex::new(std::array::from_fn(|node| nodes[node].address)),
@@ -256,7 +261,7 @@ impl Bed {
     }
 
     fn start_node(&self, node: usize) {
-        let serving = Serving::start(self.database.url());
+        let serving = serve(&self.database);
         self.addresses.lock().expect("not poisoned")[node] = serving.address;
         *self.nodes[node].lock().expect("not poisoned") = Some(serving);
     }

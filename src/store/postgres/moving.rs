@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use jiff::civil::DateTime;
 use tokio::runtime::Runtime;
@@ -35,6 +36,13 @@ const BATCH_EVENTS: usize = 1_000;
 const OF_HISTORY: [&str; 3] = [EVENTS.name, "audit_pending", "audit_chain"];
 /// Tables whose ids the database generates.
 const WITH_SEQUENCE: [&str; 6] = ["entity", "account", "license_pool", EVENTS.name, "named_call", "refusal"];
+
+/// Connections of nodes, and of other commands.
+const NODES: &str = "
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'seatkeeper' AND pid <> pg_backend_pid()";
+/// How long a copy waits for them to end.
+const REST_WAIT: Duration = Duration::from_secs(3);
 
 /// A connection with its own runtime.
 struct Session {
@@ -78,13 +86,19 @@ impl Session {
         self.runtime.block_on(schema::check_version(&self.address, &self.session))
     }
 
+    /// Waits, before the transaction, until the connections of a node that was just stopped have ended: the server notices a moment later.
+    fn wait_for_rest(&self) -> Result<(), MoveError> {
+        let begun = Instant::now();
+        while self.value::<i64>(NODES)? > 0 && begun.elapsed() < REST_WAIT {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     /// Refuses a database that a node uses. The lease of a killed node lasts for some more seconds.
     fn require_rest(&self) -> Result<(), MoveError> {
-        let nodes = "
-            SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND application_name = 'seatkeeper' AND pid <> pg_backend_pid()";
         let (nodes, is_leased): (i64, bool) = (
-            self.value(nodes)?,
+            self.value(NODES)?,
             self.value("SELECT EXISTS (SELECT 1 FROM chain_lease WHERE held_until > clock_timestamp())")?,
         );
         if nodes > 0 || is_leased {
@@ -118,6 +132,7 @@ impl Source {
     /// Begins the snapshot of a database that no node uses.
     pub(crate) fn open(address: &Address) -> Result<Source, MoveError> {
         let server = Session::open(address, Purpose::Read)?;
+        server.wait_for_rest()?;
         server.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         server.require_version()?;
         server.require_rest()?;
@@ -263,6 +278,7 @@ impl Target {
     /// Begins the transaction. Creates the tables if they do not exist.
     pub(crate) fn begin(address: &Address) -> Result<Target, MoveError> {
         let server = Session::open(address, Purpose::Write)?;
+        server.wait_for_rest()?;
         server.run(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10s';
              SET LOCAL idle_in_transaction_session_timeout = 0",

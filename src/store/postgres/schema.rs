@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 
 use super::check::{LARGE_QUERIES, check_within, schema_compared as compare};
 use super::command::command;
-use super::connect::Purpose;
+use super::connect::{Purpose, TimeLimits};
 use super::meaning::{Meaning, meaning, text};
 use super::session::{Session, Sql};
 use crate::store::{Address, CheckHash, Migrated, OpenError, SCHEMA_VERSION, TriedMigration};
@@ -252,8 +252,14 @@ enum Brought {
 
 /// Migrates a schema from an older version to the newest one, in the open transaction.
 async fn bring_up(session: &Session, from: i32) -> Result<Brought, Error> {
-    // Another migrating node waits here, and the new version stops nodes that serve: see `watch`.
-    session.batch("LOCK TABLE public.schema_version IN ACCESS EXCLUSIVE MODE").await?;
+    // Another migrating node waits here, as long as one that finds the schema being created. The new version stops nodes that serve: see
+    // `watch`.
+    let (others, usual) = (OTHERS.as_millis(), TimeLimits::COMMAND.lock.as_millis());
+    let lock = format!(
+        "SET LOCAL lock_timeout = {others}; LOCK TABLE public.schema_version IN ACCESS EXCLUSIVE MODE;
+         SET LOCAL lock_timeout = {usual}"
+    );
+    session.batch(&lock).await?;
     let found: i32 = session.row(&VERSION, &[]).await?.try_get(0)?;
     if found != from {
         return Ok(Brought::ByAnother);
