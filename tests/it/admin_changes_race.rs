@@ -8,6 +8,7 @@ use seatkeeper::store::admin::ChangeOptions;
 use seatkeeper::store::admin::seats::{Resize, proposals, resize};
 
 use crate::admin_changes::Desk;
+use crate::harness::wait_until;
 use crate::licenses::{SQL, call, wait};
 
 /// Four agents assign seats of a pool that an administrator shrinks below its use and grows again, time after time.
@@ -41,6 +42,9 @@ fn a_pool_that_shrinks_while_seats_are_assigned_loses_none() {
                 })
             })
             .collect();
+        // Before that there is nothing to release.
+        let taken = "SELECT count(*) FROM seat WHERE pool_id = 1 AND account_id IS NOT NULL";
+        wait_until("the agents take seats", || desk.0.query::<i64>(taken) > 5);
         let mut released = Vec::new();
         let mut shrunk = 0;
         for round in 0..30 {
