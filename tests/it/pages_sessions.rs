@@ -267,6 +267,25 @@ fn refusals_and_uses_of_credentials_are_noted_behind_the_calls() {
     assert_eq!(database.violations(), []);
 }
 
+/// However soon after them: both may be written at once.
+#[test]
+fn a_sign_in_ends_the_count_of_the_failures_before_it() {
+    let database = TestDatabase::new(&sample_data());
+    let mut pages = Pages::on(&database);
+    let failures = || database.query::<i64>("SELECT failures FROM credential_use WHERE user_name = 'admin'");
+    assert!(pages.try_sign_in("admin", "wrong").is_none());
+    pages.later(1);
+    pages.sign_in("admin");
+    pages.run(pages.service.write_notes());
+    assert_eq!(failures(), 0, "the last password was right");
+    pages.later(2);
+    pages.sign_in("admin");
+    pages.later(1);
+    assert!(pages.try_sign_in("admin", "wrong").is_none());
+    pages.run(pages.service.write_notes());
+    assert_eq!(failures(), 1, "the last password was wrong");
+}
+
 #[test]
 fn a_flood_of_strangers_does_not_push_out_what_is_known() {
     let database = TestDatabase::new(&sample_data());

@@ -205,17 +205,15 @@ pub fn write(sql: &dyn Sql, notes: &Notes, refusals_max: u64) -> Result<(), Stop
     Ok(())
 }
 
+/// A use of a credential, or failures before or after it.
+enum Noted<'n> {
+    Used(&'n CredentialUse),
+    Failed(&'n SignInFailures),
+}
+
 fn write_uses(sql: &dyn Sql, notes: &Notes) -> Result<(), Stop> {
     let dialect = sql.dialect();
     let (name, key) = (dialect.name_key("user_name"), dialect.name_unique("user_name"));
-    let mut uses = Vec::with_capacity(notes.uses.len());
-    for used in &notes.uses {
-        if let Some(name) = user_name(sql, &used.who)? {
-            uses.push((name.to_ascii_lowercase(), used));
-        }
-    }
-    // In one order on all nodes, so that none waits for another that waits for it.
-    uses.sort_by(|(one, a), (other, b)| one.cmp(other).then(a.at.cmp(&b.at)));
     let of_use = format!(
         "INSERT INTO credential_use (user_name, last_used_at, last_address)
          SELECT user_name, $2, $3 FROM credential WHERE {name} = $1
@@ -223,12 +221,6 @@ fn write_uses(sql: &dyn Sql, notes: &Notes) -> Result<(), Stop> {
             SET last_used_at = excluded.last_used_at, last_address = excluded.last_address, failures = 0
           WHERE credential_use.last_used_at IS NULL OR credential_use.last_used_at <= excluded.last_used_at"
     );
-    for (name, used) in uses {
-        let address = Value::from(used.address.to_string());
-        sql.change(&of_use, &[Value::Text(name), Value::Time(used.at), address])?;
-    }
-    let mut failures: Vec<&SignInFailures> = notes.failures.iter().collect();
-    failures.sort_by_key(|failed| failed.user_name.to_ascii_lowercase());
     let of_failure = format!(
         "INSERT INTO credential_use (user_name, failures, last_failure_at, last_failure_address)
          SELECT user_name, CAST($2 AS INTEGER), $3, $4 FROM credential WHERE {name} = $1
@@ -236,14 +228,34 @@ fn write_uses(sql: &dyn Sql, notes: &Notes) -> Result<(), Stop> {
             SET failures = CASE WHEN credential_use.failures > 1000000000 THEN credential_use.failures ELSE credential_use.failures + excluded.failures END,
                 last_failure_at = excluded.last_failure_at, last_failure_address = excluded.last_failure_address"
     );
-    for failed in failures {
-        let values = [
-            text(Some(&failed.user_name.to_ascii_lowercase())),
-            Value::Int(failed.count.into()),
-            Value::Time(failed.at),
-            Value::from(failed.address.to_string()),
-        ];
-        sql.change(&of_failure, &values)?;
+    let mut noted = Vec::with_capacity(notes.uses.len() + notes.failures.len());
+    for used in &notes.uses {
+        if let Some(name) = user_name(sql, &used.who)? {
+            noted.push((name.to_ascii_lowercase(), used.at, Noted::Used(used)));
+        }
+    }
+    for failed in &notes.failures {
+        noted.push((failed.user_name.to_ascii_lowercase(), failed.at, Noted::Failed(failed)));
+    }
+    // Names in one order on all nodes, so that none waits for another that waits for it; of one name as it happened, because a use ends the
+    // count of the failures before it.
+    noted.sort_by(|(one, a, _), (other, b, _)| one.cmp(other).then(a.cmp(b)));
+    for (name, at, what) in noted {
+        match what {
+            Noted::Used(used) => {
+                let values = [Value::Text(name), Value::Time(at), Value::from(used.address.to_string())];
+                sql.change(&of_use, &values)?;
+            }
+            Noted::Failed(failed) => {
+                let values = [
+                    text(Some(&name)),
+                    Value::Int(failed.count.into()),
+                    Value::Time(at),
+                    Value::from(failed.address.to_string()),
+                ];
+                sql.change(&of_failure, &values)?;
+            }
+        }
     }
     Ok(())
 }
