@@ -176,10 +176,15 @@ fn expensive() -> Vec<(&'static str, String)> {
 #[test]
 fn no_message_takes_long_to_read() {
     for (name, message) in expensive() {
-        let begun = Instant::now();
-        let _ = envelope::read(&message, &envelope::Limits::default());
-        // In a release build each takes less than 20 ms. What grows with the square of the message takes seconds.
-        assert!(begun.elapsed() < Duration::from_secs(2), "{name}: {:?}", begun.elapsed());
+        let read = || {
+            let begun = Instant::now();
+            let _ = envelope::read(&message, &envelope::Limits::default());
+            begun.elapsed()
+        };
+        // The quickest of three: other tests take turns on the same cores. In a release build each takes less than 20 ms. What grows with the
+        // square of the message takes seconds.
+        let took = (0..3).map(|_| read()).min().expect("three");
+        assert!(took < Duration::from_secs(2), "{name}: {took:?}");
     }
 }
 
@@ -368,8 +373,10 @@ fn floods_pass() {
     for (name, flood) in FLOODS {
         let _open = flood(&program);
         let begun = Instant::now();
-        assert_eq!(program.assign("warm").code(), "AlreadyExists", "after {name}");
-        assert!(begun.elapsed() < Duration::from_secs(5), "after {name} a call took {:?}", begun.elapsed());
+        let answer = program.connect().send_unchecked(&post11(&call("warm")));
+        let took = begun.elapsed();
+        assert_eq!(answer.code(), "AlreadyExists", "after {name}");
+        assert!(took < Duration::from_secs(5), "after {name} a call took {took:?}");
         let grown = grown(warm, program.memory());
         assert!(grown < MEMORY_KIB_MAX, "{name}: memory has grown by {grown} KiB");
     }
@@ -404,8 +411,10 @@ fn unfinished_bodies_take_bounded_memory() {
             let _ = client.0.write_all(&[head.as_bytes(), &vec![b'x'; BODY_BYTES - 1]].concat());
         }
         let begun = Instant::now();
-        assert_eq!(program.assign("warm").status, 200, "a short call");
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        let status = program.connect().send_unchecked(&post11(&call("warm"))).status;
+        let took = begun.elapsed();
+        assert_eq!(status, 200, "a short call");
+        assert!(took < Duration::from_secs(5), "{took:?}");
         // Half of the budget is one client's, and each connection takes a little.
         let grown = grown(before, program.memory());
         assert!(grown < MEMORY_KIB_MAX, "round {round}: memory has grown by {grown} KiB");
@@ -563,8 +572,10 @@ fn a_flood_of_sign_ins_does_not_keep_out_signed_in_callers() {
         let mut slowest = Duration::ZERO;
         while !flood.iter().all(|thread| thread.is_finished()) {
             let begun = Instant::now();
-            assert_eq!(sign_in(&server, "agent", PASSWORD).code(), "AlreadyExists");
+            let request = post11(&assign_envelope("agent", PASSWORD, "backup01", 42, "SqlBackup"));
+            let answer = server.connect().send_unchecked(&request);
             slowest = slowest.max(begun.elapsed());
+            assert_eq!(answer.code(), "AlreadyExists");
         }
         let answers: Vec<Answer> = flood.into_iter().flat_map(|thread| thread.join().expect("a guesser")).collect();
         (answers, slowest)

@@ -149,10 +149,10 @@ fn after_an_accident_nothing_is_acknowledged_and_nothing_is_lost() {
         let ready = accident.ready();
         assert_eq!((ready.status, ready.body.as_str()), (503, why), "{command}");
         assert_eq!(get(&accident.service, "/healthz").status, 200);
-        wait_until("the line of the log", || !accident.errors().is_empty());
+        let is_of_stop = |line: &String| line.contains("the store has stopped taking calls");
+        wait_until("the line of the log", || accident.errors().iter().any(is_of_stop));
         let errors = accident.errors();
-        let stopped: Vec<_> =
-            errors.iter().filter(|line| line.contains("the store has stopped taking calls")).collect();
+        let stopped: Vec<_> = errors.iter().filter(|line| is_of_stop(line)).collect();
         assert_eq!(stopped.len(), 1, "{command}: {errors:?}");
 
         let mut from_log = String::new();
@@ -434,10 +434,15 @@ fn after_a_failed_sync_the_outcome_is_unknown_and_the_service_starts_over() {
     let library = failing_syncs(&directory);
     let mut unknown = 0;
     for round in 0..3 {
+        sql(&database, "DELETE FROM credential_use").expect("deleted");
         let mut service = Serving::start_with_library(&database, &library);
         for number in 0..ACKNOWLEDGED {
             assert_eq!(assign(&service, &format!("user{round}-{number}")).code(), "Success");
         }
+        // The service itself writes it a second later, and must not be what meets the fault.
+        wait_until("the use of the credential is noted", || {
+            !texts(&database, "SELECT user_name FROM credential_use").is_empty()
+        });
         let before = std::fs::metadata(&database).expect("a file").modified().expect("a time");
         std::fs::write(directory.join("fail"), "").expect("written");
         let answer = assign(&service, &format!("unknown{round}"));
@@ -446,7 +451,7 @@ fn after_a_failed_sync_the_outcome_is_unknown_and_the_service_starts_over() {
         assert!(message.contains("It is unknown whether the change was made; it is safe to call again."), "{message}");
         assert!(!message.contains("Nothing was changed"), "{message}");
         assert_eq!(service.wait(), Some(3));
-        assert!(service.log().contains("the disk failed to save a change"), "{}", service.log());
+        wait_until("the log says why", || service.log().contains("the disk failed to save a change"));
         let after = std::fs::metadata(&database).expect("a file").modified().expect("a time");
         assert_eq!(before, after, "nothing was written again");
         std::fs::remove_file(directory.join("fail")).expect("removed");
@@ -485,16 +490,18 @@ fn a_lock_is_waited_for_once() {
                     start.wait();
                     let begun = Instant::now();
                     let call = post11(&assign_envelope("agent", PASSWORD, &format!("u{number}"), 42, "SqlBackup"));
-                    let answer = client.send(&call);
+                    let answer = client.send_unchecked(&call);
+                    let took = begun.elapsed();
                     assert!(answer.message().contains("in use by another program. Nothing was changed"), "{answer:?}");
-                    begun.elapsed()
+                    took
                 })
             })
             .collect();
         calls.into_iter().map(|call| call.join().expect("a call")).max().expect("calls")
     });
     assert!(slowest >= BUSY_TIMEOUT, "{slowest:?}");
-    assert!(slowest < 3 * BUSY_TIMEOUT, "one timeout after the other: {slowest:?}");
+    // One timeout after the other: there are 15 groups.
+    assert!(slowest < 6 * BUSY_TIMEOUT, "{slowest:?}");
     other.execute_batch("COMMIT").expect("unlock");
     assert_eq!(server.assign("u1", 42, "SqlBackup").code(), "Success");
 }
@@ -504,7 +511,10 @@ fn a_lock_is_waited_for_once() {
 fn slow_readers_of_long_lists_hold_no_snapshot() {
     const HOLDERS: usize = 60_000;
     const SLOW: usize = 12;
-    let server = Server::start();
+    let mut options = Options::default();
+    // They stay as long as the test looks.
+    options.limits.write_timeout = Duration::from_secs(600);
+    let server = Server::with(options);
     server.sql(&format!(
         "UPDATE license_pool SET seats_total = {HOLDERS} WHERE id = 1;
          WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {HOLDERS})
@@ -523,9 +533,11 @@ fn slow_readers_of_long_lists_hold_no_snapshot() {
         std::io::Read::read_exact(&mut client.0, &mut head).expect("it has begun");
     }
     let begun = Instant::now();
-    let list = server.send(&request);
+    let list = server.connect().send_unchecked(&request);
+    let took = begun.elapsed();
     assert_eq!(list.body.matches("<Username>").count(), HOLDERS);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    // It takes a second or two; if it waited for one of them, it would wait for ever.
+    assert!(took < LONG, "{took:?}");
 
     // The log can be folded back whole and be started over: no reader needs it.
     assert_eq!(
@@ -534,8 +546,8 @@ fn slow_readers_of_long_lists_hold_no_snapshot() {
             .code(),
         "Success"
     );
-    let busy: i64 = server.query("PRAGMA wal_checkpoint(RESTART)");
-    assert_eq!(busy, 0, "a reader holds a snapshot");
+    // It is busy also while the service makes a checkpoint, which ends.
+    wait_until("no reader holds a snapshot", || server.query::<i64>("PRAGMA wal_checkpoint(RESTART)") == 0);
     // Their lists are of the moment when they asked.
     let mut rest = String::new();
     let client = slow.last_mut().expect("a client");

@@ -217,7 +217,8 @@ fn both_formats_are_clean_whatever_entities_are_called() {
         let open_fds = series.value("process_open_fds", &[]);
         assert!(open_fds > 5.0 && open_fds < series.value("process_max_fds", &[]), "{open_fds}");
         let age = now_s() - series.value("process_start_time_seconds", &[]);
-        assert!((-1.0..3600.0).contains(&age), "{age}");
+        // The process is that of all tests.
+        assert!((-1.0..24.0 * 3600.0).contains(&age), "{age}");
     }
 }
 
@@ -290,14 +291,19 @@ fn many_scrapes_read_the_seats_once() {
             .find(|l| l.starts_with("seatkeeper_seats_read_timestamp_seconds "))
             .map(str::to_owned)
     };
+    let begun = Instant::now();
     let mut seen: Vec<Option<String>> = std::thread::scope(|scope| {
         let scrapers: Vec<_> = (0..8).map(|_| scope.spawn(read_at)).collect();
         scrapers.into_iter().map(|scraper| scraper.join().expect("a scrape")).collect()
     });
-    server.assign("anna", 42, "SqlBackup");
+    let assigned =
+        server.connect().send_unchecked(&post11(&assign_envelope("agent", PASSWORD, "anna", 42, "SqlBackup")));
+    assert_eq!(assigned.code(), "Success");
     seen.push(read_at());
     let first = seen[0].clone();
-    assert!(first.is_some() && seen.iter().all(|at| *at == first), "{seen:?}");
+    // They are kept for five seconds, which is long for nine scrapes and a call; a machine that stood still meanwhile proves nothing.
+    let is_once = seen.iter().all(|at| *at == first) || begun.elapsed() > Duration::from_secs(5);
+    assert!(first.is_some() && is_once, "{seen:?}");
     // What is counted as it happens is of now.
     assert!(
         server.scrape(None).body.contains("seatkeeper_calls_total{operation=\"AssignLicense\",code=\"Success\"} 1")
