@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -186,43 +186,64 @@ fn the_service_signs_heads_while_it_runs() {
     let database = seeded(&directory);
     let (file, heads) = (directory.join("audit.key"), directory.join("heads.jsonl"));
     let public = key(&[], &file).stdout;
-    let lines = || std::fs::read_to_string(&heads).unwrap_or_default().lines().count();
-    let mut serve = crate::program::command();
-    serve.env_clear().envs(crate::program::NO_SETTINGS).args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--audit-head-interval-s",
-        "1",
-        "--log-format",
-        "json",
-    ]);
-    serve.arg("--database").arg(&database).arg("--audit-key").arg(&file).arg("--audit-heads").arg(&heads);
-    let service = serve.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the service");
-    wait_until("a head is signed at start", || lines() == 1);
-    let release = |user: &str| {
-        let args = ["--database", text(&database), "--username", user, "--license-type", "SqlBackup"];
-        run(crate::program::command().arg("release").args(args), "")
+    let signed = || std::fs::read_to_string(&heads).unwrap_or_default();
+    let lines = || signed().lines().count();
+    // Of a line that is written at this moment a part may be there.
+    let event_of = |line: &str| Some(serde_json::from_str::<Value>(line).ok()?["event"].clone());
+    let is_newest = || {
+        let newest: Value = serde_json::from_str(&audit_ok("head", &database, &[])).expect("JSON");
+        signed().lines().last().and_then(event_of) == Some(newest["event"].clone())
+    };
+    let start = |interval: &str| {
+        let mut serve = crate::program::command();
+        serve.env_clear().envs(crate::program::NO_SETTINGS).args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
+        serve.arg("--database").arg(&database).arg("--audit-key").arg(&file).arg("--audit-heads").arg(&heads);
+        serve.args(["--audit-head-interval-s", interval]).stdin(Stdio::null()).stderr(Stdio::piped());
+        serve
     };
     // A change by hand, which another command of ours chains.
-    sql(&database, "INSERT INTO account (id, username, entity_id) VALUES (1, 'a', 42); UPDATE seat SET account_id = 1 WHERE seat_no = 1 AND pool_id = 1")
-        .expect("a seat");
-    assert_eq!(release("a").code, Some(0));
-    wait_until("a head is signed at an interval", || lines() == 2);
-    sql(&database, "UPDATE seat SET account_id = 1 WHERE seat_no = 1 AND pool_id = 1").expect("a seat");
-    assert_eq!(release("a").code, Some(0));
-    let stopped = Command::new("kill").args(["-TERM", &service.id().to_string()]).status().expect("kill");
-    assert!(stopped.success());
-    let output = service.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{output:?}");
-    let log = String::from_utf8(output.stderr).expect("UTF-8");
-    assert_eq!((lines(), log.matches("signed the head of the history").count()), (3, 3), "{log}");
+    let change = || {
+        sql(&database, "UPDATE seat SET account_id = 1 WHERE seat_no = 1 AND pool_id = 1").expect("a seat");
+        let args = ["--database", text(&database), "--username", "a", "--license-type", "SqlBackup"];
+        assert_eq!(run(crate::program::command().arg("release").args(args), "").code, Some(0));
+    };
+    // What it logs until SIGTERM has ended it.
+    let stop = |service: Child| {
+        let stopped = Command::new("kill").args(["-TERM", &service.id().to_string()]).status().expect("kill");
+        assert!(stopped.success());
+        let output = service.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    sql(&database, "INSERT INTO account (id, username, entity_id) VALUES (1, 'a', 42)").expect("an account");
+    open(&database).close();
+
+    let service = start("1").spawn().expect("the service");
+    wait_until("a head is signed at start", || lines() == 1);
+    change();
+    // The command chains in two steps, and an interval may end between them.
+    wait_until("a head is signed at an interval", || lines() > 1 && is_newest());
+    let at_intervals = stop(service).matches("signed the head of the history").count();
+    assert_eq!(at_intervals, lines(), "nothing is signed twice");
+
+    let service = start("3600").spawn().expect("the service");
+    wait_until("a head is signed at the next start", || lines() == at_intervals + 1);
+    change();
+    let log = stop(service);
+    assert_eq!((lines(), log.matches("signed the head of the history").count()), (at_intervals + 2, 2), "{log}");
+    assert!(is_newest(), "{}", signed());
     assert_eq!(std::fs::metadata(&heads).expect("heads").permissions().mode() & 0o777, 0o600);
     let verified = audit_ok("verify", &database, &["--head", text(&heads), "--key", public.trim()]);
-    assert!(verified.contains("heads kept elsewhere that are in the history: 3\n"), "{verified}");
+    assert!(verified.contains(&format!("heads kept elsewhere that are in the history: {}\n", lines())), "{verified}");
 
     // A key that cannot be used is said at start.
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("mode");
-    let done = run(&mut serve, "");
+    let done = run(&mut start("3600"), "");
     assert!(done.code == Some(3) && done.stderr.contains("can read or write this key"), "{done:?}");
 }
