@@ -1,9 +1,9 @@
 //! Clients that assign, release, transfer and assign in bulk, and an administrator who writes SQL at the same time, while the
 //! service and `seatkeeper sql` are traced.
 
-use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use super::recording::{Call, Holding, Via, keep_before, keep_calls};
 use crate::disk::{Disk, EIO, Fault};
@@ -16,6 +16,17 @@ const TYPES: [&str; 3] = ["SkraftDiskImageV5", "SqlBackup", "ExchangeBackup"];
 const CLIENTS: usize = 8;
 /// Calls of a client between a start of the service and its end, unless SEATKEEPER_POWER_CALLS says how many.
 const CALLS: u64 = 40;
+
+/// Many times what the calls of a run take: the service is traced, and waits for a disk that has other work too.
+const RUN_TIMEOUT: Duration = Duration::from_secs(300);
+
+fn wait_until_run(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < RUN_TIMEOUT, "not in {RUN_TIMEOUT:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// How a run of the service ends.
 #[derive(Clone, Copy, PartialEq)]
@@ -62,19 +73,21 @@ pub fn record(disk: &Disk, ends: &[End], random: &mut Random) {
 
 /// All clients and the administrator on one service.
 fn run_all(disk: &Disk, mut service: Serving, run: usize, end: End, random: &mut Random) -> Vec<Call> {
-    let address = service.address;
+    let (address, process) = (service.address, service.id());
     let mut randoms: Vec<Random> = (0..=CLIENTS).map(|_| Random::new(random.next())).collect();
     let left = AtomicUsize::new(CLIENTS);
     let kill_at = random.between(1, CLIENTS as u64) as usize;
+    let mut administrator = randoms.pop().expect("one for each");
+    // Before the threads: one that is late would find no service to connect to.
+    let connections: Vec<_> = randoms.into_iter().map(|random| (Client::to(address), random)).collect();
     std::thread::scope(|scope| {
         let left = &left;
-        let mut administrator = randoms.pop().expect("one for each");
         let administrator = scope.spawn(move || administrate(disk, run, left, &mut administrator));
-        let clients = randoms.into_iter().enumerate();
+        let clients = connections.into_iter().enumerate();
         let clients: Vec<_> = clients
-            .map(|(client, mut random)| {
+            .map(|(client, (connection, mut random))| {
                 scope.spawn(move || {
-                    let calls = run_client(&format!("{run}-{client}"), address, &mut random);
+                    let calls = run_client(&format!("{run}-{client}"), process, connection, &mut random);
                     left.fetch_sub(1, Ordering::Relaxed);
                     calls
                 })
@@ -82,20 +95,20 @@ fn run_all(disk: &Disk, mut service: Serving, run: usize, end: End, random: &mut
             .collect();
         match end {
             End::Kill => {
-                wait_until("some clients are done", || left.load(Ordering::Relaxed) <= kill_at);
+                wait_until_run("some clients are done", || left.load(Ordering::Relaxed) <= kill_at);
                 service.kill();
             }
             End::FailedSync => {
-                wait_until("a sync fails", || !disk.failed().is_empty());
+                wait_until_run("a sync fails", || !disk.failed().is_empty());
                 let ended = service.ends_within(LONG);
                 assert!(ended.is_some(), "it goes on after a sync that failed");
             }
             End::FailedSyncAndKill => {
-                wait_until("a sync fails", || !disk.failed().is_empty());
+                wait_until_run("a sync fails", || !disk.failed().is_empty());
                 service.kill();
             }
             End::Stop => {
-                wait_until("all clients are done", || left.load(Ordering::Relaxed) == 0);
+                wait_until_run("all clients are done", || left.load(Ordering::Relaxed) == 0);
                 service.stop();
             }
         }
@@ -107,9 +120,8 @@ fn run_all(disk: &Disk, mut service: Serving, run: usize, end: End, random: &mut
 }
 
 /// Makes calls until it has made enough, or the service is gone.
-fn run_client(actor: &str, address: SocketAddr, random: &mut Random) -> Vec<Call> {
-    let mut connection = Client::to(address);
-    let via = Via::Port(connection.0.local_addr().expect("an address").port());
+fn run_client(actor: &str, process: u32, mut connection: Client, random: &mut Random) -> Vec<Call> {
+    let via = Via::Port(process, connection.0.local_addr().expect("an address").port());
     let mut held: Vec<Holding> = Vec::new();
     let mut calls = Vec::new();
     for number in 0..number_from("SEATKEEPER_POWER_CALLS").unwrap_or(CALLS) as usize {

@@ -27,8 +27,8 @@ pub struct Call {
 /// Where the trace says that the call succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Via {
-    /// The next response to this port.
-    Port(u16),
+    /// The next response of this process to this port: another client may have the same port later.
+    Port(u32, u16),
     /// The end of this process.
     Process(u32),
 }
@@ -37,7 +37,7 @@ impl Call {
     fn line(&self) -> String {
         let Call { actor, via, changes } = self;
         let via = match via {
-            Via::Port(port) => format!("port {port}"),
+            Via::Port(process, port) => format!("port {process} {port}"),
             Via::Process(process) => format!("process {process}"),
         };
         let sign = |held: &bool| if *held { '+' } else { '-' };
@@ -50,7 +50,10 @@ impl Call {
         let fields: Vec<&str> = line.split('\t').collect();
         let (kind, number) = fields[1].split_once(' ').expect("a kind and a number");
         let via = match kind {
-            "port" => Via::Port(number.parse().expect("a port")),
+            "port" => {
+                let (process, port) = number.split_once(' ').expect("a process and a port");
+                Via::Port(process.parse().expect("a process"), port.parse().expect("a port"))
+            }
             _ => Via::Process(number.parse().expect("a process")),
         };
         let change = |text: &str| {
@@ -227,16 +230,17 @@ type Answers = (usize, Vec<String>, bool);
 /// The answers that went each way, in order.
 fn answers(events: &[Event]) -> HashMap<Via, std::vec::IntoIter<Answers>> {
     let mut found: HashMap<Via, Vec<Answers>> = HashMap::new();
-    let mut begun: HashMap<u16, (usize, Vec<u8>)> = HashMap::new();
+    let mut begun: HashMap<Via, (usize, Vec<u8>)> = HashMap::new();
     for (number, event) in events.iter().enumerate() {
         match event {
-            Event::Sent { port, data } => {
-                let (first, bytes) = begun.entry(*port).or_insert((number, Vec::new()));
+            Event::Sent { process, port, data } => {
+                let via = Via::Port(*process, *port);
+                let (first, bytes) = begun.entry(via).or_insert((number, Vec::new()));
                 bytes.extend_from_slice(data);
                 if let Some(answer) = Answer::complete(bytes) {
                     let is_unknown = answer.body.contains("It is unknown whether");
-                    found.entry(Via::Port(*port)).or_default().push((*first, codes(&answer), is_unknown));
-                    begun.remove(port);
+                    found.entry(via).or_default().push((*first, codes(&answer), is_unknown));
+                    begun.remove(&via);
                 }
             }
             Event::Exit { process, status } => {

@@ -39,8 +39,9 @@ pub enum Event {
         from: String,
         to: String,
     },
-    /// Bytes that are about to go out to this port.
+    /// Bytes that a process is about to send to this port.
     Sent {
+        process: u32,
         port: u16,
         data: Vec<u8>,
     },
@@ -81,7 +82,7 @@ pub fn read(path: &Path) -> Vec<Event> {
                 let (from, to) = names.split_once('\0').expect("two names");
                 Event::Rename { inode, from: from.to_owned(), to: to.to_owned() }
             }
-            8 => Event::Sent { port: inode as u16, data: data.to_vec() },
+            8 => Event::Sent { process, port: inode as u16, data: data.to_vec() },
             9 => Event::Exit { process, status: number },
             10 => Event::SyncFailed { inode, sync: (process, number) },
             other => panic!("a record of kind {other}"),
