@@ -522,8 +522,9 @@ fn the_history_survives_kills_and_changes_by_hand() {
         let address = service.address;
         let clients: Vec<_> = (0..8)
             .map(|client| {
+                // Before the thread, which may be so late that the service is gone.
+                let mut connection = Client::to(address);
                 std::thread::spawn(move || {
-                    let mut connection = Client::to(address);
                     for call in 0.. {
                         let name = format!("user-{round}-{client}-{call}");
                         let request = post11(&assign_envelope("agent", PASSWORD, &name, 43, "ExchangeBackup"));

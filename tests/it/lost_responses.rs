@@ -134,8 +134,7 @@ fn a_kill_between_commit_and_response_is_no_loss() {
             }
         };
         // What each client was told, and the calls it was told nothing about.
-        let client = |client: usize| {
-            let mut connection = Client::to(address);
+        let client = |client: usize, mut connection: Client| {
             let (mut told, mut lost) = (BTreeMap::new(), Vec::new());
             for number in 0.. {
                 let user = format!("k{kill}-{client}-{number}");
@@ -150,9 +149,13 @@ fn a_kill_between_commit_and_response_is_no_loss() {
             }
             (told, lost)
         };
+        // Before the threads: one that is late would find no service to connect to.
+        let connections: Vec<_> = (0..CLIENTS).map(|number| (number, Client::to(address))).collect();
         let answered: Vec<(BTreeMap<String, String>, Vec<String>)> = std::thread::scope(|scope| {
             let client = &client;
-            let clients: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || client(number))).collect();
+            let clients = connections.into_iter();
+            let clients: Vec<_> =
+                clients.map(|(number, connection)| scope.spawn(move || client(number, connection))).collect();
             std::thread::sleep(Duration::from_millis(random.between(10, 80)));
             if kill % 2 == 0 {
                 // In the moment when a commit has become visible, and its responses may be on their way.
