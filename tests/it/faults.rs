@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use seatkeeper::metrics::Metrics;
@@ -223,9 +223,15 @@ fn finish(disk: &Disk, mut service: Serving, mut answered: Vec<Answered>) -> Res
         answered.push(after);
     }
     let has_failed = answered.iter().any(|(.., outcome)| *outcome != Outcome::Done);
-    if has_failed && !["\"level\":\"ERROR\"", "\"level\":\"WARN\"", "error: "].iter().any(|l| service.log().contains(l))
-    {
-        return Err("calls failed, and the log does not say why".to_owned());
+    let says_why =
+        || ["\"level\":\"ERROR\"", "\"level\":\"WARN\"", "error: "].iter().any(|part| service.log().contains(part));
+    // What it has written may not be read yet.
+    let begun = Instant::now();
+    while has_failed && !says_why() {
+        if begun.elapsed() > LONG {
+            return Err("calls failed, and the log does not say why".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
     service.kill();
     verify(&disk.database(), &["first"], &answered)

@@ -59,8 +59,11 @@ fn served() -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
         seatkeeper::store::note_upkeep(&server.file(), task, now, "").expect("noted");
     }
     let name = "seatkeeper_last_backup_timestamp_seconds ";
-    let is_shown = || server.scrape(None).body.lines().any(|line| line.starts_with(name));
-    wait_until("the store has looked", is_shown);
+    let is_shown = || {
+        let text = server.scrape(None).body;
+        ["seatkeeper_seats_read_success 1", name].iter().all(|start| text.lines().any(|line| line.starts_with(start)))
+    };
+    wait_until("the store has looked, and the numbers are read", is_shown);
     let series = Series::read("text", &server.scrape(None).body);
     let families = |name: &str, kind: &str| match kind {
         "histogram" => metrics_in(name).into_iter().next().unwrap_or_default(),

@@ -132,14 +132,14 @@ fn slow_and_broken_handshakes_end_soon_and_count_as_connections() {
     const ALERT: u8 = 21;
     let authority = Authority::new();
     let mut options = Options::default();
-    options.limits.head_timeout = Duration::from_secs(1);
+    options.limits.head_timeout = Duration::from_secs(3);
     options.limits.connections_max = 3;
     let server = server(&authority.issue("a", 30), options);
     // What is no handshake.
     for bytes in [&b"\x00\x01\x02\x03garbage"[..], b"\x16\x03\x01\x00\x05hello", &[0x80; 300], &[0x16; 3000]] {
         let (said, took) = end_of(&server, bytes);
         assert!(said.is_empty() || said[0] == ALERT, "{said:?}");
-        assert!(took < Duration::from_millis(900), "{took:?}");
+        assert!(took < Duration::from_millis(2500), "{took:?}");
     }
     wait_until("the broken ones are gone", || server.metrics.connections.get() == 0);
     // One that begins and does not go on; one that says nothing: they hold places, and not for long.
@@ -160,7 +160,7 @@ fn slow_and_broken_handshakes_end_soon_and_count_as_connections() {
     for mut client in held {
         let _ = client.0.read_to_end(&mut Vec::new());
     }
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     wait_until("places are free", || server.metrics.connections.get() == 0);
     assert_eq!(server.metric("seatkeeper_tls_handshakes_total{outcome=\"timeout\"}"), 3);
     assert_eq!(server.metric("seatkeeper_tls_handshakes_total{outcome=\"failed\"}"), 4);
@@ -175,8 +175,8 @@ fn slow_and_broken_handshakes_end_soon_and_count_as_connections() {
 fn the_limits_of_requests_are_the_same_over_tls() {
     let authority = Authority::new();
     let mut options = Options::default();
-    options.limits.head_timeout = Duration::from_secs(1);
-    options.limits.body_timeout = Duration::from_secs(1);
+    options.limits.head_timeout = Duration::from_secs(2);
+    options.limits.body_timeout = Duration::from_secs(2);
     options.limits.body_bytes_max = 100_000;
     let server = server(&authority.issue("a", 30), options);
     let mut slow = authority.connect(server.address);
@@ -217,14 +217,17 @@ fn idle_connections_and_a_shutdown_end_with_close_notify() {
     let authority = Authority::new();
     let files = authority.issue("a", 30);
     let mut options = Options::default();
-    options.limits.idle_timeout = Duration::from_secs(1);
+    options.limits.idle_timeout = Duration::from_secs(2);
     let server = server(&files, options);
     let mut unused = authority.connect(server.address);
     let mut used = authority.connect(server.address);
     assert_eq!(used.send(HEALTH).status, 200);
     assert!(unused.ends_properly() && used.ends_properly(), "idle");
 
-    let server = self::server(&files, Options::default());
+    let mut options = Options::default();
+    options.limits.head_timeout = Duration::from_secs(60);
+    options.limits.shutdown_timeout = Duration::from_secs(60);
+    let server = self::server(&files, options);
     let mut unused = authority.connect(server.address);
     let mut used = authority.connect(server.address);
     assert_eq!(used.send(HEALTH).status, 200);
@@ -234,7 +237,7 @@ fn idle_connections_and_a_shutdown_end_with_close_notify() {
     wait_until("they are open", || server.metrics.connections.get() == 3);
     let begun = Instant::now();
     let database = server.stop();
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
     assert!(unused.ends_properly() && used.ends_properly(), "stopped");
     drop(database);
 }
