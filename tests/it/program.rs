@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::harness::TempDir;
+
 /// What a program left behind when it ended.
 #[derive(Debug)]
 pub struct Done {
@@ -122,9 +124,10 @@ impl Serving {
         if !rustix::process::geteuid().is_root() {
             return Serving::try_start(database);
         }
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_seatkeeper"), "serve"]);
-        command.env_clear().envs(NO_SETTINGS).arg("--database").arg(database);
+        // The folder of the build may be one that only root can enter.
+        let directory = TempDir::new();
+        let mut command = unprivileged(&directory.join(""));
+        command.env_clear().envs(NO_SETTINGS).args(["serve", "--database"]).arg(database);
         Serving::try_start_as(command)
     }
 

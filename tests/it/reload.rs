@@ -134,12 +134,20 @@ fn limits_of_sign_ins_and_connections_change_too() {
         let call = assign_envelope("agent", "wrong password", user, 42, "SqlBackup");
         Client::to(address).send(&post11(&call)).message()
     };
-    assert!(!wrong("a").contains("Too many wrong passwords") && wrong("b").contains("Too many wrong passwords"));
-    reloaded.reload("wrong_passwords_max = 1\nwrong_password_interval_s = 0\n");
-    assert!(!wrong("c").contains("Too many wrong passwords") && !wrong("d").contains("Too many wrong passwords"));
+    let expect = |user: &str, is_slowed: bool| {
+        let message = wrong(user);
+        assert_eq!(message.contains("Too many wrong passwords"), is_slowed, "{user}: {message}");
+    };
+    expect("a", false);
+    expect("b", true);
+    let line = reloaded.reload("wrong_passwords_max = 1\nwrong_password_interval_s = 0\n");
+    assert!(line.contains("\"changed\":\"wrong_password_interval_s\""), "{line}");
+    expect("c", false);
+    expect("d", false);
 
     let held: Vec<Client> = (0..3).map(|_| Client::to(address)).collect();
-    reloaded.reload("connections_max = 2\n");
+    let line = reloaded.reload("connections_max = 2\n");
+    assert!(line.contains("connections_max"), "{line}");
     let mut refused = Client::to(address);
     assert_eq!(refused.send(HEALTH).status, 503);
     drop(held);
