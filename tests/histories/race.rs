@@ -224,7 +224,8 @@ enum Outcome {
 
 impl Attempt {
     /// On PostgreSQL each item of a list is decided at a moment of its own, and is a call by itself. What is only tried out is not looked
-    /// at: each item depends on those before it.
+    /// at: each item depends on those before it. Nor is a refusal of an item because those before it have taken seats of that owner and
+    /// type: others see those seats taken only when the list commits, and by then a seat may have been given back.
     fn by_item(self) -> Vec<Attempt> {
         let Call::Bulk { items, dry_run } = &self.call else { return vec![self] };
         if !on_postgres() {
@@ -246,7 +247,18 @@ impl Attempt {
                 (Outcome::Lost(process), _) => Outcome::Lost(*process),
             },
         };
-        if *dry_run { Vec::new() } else { items.iter().zip(replies).map(item).collect() }
+        if *dry_run {
+            return Vec::new();
+        }
+        let mut taken: Vec<(u8, u8)> = Vec::new();
+        let seen = items.iter().zip(replies).filter(|((_, owner, of), reply)| {
+            let is_refused = matches!(reply, Some(Reply::NoFreeSeat { .. })) && taken.contains(&(*owner, *of));
+            if *reply == Some(Reply::Done) {
+                taken.push((*owner, *of));
+            }
+            !is_refused
+        });
+        seen.map(item).collect()
     }
 
     /// `None`: it was sent to a process that was gone already, and came to nothing.
