@@ -253,7 +253,10 @@ impl<'s> Walker<'s> {
     fn press(&self, label: &str) {
         self.find("press", label);
         let window = self.window();
-        window.evaluate("window.stays = true");
+        // Without the mark this page would be taken for the next one.
+        if !window.wait("(window.stays = true)") {
+            self.fail("cannot be marked");
+        }
         if self.way == Way::Keyboard {
             self.tab_to();
             window.keys(&[ENTER]);
