@@ -139,7 +139,7 @@ const SEED: &str = "
 fn the_service_does_what_its_document_says() {
     // It tries wrong passwords too.
     let auth = auth::Options { failures_max: u32::MAX, ..auth::Options::default() };
-    let server = Server::with(Options { seed: sample_data() + SEED, auth, ..Options::default() });
+    let server = Server::with(Options { seed: sample_data() + SEED, auth, in_memory: true, ..Options::default() });
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     let directory = TempDir::new();
     let output = Command::new(validator::python())
