@@ -204,12 +204,18 @@ fn assign(connection: &mut Client, (username, license_type): &Holding) -> Option
     Some(connection.try_receive()?.code())
 }
 
+/// On PostgreSQL so many calls at once wait for connections and for each other: on a slow machine longer than calls may usually.
+fn patient(seed: String) -> Options {
+    let store = seatkeeper::store::Options { busy_timeout: 3 * LONG, ..Default::default() };
+    Options { seed, store, ..Options::default() }
+}
+
 #[test]
 fn the_last_seats_go_to_as_many_clients_as_there_are_seats() {
     let seed = pools([0, 30, 0])
         + "INSERT INTO account (username, entity_id) SELECT 'early-' || seat_no, 42 FROM seat WHERE pool_id = 2 LIMIT 20;
            UPDATE seat SET account_id = seat_no WHERE pool_id = 2 AND seat_no <= 20;";
-    let server = Server::with(Options { seed, ..Options::default() });
+    let server = Server::with(patient(seed));
     let codes = all_at_once(&server, |client| (format!("user-{client}"), "SqlBackup"));
     assert_eq!((count(&codes, "Success"), count(&codes, "NoFreeSeat")), (10, CLIENTS - 10));
     assert_eq!(free_seats(server.database(), "SqlBackup"), 0, "every refusal was true");
@@ -219,7 +225,7 @@ fn the_last_seats_go_to_as_many_clients_as_there_are_seats() {
 
 #[test]
 fn one_user_gets_one_seat_however_many_clients_ask() {
-    let server = Server::with(Options { seed: pools([0, 100, 0]), ..Options::default() });
+    let server = Server::with(patient(pools([0, 100, 0])));
     // Each in a spelling of its own: the six lowest bits of the client say which letters are large.
     let codes = all_at_once(&server, |client| {
         let letter = |(i, c): (usize, char)| if client >> i & 1 == 1 { c.to_ascii_uppercase() } else { c };

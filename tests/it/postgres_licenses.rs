@@ -25,8 +25,8 @@ impl Nodes {
         let database = postgres::Cluster::shared().database();
         database.execute(&format!("{};{more}", seed())).expect("seed");
         // Whoever waits in a circle of locks waits for a second, and on a slow machine calls meet more often.
-        let busy_timeout = Duration::from_secs(60);
-        let options = store::Options { busy_timeout, ..store::Options::default() };
+        let (busy_timeout, statement_timeout) = (Duration::from_secs(60), Duration::from_secs(60));
+        let options = store::Options { busy_timeout, statement_timeout, ..store::Options::default() };
         let open = || store::open(&database.url().into(), &options, Arc::new(Metrics::new()));
         Nodes { nodes: [open().expect("a node"), open().expect("a node")], database }
     }

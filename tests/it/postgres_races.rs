@@ -671,7 +671,11 @@ fn administrators_that_meet_change_one_after_the_other() {
         seatkeeper::store::open(
             &database.url().as_str().into(),
             // The server needs a second to see a circle of locks.
-            &seatkeeper::store::Options { busy_timeout: std::time::Duration::from_secs(60), ..Default::default() },
+            &seatkeeper::store::Options {
+                busy_timeout: Duration::from_secs(60),
+                statement_timeout: Duration::from_secs(60),
+                ..Default::default()
+            },
             std::sync::Arc::new(seatkeeper::metrics::Metrics::new()),
         )
         .expect("store")
