@@ -19,7 +19,12 @@ pub struct Window {
 }
 
 fn start_driver() -> Option<(Child, u16)> {
-    let mut driver = Command::new("chromedriver")
+    let mut command = Command::new("chromedriver");
+    // The browser asks for pages in the language of the system: without one that is English.
+    for name in ["LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"] {
+        command.env_remove(name);
+    }
+    let mut driver = command
         .arg("--port=0")
         .stdout(Stdio::piped())
         .spawn()
