@@ -18,6 +18,19 @@ impl Server {
         let accept = accept.map(|accept| format!("Accept: {accept}\r\n")).unwrap_or_default();
         self.ask_metrics(&format!("GET /metrics HTTP/1.1\r\nHost: metrics\r\n{accept}\r\n"))
     }
+
+    /// Its text once the numbers of seats are read: a scrape does not wait long for them, and a busy machine may take longer.
+    fn scrape_with_seats(&self, accept: Option<&str>) -> String {
+        let begun = Instant::now();
+        loop {
+            let text = self.scrape(accept).body;
+            if text.lines().any(|line| line.starts_with("seatkeeper_seats_read_success 1")) {
+                return text;
+            }
+            assert!(begun.elapsed() < LONG, "the numbers of seats are not read: {text}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
 fn with_metrics(entities_max: usize, seed: &str) -> Server {
@@ -186,10 +199,10 @@ fn both_formats_are_clean_whatever_entities_are_called() {
     let server = with_metrics(20, &seed);
     call_around(&server);
 
-    let text = server.scrape(None).body;
+    let text = server.scrape_with_seats(None);
     let done = run(Command::new("promtool").args(["check", "metrics"]), &text);
     assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (Some(0), "", ""));
-    let open = server.scrape(Some("application/openmetrics-text")).body;
+    let open = server.scrape_with_seats(Some("application/openmetrics-text"));
     for series in [Series::read("text", &text), Series::read("openmetrics", &open)] {
         for (id, name) in NAMES {
             let shown = match id {
@@ -255,7 +268,7 @@ fn seats_are_counted_by_entity_and_type() {
             "INSERT INTO account (id, username, entity_id) VALUES (900, 'otto', 9);
              UPDATE seat SET account_id = 900 WHERE pool_id = 12 AND seat_no = 1;",
         );
-        let series = Series::read("openmetrics", &server.scrape(Some("application/openmetrics-text")).body);
+        let series = Series::read("openmetrics", &server.scrape_with_seats(Some("application/openmetrics-text")));
         types(&series);
         let of = |id: &str| series.find("seatkeeper_entity_seats", &[("entity_id", id), ("type", "SqlBackup")]);
         let used =
