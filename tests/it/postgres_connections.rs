@@ -19,7 +19,7 @@ use seatkeeper::store::{self, Actor, Call, Fault, OpenError, Options, Store, Sto
 use uuid::Uuid;
 
 use crate::harness::{Client, LONG, TempDir, sample_data, wait_until};
-use crate::postgres::{Cluster, Database, OWNER, OWNER_PASSWORD};
+use crate::postgres::{Cluster, Database, OWNER, OWNER_PASSWORD, free_port};
 
 /// A store and what it takes to call it.
 struct Node {
@@ -640,7 +640,7 @@ struct PgBouncer {
 impl PgBouncer {
     fn to(cluster: &Cluster) -> PgBouncer {
         let directory = TempDir::new();
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let port = free_port();
         let (users, log) = (directory.join("users"), directory.join("log"));
         std::fs::write(&users, format!("\"{OWNER}\" \"{OWNER_PASSWORD}\"\n")).expect("users");
         std::fs::write(&log, "").expect("a log");
