@@ -73,7 +73,7 @@ const HAS_TABLES: Sql =
 
 pub(super) const VERSION: Sql = Sql { text: "SELECT version FROM public.schema_version WHERE id = 1", types: &[] };
 
-/// How long nodes that start together wait for the node that creates or migrates the schema.
+/// How long nodes that start together wait for the one that creates or migrates the schema.
 const OTHERS: Duration = Duration::from_secs(60);
 
 /// See [`crate::store::create`].
@@ -129,6 +129,7 @@ fn is_made_by_another(error: &Error) -> bool {
 pub(crate) fn migrate(address: &Address) -> Result<Option<Migrated>, OpenError> {
     command(address, Purpose::Write, async |session| {
         let begun = Instant::now();
+        wait_for_others(session).await.map_err(|error| failed(address, &error))?;
         let from = version(address, session).await?;
         if from == SCHEMA_VERSION {
             return Ok(None);
@@ -156,6 +157,17 @@ pub(crate) fn migrate(address: &Address) -> Result<Option<Migrated>, OpenError> 
             found => Err(older(address, found)),
         }
     })
+}
+
+/// Waits while another node migrates the schema, which locks the table of the version.
+async fn wait_for_others(session: &Session) -> Result<(), Error> {
+    let begun = Instant::now();
+    loop {
+        match contents(session).await {
+            Err(error) if meaning(&error) == Meaning::Locked && begun.elapsed() < OTHERS => {}
+            found => return found.map(|_| ()),
+        }
+    }
 }
 
 /// The version of a database that is ours.
