@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -17,7 +18,8 @@ CLUSTER = ROOT / "deploy/postgres/cluster"
 
 
 def asked(*command):
-    return subprocess.run(command, capture_output=True, text=True).stdout
+    # Where there is no such program yet, nothing is up.
+    return subprocess.run(command, capture_output=True, text=True).stdout if shutil.which(command[0]) else ""
 
 
 class Cluster:
