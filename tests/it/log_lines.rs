@@ -477,6 +477,7 @@ fn a_store_that_fails_does_not_fill_the_log() {
     let answer =
         Client::to(service.address).send(&post11(&assign_envelope("agent", PASSWORD, "backup01", 42, "SqlBackup")));
     assert_eq!(answer.code(), "Success");
+    wait_until("the line is read", || service.log().contains("UnexpectedError"));
     let log = service.log();
     service.ends_within(std::time::Duration::ZERO);
     let lines = objects(&log);
