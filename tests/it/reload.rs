@@ -207,9 +207,3 @@ fn a_closed_terminal_and_nohup_do_not_end_the_service() {
     rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
     assert_eq!(nohup.wait().expect("it ends").code(), Some(0));
 }
-
-/// Another test may take it meanwhile, which is unlikely.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    listener.local_addr().expect("address").port()
-}
