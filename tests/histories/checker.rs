@@ -58,8 +58,9 @@ pub struct Stuck<S> {
     pub gave_up: bool,
 }
 
-/// Configurations visited for one answer at most.
-const VISITED_MAX: usize = 400_000;
+/// Configurations visited for one answer at most: many times what a history needs, and half a gigabyte. Calls without an answer multiply
+/// them, and now and then there are ten of them in one world.
+const VISITED_MAX: usize = 3_000_000;
 /// States in a [`Stuck`] at most.
 pub const SHOWN: usize = 5;
 
