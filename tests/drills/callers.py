@@ -30,14 +30,25 @@ ENVELOPE = """<?xml version="1.0" encoding="utf-8"?>
 </soap:Body></soap:Envelope>"""
 
 
+def free_port():
+    """A port that the system gives to no connection by itself."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                free.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
 class Node:
     """A running seatkeeper."""
 
     def __init__(self, binary, url, name, create=False):
         self.log = LOGS / f"{name}.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         command = with_parent(binary, "serve", "--database", url, "--listen", f"127.0.0.1:{self.port}", *["--create"] * create)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -5,7 +5,6 @@
 
 use std::error::Error as _;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -63,7 +62,7 @@ impl Cluster {
         let mut reason = String::new();
         // Another program may take the port before the server does.
         for _ in 0..3 {
-            match Cluster::try_start(settings, Some(free_port())) {
+            match Cluster::try_start(settings, Some(crate::harness::free_port())) {
                 Ok(cluster) => return Arc::new(cluster),
                 Err(why) => reason = why,
             }
@@ -208,12 +207,6 @@ impl Shell {
         let bytes = self.output.read_line(&mut line).unwrap_or(0);
         (bytes > 0).then(|| line.trim_end().to_owned())
     }
-}
-
-/// A free port of 127.0.0.1 that the system gives to no other program by itself, also while a server that has it is down.
-pub fn free_port() -> u16 {
-    let mut ports = std::iter::repeat_with(|| 10_000 + (uuid::Uuid::new_v4().as_u64_pair().0 % 20_000) as u16);
-    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("one of them is free")
 }
 
 /// A database of one test. Dropping it removes it, and ends the connections that are left.

@@ -18,8 +18,8 @@ use seatkeeper::seats::{AssignRequest, Holding, LicenseType, Refusal, SeatId};
 use seatkeeper::store::{self, Actor, Call, Fault, OpenError, Options, Store, StoreError};
 use uuid::Uuid;
 
-use crate::harness::{Client, LONG, TempDir, sample_data, wait_until};
-use crate::postgres::{Cluster, Database, OWNER, OWNER_PASSWORD, free_port};
+use crate::harness::{Client, LONG, TempDir, free_port, sample_data, wait_until};
+use crate::postgres::{Cluster, Database, OWNER, OWNER_PASSWORD};
 
 /// A store and what it takes to call it.
 struct Node {
