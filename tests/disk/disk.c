@@ -51,6 +51,7 @@ static struct open_file files[FILES_MAX];
 static const char *directory;
 static size_t directory_length;
 static const char *fault_file;
+static const char *trace_file;
 static int trace = -1;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -82,7 +83,7 @@ static void ended(int status, void *unused);
 __attribute__((constructor(102))) static void start(void) {
     directory = getenv("SEATKEEPER_DISK_DIR");
     fault_file = getenv("SEATKEEPER_DISK_FAULTS");
-    const char *trace_file = getenv("SEATKEEPER_DISK_TRACE");
+    trace_file = getenv("SEATKEEPER_DISK_TRACE");
     if (directory == NULL) return;
     directory_length = strlen(directory);
     if (trace_file != NULL) {
@@ -228,6 +229,84 @@ static int fails(const char *operation, const char *name) {
     return error != 0;
 }
 
+/* ---- What a failed sync lost ---- */
+
+/* After a sync that failed, programs still read from the system's cache what was written since the last sync; the disk does not have it. A
+ * program that syncs a log which it has open only for reading is about to have the cache dropped, and then reads what the disk has: here
+ * zeros. Calls of the system do not pass here, so the sync stands for both. The lost bytes of one log are enough. */
+struct lost {
+    uint64_t inode;
+    off_t begin, end;
+};
+
+/* In this process, since its last sync. */
+static struct lost unsynced;
+
+static const char *lost_file(void) {
+    static __thread char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s.lost", trace_file);
+    return path;
+}
+
+static void keep_lost(const struct lost *lost) {
+    if (lost->begin >= lost->end) {
+        real_unlink(lost_file());
+        return;
+    }
+    int descriptor = real_open(lost_file(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (descriptor < 0 || real_write(descriptor, lost, sizeof *lost) != sizeof *lost) abort();
+    real_close(descriptor);
+}
+
+static int find_lost(uint64_t inode, struct lost *lost) {
+    int saved = errno, found = 0;
+    int descriptor = real_open(lost_file(), O_RDONLY | O_CLOEXEC);
+    if (descriptor >= 0) {
+        found = real_read(descriptor, lost, sizeof *lost) == sizeof *lost && lost->inode == inode;
+        real_close(descriptor);
+    }
+    errno = saved;
+    return found;
+}
+
+/* These are between `lock` and `unlock`. A log is written from its begin to its end. */
+static void log_written(uint64_t inode, off_t begin, off_t end) {
+    struct lost lost;
+    if (unsynced.inode != inode || unsynced.begin >= unsynced.end) unsynced = (struct lost){inode, begin, end};
+    if (begin < unsynced.begin) unsynced.begin = begin;
+    if (end > unsynced.end) unsynced.end = end;
+    if (find_lost(inode, &lost) && begin < lost.end && end > lost.begin) {
+        lost.begin = end;
+        keep_lost(&lost);
+    }
+}
+
+static void log_synced(uint64_t inode, int is_failed) {
+    if (unsynced.inode != inode) return;
+    if (is_failed) keep_lost(&unsynced);
+    unsynced = (struct lost){0, 0, 0};
+}
+
+static void log_reread(const char *name, uint64_t inode) {
+    struct lost lost;
+    if (!find_lost(inode, &lost)) return;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    int descriptor = real_open(path, O_WRONLY | O_CLOEXEC);
+    struct stat status;
+    if (descriptor < 0 || fstat(descriptor, &status) != 0) abort();
+    off_t end = lost.end < status.st_size ? lost.end : status.st_size;
+    static const char zeros[4096];
+    while (lost.begin < end) {
+        size_t length = end - lost.begin < (off_t)sizeof zeros ? (size_t)(end - lost.begin) : sizeof zeros;
+        ssize_t written = real_pwrite(descriptor, zeros, length, lost.begin);
+        if (written <= 0) abort();
+        lost.begin += written;
+    }
+    real_close(descriptor);
+    real_unlink(lost_file());
+}
+
 /* ---- Files ---- */
 
 static int opened(int descriptor, const char *name, int is_new) {
@@ -309,6 +388,7 @@ static ssize_t write_at(int descriptor, struct open_file *file, const void *data
     if (offset < 0) at = (fcntl(descriptor, F_GETFL) & O_APPEND) != 0 ? lseek(descriptor, 0, SEEK_END) : lseek(descriptor, 0, SEEK_CUR);
     ssize_t written = offset < 0 ? real_write(descriptor, data, length) : real_pwrite(descriptor, data, length, offset);
     if (written > 0) record(WRITE, file->inode, at, data, written);
+    if (written > 0 && ends_with(file->name, "-wal")) log_written(file->inode, at, at + written);
     unlock();
     return written;
 }
@@ -362,6 +442,10 @@ static int sync_with(int (*real)(int), int descriptor) {
     int result = fails("sync", file->name) ? -1 : real(descriptor);
     lock();
     record(result == 0 ? SYNC_END : SYNC_FAILED, inode, number, NULL, 0);
+    if (ends_with(file->name, "-wal")) {
+        log_synced(inode, result != 0);
+        if ((fcntl(descriptor, F_GETFL) & O_ACCMODE) == O_RDONLY) log_reread(file->name, inode);
+    }
     unlock();
     return result;
 }
@@ -378,6 +462,9 @@ int unlink(const char *path) {
     uint64_t inode = inode_at(path);
     int result = real_unlink(path);
     if (result == 0) record(UNLINK, inode, 0, name, strlen(name));
+    /* The next file may have its inode. */
+    struct lost lost;
+    if (result == 0 && find_lost(inode, &lost)) real_unlink(lost_file());
     unlock();
     return result;
 }

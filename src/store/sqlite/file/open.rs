@@ -104,6 +104,8 @@ pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 /// A connection that writes, with the triggers on. `create`: creates the database if it does not exist or is an empty file.
 pub(crate) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
     origin::check(path)?;
+    // Last, because a service may fail to save and be killed until then: the first connection after that reads the log.
+    origin::forget_cached_log(path)?;
     let connection = connect(path, busy_timeout, create)?;
     schema::prepare(&connection, path, create)?;
     use_wal(&connection, path)?;
