@@ -315,7 +315,7 @@ fn codes_and_faults_are_valid_against_the_schema_in_the_wsdl() {
             + "INSERT INTO license_pool (entity_id, license_type, seats_total) VALUES (42, 'ExchangeBackup', 0);",
         ..Options::default()
     };
-    options.store.busy_timeout = std::time::Duration::from_millis(50);
+    options.store.busy_timeout = std::time::Duration::from_millis(500);
     let server = Server::with(options);
     let called = |user: &str, username: &str, entity: i32, license_type: &str| {
         assign_envelope(user, PASSWORD, username, entity, license_type)

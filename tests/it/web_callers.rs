@@ -160,7 +160,7 @@ fn a_slowed_sign_in_says_how_long_to_wait() {
 
 #[test]
 fn a_locked_database_is_worth_another_try() {
-    let store = store::Options { busy_timeout: Duration::from_millis(50), ..store::Options::default() };
+    let store = store::Options { busy_timeout: Duration::from_millis(500), ..store::Options::default() };
     let api = Api(Server::with(Options { seed: sample_data() + SEED, store, ..Options::default() }));
     let other = api.0.database().session();
     other.lock();
