@@ -310,7 +310,7 @@ impl Door {
             }
             Full::Client => {
                 if let Some(left_out) = self.client_full.count(Instant::now().into_std()) {
-                    let client = peer.ip();
+                    let client = peer.ip().to_canonical();
                     tracing::warn!(
                         %client,
                         left_out,

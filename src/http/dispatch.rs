@@ -83,6 +83,8 @@ pub(super) async fn dispatch(
     }
     let logging = routes.clock.as_ref().filter(|service| service.logs_calls());
     let target = logging.map(|_| (parts.method.clone(), path_for_log(parts.uri.path())));
+    // Also of a request that no handler takes.
+    let client = logging.and_then(|_| connection.intake.limits().trusted_proxies.read(peer, &parts.headers).client);
     parts.extensions.insert(Arrival {
         context,
         address,
@@ -121,7 +123,7 @@ pub(super) async fn dispatch(
         if !facts.is_logged && !["/healthz", "/readyz"].contains(&path.as_str()) {
             tracing::info!(
                 target: "seatkeeper::access",
-                client = %facts.client.unwrap_or(peer),
+                client = %facts.client.or(client).unwrap_or(peer),
                 status = response.status().as_u16(),
                 %method,
                 path,

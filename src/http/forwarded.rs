@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
+
+use super::dispatch::is_host;
 
 /// Addresses and networks of trusted proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,7 +58,8 @@ impl TrustedProxies {
         // The nearest proxy added the last entries; earlier entries came with the request.
         let client = clients.iter().rev().map_while(|c| address(c)).find(|c| !self.contains(*c));
         let scheme = schemes.last().map(|s| s.to_ascii_lowercase()).filter(|s| s == "http" || s == "https");
-        let host = hosts.last().filter(|h| !h.is_empty() && !h.contains(['/', '?', '#', ' ', '@'])).cloned();
+        let is_usable = |host: &&String| !host.is_empty() && HeaderValue::from_str(host).is_ok_and(|host| is_host(&host));
+        let host = hosts.last().filter(is_usable).cloned();
         Forwarded { client, scheme, host }
     }
 
@@ -160,7 +163,14 @@ impl FromStr for TrustedProxies {
             let address: IpAddr = address.parse().map_err(|_| format!("'{entry}' is not an address or network"))?;
             let most = if address.is_ipv4() { 32 } else { 128 };
             let prefix_bits = bits.map_or(Ok(most), str::parse).ok().filter(|bits| *bits <= most);
-            prefix_bits.map(|prefix_bits| Network { address, prefix_bits }).ok_or(format!("'{entry}' has a bad prefix"))
+            let prefix_bits: u8 = prefix_bits.ok_or(format!("'{entry}' has a bad prefix"))?;
+            Ok(match address.to_canonical() {
+                // The peer is an IPv4 address then too.
+                v4 @ IpAddr::V4(_) if address.is_ipv6() && prefix_bits >= 96 => {
+                    Network { address: v4, prefix_bits: prefix_bits - 96 }
+                }
+                _ => Network { address, prefix_bits },
+            })
         };
         text.split(',')
             .map(str::trim)
@@ -173,8 +183,13 @@ impl FromStr for TrustedProxies {
 
 /// The entries of a header that may be sent as one list or as several headers.
 fn list(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
-    values.flat_map(|v| v.split(',')).map(|entry| entry.trim().to_owned()).collect()
+    let mut entries = Vec::new();
+    for value in headers.get_all(name) {
+        // A client may send any bytes. What the proxy appended to them counts all the same.
+        let text = String::from_utf8_lossy(value.as_bytes());
+        entries.extend(text.split(',').map(|entry| entry.trim().to_owned()));
+    }
+    entries
 }
 
 /// One parameter of an element of `Forwarded`.
@@ -184,11 +199,12 @@ fn parameter(hop: &str, name: &str) -> Option<String> {
     Some(value.trim_matches('"').to_owned())
 }
 
-/// An address with or without brackets and port.
+/// An address with or without brackets and port. An IPv4 address may be written as an IPv6 one.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|t| t.split_once(']')).map(|(address, _)| address);
     let candidate = bare.unwrap_or(text);
-    candidate.parse().ok().or_else(|| candidate.split_once(':')?.0.parse().ok())
+    let parsed: Option<IpAddr> = candidate.parse().ok().or_else(|| candidate.split_once(':')?.0.parse().ok());
+    parsed.map(|address| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -236,6 +252,45 @@ mod tests {
             read("127.0.0.1", "127.0.0.1", &[("x-forwarded-for", "192.0.2.1:5000")]),
             said("192.0.2.1", "-", "-")
         );
+    }
+
+    /// Else a client could count as the proxy, and be limited and banned in its place.
+    #[test]
+    fn bytes_of_a_client_do_not_hide_what_the_proxy_appends() {
+        for (name, value) in [
+            ("x-forwarded-for", b"\xe9, 192.0.2.7".as_slice()),
+            ("x-forwarded-for", b"\xff\xfe,\t192.0.2.7"),
+            ("forwarded", b"for=\xff, for=192.0.2.7"),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                axum::http::HeaderName::from_static(name),
+                HeaderValue::from_bytes(value).expect("a header"),
+            )]);
+            let trusted: TrustedProxies = "10.0.0.1".parse().expect("proxies");
+            let client = trusted.read("10.0.0.1".parse().expect("an address"), &headers).client;
+            assert_eq!(client, "192.0.2.7".parse().ok(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_is_the_same_in_the_form_of_ipv6() {
+        let of = |trusted, text| read(trusted, "10.0.0.1", &[("x-forwarded-for", text)]).0;
+        assert_eq!(of("10.0.0.1", "::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("10.0.0.1", "[::ffff:192.0.2.7]:4711"), "192.0.2.7");
+        assert_eq!(of("10.0.0.0/8", "6.6.6.6, ::ffff:10.1.2.3"), "6.6.6.6");
+        assert_eq!(of("::ffff:10.0.0.1", "192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("::ffff:10.0.0.0/104", "6.6.6.6, 10.1.2.3"), "6.6.6.6");
+    }
+
+    /// As of the Host header: it is part of the addresses in a WSDL.
+    #[test]
+    fn a_host_that_is_none_does_not_count() {
+        let of = |host: &str| read("10.0.0.1", "10.0.0.1", &[("x-forwarded-host", host)]).2;
+        assert_eq!(of("a.example:8443"), "a.example:8443");
+        assert_eq!(of("[2001:db8::7]:8443"), "[2001:db8::7]:8443");
+        for bad in ["", "\"><script>", "a.example:99999", "a\tb", "a/b", "user@a.example", &"a".repeat(5000)] {
+            assert_eq!(of(bad), "-", "{bad}");
+        }
     }
 
     /// A proxy that sets `X-Forwarded-*` may pass on a `Forwarded` of the client, and the other way round.

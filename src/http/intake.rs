@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};
 
-use super::limits::{LiveLimits, RETRY_SECONDS};
+use super::limits::{Limits, LiveLimits, RETRY_SECONDS};
 use super::places::Client;
 use super::timeouts::Exchange;
 use crate::metrics::Metrics;
@@ -89,6 +89,11 @@ impl Intake {
     pub(super) fn new(budget: Arc<Budget>, client: Option<Arc<Client>>) -> Arc<Intake> {
         let (counted, returned) = (AtomicUsize::new(0), Mutex::new(Returned::Closed));
         Arc::new(Intake { budget, client, counted, returned })
+    }
+
+    /// The limits that are in force.
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        self.budget.limits.now()
     }
 
     fn returned(&self) -> MutexGuard<'_, Returned> {

@@ -146,11 +146,35 @@ impl Line {
     }
 
     fn add(&mut self, field: &Field, value: Value) {
+        let value = match value {
+            Value::Text { text, is_name } => Value::Text { text: without_tickets(text), is_name },
+            other => other,
+        };
         match (field.name(), value) {
             ("message", Value::Text { text, .. }) => self.message = text,
             (name, value) => self.fields.push((name, value)),
         }
     }
+}
+
+/// Tickets are secrets, wherever a caller puts them.
+fn without_tickets(text: String) -> String {
+    const PREFIX: &str = "7T:";
+    /// Shorter than any ticket.
+    const CHARS_MIN: usize = 40;
+    if !text.contains(PREFIX) {
+        return text;
+    }
+    let (mut kept, mut rest) = (String::with_capacity(text.len()), text.as_str());
+    while let Some(at) = rest.find(PREFIX) {
+        let (before, after) = rest.split_at(at + PREFIX.len());
+        let length = after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte)).count();
+        let (secret, behind) = after.split_at(length);
+        kept.push_str(before);
+        kept.push_str(if length < CHARS_MIN { secret } else { "…" });
+        rest = behind;
+    }
+    kept + rest
 }
 
 impl Visit for Line {
@@ -309,6 +333,17 @@ mod tests {
         }
         let prefixed = line.render(Look::Json { is_prefixed: true });
         assert_eq!(prefixed.strip_prefix("<4>"), Some(&*line.render(Look::Json { is_prefixed: false })));
+    }
+
+    #[test]
+    fn a_ticket_is_left_out_wherever_it_stands() {
+        let ticket = "7T:ezI3NTMwZjEzLTU2NzgtNGFiYy04ZGVmLTAxMjM0NTY3ODlhYn07MTIzNDU2Nzg5MDE4OTE4ODY2";
+        let kept = |text: &str| without_tickets(text.to_owned());
+        assert_eq!(kept(ticket), "7T:…");
+        assert_eq!(kept(&format!("the type '{ticket}' and {ticket}.")), "the type '7T:…' and 7T:….");
+        for plain in ["", "bob", "7T:short", "7T:", "at 7T: and 7T:abc="] {
+            assert_eq!(kept(plain), plain);
+        }
     }
 
     #[test]

@@ -249,7 +249,10 @@ fn private_key(text: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, Strin
             "holds a certificate and no private key: tls_certificate and tls_key may be exchanged".to_owned()
         }
         Form::Pem(label) if label == "OPENSSH PRIVATE KEY" => {
-            format!("is in the form of OpenSSH. Convert a copy of it: ssh-keygen -p -N '' -m PEM -f {file}")
+            format!(
+                "is in the form of OpenSSH. Convert a copy of it (RSA and ECDSA only): ssh-keygen -p -N '' -m PEM -f {file}. For \
+                 Ed25519 make a new key: openssl genpkey -algorithm ed25519"
+            )
         }
         Form::Pem(label) => format!("holds no private key, but: {label}"),
         Form::Other => "holds no private key: a line -----BEGIN PRIVATE KEY----- is missing".to_owned(),
