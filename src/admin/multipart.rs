@@ -27,9 +27,10 @@ pub(super) fn parse(content_type: &str, body: &[u8]) -> Option<Query> {
     }
 }
 
-/// UTF-8 with or without a byte order mark. Bytes that are not UTF-8 become U+FFFD, which the database refuses in every column.
+/// UTF-8 with or without a byte order mark, or UTF-16 with one. Bytes that are not text become U+FFFD, which the database refuses in every
+/// column.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)).into_owned()
+    encoding_rs::UTF_8.decode(bytes).0.into_owned()
 }
 
 fn boundary(content_type: &str) -> Option<String> {

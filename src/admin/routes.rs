@@ -119,7 +119,7 @@ fn changes(router: Router<Arc<Site>>) -> Router<Arc<Site>> {
         .route("/users/{id}/release", form(seats::release_user))
         .route("/assign", form(seats::assign_by_name))
         .route("/release", form(seats::release))
-        .route("/leave", action(seats::leave_many))
+        .route("/leave", form(seats::leave_many))
         .route("/credential/edit", form(secrets::credential))
         .route("/credential/rotate", form(secrets::rotate))
         .route("/credential/end", form(secrets::end))

@@ -169,6 +169,10 @@ enum Chosen {
 
 /// Users that release what they hold, and get nothing new if that is asked for.
 pub(super) async fn leave_many(visit: Arc<Visit>) -> Answer {
+    // Back from the sign-in, without the selection.
+    if visit.form.is_none() {
+        return Ok(visit.redirect("users"));
+    }
     let words = visit.words;
     visit.require_valid(&Users::fields(words))?;
     let plan = Plan::new(Section::Users, words.leave_title(), Vec::new()).below("users", words.users());

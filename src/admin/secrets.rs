@@ -17,7 +17,7 @@ use super::parts::note;
 use super::query::Query;
 use super::rows;
 use super::visit::{Answer, Me, Stopped, Visit};
-use crate::auth::{PASSWORD_CHARS_MIN, hash_new_password};
+use crate::auth::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, hash_new_password};
 use crate::error::Error;
 use crate::seats::Role;
 use crate::store::admin::credentials::{self, CredentialRow};
@@ -52,6 +52,10 @@ async fn new_password(visit: &Visit, sent: &Query) -> Result<NewPassword, Stoppe
     let typed = sent.raw("password").unwrap_or_default();
     if !typed.is_empty() && typed.chars().count() < PASSWORD_CHARS_MIN {
         errors.add("password", visit.words.password_length(PASSWORD_CHARS_MIN));
+        return Ok(unhashed(errors));
+    }
+    if typed.len() > PASSWORD_BYTES_MAX {
+        errors.add("password", visit.words.password_long(PASSWORD_BYTES_MAX));
         return Ok(unhashed(errors));
     }
     let made = if typed.is_empty() { Some(make().map_err(Stopped::Failed)?) } else { None };

@@ -13,7 +13,7 @@ use super::parts::note;
 use super::query::Query;
 use super::session;
 use super::visit::{Answer, Stopped, Visit};
-use crate::auth::{PASSWORD_CHARS_MIN, Password};
+use crate::auth::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Password};
 use crate::contract::log_outcome;
 use crate::error::ErrorKind;
 use crate::seats::Refusal;
@@ -146,6 +146,8 @@ pub(super) async fn first_admin(visit: Arc<Visit>) -> Answer {
     let mut errors = Errors::default();
     if password.chars().count() < PASSWORD_CHARS_MIN {
         errors.add("password", words.password_length(PASSWORD_CHARS_MIN));
+    } else if password.len() > PASSWORD_BYTES_MAX {
+        errors.add("password", words.password_long(PASSWORD_BYTES_MAX));
     } else if password != again {
         errors.add("again", words.passwords_differ());
     }

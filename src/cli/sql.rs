@@ -23,7 +23,7 @@ use crate::store::sqlite;
 use crate::store::sqlite::tokens::starts_with;
 use output::{Format, Headers, Style};
 use run::Script;
-use script::{looks_like_sql, pieces};
+use script::{looks_like_sql, may_have_secret, pieces};
 use shell::Shell;
 
 #[derive(Args)]
@@ -135,6 +135,8 @@ fn warn_of_secret(sql: &str) {
 /// The text of a file with SQL.
 fn script_of(file: &Path) -> Result<String, Failure> {
     let name = printable(&file.display().to_string());
+    // It may be a statement with a typing error and a password.
+    let name = if may_have_secret(&name) && !file.exists() { "the argument".to_owned() } else { name };
     let script = std::fs::read(file).map_err(|error| {
         // A text that is neither has perhaps a typing error.
         let no_sql =
@@ -156,6 +158,11 @@ fn is_dump(script: &str) -> bool {
 
 /// SQL is UTF-8. The error names the line, because the dump of an old file may have text in another encoding.
 fn decoded(script: Vec<u8>, source: &str) -> Result<String, Failure> {
+    if script.starts_with(b"SQLite format 3\0") {
+        return Err(
+            format!("{source}: this is a database, and no SQL: name it with --database. Nothing was run.").into()
+        );
+    }
     let is_utf16 = script.starts_with(&[0xff, 0xfe]) || script.starts_with(&[0xfe, 0xff]);
     let text = String::from_utf8(script).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -163,6 +170,11 @@ fn decoded(script: Vec<u8>, source: &str) -> Result<String, Failure> {
         let found = if is_utf16 { "this is UTF-16" } else { "this is not UTF-8" };
         format!("{source}, line {line}: {found}; write the text in UTF-8. Nothing was run.")
     })?;
+    // SQLite would run what is before it, without the WHERE that may be behind it.
+    if let Some(at) = text.find('\0') {
+        let line = 1 + text[..at].matches('\n').count();
+        return Err(format!("{source}, line {line}: there is a NUL; write the text in UTF-8. Nothing was run.").into());
+    }
     // Editors on Windows begin a file with a byte order mark.
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

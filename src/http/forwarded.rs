@@ -58,7 +58,8 @@ impl TrustedProxies {
         // The nearest proxy added the last entries; earlier entries came with the request.
         let client = clients.iter().rev().map_while(|c| address(c)).find(|c| !self.contains(*c));
         let scheme = schemes.last().map(|s| s.to_ascii_lowercase()).filter(|s| s == "http" || s == "https");
-        let is_usable = |host: &&String| !host.is_empty() && HeaderValue::from_str(host).is_ok_and(|host| is_host(&host));
+        let is_usable =
+            |host: &&String| !host.is_empty() && HeaderValue::from_str(host).is_ok_and(|host| is_host(&host));
         let host = hosts.last().filter(is_usable).cloned();
         Forwarded { client, scheme, host }
     }

@@ -1,6 +1,6 @@
 //! Errors of a store: why it failed, stopped, or could not be opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Violation;
 
@@ -74,13 +74,22 @@ pub enum Fault {
     Damaged(&'static str),
 }
 
+/// The name of a file. An address with a misspelled scheme may hold a password.
+fn named(path: &Path) -> String {
+    let text = path.display().to_string();
+    match text.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://… (no file, and no address that begins with postgres://)"),
+        None => text,
+    }
+}
+
 /// Why a store was not opened. The text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
         "{}: there is no such database. Check its name, and that its disk is mounted; if it was lost, restore a backup. Only to begin \
          with a new one, use `serve` or `sql` with --create.",
-        .0.display()
+        named(.0)
     )]
     Missing(PathBuf),
     #[error(

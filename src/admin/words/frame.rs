@@ -37,6 +37,7 @@ words! {
     first_admin_create = "Create the administrator" | "Administrator anlegen";
     password_again = "Password again" | "Passwort noch einmal";
     passwords_differ = "The two passwords differ." | "Die beiden Passwörter sind verschieden.";
+    password_long(most: usize) = "At most {most} bytes." | "Höchstens {most} Bytes.";
     password_length(least: usize) = "At least {least} characters." | "Mindestens {least} Zeichen.";
     link_ended = "This link has been used or has expired. The service prints a new one when it starts with an empty database." | "Dieser Link wurde benutzt oder ist abgelaufen. Der Dienst schreibt einen neuen, wenn er mit einer leeren Datenbank startet.";
     link_ended_title = "The link is not valid" | "Der Link ist nicht gültig";

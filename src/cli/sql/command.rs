@@ -6,6 +6,7 @@ use super::output::{Format, Headers, Style};
 use super::script::Verb;
 use super::shell::{Changed, Shell, Trouble};
 use crate::cli::table::printable;
+use crate::store::admin::bulk::open_quote;
 
 /// What is left to do after a command.
 pub(super) enum Effect {
@@ -194,7 +195,18 @@ fn import(shell: &Shell, file: &str, table: &str) -> Result<Changed, Error> {
         };
         Error::from(of_line(line, why))
     };
+    if let Some(line) = std::str::from_utf8(bytes).ok().and_then(|text| open_quote(text, b',')) {
+        return Err(of_line(line, "a quote that begins here is not closed".to_owned()).into());
+    }
     let columns: Vec<String> = reader.headers().map_err(of_csv)?.iter().map(identifier).collect();
+    if columns.is_empty() {
+        return Err(of_line(1, "the first line must name the columns".to_owned()).into());
+    }
+    if let Some(twice) =
+        (1..columns.len()).find(|at| columns[..*at].iter().any(|c| c.eq_ignore_ascii_case(&columns[*at])))
+    {
+        return Err(of_line(1, format!("the column {} is there twice", printable(&columns[twice]))).into());
+    }
     let places = vec!["?"; columns.len()].join(", ");
     let insert = format!("INSERT INTO {} ({}) VALUES ({places})", identifier(table), columns.join(", "));
     let is_blob: Vec<bool> = blobs(shell, table, reader.headers().map_err(of_csv)?);

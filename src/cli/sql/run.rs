@@ -3,7 +3,7 @@
 use super::command::{self, Effect};
 use super::script::{Kind, Piece, kind, may_have_secret, pieces};
 use super::shell::{Caution, Changed, Shell, counted, failure};
-use crate::cli::Failure;
+use crate::cli::{CannotRun, Failure};
 use crate::store::sqlite::tokens::{starts_with, words};
 
 /// A script, and the name of its file if it is not the only one.
@@ -51,6 +51,14 @@ impl Report {
         if !has_all {
             eprintln!("{} rows changed by {} statements", self.rows, self.statements);
         }
+    }
+}
+
+/// A reader that needs no more rows ends a script that only reads without a word. A script that changes something has failed.
+fn lost_output(error: Failure, changes: bool) -> Failure {
+    match error.is::<std::io::Error>() && changes {
+        true => CannotRun(format!("its rows could not be written: {error}")).into(),
+        false => error,
     }
 }
 
@@ -114,7 +122,7 @@ impl Shell {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) if is_part => return Err(error),
-                Err(error) => return Err(self.undone(error, &progress)),
+                Err(error) => return Err(self.undone(lost_output(error, begin != "BEGIN"), &progress)),
             }
             match kind {
                 Kind::Begin => progress.own = Some(piece.line),
@@ -223,6 +231,7 @@ impl Shell {
     /// Runs statement by statement: prints each error and goes on; the exit code at the end says that some failed.
     pub(super) fn run_each(&self, script: Script<'_>) -> Result<(), Failure> {
         let is_secret = may_have_secret(script.text);
+        let changes = !pieces(script.text).all(|piece| reads_only(&piece));
         let (mut failures, mut report) = (0, Report::default());
         let mut own = None;
         for piece in pieces(script.text) {
@@ -233,8 +242,7 @@ impl Shell {
             match ran {
                 Ok(true) => {}
                 Ok(false) => break,
-                // Nobody reads the rows.
-                Err(error) if error.is::<std::io::Error>() => return Err(error),
+                Err(error) if error.is::<std::io::Error>() => return Err(lost_output(error, changes)),
                 Err(error) => {
                     eprintln!("error: {error}");
                     failures += 1;

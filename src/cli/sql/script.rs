@@ -67,13 +67,13 @@ pub(super) fn place(piece: &Piece<'_>, offset: usize) -> (usize, Option<usize>) 
 fn statement_end(sql: &str) -> (usize, bool) {
     let trigger = starts_with(sql, &["CREATE", "TRIGGER"])
         || ["TEMP", "TEMPORARY"].iter().any(|temp| starts_with(sql, &["CREATE", temp, "TRIGGER"]));
-    let mut last_word = "";
+    // In a trigger an END before the last one ends a CASE, and stands behind a value.
+    let (mut before, mut last) = ("", "");
     for (at, token) in tokens(sql) {
-        if token != ";" {
-            last_word = token;
-        } else if !trigger || last_word.eq_ignore_ascii_case("END") {
+        if token == ";" && (!trigger || (before == ";" && last.eq_ignore_ascii_case("END"))) {
             return (at + 1, true);
         }
+        (before, last) = (last, token);
     }
     (sql.len(), false)
 }
@@ -239,7 +239,11 @@ pub(super) fn looks_like_sql(text: &str) -> bool {
         "RELEASE",
         "(",
     ];
-    tokens(text).next().is_some_and(|(_, token)| is_one_of(token, &FIRST))
+    let is_command = || {
+        let word = text.strip_prefix('.').and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase())
+    };
+    tokens(text).next().is_some_and(|(_, token)| is_one_of(token, &FIRST)) || is_command()
 }
 
 /// What a statement means for the transaction around it.

@@ -14,7 +14,7 @@ mod rows;
 mod text;
 
 pub use export::{export, export_columns};
-pub use text::{BYTES_MAX, LINES_MAX, Table};
+pub use text::{BYTES_MAX, LINES_MAX, Table, open_quote};
 
 use super::edit::Work;
 use super::{Admin, AdminRefusal, Sql, Stop};

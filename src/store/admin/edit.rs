@@ -19,6 +19,7 @@ pub(crate) use rows::{Cells, delete, failed, license_type_of, read, readable};
 pub(crate) use rules::{in_use, may_delete};
 pub(crate) use work::{Work, not_found};
 
+use super::sql::LAST;
 use super::{Admin, AdminRefusal, Sql, Stop, Value};
 
 /// Values for columns, by the columns' names.
@@ -189,12 +190,14 @@ pub(crate) fn checked(table: Table, values: &Values) -> Result<Cells, Stop> {
     Ok(cells)
 }
 
-/// Values that differ from those of the row in their line breaks only, as forms send them, are those of the row.
+/// Values that differ from those of the row only as forms change them are those of the row: in their line breaks, and in what they show
+/// for a time that is later than any timestamp.
 fn as_in_row(table: Table, row: &[Value], mut cells: Cells) -> Cells {
     for (column, value) in &mut cells {
         let is = value_of(table, row, column.name);
         if let (Value::Text(text), Value::Text(is_text)) = (&*value, is)
-            && text.replace("\r\n", "\n") == is_text.replace("\r\n", "\n")
+            && (text.replace("\r\n", "\n") == is_text.replace("\r\n", "\n")
+                || (column.kind == Kind::Time && [text, is_text].into_iter().all(|time| time.as_str() >= LAST)))
         {
             *value = is.clone();
         }

@@ -18,6 +18,9 @@ use super::AdminRefusal;
 use crate::seats::Refusal;
 use crate::store::StoreError;
 
+/// The last second that a [`Timestamp`] can be. A column may hold a later time, such as the last day of year 9999 for "never".
+pub(super) const LAST: &str = "9999-12-30T22:00:00Z";
+
 /// A transaction on either database.
 pub trait Sql {
     fn dialect(&self) -> Dialect;
@@ -200,6 +203,7 @@ impl Row {
     pub fn time(&self, index: usize) -> Result<Option<Timestamp>, Stop> {
         match self.value(index)? {
             Value::Null => Ok(None),
+            Value::Text(text) if text.as_str() >= LAST && text.starts_with("9999-") => Ok(Some(Timestamp::MAX)),
             Value::Text(text) => Ok(text.parse().ok()),
             Value::Time(at) | Value::EventTime(at) => Ok(Some(*at)),
             _ => Err(self.is_not(index, "a time")),

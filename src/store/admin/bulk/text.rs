@@ -51,6 +51,9 @@ impl Table {
         }
         let text = decoded(bytes)?;
         let separator = separator(&text);
+        if let Some(line) = open_quote(&text, separator) {
+            return Err(one_line(line, "a quote that begins here is not closed".to_owned()));
+        }
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(separator)
             .has_headers(false)
@@ -101,6 +104,25 @@ impl Table {
     pub(super) fn lines(&self) -> &[Line] {
         &self.lines
     }
+}
+
+/// The line of a quote that is not closed: all lines behind it would be one cell.
+pub fn open_quote(text: &str, separator: u8) -> Option<u64> {
+    let (mut line, mut opened, mut begins) = (1, None, true);
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        if byte == b'"' {
+            match opened {
+                // A doubled quote is a quote in the cell.
+                Some(_) => drop(bytes.next_if_eq(&b'"').is_none().then(|| opened = None)),
+                None if begins => opened = Some(line),
+                None => {}
+            }
+        }
+        line += u64::from(byte == b'\n');
+        begins = opened.is_none() && (byte == separator || byte == b'\n' || byte == b'\r');
+    }
+    opened
 }
 
 fn one_line(number: u64, why: String) -> AdminRefusal {
@@ -198,6 +220,23 @@ mod tests {
             other => other.to_string(),
         })?;
         Ok(table.lines().iter().map(|line| format!("{} {:?}", line.number, line.cells)).collect())
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_found() {
+        for (text, line) in [
+            ("a,b\n1,\"x\n2,y\n", Some(2)),
+            ("\"a", Some(1)),
+            ("a\r\n\"x\"\"", Some(2)),
+            ("a,b\n\"x\ny\",\"\"\"z\"\n", None),
+            ("a,b\n5\" pipe,x\"y\n", None),
+            ("\"\",\"\"\n", None),
+            ("", None),
+        ] {
+            assert_eq!(open_quote(text, b','), line, "{text:?}");
+        }
+        let swallowed = read(b"username,entity_id,note\nimp1,42,\"x\nimp2,42,y\n").expect_err("a quote");
+        assert_eq!(swallowed, "2: a quote that begins here is not closed");
     }
 
     #[test]
