@@ -588,6 +588,48 @@ fn a_new_password_is_shown_once_and_counts_at_once() {
 }
 
 #[test]
+fn a_password_that_is_too_long_is_refused_in_words() {
+    let server = server();
+    let admin = Visitor::signed_in(&server, "admin");
+    let long = "x".repeat(1025);
+    let preview = admin.preview("/credential/rotate?name=agent", &[]);
+    let answer = admin.confirm("/credential/rotate?name=agent", &[("password", &long)], &preview);
+    assert!(answer.status == 422 && answer.body.contains("At most 1024 bytes"), "{}", answer.body);
+}
+
+/// Some systems write the last day of year 9999 for "never", which is later than what a timestamp can be.
+#[test]
+fn a_row_with_the_last_day_of_all_can_be_changed() {
+    let server = server();
+    let admin = Visitor::signed_in(&server, "admin");
+    server.sql("UPDATE license_pool SET expires_at = '9999-12-31T00:00:00Z' WHERE id = 1");
+    let form = admin.get("/pools/1/edit").body;
+    let shown = |name: &str| between(&form, &format!("name=\"{name}\" value=\""), "\"").unwrap_or_default();
+    let expires = shown("was-expires_at");
+    assert!(expires.starts_with("9999-12-3"), "{form}");
+    let pairs = [
+        ("was-expires_at", expires.clone()),
+        ("expires_at", expires),
+        ("was-product_key", shown("was-product_key")),
+        ("product_key", "K-1".to_owned()),
+    ];
+    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let done = admin.change("/pools/1/edit", &pairs);
+    assert_eq!(done.status, 303, "{}", done.body);
+    let row = "SELECT expires_at || ' ' || product_key FROM license_pool WHERE id = 1";
+    assert_eq!(server.query::<String>(row), "9999-12-31T00:00:00Z K-1");
+    assert!(admin.get("/pools/1").body.contains("9999-12-3"));
+}
+
+/// A form comes back from the sign-in without what was selected.
+#[test]
+fn leaving_without_a_selection_leads_to_the_users() {
+    let server = server();
+    let answer = Visitor::signed_in(&server, "admin").get("/leave");
+    assert!(answer.status == 303 && answer.header("location").is_some_and(|to| to.ends_with("users")), "{answer:?}");
+}
+
+#[test]
 fn an_import_tells_every_wrong_line_and_is_all_or_nothing() {
     let server = server();
     let admin = Visitor::signed_in(&server, "admin");
@@ -679,6 +721,9 @@ fn an_invalid_filter_is_refused_and_not_ignored() {
         "/report/42?since=2026-13-01",
         "/report/42.csv?until=x",
         "/history/as-of?pool=1&at=x",
+        "/history/as-of?pool=1&at=2026-11-26T15:30:00",
+        "/history?until=2026-11-26+07:51",
+        "/history?since=20261126",
         "/explain?user=u&entity=42&type=Sql",
     ] {
         let answer = admin.get(query);

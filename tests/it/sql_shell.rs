@@ -1,7 +1,8 @@
 //! `seatkeeper sql` with scripts: what it says, what it keeps, and what it never says.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -291,11 +292,75 @@ fn no_error_repeats_a_password() {
             assert!(input.starts_with(".read") || done.code == Some(code), "{name}: {done:?}");
         }
     }
+    // As an argument with a typing error, and in an address with one.
+    let typed =
+        seatkeeper("sql", &database, &["UPDAT credential SET password_hash = hash_password('Kumquat tangelo')"], "");
+    assert!(typed.code == Some(3) && PARTS.iter().all(|part| !typed.stderr.contains(part)), "{typed:?}");
+    let address = Path::new("postgress://kumquat:Kumquat-tangelo@localhost/seats");
+    let mistyped = seatkeeper("sql", address, &["SELECT 1"], "");
+    assert!(mistyped.code != Some(0) && PARTS.iter().all(|part| !mistyped.stderr.contains(part)), "{mistyped:?}");
     let utf16 = seatkeeper("sql", &database, &["utf16.sql"], "").stderr;
     assert!(
         utf16.ends_with("utf16.sql, line 1: this is UTF-16; write the text in UTF-8. Nothing was run.\n"),
         "{utf16}"
     );
+}
+
+/// SQLite would run what stands before the NUL.
+#[test]
+fn a_text_that_sqlite_would_cut_off_is_refused() {
+    let sample = Sample::new();
+    let database = sample.copy();
+    let script = sample.directory.join("nul.sql");
+    std::fs::write(&script, "SELECT 1;\nUPDATE entity SET note = 'x' \0 WHERE id = 1;\n").expect("write");
+    let done = seatkeeper("sql", &database, &[script.to_str().expect("a name")], "");
+    assert!(done.code == Some(1) && done.stderr.contains("nul.sql, line 2: there is a NUL"), "{done:?}");
+    assert_eq!(notes(&database), NO_NOTES);
+    let done = seatkeeper("sql", &database, &[database.to_str().expect("a name")], "");
+    assert!(done.stderr.contains("this is a database, and no SQL: name it with --database"), "{done:?}");
+}
+
+#[test]
+fn a_trigger_ends_with_its_own_end() {
+    let sample = Sample::new();
+    let database = sample.copy();
+    let script = "CREATE TABLE mine (a, b);
+        CREATE TRIGGER own AFTER INSERT ON mine BEGIN
+            SELECT CASE WHEN new.a = 1 THEN 2 END;
+            UPDATE mine SET b = CASE a WHEN 1 THEN 'one' ELSE 'many' END;
+        END;
+        INSERT INTO mine (a) VALUES (1);
+        SELECT b FROM mine;";
+    let done = seatkeeper("sql", &database, &["--quiet"], script);
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str(), done.code), ("one\n", "", Some(0)));
+}
+
+/// A script that only reads ends without a word when its reader has seen enough.
+#[test]
+fn a_script_whose_rows_are_not_read_says_that_nothing_was_kept() {
+    let sample = Sample::new();
+    let database = sample.copy();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+    for (change, code, said) in
+        [("", 0, ""), ("UPDATE entity SET note = 'x' WHERE id = 1;", 3, "Nothing of the script was kept.")]
+    {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_seatkeeper"));
+        child.args(["sql", "--database"]).arg(&database).arg(format!("{change} {endless}"));
+        let mut child = child
+            .envs(crate::program::NO_SETTINGS)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut rows = BufReader::new(child.stdout.take().expect("is piped"));
+        rows.read_line(&mut String::new()).expect("a row");
+        drop(rows);
+        let output = child.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && stderr.trim_end().ends_with(said), "{change}: {output:?}");
+        assert!(!said.is_empty() || stderr.is_empty(), "{stderr}");
+    }
+    assert_eq!(notes(&database), NO_NOTES);
 }
 
 #[test]
