@@ -1,5 +1,15 @@
 //! The command line: each subcommand is a few lines over the library.
 
+/// A closed or full standard error must not end a command with a panic.
+macro_rules! eprintln {
+    () => {
+        eprintln!("")
+    };
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))))
+    };
+}
+
 mod account;
 mod assign;
 mod attention;
@@ -315,12 +325,17 @@ pub fn run() -> ExitCode {
         Err(error) if is_closed_pipe(&error) && !is_service => ExitCode::SUCCESS,
         Err(error) => {
             match error.downcast_ref::<ConfigError>() {
-                Some(invalid) => invalid.errors().iter().for_each(|error| eprintln!("error: {error}")),
-                None => eprintln!("error: {error}"),
+                Some(invalid) => invalid.errors().iter().for_each(|error| eprintln!("error: {}", shown(error))),
+                None => eprintln!("error: {}", shown(&error.to_string())),
             }
             exit_code(&error, is_service).into()
         }
     }
+}
+
+/// An error for a terminal: names in it may hold anything.
+fn shown(error: &str) -> String {
+    error.split('\n').map(table::printable).collect::<Vec<_>>().join("\n")
 }
 
 fn is_closed_pipe(error: &Failure) -> bool {

@@ -200,7 +200,8 @@ impl Config {
         if v.audit_heads.is_some() && v.audit_key.is_none() {
             problem("audit_heads", "audit_heads is where signed heads go: set audit_key too".to_owned());
         }
-        let mut parsed = |name, error: String| problems.push(Problem::new(name, format!("{name}: {error}")));
+        let mut parsed =
+            |name, error: String| problems.push(Problem::new(name, format!("{name}: {}", secret::masked(&error))));
         let trusted_proxies = v.trusted_proxies.unwrap_or_default().parse();
         let trusted_proxies = trusted_proxies.map_err(|e: String| parsed("trusted_proxies", e)).ok();
         let cors_origins = v.cors_origins.unwrap_or_default().parse();

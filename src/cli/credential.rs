@@ -9,7 +9,7 @@ use super::change::ChangeArgs;
 use super::columns::{self, Cell, NameArgs, NamedSetArgs, help};
 use super::listed::ListArgs;
 use super::moment::moment;
-use super::password::{NewPassword, PasswordArgs};
+use super::password::{Made, NewPassword, PasswordArgs};
 use super::table::Rows;
 use super::{DatabaseArgs, Failure};
 use crate::seats::{Role, UserName, counted};
@@ -115,11 +115,7 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
     let mut values = columns::values(Table::Credential, true, &args.cells)?;
     let NewPassword { hash, made } = args.password.read()?;
     values.push(("password_hash", hash.into()));
-    let created = columns::create(&args.change, "credential create", Table::Credential, values)?;
-    if let (Some(made), Some(_)) = (made, created) {
-        made.show()?;
-    }
-    Ok(())
+    show(made, columns::create(&args.change, "credential create", Table::Credential, values))
 }
 
 fn set_password(args: &PasswordOfArgs) -> Result<(), Failure> {
@@ -130,11 +126,17 @@ fn set_password(args: &PasswordOfArgs) -> Result<(), Failure> {
         "credential set-password",
         move |sql, admin| edit::apply(sql, admin, &edit),
         |key| format!("credential {key} has a new password; its tickets and sessions have ended"),
-    )?;
-    if let (Some(made), Some(_)) = (made, set) {
-        made.show()?;
+    );
+    show(made, set)
+}
+
+/// Shows a password that was made, once the change is. It is shown there alone, so a receipt that could not be written does not end it.
+fn show<T>(made: Option<Made>, change: Result<Option<T>, Failure>) -> Result<(), Failure> {
+    match (made, change) {
+        (Some(made), Ok(Some(_))) => made.show(),
+        (Some(made), Err(error)) if error.is::<std::io::Error>() => made.show(),
+        (_, change) => change.map(drop),
     }
-    Ok(())
 }
 
 fn sign_out(args: &SignOutArgs) -> Result<(), Failure> {

@@ -34,8 +34,11 @@ impl PasswordArgs {
 }
 
 impl Made {
+    /// On standard error, if nobody reads standard output.
     pub(super) fn show(&self) -> Result<(), Failure> {
-        Ok(writeln!(std::io::stdout(), "password, shown only now: {}", *self.0)?)
+        let shown = writeln!(std::io::stdout(), "password, shown only now: {}", *self.0);
+        shown.or_else(|_| writeln!(std::io::stderr(), "password, shown only now: {}", *self.0))?;
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::backup::told;
+use super::change::quoted;
 use super::{Failure, FileArgs};
 use crate::auth;
 use crate::store::{self, History, Losses, NewestEvent, Restore, Restored};
@@ -109,5 +110,6 @@ fn show_kept(out: &mut impl Write, restored: &Restored) -> io::Result<()> {
         return writeln!(out, "undo: not by restore, because these files cannot be read; keep them for a closer look");
     }
     let flag = if kept.has_wal { "" } else { "--stopped-copy " };
-    writeln!(out, "undo: seatkeeper restore --database {} {flag}{}", restored.database.display(), kept.path.display())
+    let [database, kept] = [&restored.database, &kept.path].map(|path| quoted(&path.display().to_string()));
+    writeln!(out, "undo: seatkeeper restore --database {database} {flag}{kept}")
 }

@@ -60,6 +60,7 @@ fn unknown(key: &str, value: &Spanned<DeValue<'_>>) -> String {
         return format!("the file has no sections, so [{key}] has no meaning; write the settings without it");
     }
     let near = nearest(key, SETTINGS.iter().map(|setting| setting.name));
+    let key = super::secret::masked(key);
     format!("there is no setting '{key}'{}", near.map(|near| format!("; did you mean {near}?")).unwrap_or_default())
 }
 
@@ -84,8 +85,13 @@ fn text_of(value: &Spanned<DeValue<'_>>) -> Option<String> {
 fn with_quotes(text: &str) -> String {
     let quoted = |line: &str| -> Option<String> {
         let (name, rest) = line.split_once('=')?;
-        Setting::named(name.trim())?;
-        let (value, comment) = rest.find(" #").map_or((rest, ""), |at| rest.split_at(at));
+        // Also of a name that is no setting, so that the error is about the name.
+        let name_of = name.trim();
+        if name_of.is_empty() || !name_of.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
+            return None;
+        }
+        let comment = [" #", "\t#"].iter().filter_map(|begin| rest.find(begin)).min();
+        let (value, comment) = comment.map_or((rest, ""), |at| rest.split_at(at));
         let start = rest.len() - rest.trim_start().len();
         let bare = value.trim();
         let is_bare = !bare.is_empty() && !bare.contains(['"', '\'', '#']) && DeValue::parse(bare).is_err();

@@ -168,19 +168,25 @@ impl Sources {
             (Some(flag), _) if flag.trim().is_empty() => {
                 return Err(ConfigError::new(vec!["--database: it is empty".to_owned()]));
             }
-            (Some(flag), _) => return Ok(Named::new(flag.as_str(), Source::Flag(format!("--{NAME}")))),
-            (None, Some((_, value))) => return Ok(Named::new(Path::new(value), Source::Variable(VARIABLE))),
+            (Some(flag), _) => return Ok(Named::new(flag.trim(), Source::Flag(format!("--{NAME}")))),
+            (None, Some((_, value))) => {
+                let source = Source::Variable(VARIABLE);
+                return Ok(match value.to_str() {
+                    Some(text) => Named::new(text.trim(), source),
+                    None => Named::new(Path::new(value), source),
+                });
+            }
             (None, None) => {
                 let (given, errors) = self.read_file().map_err(|error| error.or_use("--database"))?;
                 if !errors.is_empty() {
                     return Err(ConfigError::new(texts(errors)));
                 }
-                given.into_iter().find(|given| given.name == NAME && !given.text.is_empty())
+                given.into_iter().find(|given| given.name == NAME && !given.text.trim().is_empty())
             }
         };
         let default = || Setting::named(NAME).map(|setting| setting.default).unwrap_or_default().to_owned();
         Ok(match found {
-            Some(Given { text, source, .. }) => Named::new(text, source),
+            Some(Given { text, source, .. }) => Named::new(text.trim(), source),
             None => Named::new(default(), Source::Default),
         })
     }

@@ -74,11 +74,12 @@ pub enum Fault {
     Damaged(&'static str),
 }
 
-/// The name of a file. An address with a misspelled scheme may hold a password.
+/// The name of a file. An address that is misspelled, or written in another way, may hold a password.
 fn named(path: &Path) -> String {
     let text = path.display().to_string();
     match text.split_once("://") {
         Some((scheme, _)) => format!("{scheme}://… (no file, and no address that begins with postgres://)"),
+        None if text.contains("password=") => "… (no file, and no address that begins with postgres://)".to_owned(),
         None => text,
     }
 }

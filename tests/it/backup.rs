@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use seatkeeper::store::sqlite;
 
 use crate::harness::*;
-use crate::program::{Done, Serving, run, seatkeeper};
+use crate::program::{Done, Serving, program, run, seatkeeper};
 
 /// An entity, a credential, a pool with so many seats and as many accounts.
 fn seeded(database: &Path, seats: u32) {
@@ -265,6 +265,12 @@ fn a_target_that_is_something_else_is_refused_and_stays() {
     ] {
         fails(&backup(&database, &directory.join(target), more), reason);
         assert_eq!(files(&directory), before, "{target}");
+    }
+    // Also where the names are relative, and the file is not there yet.
+    for name in ["seats.db-wal", "seats.db-journal", "./seats.db-shm"] {
+        let mut command = program("backup", "seats.db");
+        fails(&run(command.arg(name).current_dir(directory.join("")), ""), "belongs to it");
+        assert_eq!(files(&directory), before, "{name}");
     }
     let serving = Serving::start(&other);
     fails(&backup(&database, &other, &[]), "it open. Name another file.");

@@ -245,6 +245,49 @@ fn a_closed_pipe_is_no_failure() {
     }
 }
 
+/// A check that has found something ends with 1, whoever reads it.
+#[test]
+fn a_closed_or_full_output_hides_no_finding() {
+    let directory = TempDir::new();
+    let database = TestDatabase::new(&sample_data());
+    let (to, place) = (directory.join("to"), database.argument());
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let code = |command: &mut Command| command.stdin(Stdio::null()).status().expect("it runs").code();
+    let nowhere = directory.join("nope.db").display().to_string();
+    for (line, place, expected) in
+        [("who", &nowhere, 3), ("pool delete 4711", &place, 1), ("who --nonsense", &place, 2)]
+    {
+        assert_eq!(code(of_database(line, &to, place).stderr(full())), Some(expected), "{line}");
+    }
+    // A password that was made is shown somewhere, once it counts.
+    for line in ["credential set-password agent --generate", "credential create user_name=new2 entity_id=42 --generate"]
+    {
+        let output = of_database(line, &to, &place).stdin(Stdio::null()).stdout(full()).output().expect("it runs");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("password, shown only now: "), "{line}: {output:?}");
+    }
+    for seats in [i64::MIN, -1, i64::MAX] {
+        for more in ["", " --propose"] {
+            let line = format!("pool resize --pool 1 --seats={seats}{more}");
+            let done = run(&mut of_database(&line, &to, &place), "");
+            expect(&done, 1, &line);
+            assert!(done.stderr.contains("must be between 0 and 10000000"), "{line}: {done:?}");
+        }
+    }
+    if !on_postgres() {
+        database.unguarded("UPDATE license_pool SET seats_in_use = 2, seats_in_use_max = 2 WHERE id = 1");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        assert_eq!(
+            code(of_database("check", &to, &place).stdout(writer).stderr(Stdio::null())),
+            Some(1),
+            "a broken database"
+        );
+        let done = run(&mut of_database("check", &to, &directory.join("").display().to_string()), "");
+        expect(&done, 3, "a directory");
+        assert!(done.stderr.contains("this is a directory"), "{done:?}");
+    }
+}
+
 #[test]
 fn what_is_refused_ends_with_1_and_what_is_done_with_0() {
     let directory = TempDir::new();

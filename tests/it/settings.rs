@@ -127,6 +127,59 @@ fn passwords_are_masked_wherever_settings_are_shown() {
         assert_eq!(done.code, Some(2), "{done:?}");
         assert!(done.stderr.starts_with(&format!("error: {name}: ")) && !done.stderr.contains("geheim"), "{done:?}");
     }
+    for (name, value) in [
+        ("SEATKEEPER_CORS_ORIGINS", "https://u:geheim@tools.example.com"),
+        ("SEATKEEPER_TRUSTED_PROXIES", "http://u:geheim@10.0.0.1"),
+        ("SEATKEEPER_PATH_PREFIX", "http://u:geheim@h/x"),
+    ] {
+        let done = seatkeeper(&["config"], &[(name, value)]);
+        assert!(done.code == Some(2) && !done.stderr.contains("geheim"), "{done:?}");
+    }
+    let file = write(&directory, "b.toml", "\"postgres://u:geheim@h/x\" = 1\n");
+    let done = seatkeeper(&["config", "--config", text(&file)], &[]);
+    assert!(done.code == Some(2) && !done.stderr.contains("geheim"), "{done:?}");
+    for mistyped in ["postgress://u:geheim@h/d", "host=h password=geheim"] {
+        for verb in ["who", "serve", "check"] {
+            let done = seatkeeper(&[verb, "--database", mistyped], &[]);
+            assert!(done.code != Some(0) && !done.stderr.contains("geheim"), "{done:?}");
+        }
+    }
+}
+
+/// All commands find the same database.
+#[test]
+fn blanks_around_the_name_of_a_database_do_not_count() {
+    let directory = TempDir::new();
+    let database = directory.join("a.db");
+    sql(&database, &sample_data()).expect("seed");
+    let place = format!("  {} ", database.display());
+    let file = write(&directory, "a.toml", &format!("database = \"{place}\"\n"));
+    for (arguments, variables) in [
+        (vec!["--config", text(&file)], vec![]),
+        (vec!["--database", &place], vec![]),
+        (vec![], vec![("SEATKEEPER_DATABASE", place.as_str())]),
+    ] {
+        let done = seatkeeper(&[&["who"], &arguments[..]].concat(), &variables);
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+}
+
+#[test]
+fn a_value_without_quotes_hides_no_other_error() {
+    let directory = TempDir::new();
+    let file = write(
+        &directory,
+        "a.toml",
+        "databse = /x\nlog_levl = hello world\nenroll = maybe\t# mine\nlisten = localhost:8086\t# mine\n",
+    );
+    let done = seatkeeper(&["config", "--config", text(&file)], &[]);
+    let lines: Vec<&str> = done.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{done:?}");
+    for (line, part) in
+        lines.iter().zip(["did you mean database?", "did you mean log_level?", "'maybe' is not true or false"])
+    {
+        assert!(line.contains(part), "{done:?}");
+    }
 }
 
 #[test]

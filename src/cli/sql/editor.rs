@@ -153,7 +153,8 @@ impl Reader {
 fn plain(question: &Question) -> std::io::Result<Typed> {
     let mut text = String::new();
     loop {
-        eprint!("{}", if text.is_empty() { question.prompt.as_str() } else { "...> " });
+        let prompt = if text.is_empty() { question.prompt.as_str() } else { "...> " };
+        std::io::stderr().write_all(prompt.as_bytes())?;
         std::io::stderr().flush()?;
         if std::io::stdin().lock().read_line(&mut text)? == 0 {
             eprintln!();

@@ -57,6 +57,13 @@ pub struct Shrink {
 /// Candidates beyond those that are proposed.
 const MORE: usize = 20;
 
+/// Refuses a number of seats that no pool can have.
+fn require_possible(seats_total: i64) -> Result<(), Stop> {
+    let column = Table::Pool.column("seats_total").ok_or(AdminRefusal::Nothing)?;
+    column.check(Value::Int(seats_total))?;
+    Ok(())
+}
+
 /// Whom to release so that the pool can have so many seats: users that are not active first, then those that have held their seats for
 /// longest. Reads a bounded part of a large pool.
 ///
@@ -64,6 +71,7 @@ const MORE: usize = 20;
 ///
 /// [`AdminRefusal::NotFound`], [`AdminRefusal::TooMany`].
 pub fn proposals(sql: &dyn Sql, admin: &Admin, pool_id: i64, seats_total: i64) -> Result<Shrink, Stop> {
+    require_possible(seats_total)?;
     let work = Work::new(sql, admin)?;
     let text = format!(
         "SELECT p.entity_id, u.seats_in_use, p.expires_at, p.event_id, p.seats_total
@@ -76,8 +84,8 @@ pub fn proposals(sql: &dyn Sql, admin: &Admin, pool_id: i64, seats_total: i64) -
         return Err(missing());
     }
     let seats_in_use = pool.int(1)?;
-    let excess = (seats_in_use - seats_total).max(0);
-    let own_data_lost = own_data_lost(&work, pool_id, pool.int(4)? - seats_total)?;
+    let excess = seats_in_use.saturating_sub(seats_total).max(0);
+    let own_data_lost = own_data_lost(&work, pool_id, pool.int(4)?.saturating_sub(seats_total))?;
     let mut shrink = Shrink { pool_id, seats_total, seats_in_use, excess, candidates: Vec::new(), own_data_lost };
     if excess == 0 {
         return Ok(shrink);
@@ -222,6 +230,7 @@ pub fn resize(sql: &dyn Sql, admin: &Admin, request: &Resize) -> Result<Resized,
     let (table, key) = (Table::Pool, Key::Id(request.pool_id));
     // The pool's row is locked first: two that change the size of one pool wait for each other here.
     let (key, row) = found(&work, table, &key)?;
+    require_possible(request.seats_total)?;
     let before = number(table, &row, "seats_total")?;
     if request.before.is_some_and(|seen| Value::Int(seen) != *value_of(table, &row, "seats_total")) {
         return Err(AdminRefusal::Moved { what: format!("seats_total of pool {key}") }.into());
@@ -239,7 +248,7 @@ pub fn resize(sql: &dyn Sql, admin: &Admin, request: &Resize) -> Result<Resized,
         }
         take_back(&work, *seat)?;
     }
-    let own_data_lost = own_data_lost(&work, request.pool_id, before - request.seats_total)?;
+    let own_data_lost = own_data_lost(&work, request.pool_id, before.saturating_sub(request.seats_total))?;
     let column = table.column("seats_total").ok_or(AdminRefusal::Nothing)?;
     let after: Cells = vec![(column, column.check(Value::Int(request.seats_total))?)];
     match change(&work, table, &key, &row, &after) {

@@ -139,6 +139,10 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Resu
 pub(crate) fn absent(path: &Path) -> std::io::Result<Option<OpenError>> {
     match std::fs::metadata(path) {
         Ok(file) if file.is_file() && file.len() == 0 => Ok(Some(OpenError::Empty(path.to_owned()))),
+        Ok(file) if file.is_dir() => {
+            let reason = "this is a directory: name the database file".to_owned();
+            Ok(Some(OpenError::Failed { path: path.to_owned(), reason }))
+        }
         Ok(_) => Ok(None),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let left = interrupted(path).or_else(|| log_alone(path));
