@@ -56,7 +56,7 @@ pub(super) fn time(query: &Query, name: &str) -> Option<Timestamp> {
 pub(super) fn moment(text: &str) -> Option<Timestamp> {
     let as_time = text.parse::<Timestamp>().ok();
     as_time.or_else(|| {
-        // Of a time without a zone the day alone would be read.
+        // The parser of days ignores a time behind the day, and a time without a zone is not clear.
         let day: Date = if text.len() == "2026-11-25".len() { text.parse().ok()? } else { return None };
         format!("{day}T00:00:00Z").parse().ok()
     })

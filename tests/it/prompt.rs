@@ -245,6 +245,19 @@ fn keys_clear_the_line_stop_a_statement_and_end_the_session() {
     }
 }
 
+/// SQLite would run what stands before the NUL. The editor of other terminals takes the key for a command.
+#[test]
+fn a_statement_with_a_nul_is_not_run() {
+    let server = Server::start();
+    let mut prompt = Terminal::start_as(&server.file(), "--yes", "dumb", Arc::new(TempDir::new()));
+    prompt.says(
+        "UPDATE entity SET note = 'x' \0 WHERE id = 1;\n",
+        "error: there is a NUL in this text. Nothing was run.",
+    );
+    assert_eq!(prompt.ends("\x04"), Some(0));
+    assert_eq!(server.query::<i64>("SELECT count(note) FROM entity"), 0);
+}
+
 #[test]
 fn the_history_has_statements_and_no_secrets() {
     let server = Server::start();

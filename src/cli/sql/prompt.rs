@@ -42,6 +42,10 @@ impl Prompt {
                 None => self.give_up()?,
                 Some(Typed::Cleared) => {}
                 Some(Typed::End) => return self.end(),
+                // SQLite would run what is before it, without the WHERE that may be behind it.
+                Some(Typed::Text(text)) if text.contains('\0') => {
+                    eprintln!("error: there is a NUL in this text. Nothing was run.");
+                }
                 Some(Typed::Text(text)) => {
                     let is_secret = may_have_secret(&text);
                     for piece in pieces(&text) {

@@ -106,7 +106,7 @@ impl Target {
     fn may_be_written(&self, database: &Path) -> Result<(), CopyError> {
         let path = &self.path;
         let ours: Vec<PathBuf> = SUFFIXES.iter().map(|suffix| beside(database, suffix)).collect();
-        // By its whole name, because a file that does not exist yet is not the same as any.
+        // Compares whole names too, because a file that does not exist yet has no identity.
         let whole = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
         let whole = whole.and_then(|parent| fs::canonicalize(parent).ok()).zip(path.file_name());
         let is_named = |file: &PathBuf| whole.as_ref().is_some_and(|(parent, name)| *file == parent.join(name));
