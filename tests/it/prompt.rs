@@ -25,11 +25,12 @@ impl Terminal {
 
     fn start_as(database: &Path, arguments: &str, term: &str, state: Arc<TempDir>) -> Terminal {
         let program = env!("CARGO_BIN_EXE_seatkeeper");
-        let command = format!("'{program}' sql --database '{}' {arguments}", database.display());
+        // Without `exec` some shells stay, and end at the Ctrl-C that is meant for the program.
+        let command = format!("exec '{program}' sql --database '{}' {arguments}", database.display());
         let mut process = Command::new("script")
             .args(["-q", "-e", "-f", "-c", &command, "/dev/null"])
             .envs(NO_SETTINGS)
-            .env("TERM", term)
+            .envs([("SHELL", "/bin/sh"), ("TERM", term)])
             .env("XDG_STATE_HOME", state.join("state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -56,8 +57,9 @@ impl Terminal {
         self.keys.flush().expect("typed");
     }
 
+    #[track_caller]
     fn wait_for(&self, text: &str) {
-        wait_until(text, || self.shown().contains(text));
+        assert!(self.shows_within(text, LONG), "not in {LONG:?}: {text:?} in {:?}", self.shown());
     }
 
     fn shows_within(&self, text: &str, time: Duration) -> bool {
@@ -76,6 +78,7 @@ impl Terminal {
     }
 
     /// Types a statement and waits for what it says.
+    #[track_caller]
     fn says(&mut self, line: &str, text: &str) {
         self.type_in(line);
         self.wait_for(text);
