@@ -223,7 +223,13 @@ fn keys_clear_the_line_stop_a_statement_and_end_the_session() {
             "dumb" => prompt.wait_for("^C"),
             _ => prompt.wait_for_prompt(),
         }
-        prompt.says("SELECT 'al' || 'ive';\n", "alive");
+        let next = "SELECT 'al' || 'ive';\n";
+        prompt.type_in(next);
+        if !prompt.shows_within("alive", LONG / 5) {
+            // Without the editor the key is a signal. On a loaded machine it may come when the next statement runs already.
+            assert!(term == "dumb" && prompt.shown().contains("interrupted"), "{term}: {:?}", prompt.shown());
+            prompt.says(next, "alive");
+        }
         // What the first statement says shows that the line was read: the key would throw it away before.
         let endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c";
         prompt.says(&format!("SELECT 'run' || 'ning'; {endless};\n"), "running");
