@@ -34,7 +34,7 @@
 //! | `routes`, then `config`, `cli`, `main` | everything above |
 //!
 //! A test compares the `use` lines with this table. axum appears only in `http`, `routes` and the surfaces, quick-xml only in `soap`, rusqlite
-//! only in `store::sqlite` and the command line's SQL shell, tokio-postgres and deadpool only in `store::postgres`, rustls only there and in `http::tls`, ed25519-dalek only in `chain::sign`.
+//! only in `store::sqlite` and the command line's SQL shell, tokio-postgres and deadpool only in `store::postgres`, rustls only there, in `net::tls` and in `http::tls`, ed25519-dalek only in `chain::sign`.
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -1,4 +1,6 @@
-//! Defines a client on the network: all limits per client count by [`client_key`].
+//! Defines a client on the network: all limits per client count by [`client_key`]. And TLS as a client.
+
+pub(crate) mod tls;
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -70,11 +70,13 @@ impl Reload {
         }
     }
 
-    /// TLS itself is switched on and off only by a restart, because the listener belongs to it.
+    /// TLS itself is switched on and off only by a restart, because the listener belongs to it. Files that would keep that restart from
+    /// working are reported now.
     fn reload_certificate(&self, settings: &Settings) -> Result<(), TlsError> {
         match (&self.tls, &settings.config.tls) {
             (Some(tls), Some(files)) => tls.reload(files).map(drop),
-            _ => Ok(()),
+            (None, Some(files)) => files.check().map(drop),
+            (_, None) => Ok(()),
         }
     }
 

@@ -35,6 +35,7 @@ pub(super) fn serve_and(
     on_hangup: Hangup,
     started: impl FnOnce(std::net::SocketAddr, &Service),
 ) -> Result<(), Failure> {
+    let sources = sources.keeping_file();
     let settings = sources.load()?;
     let places = ["listen", "metrics_listen"].map(|name| settings.entry(name).map(Entry::place).unwrap_or_default());
     let Settings { config, in_force } = settings;

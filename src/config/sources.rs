@@ -1,12 +1,13 @@
 //! The sources of settings: the defaults, the settings file, the environment and the flags, each of which overrides those before it.
 
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::file::Fault;
 use super::names::nearest;
 use super::settings::{Flags, SETTINGS, Setting, Values};
-use super::value::{Entry, Given, Source};
+use super::value::{Entry, Given, Problem, Source};
 use super::{Config, ConfigError, file};
 use crate::store::{self, Database};
 
@@ -29,8 +30,16 @@ pub struct Sources {
 #[derive(Debug, Clone)]
 struct File {
     path: PathBuf,
-    /// The flag or the variable that names it; `None`: it is [`DEFAULT_FILE`], which may be missing.
+    /// The flag or the variable that names it; `None`: it is [`DEFAULT_FILE`].
     named_by: Option<&'static str>,
+    /// Whether it is an error if the file is missing.
+    is_needed: bool,
+}
+
+impl File {
+    fn named(path: &Path, by: &'static str) -> File {
+        File { path: path.to_owned(), named_by: Some(by), is_needed: true }
+    }
 }
 
 /// The database of a command.
@@ -82,9 +91,9 @@ impl Sources {
         variables.sort();
         let by_variable = variables.iter().find(|(name, _)| name == FILE_VARIABLE);
         let file = match (config, by_variable) {
-            (Some(path), _) => File { path: path.to_owned(), named_by: Some("--config") },
-            (None, Some((_, path))) => File { path: path.into(), named_by: Some(FILE_VARIABLE) },
-            (None, None) => File { path: DEFAULT_FILE.into(), named_by: None },
+            (Some(path), _) => File::named(path, "--config"),
+            (None, Some((_, path))) => File::named(Path::new(path), FILE_VARIABLE),
+            (None, None) => File { path: DEFAULT_FILE.into(), named_by: None, is_needed: false },
         };
         Sources { file: Some(file), variables, flags }
     }
@@ -96,7 +105,22 @@ impl Sources {
 
     /// Only a file, over the defaults.
     pub fn of_file(path: &Path) -> Sources {
-        let file = File { path: path.to_owned(), named_by: Some("--config") };
+        Sources { file: Some(File::named(path, "--config")), variables: Vec::new(), flags: Flags::default() }
+    }
+
+    /// The same, and a settings file that is there now is missed if it goes away. Otherwise a service that reads its settings again would
+    /// silently take the defaults.
+    pub fn keeping_file(mut self) -> Sources {
+        if let Some(file) = &mut self.file {
+            file.is_needed |= file.path.exists();
+        }
+        self
+    }
+
+    /// A file that nothing names.
+    #[cfg(test)]
+    pub(super) fn of_default_file(path: &Path) -> Sources {
+        let file = File { path: path.to_owned(), named_by: None, is_needed: false };
         Sources { file: Some(file), variables: Vec::new(), flags: Flags::default() }
     }
 
@@ -108,7 +132,7 @@ impl Sources {
 
     /// The settings file, if there is one.
     pub fn file(&self) -> Option<&Path> {
-        let file = self.file.as_ref().filter(|file| file.named_by.is_some() || file.path.exists());
+        let file = self.file.as_ref().filter(|file| file.is_needed || file.path.exists());
         file.map(|file| file.path.as_path())
     }
 
@@ -118,40 +142,35 @@ impl Sources {
     ///
     /// A file that cannot be read; every invalid setting, each with its source.
     pub fn load(&self) -> Result<Settings, ConfigError> {
-        let (mut given, mut errors) = self.read_file()?;
-        for (name, value) in &self.variables {
-            let Some(setting) = SETTINGS.iter().find(|setting| setting.env == name) else { continue };
-            match value.to_str() {
-                Some(text) => given.push(variable(setting, text)),
-                None => errors.push((0, format!("{name}: the value is not UTF-8"))),
-            }
-        }
-        for (name, text) in self.flags.given() {
-            let flag = Setting::named(name).map(Setting::flag).unwrap_or_default();
-            given.push(Given { name, text: text.to_owned(), source: Source::Flag(flag) });
-        }
-        let defaults = SETTINGS.iter().filter(|setting| setting.default != "-").map(|setting| Given {
-            name: setting.name,
-            text: setting.default.to_owned(),
-            source: Source::Default,
-        });
-        let given: Vec<Given> = defaults.chain(given).collect();
+        let (given, mut errors) = self.given()?;
         let (mut in_force, mut problems) = (Vec::new(), Vec::new());
         let values = Values::read(&given, &mut in_force, &mut problems);
         let config = Config::check(values, &mut problems);
-        errors.extend(problems.into_iter().map(|problem| {
-            let source = in_force.iter().find(|entry| entry.setting.name == problem.name).map(|entry| &entry.source);
-            match source {
-                Some(Source::Default) | None => (0, problem.text),
-                Some(source @ Source::File { line, .. }) => (*line, format!("{source}: {}", problem.text)),
-                Some(source) => (0, format!("{source}: {}", problem.text)),
-            }
-        }));
+        errors.extend(problems.into_iter().map(|problem| placed(problem, &in_force)));
         errors.sort_by_key(|(line, _)| *line);
         match config {
             Some(config) if errors.is_empty() => Ok(Settings { config, in_force }),
             _ => Err(ConfigError::new(texts(errors))),
         }
+    }
+
+    /// Where the service listens, and whether it speaks TLS. Other values may be invalid: a service that runs keeps its old ones.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or has an unknown name in it; an invalid address.
+    pub fn service(&self) -> Result<(SocketAddr, bool), ConfigError> {
+        let (given, errors) = self.given()?;
+        if !errors.is_empty() {
+            return Err(ConfigError::new(texts(errors)));
+        }
+        let (mut in_force, mut problems) = (Vec::new(), Vec::new());
+        let values = Values::read(&given, &mut in_force, &mut problems);
+        let Some(listen) = values.listen else {
+            let of_listen = problems.into_iter().filter(|problem| problem.name == "listen");
+            return Err(ConfigError::new(texts(of_listen.map(|problem| placed(problem, &in_force)).collect())));
+        };
+        Ok((listen, values.tls_certificate.is_some()))
     }
 
     /// The database alone. Other settings may be invalid, and the file is not read if a flag or a variable names the database: a
@@ -205,16 +224,48 @@ impl Sources {
         unknown.map(sentence).collect()
     }
 
+    /// The texts of all sources, those that count last, and the errors of the sources themselves.
+    fn given(&self) -> Result<(Vec<Given>, Vec<Fault>), ConfigError> {
+        let (mut given, mut errors) = self.read_file()?;
+        for (name, value) in &self.variables {
+            let Some(setting) = SETTINGS.iter().find(|setting| setting.env == name) else { continue };
+            match value.to_str() {
+                Some(text) => given.push(variable(setting, text)),
+                None => errors.push((0, format!("{name}: the value is not UTF-8"))),
+            }
+        }
+        for (name, text) in self.flags.given() {
+            let flag = Setting::named(name).map(Setting::flag).unwrap_or_default();
+            given.push(Given { name, text: text.to_owned(), source: Source::Flag(flag) });
+        }
+        let defaults = SETTINGS.iter().filter(|setting| setting.default != "-").map(|setting| Given {
+            name: setting.name,
+            text: setting.default.to_owned(),
+            source: Source::Default,
+        });
+        Ok((defaults.chain(given).collect(), errors))
+    }
+
     fn read_file(&self) -> Result<(Vec<Given>, Vec<Fault>), ConfigError> {
-        let Some(File { path, named_by }) = &self.file else { return Ok(Default::default()) };
+        let Some(File { path, named_by, is_needed }) = &self.file else { return Ok(Default::default()) };
         match std::fs::read(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => Ok(file::read(path, &text)),
                 Err(_) => Err(ConfigError::new(vec![format!("{}: the file is not UTF-8", path.display())])),
             },
-            Err(error) if named_by.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Default::default()),
+            Err(error) if !is_needed && error.kind() == std::io::ErrorKind::NotFound => Ok(Default::default()),
             Err(error) => Err(ConfigError::unreadable(path, *named_by, &error)),
         }
+    }
+}
+
+/// An invalid setting with its source.
+fn placed(problem: Problem, in_force: &[Entry]) -> Fault {
+    let source = in_force.iter().find(|entry| entry.setting.name == problem.name).map(|entry| &entry.source);
+    match source {
+        Some(Source::Default) | None => (0, problem.text),
+        Some(source @ Source::File { line, .. }) => (*line, format!("{source}: {}", problem.text)),
+        Some(source) => (0, format!("{source}: {}", problem.text)),
     }
 }
 

@@ -57,6 +57,21 @@ fn every_setting_is_described_in_one_way() {
     }
 }
 
+/// Else a reload after the file went away would put the defaults in force, without a word.
+#[test]
+fn a_default_file_may_be_missing_at_the_start_and_not_later() {
+    let path = std::env::temp_dir().join(format!("seatkeeper-{}-default.toml", std::process::id()));
+    let without = Sources::of_default_file(&path).keeping_file();
+    assert_eq!(without.load().expect("defaults").config.limits.body_bytes_max, 262_144);
+    let file = TestFile::new("default", "body_bytes_max = 7\n");
+    assert_eq!(without.load().expect("a new file").config.limits.body_bytes_max, 7);
+    let with = Sources::of_default_file(&path).keeping_file();
+    drop(file);
+    assert!(without.load().is_ok());
+    let missing = with.load().expect_err("it was there");
+    assert!(missing.to_string().contains("default.toml: No such file"), "{missing}");
+}
+
 #[test]
 fn flags_beat_the_file_and_the_file_beats_the_defaults() {
     let file = TestFile::new("order", "listen = \"127.0.0.1:1\"\nbody_bytes_max = 7\n");

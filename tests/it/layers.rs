@@ -11,7 +11,7 @@ const CRATES: [(&str, &[&str]); 7] = [
     ("quick_xml", &["soap"]),
     ("rusqlite", &["store::sqlite", "cli::sql"]),
     ("tokio_postgres", &["store::postgres"]),
-    ("tokio_rustls", &["http::tls", "store::postgres"]),
+    ("tokio_rustls", &["http::tls", "net::tls", "store::postgres"]),
 ];
 
 /// Of a file under `src`.

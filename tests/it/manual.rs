@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use crate::certificates::Authority;
 use crate::harness::*;
 
 fn seatkeeper(arguments: &[&str]) -> Output {
@@ -108,10 +109,42 @@ fn health_says_whether_a_service_is_ready() {
         (format!("http://{nowhere}"), 3, "no answer: Connection refused"),
         ("https://127.0.0.1:1".to_owned(), 2, "without TLS"),
         ("http://".to_owned(), 2, "an address is such as"),
+        ("http://:8086".to_owned(), 2, "an address is such as"),
+        ("http://127.0.0.1:99999".to_owned(), 2, "an address is such as"),
+        ("http://127.0.0.1:".to_owned(), 2, "an address is such as"),
         ("http://127.0.0.1:1/\r\nX: y".to_owned(), 2, "an address is such as"),
     ] {
         let output = seatkeeper(&["health", &url]);
         assert_eq!(output.status.code(), Some(code), "{url}: {}", text(&output));
         assert!(text(&output).contains(said), "{url}: {}", text(&output));
+    }
+}
+
+/// Without an address the service is asked that the settings start. Their other values do not matter: a service that runs keeps its old
+/// ones.
+#[test]
+fn health_asks_the_service_of_the_settings() {
+    let (plain, authority, directory) = (Server::start(), Authority::new(), TempDir::new());
+    let files = authority.issue("service", 30);
+    let encrypted = crate::tls::server(&files, Options::default());
+    let (plain, encrypted) = (plain.address.port(), encrypted.address.port());
+    let tls = format!("tls_certificate = '{}'\ntls_key = '{}'", files.certificate.display(), files.key.display());
+    let settings = directory.join("seatkeeper.toml");
+    for (lines, code, said) in [
+        (format!("listen = '127.0.0.1:{plain}'"), 0, "ready"),
+        (format!("listen = ':{plain}'"), 0, "ready"),
+        (format!("listen = '0.0.0.0:{plain}'\nlog_level = 'loud'"), 0, "ready"),
+        (format!("listen = 'localhost:{encrypted}'\n{tls}"), 0, "ready"),
+        (format!("listen = '127.0.0.1:{plain}'\n{tls}"), 3, "https://127.0.0.1:"),
+        (format!("listen = '127.0.0.1:{encrypted}'"), 1, "status 400"),
+        (format!("listen = '127.0.0.1:{}'", free_port()), 3, "no answer: Connection refused"),
+        ("listen = '127.0.0.1:0'".to_owned(), 2, "give the address of the service"),
+        ("listen = 'here'".to_owned(), 2, "seatkeeper.toml:1:1: listen: 'here' is"),
+        ("listne = ':1'".to_owned(), 2, "did you mean listen?"),
+    ] {
+        fs::write(&settings, &lines).expect("settings");
+        let output = seatkeeper(&["health", "--config", settings.to_str().expect("a path")]);
+        assert_eq!(output.status.code(), Some(code), "{lines}: {}", text(&output));
+        assert!(text(&output).contains(said), "{lines}: {}", text(&output));
     }
 }

@@ -43,6 +43,11 @@ impl Reloaded {
     }
 }
 
+/// A call of more than 5,000 bytes.
+fn large_call() -> Vec<u8> {
+    post11(&format!("{}{}", assign_envelope("agent", PASSWORD, "x", 42, "SqlBackup"), " ".repeat(9000)))
+}
+
 fn hang_up(process: u32) {
     let process = rustix::process::Pid::from_raw(i32::try_from(process).expect("an id")).expect("not 0");
     rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("sent");
@@ -53,7 +58,7 @@ const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 #[test]
 fn limits_and_the_level_of_the_log_change_without_a_restart() {
     let reloaded = Reloaded::start("body_bytes_max = 5000\n");
-    let large = post11(&format!("{}{}", assign_envelope("agent", PASSWORD, "x", 42, "SqlBackup"), " ".repeat(9000)));
+    let large = large_call();
     let mut open = Client::to(reloaded.service.address);
     assert_eq!(open.send(HEALTH).status, 200);
     assert_eq!(reloaded.status(&large), 413);
@@ -83,7 +88,7 @@ fn limits_and_the_level_of_the_log_change_without_a_restart() {
 #[test]
 fn a_bad_file_leaves_the_old_settings_in_force_and_the_log_says_so() {
     let reloaded = Reloaded::start("body_bytes_max = 5000\n");
-    let large = post11(&format!("{}{}", assign_envelope("agent", PASSWORD, "x", 42, "SqlBackup"), " ".repeat(9000)));
+    let large = large_call();
     for (text, says) in [
         ("body_bytes_max = 100_000\nidle_timeout_s = 0\n", ":2:1: idle_timeout_s must be from 1 to 31536000"),
         ("body_bytes_max = 100_000\nnonsense = 0\n", ":2:1: there is no setting 'nonsense'"),
@@ -123,6 +128,25 @@ fn a_certificate_is_replaced_together_with_the_settings_or_not_at_all() {
     let line = reloaded.reload("body_bytes_max = 5000\n");
     assert!(line.contains("\"needs_restart\":\"tls_certificate, tls_key\""), "{line}");
     assert_eq!(shown(), der(&second.certificate));
+}
+
+/// TLS is switched on by a restart. Files that would make it fail are reported before.
+#[test]
+fn a_certificate_for_the_next_start_is_tested_by_the_reload() {
+    let authority = Authority::new();
+    let [good, expired] = [("a", 30), ("b", -1)].map(|(name, days)| authority.issue(name, days));
+    let reloaded = Reloaded::start("body_bytes_max = 5000\n");
+    let large = large_call();
+    for (files, line_has) in [(&expired, "expired"), (&good, "\"needs_restart\":\"tls_certificate, tls_key\"")] {
+        let lines = format!(
+            "tls_certificate = \"{}\"\ntls_key = \"{}\"\nbody_bytes_max = 5000\n",
+            files.certificate.display(),
+            files.key.display()
+        );
+        let line = reloaded.reload(&lines);
+        assert!(line.contains(line_has), "{line}");
+        assert_eq!(reloaded.status(&large), 413, "it goes on without TLS");
+    }
 }
 
 /// The limit of wrong passwords, the number of connections, and trusted proxies.

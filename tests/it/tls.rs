@@ -14,7 +14,7 @@ use crate::certificates::{Authority, der};
 use crate::harness::*;
 use crate::program::{Serving, program, run};
 
-fn server(files: &Files, options: Options) -> Server {
+pub fn server(files: &Files, options: Options) -> Server {
     Server::with(Options { tls: Some(files.clone()), ..options })
 }
 
