@@ -81,6 +81,35 @@ const UNSAFE: &[(&str, bool)] = &[
     ("DROP TABLE refusal", false),
 ];
 
+/// A refusal says why, and what is possible instead.
+#[test]
+fn what_sql_by_hand_may_not_do_is_refused_with_the_reason() {
+    let directory = TempDir::new();
+    let database = seeded(&directory);
+    let own = format!("ATTACH '{}' AS again", database.display());
+    for (statement, why) in [
+        ("DROP TABLE refusal", "those of your own can"),
+        ("DROP VIEW text_rule", "those of your own can"),
+        ("ALTER TABLE entity RENAME TO entities", "those of your own can"),
+        ("DROP INDEX seat_by_holder", "those of your own can"),
+        ("CREATE TRIGGER mine AFTER INSERT ON seat BEGIN SELECT 1; END", "could break its guards"),
+        ("CREATE UNIQUE INDEX mine ON account (note)", "one without UNIQUE is allowed"),
+        ("UPDATE refusal SET code = 'x'", "only the service writes these rows"),
+        ("DELETE FROM call", "only the service writes these rows"),
+        (&own, "the database itself cannot be attached"),
+        ("ATTACH 'o' || 'ther.db' AS other", "as plain text"),
+        ("PRAGMA writable_schema = ON", "keeps the guards and the file safe"),
+    ] {
+        let refused = seatkeeper("sql", &database, &[], &format!("{statement};"));
+        assert_eq!(refused.code, Some(1), "{statement}");
+        assert!(refused.stderr.contains("not authorized: ") && refused.stderr.contains(why), "{refused:?}");
+        // Also where the script may hold a password, and words of it are not repeated.
+        let secret = format!("SELECT hash_password('Tr0ub4dor & 3'); {statement};");
+        let refused = seatkeeper("sql", &database, &[], &secret);
+        assert!(refused.stderr.contains(why) && !refused.stderr.contains("Tr0"), "{refused:?}");
+    }
+}
+
 #[test]
 fn objects_that_evade_the_guards_are_refused_or_stop_the_service() {
     let directory = TempDir::new();

@@ -125,8 +125,9 @@ impl Shell {
     }
 
     pub(super) fn refused(&self, error: &rusqlite::Error, is_secret: bool) -> Trouble {
-        let why = match self.connection.explain_lock(error) {
-            Some(lock) => lock,
+        let known = self.connection.explain_lock(error).or_else(|| self.connection.explain_denied(error));
+        let why = match known {
+            Some(known) => known,
             None if is_secret => sqlite::explain_discreetly(error),
             None => sqlite::explain(error),
         };

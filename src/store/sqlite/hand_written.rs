@@ -69,11 +69,17 @@ pub struct AdminConnection {
     /// The objects of the schema.
     ours: Arc<BTreeMap<String, String>>,
     wait: Arc<Mutex<Wait>>,
+    /// Why a statement was refused last.
+    denied: Arc<Mutex<&'static str>>,
     /// Set while a statement is compiled that makes an index that is not unique.
     is_plain_index: Arc<AtomicBool>,
     /// Set while [`AdminConnection::in_the_name_of`] writes rows that SQL by hand must not write.
     is_trusted: Arc<AtomicBool>,
 }
+
+const SCHEMA: &str =
+    "tables, views, indexes and triggers of the service can be neither altered nor dropped; those of your own can";
+const ROWS: &str = "only the service writes these rows";
 
 /// The author of changes by hand, with the reason.
 #[derive(Debug, Clone)]
@@ -167,53 +173,67 @@ impl AdminConnection {
             (Arc::clone(&is_trusted), Arc::clone(&is_plain_index), Arc::clone(&all_ours));
         let path = path.to_owned();
         let own_path = path.clone();
-        let is_refused = move |context: &AuthContext<'_>| {
+        let refusal = move |context: &AuthContext<'_>| {
             // VACUUM copies every row to a database of its own.
             let vacuum = context.database_name.is_some_and(|name| name.starts_with("vacuum_"));
-            match context.action {
+            let (is_refused, why) = match context.action {
                 AuthAction::DropTable { table_name } | AuthAction::AlterTable { table_name, .. } => {
-                    ours.contains_key(table_name)
+                    (ours.contains_key(table_name), SCHEMA)
                 }
-                AuthAction::DropTrigger { trigger_name, .. } => ours.contains_key(trigger_name),
-                AuthAction::DropIndex { index_name, .. } => ours.contains_key(index_name),
-                AuthAction::DropView { view_name } => ours.contains_key(view_name),
+                AuthAction::DropTrigger { trigger_name, .. } => (ours.contains_key(trigger_name), SCHEMA),
+                AuthAction::DropIndex { index_name, .. } => (ours.contains_key(index_name), SCHEMA),
+                AuthAction::DropView { view_name } => (ours.contains_key(view_name), SCHEMA),
                 // An administrator's own trigger on our tables could break what ours guard.
                 AuthAction::CreateTrigger { table_name, .. } | AuthAction::CreateTempTrigger { table_name, .. } => {
-                    ours.contains_key(table_name)
+                    (ours.contains_key(table_name), "a trigger on a table of the service could break its guards")
                 }
                 // So could a unique index: OR REPLACE deletes the conflicting rows without calling a trigger.
-                AuthAction::CreateIndex { table_name, .. } => {
+                AuthAction::CreateIndex { table_name, .. } => (
                     context.database_name == Some("main")
                         && ours.contains_key(table_name)
-                        && !plain_index.load(Ordering::Relaxed)
-                }
+                        && !plain_index.load(Ordering::Relaxed),
+                    "a unique index on a table of the service could evade its guards; one without UNIQUE is allowed",
+                ),
                 // A ticket or session made by hand would forge a sign-in; a call made by hand, a change in another name; a named
                 // call, an answer that the service never gave; the others, events that never happened.
                 AuthAction::Insert {
                     table_name: "ticket" | "session" | "call" | "named_call" | "refusal" | "credential_use" | "upkeep",
-                } => !vacuum,
+                } => (!vacuum, ROWS),
                 AuthAction::Update {
                     table_name: "session" | "call" | "named_call" | "refusal" | "credential_use" | "upkeep",
                     ..
-                } => true,
-                AuthAction::Delete { table_name: "call" } => true,
+                }
+                | AuthAction::Delete { table_name: "call" } => (true, ROWS),
                 // Attached under another name, the tables of this file would not be recognised as ours. A computed name is
                 // unknown here.
-                AuthAction::Attach { filename } => {
-                    filename.starts_with("file:") || is_same_file(&own_path, Path::new(filename))
+                AuthAction::Attach { filename } => (
+                    filename.starts_with("file:") || is_same_file(&own_path, Path::new(filename)),
+                    "the database itself cannot be attached, nor an address that begins with file:",
+                ),
+                AuthAction::Unknown { code: ffi::SQLITE_ATTACH, .. } => {
+                    (true, "ATTACH takes the name of the file as plain text")
                 }
-                AuthAction::Unknown { code: ffi::SQLITE_ATTACH, .. } => true,
-                AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => {
-                    GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str())
-                }
-                _ => false,
-            }
+                AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => (
+                    GUARDING_PRAGMAS.contains(&pragma_name.to_ascii_lowercase().as_str()),
+                    "this setting of SQLite keeps the guards and the file safe",
+                ),
+                _ => (false, ""),
+            };
+            is_refused.then_some(why)
         };
+        let denied = Arc::new(Mutex::new(""));
+        let noted = Arc::clone(&denied);
         connection.authorizer(Some(move |context: AuthContext<'_>| {
-            let refused = !trusted.load(Ordering::Relaxed) && is_refused(&context);
-            if refused { Authorization::Deny } else { Authorization::Allow }
+            let refusal = if trusted.load(Ordering::Relaxed) { None } else { refusal(&context) };
+            match refusal {
+                Some(why) => {
+                    *noted.lock().unwrap_or_else(PoisonError::into_inner) = why;
+                    Authorization::Deny
+                }
+                None => Authorization::Allow,
+            }
         }))?;
-        Ok(AdminConnection { connection, path, ours: all_ours, wait, is_plain_index, is_trusted })
+        Ok(AdminConnection { connection, path, ours: all_ours, wait, denied, is_plain_index, is_trusted })
     }
 
     /// Compiles the first statement of this SQL. An index that is not unique is allowed on our tables too.
@@ -231,6 +251,12 @@ impl AdminConnection {
     /// Whether a table is one of the schema.
     pub fn is_ours(&self, table: &str) -> bool {
         self.ours.keys().any(|name| name.eq_ignore_ascii_case(table))
+    }
+
+    /// What an error says about a statement that SQL by hand may not run; `None`: the error has another cause.
+    pub fn explain_denied(&self, error: &rusqlite::Error) -> Option<String> {
+        let is_denied = error.sqlite_error_code() == Some(ErrorCode::AuthorizationForStatementDenied);
+        is_denied.then(|| format!("not authorized: {}", self.denied.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// What an error says about other programs that write; `None`: the error has another cause.
