@@ -144,7 +144,8 @@ fn calls_that_wait_together_share_a_commit() {
         assert_eq!(client.receive().code(), "Success");
     }
     let (calls, groups) = groups(&server);
-    assert_eq!(calls - calls_before, 20);
+    // Notes of refused calls and of credentials are written there too, at most once a second.
+    assert!(calls - calls_before >= 20, "{} calls", calls - calls_before);
     assert!(groups - groups_before < 20, "{} groups", groups - groups_before);
     assert_eq!(server.violations(), []);
 }
