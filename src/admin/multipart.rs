@@ -87,6 +87,19 @@ mod tests {
         assert_eq!(parsed("------x--"), Some(vec![]));
     }
 
+    /// As spreadsheets save it.
+    #[test]
+    fn a_file_may_be_utf_16() {
+        let head = "------x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n".as_bytes();
+        let text = "username\tnote\r\nM\u{fc}ller\t\u{1F600}\r\n";
+        for to_bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+            let file: Vec<u8> = "\u{FEFF}".encode_utf16().chain(text.encode_utf16()).flat_map(to_bytes).collect();
+            let body = [head, &file, b"\r\n------x--"].concat();
+            let read = parse(TYPE, &body).expect("a form");
+            assert_eq!(read.pairs(), [("file".to_owned(), text.replace("\r\n", "\n"))]);
+        }
+    }
+
     #[test]
     fn broken_forms_are_refused() {
         for body in [

@@ -646,6 +646,14 @@ fn an_import_tells_every_wrong_line_and_is_all_or_nothing() {
     let right = [("kind", "users"), ("csv", "username;entity_id\r\nok1;42\r\nok2;42\r\n")];
     assert_eq!(admin.change("/import", &right).status, 303);
     assert_eq!(count(), before + 2);
+    // A file of Windows-1252, as it arrives.
+    let spoiled = [("kind", "users"), ("csv", "username;entity_id\nok3;42\nM\u{FFFD}ller;42\n")];
+    let answer = admin.preview("/import", &spoiled);
+    assert!(
+        answer.status == 422 && answer.body.contains("Line 3:") && answer.body.contains("CSV UTF-8"),
+        "{}",
+        answer.body
+    );
     // As a file, too; and of a length that no other form may have.
     let many: String = (0..9_000).fold("username,entity_id,note\r\n".to_owned(), |mut text, n| {
         let _ = write!(text, "many{n},42,{}\r\n", "x".repeat(40));

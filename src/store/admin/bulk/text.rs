@@ -129,16 +129,18 @@ fn one_line(number: u64, why: String) -> AdminRefusal {
     AdminRefusal::Lines(vec![(number, why)])
 }
 
-/// The text of the bytes.
+/// The text of the bytes. A page gets text already, with U+FFFD for bytes that are none.
 fn decoded(bytes: &[u8]) -> Result<String, AdminRefusal> {
     let (encoding, length) = encoding_rs::Encoding::for_bom(bytes).unwrap_or((encoding_rs::UTF_8, 0));
-    let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[length..]);
-    text.map(|text| text.into_owned()).ok_or_else(|| {
-        let valid = std::str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
-        let number = 1 + bytes[..valid].iter().filter(|byte| **byte == b'\n').count() as u64;
-        let why = "is not valid UTF-8. Save the table as 'CSV UTF-8' and import that: guessing would spoil umlauts";
-        one_line(number, why.to_owned())
-    })
+    let (text, _) = encoding.decode_without_bom_handling(&bytes[length..]);
+    match text.find('\u{FFFD}') {
+        None => Ok(text.into_owned()),
+        Some(at) => {
+            let number = 1 + text[..at].matches('\n').count() as u64;
+            let why = "is not valid UTF-8. Save the table as 'CSV UTF-8' and import that: guessing would spoil umlauts";
+            Err(one_line(number, why.to_owned()))
+        }
+    }
 }
 
 /// Of comma, semicolon and tab the one that the first line has most of, outside of quotes.
