@@ -168,7 +168,7 @@ impl Config {
         }
         if let Some(url) = &v.public_url {
             let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
-            if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
+            if host.is_empty() || !http::is_host(host.as_bytes()) {
                 problem(
                     "public_url",
                     format!(

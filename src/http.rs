@@ -20,6 +20,7 @@ pub mod tls;
 pub use address::PathPrefix;
 pub use connection::{DESCRIPTORS, Listener, Shutdown, serve};
 pub use dispatch::Routes;
+pub(crate) use dispatch::is_host;
 pub use forwarded::TrustedProxies;
 pub(crate) use intake::close;
 pub(crate) use limits::RETRY_SECONDS;

@@ -184,10 +184,10 @@ fn ambiguous(parts: &Parts) -> Option<(StatusCode, &'static str)> {
     let reason = match (hosts.next(), hosts.next()) {
         (None, _) if parts.version >= Version::HTTP_11 => Some("The request has no Host header. Send one."),
         (Some(_), Some(_)) => Some("The request has several Host headers. Send one."),
-        (Some(host), None) if !is_host(host) => {
+        (Some(host), None) if !is_host(host.as_bytes()) => {
             Some("The Host header is not a name or an address, with or without a port.")
         }
-        _ if absolute_host(&parts.uri).is_some_and(|host| !is_host(&host)) => {
+        _ if absolute_host(&parts.uri).is_some_and(|host| !is_host(host.as_bytes())) => {
             Some("The host in the request's target is not a name or an address, with or without a port.")
         }
         _ => None,
@@ -203,10 +203,9 @@ fn ambiguous(parts: &Parts) -> Option<(StatusCode, &'static str)> {
 }
 
 /// A name or address, with or without a port; or empty (RFC 9110 §7.2).
-pub(super) fn is_host(value: &HeaderValue) -> bool {
+pub(crate) fn is_host(typed: &[u8]) -> bool {
     // The longest name and port. A WSDL repeats it many times.
     const BYTES_MAX: usize = 255 + ":65535".len();
-    let typed = value.as_bytes();
     if typed.is_empty() || typed.len() > BYTES_MAX || typed.iter().any(|byte| b"@,".contains(byte)) {
         return typed.is_empty();
     }

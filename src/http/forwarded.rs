@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 
 use super::dispatch::is_host;
 
@@ -58,8 +58,7 @@ impl TrustedProxies {
         // The nearest proxy added the last entries; earlier entries came with the request.
         let client = clients.iter().rev().map_while(|c| address(c)).find(|c| !self.contains(*c));
         let scheme = schemes.last().map(|s| s.to_ascii_lowercase()).filter(|s| s == "http" || s == "https");
-        let is_usable =
-            |host: &&String| !host.is_empty() && HeaderValue::from_str(host).is_ok_and(|host| is_host(&host));
+        let is_usable = |host: &&String| !host.is_empty() && is_host(host.as_bytes());
         let host = hosts.last().filter(is_usable).cloned();
         Forwarded { client, scheme, host }
     }
@@ -210,6 +209,8 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn read(trusted: &str, peer: &str, lines: &[(&'static str, &str)]) -> (String, String, String) {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -133,9 +132,8 @@ fn host(head: &[u8]) -> Option<String> {
         // The last line may be cut off.
         name.eq_ignore_ascii_case(b"host:").then(|| value.strip_suffix(b"\r"))?
     });
-    let host = HeaderValue::from_bytes(hosts.next()?.trim_ascii()).ok()?;
-    let is_usable = !host.is_empty() && is_host(&host);
-    host.to_str().ok().filter(|_| is_usable).map(str::to_owned)
+    let host = std::str::from_utf8(hosts.next()?.trim_ascii()).ok()?;
+    (!host.is_empty() && is_host(host.as_bytes())).then(|| host.to_owned())
 }
 
 /// A connection with TLS.
