@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::{Cli, Failure};
+use super::{CannotRun, Cli, Failure};
 
 #[derive(Args)]
 pub(super) struct CompletionsArgs {
@@ -33,7 +33,7 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
 
 /// Writes a manual page for the program and for each of its commands.
 pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
-    fs::create_dir_all(&args.directory)?;
+    fs::create_dir_all(&args.directory).map_err(|error| at(&args.directory, &error))?;
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
     let pages = write_pages(&program, &args.directory)?;
@@ -41,10 +41,16 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// An error of a file, with its name.
+fn at(path: &Path, error: &std::io::Error) -> CannotRun {
+    CannotRun(format!("{}: {error}", path.display()))
+}
+
 /// The number of pages.
 fn write_pages(command: &Command, directory: &Path) -> Result<usize, Failure> {
     let man = Man::new(command.clone()).manual("Seatkeeper").source(concat!("seatkeeper ", env!("CARGO_PKG_VERSION")));
-    fs::write(directory.join(man.get_filename()), page(command, &man)?)?;
+    let file = directory.join(man.get_filename());
+    fs::write(&file, page(command, &man)?).map_err(|error| at(&file, &error))?;
     let below: Result<Vec<usize>, Failure> =
         command.get_subcommands().map(|command| write_pages(command, directory)).collect();
     Ok(1 + below?.into_iter().sum::<usize>())

@@ -26,7 +26,15 @@ impl Directory {
     fn new() -> std::io::Result<Directory> {
         let path = std::env::temp_dir().join(format!("{PREFIX}{}", uuid::Uuid::new_v4()));
         // Other users need not read the sample data either.
-        DirBuilder::new().mode(0o700).create(&path)?;
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        let failed = |error: std::io::Error| {
+            let path = path.display();
+            std::io::Error::new(
+                error.kind(),
+                format!("{path}: {error}. TMPDIR names the directory for temporary files"),
+            )
+        };
+        made.map_err(failed)?;
         Ok(Directory(path))
     }
 
