@@ -46,7 +46,9 @@ async fn make(visit: &Visit, id: i64) -> Result<(Me, Report), Stopped> {
         // Everything below belongs to a customer, unless the form was sent without that.
         entity: EntityFilter { id, below: visit.query.flag("below") || visit.query.get("since").is_none() },
         since: filters::time(&visit.query, "since").unwrap_or(month_ago),
-        until: filters::time(&visit.query, "until").unwrap_or(now),
+        // The next whole second: the form and the files have no fractions, and what was made in this second is in the report.
+        until: filters::time(&visit.query, "until")
+            .unwrap_or(Timestamp::from_second(now.as_second() + 1).unwrap_or(now)),
     };
     let totals = visit.totals();
     visit

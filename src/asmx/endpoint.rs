@@ -199,16 +199,25 @@ fn unreadable(typed: Version, error: ReadError) -> NotServed {
         ReadError::TooMuch { version, what } => {
             fault(version.unwrap_or(typed), Fault::sender(format!("{UNABLE} The message has {what}.")))
         }
-        ReadError::VersionMismatch { namespace, name } => {
-            let text = format!(
-                "Possible SOAP version mismatch: Envelope namespace {} was unexpected. Expecting {}. The root element is '{}'; send an Envelope of SOAP 1.1 or 1.2.",
-                excerpt(&namespace),
-                Version::Soap11.namespace(),
-                excerpt(&name)
-            );
-            // In the version that every client can read.
-            fault(Version::Soap11, Fault::new(FaultCode::VersionMismatch, text))
-        }
+        ReadError::VersionMismatch { namespace, name } => match Version::of_namespace(&namespace) {
+            Some(version) => {
+                let text = format!(
+                    "{UNABLE} Request format is invalid: Missing required soap:Envelope element. The root element is '{}'.",
+                    excerpt(&name)
+                );
+                fault(version, Fault::sender(text))
+            }
+            None => {
+                let text = format!(
+                    "Possible SOAP version mismatch: Envelope namespace {} was unexpected. Expecting {}. The root element is '{}'; send an Envelope of SOAP 1.1 or 1.2.",
+                    excerpt(&namespace),
+                    Version::Soap11.namespace(),
+                    excerpt(&name)
+                );
+                // In the version that every client can read.
+                fault(Version::Soap11, Fault::new(FaultCode::VersionMismatch, text))
+            }
+        },
         ReadError::NoBody { version } => {
             let text = format!(
                 "{UNABLE} Request format is invalid: Missing required soap:Body element. Send it as a child of Envelope, in the namespace '{}'.",

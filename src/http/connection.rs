@@ -221,6 +221,8 @@ impl Accepted {
             }
         });
         let connection = http1::Builder::new()
+            // As the original services write them. Clients written by hand may compare letter by letter.
+            .title_case_headers(true)
             // hyper's timer would also run between requests, and be set again for each: `timeouts` has the limits instead.
             .header_read_timeout(None)
             // A half-closed connection is treated as closed, and a call that still waits is dropped: most such clients have

@@ -143,7 +143,7 @@ pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
             }
             if body.is_some() {
                 header_comes_late = true;
-            } else if !beside.is_empty() {
+            } else if !beside.iter().all(is_vendor_block) {
                 return ambiguous("another element before its Header");
             } else if child.children.len() > limits.header_blocks_max {
                 let what = format!("more than {} header blocks", limits.header_blocks_max);
@@ -163,6 +163,12 @@ pub fn read(text: &str, limits: &Limits) -> Result<Envelope, ReadError> {
     let mut children = body.ok_or(ReadError::NoBody { version })?.into_iter();
     let (body, body_others) = (children.next(), children.collect());
     Ok(Envelope { version, header_blocks: header.unwrap_or_default(), beside, body, body_others, header_comes_late })
+}
+
+/// A header block that clients of NetServer may write as a child of the Envelope, as the vendor's own samples do. It is read after those of
+/// the Header, so its place does not matter.
+fn is_vendor_block(element: &Element) -> bool {
+    element.namespace.starts_with("http://www.superoffice.net/ws/crm/NetServer/")
 }
 
 /// The version, if this element is an envelope.

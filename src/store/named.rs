@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -39,8 +39,8 @@ impl NameSource {
         }
     }
 
-    /// Whether the client's developer chose the name. Toolkits send a MessageID by themselves, and message templates repeat one:
-    /// such a name must never cause a refusal.
+    /// Whether the client's developer chose the name. Toolkits send a MessageID by themselves, and message templates repeat one, which
+    /// the original service ignored: such a name must neither cause a refusal nor keep one alive.
     pub const fn is_deliberate(self) -> bool {
         !matches!(self, NameSource::MessageId)
     }
@@ -57,6 +57,9 @@ pub struct CallName {
     pub request_hash: [u8; 32],
     original: OnceLock<Original>,
 }
+
+/// The time within which a toolkit sends a message again by itself. Later, the same message is that of a template.
+const RESENT_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// The first call of a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +94,21 @@ impl CallName {
     /// For stores: records that the outcome is that of an earlier call.
     pub(super) fn repeats(&self, original: Original) {
         let _ = self.original.set(original);
+    }
+
+    /// How long its outcome counts; `life`: that of a name that was chosen.
+    pub(super) fn life(&self, life: SignedDuration) -> SignedDuration {
+        if self.source.is_deliberate() { life } else { life.min(RESENT_WITHIN) }
+    }
+
+    /// Whether a retry gets this outcome. Not if the credential was refused: the right may be given meanwhile. And no refusal of a name
+    /// that nobody chose: nothing was changed, so the retry may run, and a message template gets a seat once there is one.
+    pub(super) fn keeps<T>(&self, outcome: &Result<T, Refusal>) -> bool {
+        match outcome {
+            Ok(_) => true,
+            Err(Refusal::CallerUnknown | Refusal::RoleTooLow { .. }) => false,
+            Err(_) => self.source.is_deliberate(),
+        }
     }
 
     /// The name, if it is valid.

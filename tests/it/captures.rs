@@ -768,7 +768,7 @@ fn methods_and_paths() {
     for (target, typed) in [(PATH.to_owned(), "text/html"), (format!("{PATH}?WSDL"), "text/xml")] {
         let answer = head(&target);
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
-        assert!(answer.contains(&format!("content-type: {typed}; charset=utf-8\r\n")), "{answer}");
+        assert!(answer.contains(&format!("Content-Type: {typed}; charset=utf-8\r\n")), "{answer}");
     }
     let options = server.send(format!("OPTIONS {PATH} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
     assert_eq!((options.status, options.header("allow")), (405, Some("GET,HEAD,POST")));

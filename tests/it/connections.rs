@@ -405,7 +405,7 @@ fn a_streamed_response_to_http_1_0_does_not_promise_to_stay_open() {
     let (head, body) = response.split_once("\r\n\r\n").expect("a head");
     let connection: Vec<&str> =
         head.lines().filter(|line| line.to_ascii_lowercase().starts_with("connection:")).collect();
-    assert_eq!(connection, ["connection: close"], "{head}");
+    assert_eq!(connection, ["Connection: close"], "{head}");
     assert!(body.ends_with("</soap:Envelope>") && body.contains("<Code>Success</Code>"));
 
     let short = request.replacen("HTTP/1.1\r\n", "HTTP/1.0\r\nConnection: keep-alive\r\n", 1).replace(">42<", ">9<");

@@ -159,7 +159,7 @@ fn the_listener_has_only_metrics() {
     let mut head = String::new();
     stream.read_to_string(&mut head).expect("a head");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
-    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(head.contains("Content-Type: text/plain; version=0.0.4"), "{head}");
     // And the service has no metrics.
     assert_eq!(server.get("/metrics").status, 404);
 }

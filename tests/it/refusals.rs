@@ -204,6 +204,14 @@ fn refusals(address: Address, version: Version) -> Vec<(&'static str, Vec<u8>, R
             "'Nope' of namespace ''",
         ),
     ];
+    if address == Asmx {
+        all.push((
+            "another root",
+            whole(good.replace("soap:Envelope", "soap:Message")),
+            Fault("Sender"),
+            "Missing required soap:Envelope element. The root element is 'Message'.",
+        ));
+    }
     if address != SoPrincipal {
         all.push((
             "a word for a number",

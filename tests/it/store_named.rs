@@ -166,6 +166,27 @@ fn a_name_goes_with_one_request() {
     }
 }
 
+/// The client of a message template is refused, and asks again when there is a seat. Much later it asks for another seat.
+#[test]
+fn a_message_id_keeps_no_refusal_and_its_success_only_for_a_while() {
+    let licenses = Licenses::new();
+    let at = |minutes: i64, username: &str| {
+        let mut call = named_from(NameSource::MessageId, "agent", "urn:template", 1);
+        call.now += jiff::SignedDuration::from_mins(minutes);
+        let (outcome, original) = assign(&licenses, call, username);
+        (code(&outcome), original.is_some())
+    };
+    licenses.sql("UPDATE license_pool SET seats_total = 0 WHERE id = 1");
+    assert_eq!(at(0, "bob"), ("NoFreeSeat", false));
+    assert_eq!(kept(&licenses), [""; 0]);
+    licenses.sql("UPDATE license_pool SET seats_total = 1 WHERE id = 1");
+    assert_eq!(at(1, "bob"), ("Success", false));
+    assert_eq!(at(10, "bob"), ("Success", true));
+    licenses.sql("UPDATE seat SET account_id = NULL");
+    assert_eq!(at(12, "bob"), ("Success", false), "a seat again");
+    licenses.is_sound();
+}
+
 /// Message templates repeat one MessageID: it must not keep its users from making different calls.
 #[test]
 fn a_message_id_with_another_request_is_a_new_call() {
@@ -180,7 +201,7 @@ fn a_message_id_with_another_request_is_a_new_call() {
     assert_eq!(of(2, "amy"), ("Success", false));
     assert_eq!(of(2, "amy"), ("Success", true), "the newest is kept");
     assert_eq!(of(1, "bob"), ("AlreadyExists", false));
-    assert_eq!(kept(&licenses), ["agent urn:x"]);
+    assert_eq!(kept(&licenses), [""; 0], "a refusal is not kept");
 }
 
 #[test]

@@ -449,7 +449,7 @@ fn bodies_of_unauthenticated_callers_are_not_held() {
 /// What tells two answers apart, but for what is different in each.
 fn told(answer: &Answer) -> (u16, Vec<String>, String) {
     let own = |line: &&str| {
-        !line.starts_with("x-request-id:") && !line.starts_with("date:") && !line.starts_with("content-length:")
+        !line.starts_with("X-Request-Id:") && !line.starts_with("Date:") && !line.starts_with("Content-Length:")
     };
     (answer.status, answer.head.lines().filter(own).map(str::to_owned).collect(), answer.body.clone())
 }

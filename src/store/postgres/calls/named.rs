@@ -47,7 +47,7 @@ pub(crate) async fn run<'w, T: Outcome + Sync>(
         Ok(Begun::Told(told)) => Ok(told),
         Ok(Begun::New(new)) => {
             let outcome = settle(change().await)?;
-            if !matches!(outcome, Err(Refusal::CallerUnknown | Refusal::RoleTooLow { .. })) {
+            if name.keeps(&outcome) {
                 keep(session, call, name, &new, limits, &to_json(&outcome)).await?;
             }
             Ok((outcome, None))
@@ -87,9 +87,9 @@ async fn begin<T: Outcome>(
     let caller = to_caller(call, &row)?;
     seats::check_role(Some(caller.role), least)?;
     let sent = sent?.to_owned();
-    let cutoff = to_text(call.now.saturating_sub(limits.life).unwrap_or(Timestamp::MIN));
+    let cutoff = |life| to_text(call.now.saturating_sub(life).unwrap_or(Timestamp::MIN));
     if let Some(kept) = Kept::of(&row)? {
-        let has_expired = kept.at <= cutoff;
+        let has_expired = kept.at <= cutoff(name.life(limits.life));
         if !has_expired && kept.request_hash == name.request_hash {
             return kept.tell(call, name).map(Begun::Told);
         }
@@ -99,7 +99,7 @@ async fn begin<T: Outcome>(
         }
         session.execute(&FORGET, &[&kept.id]).await?;
     }
-    Ok(Begun::New(New { caller, sent, cutoff }))
+    Ok(Begun::New(New { caller, sent, cutoff: cutoff(limits.life) }))
 }
 
 /// A row of the table.

@@ -47,9 +47,9 @@ fn run_once<T: Outcome>(
 ) -> Result<T, Stop> {
     let caller = caller_of_role(connection, call, least)?;
     let sent = name.text()?;
-    let cutoff = to_text(call.now.saturating_sub(limits.life).unwrap_or(Timestamp::MIN));
+    let cutoff = |life| to_text(call.now.saturating_sub(life).unwrap_or(Timestamp::MIN));
     if let Some(row) = find(connection, &caller.name, sent)? {
-        let has_expired = row.at <= cutoff;
+        let has_expired = row.at <= cutoff(name.life(limits.life));
         if !has_expired && row.request_hash == name.request_hash {
             return row.replay(name, original);
         }
@@ -60,9 +60,9 @@ fn run_once<T: Outcome>(
         connection.prepare_cached("DELETE FROM named_call WHERE id = ?1")?.execute([row.id])?;
     }
     let outcome = settle(change())?;
-    if !matches!(outcome, Err(Refusal::CallerUnknown | Refusal::RoleTooLow { .. })) {
+    if name.keeps(&outcome) {
         keep(connection, call, name, &caller.name, sent, &to_json(&outcome))?;
-        end_oldest(connection, &cutoff, limits.max)?;
+        end_oldest(connection, &cutoff(limits.life), limits.max)?;
     }
     Ok(outcome?)
 }
