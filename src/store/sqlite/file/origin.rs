@@ -10,7 +10,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -60,7 +60,9 @@ fn belong_together(path: &Path, wal_path: &Path) -> std::io::Result<bool> {
     }
     // The same schema gives the same page, except for the numbers in its head. Compares only the part of the page that a disk
     // writes at once: a power failure during a checkpoint leaves a new beginning before an old rest.
+    // A sector may be torn too: it then has the numbers of the newest copy, which no other file has, before an old rest.
     let is_same_page = number(&page, SCHEMA_COOKIE) != number(&log.first, SCHEMA_COOKIE)
+        || page[NUMBERS] == log.newest
         || page[FILE_HEAD_BYTES..SECTOR_BYTES] == log.first[FILE_HEAD_BYTES..SECTOR_BYTES];
     Ok(log.counters.contains(&number(&page, CHANGE_COUNTER)) && is_same_page)
 }
@@ -80,6 +82,8 @@ const FILE_HEAD_BYTES: usize = 100;
 const SECTOR_BYTES: usize = 512;
 const CHANGE_COUNTER: usize = 24;
 const SCHEMA_COOKIE: usize = 40;
+/// The change counter, the pages of the file, the first free page, the number of those, and the schema cookie.
+const NUMBERS: Range<usize> = CHANGE_COUNTER..SCHEMA_COOKIE + 4;
 
 /// The copies of the first page in a log.
 #[derive(Clone)]
@@ -88,6 +92,8 @@ struct FirstPages {
     counters: RangeInclusive<u32>,
     /// The first copy of the page in the log.
     first: Vec<u8>,
+    /// The numbers of the last copy, which a checkpoint writes into the file.
+    newest: [u8; NUMBERS.end - NUMBERS.start],
 }
 
 impl FirstPages {
@@ -131,7 +137,9 @@ impl FirstPages {
                 let counter = number(&page, CHANGE_COUNTER);
                 let before = found.as_ref().map_or(counter.saturating_sub(1), |found| *found.counters.start());
                 let first = found.map_or_else(|| page.clone(), |found| found.first);
-                found = Some(FirstPages { counters: before..=counter, first });
+                let mut newest = [0; NUMBERS.end - NUMBERS.start];
+                newest.copy_from_slice(&page[NUMBERS]);
+                found = Some(FirstPages { counters: before..=counter, first, newest });
             }
             let is_commit = number(&frame, 4) != 0;
             if is_commit {
@@ -204,4 +212,49 @@ pub(crate) fn forget_cached_log(path: &Path) -> Result<(), OpenError> {
     };
     log.sync_all().map_err(failed)?;
     rustix::fs::fadvise(&log, 0, None, rustix::fs::Advice::DontNeed).map_err(|e| failed(e.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// A power failure during the first checkpoint after a change of the schema: of the first page any beginning may be new.
+    #[test]
+    fn a_torn_first_page_belongs_to_its_log() {
+        let directory = std::env::temp_dir().join(format!("seatkeeper-origin-{}", std::process::id()));
+        std::fs::create_dir(&directory).expect("a directory");
+        let (used, left) = (directory.join("used.db"), directory.join("left.db"));
+        let connection = Connection::open(&used).expect("open");
+        connection
+            .execute_batch(
+                "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; CREATE TABLE one (a); PRAGMA wal_checkpoint(TRUNCATE);
+                 PRAGMA wal_autocheckpoint = 0; BEGIN; CREATE TABLE two (a); CREATE TABLE three (a); COMMIT;",
+            )
+            .expect("SQL");
+        let old = std::fs::read(&used).expect("a file");
+        let log = std::fs::read(beside(&used, "-wal")).expect("a log");
+        std::fs::write(beside(&left, "-wal"), &log).expect("a log");
+        // The head of the log and that of the first frame, which has the first page.
+        let new = &log[32 + 24..][..4096];
+        assert_eq!(number(&log, 32), 1);
+        for torn_at in [0, 27, 28, 43, 44, 47, 100, 104, 110, 300, 511, 512, 4096] {
+            let mut file = old.clone();
+            file[..torn_at].copy_from_slice(&new[..torn_at]);
+            std::fs::write(&left, &file).expect("a file");
+            assert!(belong_together(&left, &beside(&left, "-wal")).expect("read"), "torn at {torn_at}");
+        }
+        // Another file has other numbers.
+        for at in [CHANGE_COUNTER + 3, SCHEMA_COOKIE - 1, 110] {
+            let mut file = old.clone();
+            file[..4096].copy_from_slice(new);
+            file[at] ^= 0x11;
+            file[110] ^= 0x11;
+            std::fs::write(&left, &file).expect("a file");
+            let together = belong_together(&left, &beside(&left, "-wal")).expect("read");
+            assert_eq!(together, at == 110, "another byte at {at}");
+        }
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
 }
