@@ -5,7 +5,6 @@
 
 mod file;
 mod names;
-mod secret;
 mod settings;
 mod sources;
 mod value;
@@ -173,7 +172,7 @@ impl Config {
                     "public_url",
                     format!(
                         "public_url '{}' must be scheme, host and port only, such as https://licenses.example.com",
-                        secret::masked(url)
+                        store::masked(url)
                     ),
                 );
             }
@@ -201,7 +200,7 @@ impl Config {
             problem("audit_heads", "audit_heads is where signed heads go: set audit_key too".to_owned());
         }
         let mut parsed =
-            |name, error: String| problems.push(Problem::new(name, format!("{name}: {}", secret::masked(&error))));
+            |name, error: String| problems.push(Problem::new(name, format!("{name}: {}", store::masked(&error))));
         let trusted_proxies = v.trusted_proxies.unwrap_or_default().parse();
         let trusted_proxies = trusted_proxies.map_err(|e: String| parsed("trusted_proxies", e)).ok();
         let cors_origins = v.cors_origins.unwrap_or_default().parse();

@@ -33,7 +33,7 @@ pub use admin::Administrators;
 pub use call::{Actor, Call, Credential};
 pub use condition::{Condition, ConditionReply};
 pub use copies::{Backup, CopyError, Event, History, Kept, Losses, NewestEvent, Restore, Restored};
-pub use database::{Address, Database};
+pub use database::{Address, Database, masked};
 pub use error::{Fault, OpenError, StoreError};
 pub use facts::{Fact, facts};
 pub use history::HistoryReport;

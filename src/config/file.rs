@@ -60,7 +60,7 @@ fn unknown(key: &str, value: &Spanned<DeValue<'_>>) -> String {
         return format!("the file has no sections, so [{key}] has no meaning; write the settings without it");
     }
     let near = nearest(key, SETTINGS.iter().map(|setting| setting.name));
-    let key = super::secret::masked(key);
+    let key = crate::store::masked(key);
     format!("there is no setting '{key}'{}", near.map(|near| format!("; did you mean {near}?")).unwrap_or_default())
 }
 

@@ -4,9 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::secret::masked;
 use super::settings::Setting;
-use crate::store;
+use crate::store::{self, masked};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

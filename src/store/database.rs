@@ -1,5 +1,6 @@
 //! The place of a store: a file, or a PostgreSQL server.
 
+mod masked;
 mod pass_file;
 
 use std::convert::Infallible;
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use zeroize::Zeroizing;
+
+pub use masked::masked;
 
 /// The place of a store. Parsing it never fails: an invalid address is reported when it is used, because an error here would show
 /// the text with its password.
@@ -94,10 +97,37 @@ impl Address {
         &self.url
     }
 
+    fn parts(&self) -> Parts<'_> {
+        let rest = self.url.split_once("://").map_or("", |(_, rest)| rest);
+        let (credentials, rest) = rest.split_once('@').unwrap_or(("", rest));
+        let (user, password) = match credentials.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (credentials, None),
+        };
+        let (before, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, database) = before.split_once('/').unwrap_or((before, ""));
+        Parts { user, password, hosts, database, parameters }
+    }
+
+    /// Refuses an address whose parts cannot be told apart: a part of the password would be taken for a host, and be shown.
+    ///
+    /// # Errors
+    ///
+    /// The reason, without any part of the address.
+    pub fn require_clear(&self) -> Result<(), String> {
+        if self.parts().are_doubtful() {
+            return Err("there is an '@' too many: a '@', ':', '/' or '?' in the user name or password must be \
+                        percent-encoded (%40, %3A, %2F, %3F), and so must an '@' elsewhere"
+                .to_owned());
+        }
+        Ok(())
+    }
+
     /// The address without the parameters of these names, for a driver that does not know them; and their decoded values in the
     /// order of the names. The last of a repeated parameter counts.
     pub fn without<const N: usize>(&self, names: [&str; N]) -> (Zeroizing<String>, [Option<String>; N]) {
-        let (before, parameters) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        let parameters = self.parts().parameters;
+        let before = self.url[..self.url.len() - parameters.len()].trim_end_matches('?');
         let mut values = [const { None }; N];
         let mut others = Vec::new();
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
@@ -145,18 +175,18 @@ impl Address {
     }
 }
 
-/// Without a password. An address that cannot be parsed is not shown at all: the password may be anywhere in it.
+/// Without a password. An address in which the password may be elsewhere too is not shown at all.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((scheme, rest)) = self.url.split_once("://") else { return Ok(()) };
-        let (before, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = before.split_once('/').unwrap_or((before, ""));
-        let (user, hosts) = authority
-            .split_once('@')
-            .map_or(("", authority), |(credentials, hosts)| (credentials.split(':').next().unwrap_or_default(), hosts));
-        if [user, hosts, database, parameters].iter().any(|part| part.contains('@')) {
+        let Some((scheme, _)) = self.url.split_once("://") else { return Ok(()) };
+        let parts = self.parts();
+        // If the password is missing, the host may be, and what looks like a port may be the password.
+        let may_be_cut = parts.password.is_none() && !parts.hosts.split(',').all(masked::has_sound_port);
+        let is_unusual = parts.password.is_some_and(|password| password.contains(['/', '?']));
+        if may_be_cut || is_unusual || parts.are_doubtful() || parts.parameters.contains('@') {
             return write!(f, "{scheme}://…");
         }
+        let Parts { user, hosts, database, parameters, .. } = parts;
         write!(f, "{scheme}://{user}{}{hosts}", if user.is_empty() { "" } else { "@" })?;
         if !database.is_empty() {
             write!(f, "/{database}")?;
@@ -167,6 +197,27 @@ impl fmt::Display for Address {
             parameters.split('&').filter(|p| !p.is_empty() && p.split('=').next().is_some_and(is_plain)).collect();
         let sign = if shown.is_empty() { "" } else { "?" };
         write!(f, "{sign}{}", shown.join("&"))
+    }
+}
+
+/// An address as the driver divides it: up to the first `@`, the user and the password, which may have a `/` or `?`.
+struct Parts<'a> {
+    user: &'a str,
+    password: Option<&'a str>,
+    hosts: &'a str,
+    database: &'a str,
+    parameters: &'a str,
+}
+
+impl Parts<'_> {
+    /// Whether the password may reach into other parts, because it has a character that must be encoded.
+    fn are_doubtful(&self) -> bool {
+        let names = self.parameters.split('&').filter_map(|parameter| parameter.split('=').next());
+        let has_at = [self.hosts, self.database].into_iter().chain(names).any(|part| part.contains('@'));
+        // The first '@' is in a parameter, perhaps in the password.
+        let begins_late =
+            self.password.and_then(|it| it.split_once('?')).is_some_and(|(_, it)| it.contains("password="));
+        has_at || begins_late || self.user.contains(['/', '?'])
     }
 }
 
@@ -208,6 +259,18 @@ mod tests {
             ),
             ("postgres://db/seats?p%61ssword=secret&user=u", "postgres://db/seats?user=u"),
             ("postgres://db/seats?sslpassword=secret", "postgres://db/seats"),
+            ("postgres://u:secret@db:x/seats", "postgres://u@db:x/seats"),
+            // The host is missing.
+            ("postgres://u:secret/seats", "postgres://…"),
+            ("postgres://u:secret", "postgres://…"),
+            ("postgres://u:secret?sslmode=require", "postgres://…"),
+            ("postgres://u:123456789/seats", "postgres://…"),
+            ("postgres://db1:5432,u:secret/seats", "postgres://…"),
+            ("postgres://u@db1:secret/seats", "postgres://…"),
+            ("postgres://[::1]secret/seats", "postgres://…"),
+            // The first '@' is in a parameter.
+            ("postgres://db/seats?user=u&password=sec@ret", "postgres://…"),
+            ("postgres://db:5432/seats?user=u&password=sec@ret", "postgres://…"),
             // The password has a character that must be encoded.
             ("postgres://u:sec@ret@db/seats", "postgres://…"),
             ("postgres://u:sec/ret@db/seats", "postgres://…"),
@@ -235,5 +298,10 @@ mod tests {
         assert_eq!((pass_file.as_deref(), none), (Some("/etc/p w"), None));
         assert_eq!(*address.without(["passfile", "sslmode", "x"]).0, "postgres://u@db/s");
         assert_eq!(percent_decoded("100%&%4"), "100%&%4");
+        let Database::Server(unusual) = Database::from("postgres://u:a?b&&c/d@db/s?passfile=f&x=1") else {
+            panic!("a server")
+        };
+        let (url, [pass_file]) = unusual.without(["passfile"]);
+        assert_eq!((url.as_str(), pass_file.as_deref()), ("postgres://u:a?b&&c/d@db/s?x=1", Some("f")));
     }
 }

@@ -81,6 +81,7 @@ impl Server {
 
     /// The error as text, without the password.
     fn read(address: &Address) -> Result<Server, String> {
+        address.require_clear()?;
         for (name, instead) in UNSUPPORTED {
             if address.without([name]).1[0].is_some() {
                 return Err(format!("the parameter {name} cannot be used: {instead}"));
@@ -248,6 +249,31 @@ mod tests {
         ] {
             let error = server(url).err().expect(url);
             assert!(error.contains(why), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_taken_for_a_host() {
+        for url in [
+            "postgres://u:sec@ret@a/d",
+            "postgres://u:sec@ret/x@a/d",
+            "postgres://u:sec@ret?x@a/d",
+            "postgres://u:s@e@cret@a:1,b:2/d?sslmode=require",
+            "postgres://a/d?user=u&password=sec@ret",
+            "postgres://a:1/d?user=u&password=sec@ret",
+        ] {
+            let error = server(url).err().expect(url);
+            assert!(error.contains("percent-encoded (%40") && !error.contains("ret"), "{url}: {error}");
+        }
+        // These are read as ever: only an '@' ends a password.
+        for (url, password) in [
+            ("postgres://u:sec/ret@a/d", "sec/ret"),
+            ("postgres://u:sec?re&&t=@a/d?sslmode=disable&passfile=f", "sec?re&&t="),
+            ("postgres://u:sec:ret%40@a/d?application_name=x@y", "sec:ret@"),
+        ] {
+            let server = server(url).expect(url);
+            assert_eq!(server.config.get_password(), Some(password.as_bytes()), "{url}");
+            assert!(matches!(&server.places[..], [Place::Tcp { name, .. }] if name == "a"), "{url}");
         }
     }
 }
