@@ -42,6 +42,7 @@ mod notify;
 mod offer;
 mod opened;
 mod password;
+mod passwords;
 mod pool;
 mod refusals;
 mod release;
@@ -280,7 +281,10 @@ struct Unsuitable(String);
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return invalid_arguments(&error),
+    };
     let is_service = matches!(command, Command::Serve(_) | Command::Demo(_));
     let done = match command {
         Command::Serve(args) => {
@@ -333,9 +337,20 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Prints the error of clap without passwords; help and version as they are.
+fn invalid_arguments(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    if let DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion = error.kind() {
+        error.exit();
+    }
+    let text = passwords::without_passwords(&error.render().to_string());
+    eprintln!("{}", text.trim_end_matches('\n'));
+    USAGE.into()
+}
+
 /// An error for a terminal: names in it may hold anything.
 fn shown(error: &str) -> String {
-    error.split('\n').map(table::printable).collect::<Vec<_>>().join("\n")
+    passwords::without_passwords(error).split('\n').map(table::printable).collect::<Vec<_>>().join("\n")
 }
 
 fn is_closed_pipe(error: &Failure) -> bool {

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
+use super::passwords::without_passwords;
 use super::{CannotRun, Cli, Failure};
 
 #[derive(Args)]
@@ -37,7 +38,8 @@ pub(super) fn man(args: &ManArgs) -> Result<(), Failure> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
     let pages = write_pages(&program, &args.directory)?;
-    writeln!(std::io::stdout(), "{pages} pages in {}", args.directory.display())?;
+    let directory = without_passwords(&args.directory.display().to_string());
+    writeln!(std::io::stdout(), "{pages} pages in {directory}")?;
     Ok(())
 }
 

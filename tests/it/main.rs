@@ -75,6 +75,7 @@ mod operations;
 mod operators;
 mod pages_sessions;
 mod parsers;
+mod passwords;
 mod pasted;
 mod postgres;
 mod postgres_clock;
