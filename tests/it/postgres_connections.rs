@@ -711,7 +711,7 @@ fn certificates_are_verified_as_sslmode_says() {
             .expect("openssl");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     };
-    // Two authorities, and a certificate for localhost by the first one.
+    // Two authorities, a certificate for localhost by the first one, and one that is its own authority.
     openssl(&["-subj", "/CN=ours"], "ours");
     openssl(&["-subj", "/CN=other"], "other");
     let of_localhost = [
@@ -722,18 +722,26 @@ fn certificates_are_verified_as_sslmode_says() {
         "-addext",
         "basicConstraints=critical,CA:FALSE",
     ];
+    openssl(&["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"], "self");
     openssl(&[&of_localhost[..], &["-CA", "ours.pem", "-CAkey", "ours.key"]].concat(), "server");
     let (certificate, key) = (directory.join("server.pem"), directory.join("server.key"));
+    let (own_certificate, own_key) = (directory.join("self.pem"), directory.join("self.key"));
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if is_root {
-        for file in [directory.join("."), certificate.clone(), key.clone()] {
+        for file in [directory.join("."), certificate.clone(), key.clone(), own_certificate.clone(), own_key.clone()] {
             assert!(Command::new("chown").arg("postgres").arg(file).status().expect("chown").success());
         }
     }
     let setting = |name: &str, file: &Path| format!("{name}={}", file.display());
     let with_tls =
         Cluster::start_on_tcp(&["ssl=on", &setting("ssl_cert_file", &certificate), &setting("ssl_key_file", &key)]);
+    let own_authority = Cluster::start_on_tcp(&[
+        "ssl=on",
+        &setting("ssl_cert_file", &own_certificate),
+        &setting("ssl_key_file", &own_key),
+    ]);
     let without = Cluster::start_on_tcp(&[]);
+    let own = own_certificate.display().to_string();
     let (ours, other) =
         (directory.join("ours.pem").display().to_string(), directory.join("other.pem").display().to_string());
     for (cluster, host, parameters, expected) in [
@@ -746,6 +754,12 @@ fn certificates_are_verified_as_sslmode_says() {
         (&with_tls, "127.0.0.1", format!("sslmode=verify-full&sslrootcert={ours}"), Err("certificate")),
         (&with_tls, "localhost", format!("sslmode=verify-full&sslrootcert={other}"), Err("certificate")),
         (&with_tls, "127.0.0.1", format!("sslmode=verify-ca&sslrootcert={other}"), Err("certificate")),
+        (
+            &own_authority,
+            "localhost",
+            format!("sslmode=verify-full&sslrootcert={own}"),
+            Err("make one with basicConstraints=CA:FALSE and the name of the host as subjectAltName"),
+        ),
         (&without, "127.0.0.1", "sslmode=prefer".to_owned(), Ok(false)),
         (&without, "localhost", "sslmode=require".to_owned(), Err("TLS")),
         (&without, "localhost", format!("sslmode=verify-full&sslrootcert={ours}"), Err("TLS")),

@@ -109,7 +109,7 @@ async fn connect_to(
     limits: &TimeLimits,
 ) -> Result<(Connection, Seen), String> {
     let config = server.config_for(place, address)?;
-    let (client, connection) = config.connect(tls.clone()).await.map_err(|error| text(&error))?;
+    let (client, connection) = config.connect(tls.clone()).await.map_err(|error| explained(text(&error)))?;
     // Notices belong to the connection, not to the statement that caused them.
     let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -135,6 +135,17 @@ async fn connect_to(
     }
     let seen = Seen { asked, answered, database: checked.now };
     Ok((Connection::new(client, driver.release(), checked.backend, is_pooled), seen))
+}
+
+/// The reason why there is no connection, with the remedy for a certificate as `openssl req -x509` makes it.
+fn explained(reason: String) -> String {
+    if !reason.contains("CaUsedAsEndEntity") {
+        return reason;
+    }
+    format!(
+        "{reason}. The server's certificate is that of an authority: make one with basicConstraints=CA:FALSE and the name of the \
+         host as subjectAltName, or sign one with it"
+    )
 }
 
 const CHECK: &str = "

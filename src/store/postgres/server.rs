@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
 use super::meaning::text;
 use super::tls::Verification;
@@ -91,6 +91,9 @@ impl Server {
         // The driver's error names the parameter, not its value.
         let mut config: Config = url.parse().map_err(|error| text(&error))?;
         let (ssl_mode, verification) = Verification::of(mode.as_deref(), root.map(PathBuf::from))?;
+        if config.get_channel_binding() == ChannelBinding::Require {
+            return Err("channel_binding=require cannot be used: channel binding is not supported".to_owned());
+        }
         config.ssl_mode(ssl_mode);
         let limit = config.get_connect_timeout().copied().filter(|limit| !limit.is_zero());
         let server = Server {
@@ -246,6 +249,7 @@ mod tests {
             ("postgres://a/d?statement_timeout=7", "statement_timeout"),
             ("postgres:///d?host=/tmp&sslmode=require", "socket"),
             ("postgres://a,b/d?port=1,2,3", "port"),
+            ("postgres://a/d?channel_binding=require", "channel binding is not supported"),
         ] {
             let error = server(url).err().expect(url);
             assert!(error.contains(why), "{url}: {error}");
