@@ -271,7 +271,7 @@ fn a_copy_needs_a_source_at_rest_and_a_target_without_rows() {
     // A database with tables and no rows will do, unless a node runs on it.
     assert!(store::create(&url.as_str().into()).expect("made"));
     let store = open(&url.as_str().into());
-    refused(&file.into(), &url.as_str().into(), "the service runs on it");
+    refused(&file.into(), &url.as_str().into(), "the service runs on it, or a pooler keeps its connections open");
     store.close();
     copy(file, url.as_str()).expect("copied");
     refused(&file.into(), &url.as_str().into(), "there are rows in entity");

@@ -104,7 +104,8 @@ impl Session {
         if nodes > 0 || is_leased {
             return Err(MoveError::refused(
                 &self.address,
-                "the service runs on it. Stop it on every node, then copy; after a node was killed wait for half a minute. Nothing was copied.",
+                "the service runs on it, or a pooler keeps its connections open. Stop the service on every node, and RECONNECT or stop the \
+                 pooler, then copy; after a node was killed wait for half a minute. Nothing was copied.",
             ));
         }
         Ok(())
