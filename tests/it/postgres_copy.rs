@@ -285,6 +285,18 @@ fn a_copy_needs_a_source_at_rest_and_a_target_without_rows() {
 }
 
 #[test]
+fn a_database_without_rows_but_for_a_noted_check_is_empty() {
+    let directory = TempDir::new();
+    let (file, _) = source(&directory);
+    let server = Cluster::shared().empty_database();
+    assert!(store::create(&server.url().into()).expect("made"));
+    // As the service notes it.
+    server.unguarded("INSERT INTO upkeep VALUES ('check', '2026-06-01T12:00:00Z', NULL)");
+    copy(file.as_path(), server.url().as_str()).expect("copied");
+    assert_eq!(contents(&of_server(&server)), contents(&of_file(&file)));
+}
+
+#[test]
 fn archives_are_copied_into_the_history() {
     let directory = TempDir::new();
     let (file, _) = source(&directory);

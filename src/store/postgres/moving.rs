@@ -296,6 +296,8 @@ impl Target {
         let tables: Vec<&str> = TABLES.iter().map(|table| table.name).chain(OF_HISTORY).collect();
         // Keeps other sessions from writing until the end.
         server.run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", tables.join(", ")))?;
+        // A service that ran on the empty database noted its checks there. The copy brings the source's.
+        server.run("DELETE FROM upkeep")?;
         for table in &tables {
             if server.value(&format!("SELECT EXISTS (SELECT 1 FROM {table})"))? {
                 let reason = format!("there are rows in {table}: copy to an empty database. Nothing was copied.");
