@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Error;
 
 use super::command::command;
-use super::connect::Purpose;
+use super::connect::{Purpose, READ_AS_WRITTEN_HERE};
 use super::meaning::{Meaning, meaning, text};
 use super::schema::{check_version, failed, version};
 use super::session::{Session, Sql};
@@ -177,6 +177,7 @@ impl Checker<'_> {
             }
             // Unreadable data, such as damaged pages, is a finding too.
             Err(error) if !matches!(meaning(&error), Meaning::Lost | Meaning::Conflict | Meaning::Aborted) => {
+        self.session.batch(READ_AS_WRITTEN_HERE).await?;
                 self.session.undo("invariant").await?;
                 Ok(Some(vec![format!("it cannot be verified: {}", text(&error))]))
             }

@@ -130,8 +130,14 @@ async fn connect_to(
         return Err("the server takes changes, and the URL asks for one that takes none".to_owned());
     }
     let is_pooled = process_id(&client).await != Some(checked.backend.pid);
+    checked.accept(purpose, is_pooled)?;
     if !is_pooled {
+        // A script is read as a whole, with the settings from before it.
+        client.batch_execute(READ_AS_WRITTEN).await.map_err(|error| text(&error))?;
         client.batch_execute(&settings(purpose, limits)).await.map_err(|error| text(&error))?;
+        if checked.is_asynchronous {
+            client.batch_execute("SET synchronous_commit = on").await.map_err(|error| text(&error))?;
+        }
     }
     let seen = Seen { asked, answered, database: checked.now };
     Ok((Connection::new(client, driver.release(), checked.backend, is_pooled), seen))
@@ -150,18 +156,52 @@ fn explained(reason: String) -> String {
 
 const CHECK: &str = "
     SELECT pg_backend_pid(), (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
-           pg_postmaster_start_time(), current_setting('transaction_read_only') = 'on', clock_timestamp()";
+           pg_postmaster_start_time(), current_setting('transaction_read_only') = 'on', clock_timestamp(),
+           current_setting('synchronous_commit') = 'off', current_setting('session_replication_role') = 'replica',
+           EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                    WHERE n.nspname = 'public' AND c.relkind IN ('r', 'v') AND NOT pg_catalog.pg_table_is_visible(c.oid))";
 
 struct Checked {
     backend: Backend,
     is_read_only: bool,
     now: SystemTime,
+    /// A commit is confirmed before it is on the disk.
+    is_asynchronous: bool,
+    /// Triggers do not run.
+    is_replica: bool,
+    /// Names without a schema do not lead to all the tables in `public`.
+    has_hidden_tables: bool,
 }
 
 impl Checked {
     fn of(row: &Row) -> Result<Checked, tokio_postgres::Error> {
         let backend = Backend { pid: row.try_get(0)?, started: row.try_get(1)?, server_started: row.try_get(2)? };
-        Ok(Checked { backend, is_read_only: row.try_get(3)?, now: row.try_get(4)? })
+        Ok(Checked {
+            backend,
+            is_read_only: row.try_get(3)?,
+            now: row.try_get(4)?,
+            is_asynchronous: row.try_get(5)?,
+            is_replica: row.try_get(6)?,
+            has_hidden_tables: row.try_get(7)?,
+        })
+    }
+
+    /// Refuses a login or database whose settings break a promise, if the session cannot set them itself.
+    fn accept(&self, purpose: Purpose, is_pooled: bool) -> Result<(), String> {
+        let writes = purpose != Purpose::Read;
+        let reason = if is_pooled && self.has_hidden_tables {
+            "behind a pooler the search_path of the login must lead to the tables in public: \
+             ALTER ROLE … SET search_path = public, pg_temp, then RECONNECT in the pooler"
+        } else if is_pooled && writes && self.is_asynchronous {
+            "synchronous_commit is off for this login or database, so confirmed changes could be lost. Behind a pooler: \
+             ALTER ROLE … SET synchronous_commit = on, then RECONNECT in the pooler"
+        } else if writes && self.is_replica {
+            "session_replication_role is replica for this login or database, so the triggers that guard the tables would not \
+             run. Reset it (ALTER ROLE … RESET session_replication_role, or ALTER DATABASE … RESET …)"
+        } else {
+            return Ok(());
+        };
+        Err(reason.to_owned())
     }
 }
 
@@ -174,6 +214,13 @@ const BY_INDEX: &str = "SET enable_seqscan = off;";
 const ENDS_WITH_CLIENT: &str =
     "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
      SET tcp_user_timeout = 15000;";
+
+/// With other values the server would read our scripts, or describe the schema, in another way than they are written.
+const READ_AS_WRITTEN: &str = "SET standard_conforming_strings = on; SET quote_all_identifiers = off";
+
+/// The same for the open transaction, also behind a pooler; it must be a message of its own before the script.
+pub(super) const READ_AS_WRITTEN_HERE: &str =
+    "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off";
 
 /// The settings of our own sessions. Behind a pooler they would also affect other sessions, or be lost; there the administrator
 /// sets them for the login: ALTER ROLE … SET. Without `jit = off` the server may compile a long statement for more than a second

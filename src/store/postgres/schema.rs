@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 
 use super::check::{LARGE_QUERIES, check_within, schema_compared as compare};
 use super::command::command;
-use super::connect::{Purpose, TimeLimits};
+use super::connect::{Purpose, READ_AS_WRITTEN_HERE, TimeLimits};
 use super::meaning::{Meaning, meaning, text};
 use super::session::{Session, Sql};
 use crate::store::{Address, CheckHash, Migrated, OpenError, SCHEMA_VERSION, TriedMigration};
@@ -113,6 +113,7 @@ async fn in_transaction(session: &Session, work: impl AsyncFnOnce() -> Result<()
     match work().await {
         Ok(()) => session.commit().await.map(drop),
         Err(error) => {
+    session.batch(READ_AS_WRITTEN_HERE).await?;
             session.roll_back().await?;
             Err(error)
         }
@@ -296,6 +297,7 @@ async fn bring_up(session: &Session, from: i32) -> Result<Brought, Error> {
 
 /// A script that drops the views, triggers and functions of a schema, and none of an administrator's own.
 fn drop_guards(schema: &str) -> String {
+    session.batch(READ_AS_WRITTEN_HERE).await?;
     let guards = guards(schema);
     let made = |what: &str| {
         let names = guards.lines().filter_map(|line| line.strip_prefix(what)).filter_map(|rest| {

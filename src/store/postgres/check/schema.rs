@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::Error;
 use tokio_postgres::types::Type;
 
+use crate::store::postgres::connect::READ_AS_WRITTEN_HERE;
 use crate::store::postgres::schema::SCHEMA;
 use crate::store::postgres::session::{Session, Sql};
 
@@ -22,6 +23,7 @@ pub(in crate::store::postgres) async fn differences(session: &Session) -> Result
 
 /// The differences from the schema of a script, as text; in a transaction, or after a savepoint, that is then undone.
 pub(in crate::store::postgres) async fn compare(session: &Session, script: &str) -> Result<Vec<String>, Error> {
+    session.batch(READ_AS_WRITTEN_HERE).await?;
     let process: i32 = session.row(&PROCESS, &[]).await?.try_get(0)?;
     // Several nodes may start at once.
     let beside = format!("seatkeeper_fresh_{process}");
