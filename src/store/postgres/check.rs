@@ -55,6 +55,7 @@ pub(crate) fn verify(address: &Address, check_hash: CheckHash) -> Result<Vec<Vio
         let deadline = Some(Instant::now() + AT_START[1]);
         let mut checker = Checker { address, session, found: Vec::new(), deadline, left_out: 0 };
         checker.schema(SCHEMA_VERSION).await?;
+        require_owner(address, session).await?;
         checker.rows(check_hash).await.map_err(|error| failed(address, &error))?;
         if checker.left_out > 0 {
             tracing::warn!(
@@ -75,6 +76,30 @@ pub(crate) fn verify(address: &Address, check_hash: CheckHash) -> Result<Vec<Vio
 /// Verifies the invariants of the rows as the open transaction sees them.
 pub(super) async fn check_within(
     address: &Address,
+/// The tables take changes by their owner's own session for changes by the service. Any other login, also one with more rights
+/// or one that takes the owner's role, could not chain the history, and its changes would count as made by hand.
+async fn require_owner(address: &Address, session: &Session) -> Result<(), OpenError> {
+    let owned = async {
+        let row = session.row(&OWNER, &[]).await?;
+        Ok::<(bool, String), Error>((row.try_get(0)?, row.try_get(1)?))
+    };
+    let (is_owner, owner) = owned.await.map_err(|error| failed(address, &error))?;
+    if is_owner {
+        return Ok(());
+    }
+    let reason = format!(
+        "its tables belong to {owner}: the service must sign in as {owner}, without a role set for the login, or its changes count \
+         as made by hand."
+    );
+    Err(OpenError::Server { place: address.to_string(), reason })
+}
+
+const OWNER: Sql = Sql {
+    text: "SELECT session_user = current_user AND session_user = pg_catalog.pg_get_userbyid(relowner), pg_catalog.pg_get_userbyid(relowner)::text
+             FROM pg_catalog.pg_class WHERE oid = 'public.audit_event'::regclass",
+    types: &[],
+};
+
     session: &Session,
     check_hash: CheckHash,
 ) -> Result<Vec<Violation>, Error> {
