@@ -50,6 +50,8 @@ pub(super) enum Contents {
     Foreign,
 }
 
+/// Reads the catalogs and not information_schema, which hides what the login may not use: a database whose tables belong to
+/// another role would look empty.
 pub(super) async fn contents(session: &Session) -> Result<Contents, Error> {
     if session.row(&HAS_VERSION, &[]).await?.try_get(0)? {
         let version = session.row_opt(&VERSION, &[]).await?;
@@ -63,13 +65,21 @@ pub(super) async fn contents(session: &Session) -> Result<Contents, Error> {
 }
 
 const HAS_VERSION: Sql = Sql {
-    text: "SELECT count(*) = 2 FROM information_schema.columns
-            WHERE table_schema = 'public' AND table_name = 'schema_version' AND column_name IN ('id', 'version')",
+    text: "SELECT count(*) = 2 FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'public' AND c.relname = 'schema_version' AND c.relkind = 'r' AND NOT a.attisdropped
+              AND a.attname IN ('id', 'version') AND a.atttypid = 'pg_catalog.int4'::regtype",
     types: &[],
 };
 
-const HAS_TABLES: Sql =
-    Sql { text: "SELECT count(*) > 0 FROM information_schema.tables WHERE table_schema = 'public'", types: &[] };
+/// Those of an extension, such as pg_stat_statements, are not in the way.
+const HAS_TABLES: Sql = Sql {
+    text: "SELECT count(*) > 0 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')",
+    types: &[],
+};
 
 pub(super) const VERSION: Sql = Sql { text: "SELECT version FROM public.schema_version WHERE id = 1", types: &[] };
 
@@ -335,7 +345,10 @@ const SET_VERSION: Sql =
 /// The command's error for an error of the server.
 pub(super) fn failed(address: &Address, error: &Error) -> OpenError {
     let reason = match error.code().map(|code| code.code()) {
-        Some("42501") => format!("{}: let the login own the database (ALTER DATABASE … OWNER TO …).", text(error)),
+        Some("42501") => format!(
+            "{}: let the login own the database and its tables (ALTER DATABASE … OWNER TO …, ALTER TABLE … OWNER TO …).",
+            text(error)
+        ),
         _ => text(error),
     };
     OpenError::Server { place: address.to_string(), reason }
