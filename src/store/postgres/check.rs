@@ -15,7 +15,7 @@ use tokio_postgres::Error;
 use super::command::command;
 use super::connect::{Purpose, READ_AS_WRITTEN_HERE};
 use super::meaning::{Meaning, meaning, text};
-use super::schema::{check_version, failed, version};
+use super::schema::{check_version, failed, open_functions, version};
 use super::session::{Session, Sql};
 use crate::store::{Address, CheckHash, Checked, OpenError, SCHEMA_VERSION, Violation};
 use invariants::{INVARIANTS, TOLERATED};
@@ -24,6 +24,7 @@ use invariants::{INVARIANTS, TOLERATED};
 const ROWS_MAX: usize = 20;
 
 const SCHEMA_IS_OURS: &str = "the schema is the one this program made";
+const FUNCTIONS_ARE_CLOSED: &str = "only the owner may call the functions of this program";
 const HASHES: &str = "credentials have a password hash that can be verified";
 
 /// The server assumes that only the first rows of a cursor are read, and that an array is short; both assumptions lead to plans
@@ -42,6 +43,8 @@ pub(crate) fn check(address: &Address, check_hash: CheckHash) -> Result<Checked,
         let mut checker = Checker { address, session, found: Vec::new(), deadline: None, left_out: 0 };
         checker.schema(version).await?;
         if version == SCHEMA_VERSION {
+            // Not at a start, which has just closed them, perhaps on another server than this one.
+            checker.functions().await.map_err(|error| failed(address, &error))?;
             checker.rows(check_hash).await.map_err(|error| failed(address, &error))?;
         }
         Ok(Checked { version, violations: checker.found })
@@ -52,10 +55,10 @@ pub(crate) fn check(address: &Address, check_hash: CheckHash) -> Result<Checked,
 pub(crate) fn verify(address: &Address, check_hash: CheckHash) -> Result<Vec<Violation>, OpenError> {
     let violations = command(address, Purpose::Read, async |session| {
         check_version(address, session).await?;
+        require_owner(address, session).await?;
         let deadline = Some(Instant::now() + AT_START[1]);
         let mut checker = Checker { address, session, found: Vec::new(), deadline, left_out: 0 };
         checker.schema(SCHEMA_VERSION).await?;
-        require_owner(address, session).await?;
         checker.rows(check_hash).await.map_err(|error| failed(address, &error))?;
         if checker.left_out > 0 {
             tracing::warn!(
@@ -73,9 +76,6 @@ pub(crate) fn verify(address: &Address, check_hash: CheckHash) -> Result<Vec<Vio
     }
 }
 
-/// Verifies the invariants of the rows as the open transaction sees them.
-pub(super) async fn check_within(
-    address: &Address,
 /// The tables take changes by their owner's own session for changes by the service. Any other login, also one with more rights
 /// or one that takes the owner's role, could not chain the history, and its changes would count as made by hand.
 async fn require_owner(address: &Address, session: &Session) -> Result<(), OpenError> {
@@ -100,6 +100,9 @@ const OWNER: Sql = Sql {
     types: &[],
 };
 
+/// Verifies the invariants of the rows as the open transaction sees them.
+pub(super) async fn check_within(
+    address: &Address,
     session: &Session,
     check_hash: CheckHash,
 ) -> Result<Vec<Violation>, Error> {
@@ -151,6 +154,17 @@ impl Checker<'_> {
         Ok(())
     }
 
+    async fn functions(&mut self) -> Result<(), Error> {
+        let open = open_functions(self.session).await?;
+        let line = |function| {
+            format!(
+                "every login may call {function}: REVOKE EXECUTE ON FUNCTION public.{function} FROM PUBLIC; the service does it when it starts"
+            )
+        };
+        self.add(FUNCTIONS_ARE_CLOSED, open.into_iter().map(line));
+        Ok(())
+    }
+
     async fn rows(&mut self, check_hash: CheckHash) -> Result<(), Error> {
         self.session.begin_read().await?;
         self.session.batch(LARGE_QUERIES).await?;
@@ -161,7 +175,9 @@ impl Checker<'_> {
         self.session.roll_back().await
     }
 
+    /// In the open transaction.
     async fn invariants(&mut self, check_hash: CheckHash) -> Result<(), Error> {
+        self.session.batch(READ_AS_WRITTEN_HERE).await?;
         for (name, query) in INVARIANTS {
             let is_late = self.deadline.is_some_and(|deadline| Instant::now() > deadline);
             let rows = if is_late { None } else { self.invariant(&Sql { text: query, types: &[] }).await? };
@@ -202,7 +218,6 @@ impl Checker<'_> {
             }
             // Unreadable data, such as damaged pages, is a finding too.
             Err(error) if !matches!(meaning(&error), Meaning::Lost | Meaning::Conflict | Meaning::Aborted) => {
-        self.session.batch(READ_AS_WRITTEN_HERE).await?;
                 self.session.undo("invariant").await?;
                 Ok(Some(vec![format!("it cannot be verified: {}", text(&error))]))
             }

@@ -113,6 +113,7 @@ async fn make(session: &Session) -> Result<(), Error> {
 
 /// Creates the tables in the open transaction.
 pub(super) async fn make_within(session: &Session) -> Result<(), Error> {
+    session.batch(READ_AS_WRITTEN_HERE).await?;
     // Behind a pooler a setting of the session would stay with the server's process.
     session.batch(&SCHEMA.replacen("SET search_path", "SET LOCAL search_path", 1)).await
 }
@@ -123,7 +124,6 @@ async fn in_transaction(session: &Session, work: impl AsyncFnOnce() -> Result<()
     match work().await {
         Ok(()) => session.commit().await.map(drop),
         Err(error) => {
-    session.batch(READ_AS_WRITTEN_HERE).await?;
             session.roll_back().await?;
             Err(error)
         }
@@ -143,6 +143,7 @@ pub(crate) fn migrate(address: &Address) -> Result<Option<Migrated>, OpenError> 
         wait_for_others(session).await.map_err(|error| failed(address, &error))?;
         let from = version(address, session).await?;
         if from == SCHEMA_VERSION {
+            close_functions(session).await.map_err(|error| failed(address, &error))?;
             return Ok(None);
         }
         session.begin().await.map_err(|error| failed(address, &error))?;
@@ -296,6 +297,7 @@ async fn bring_up(session: &Session, from: i32) -> Result<Brought, Error> {
         return Ok(Brought::Changed(what));
     }
     session.batch("SET LOCAL search_path = public, pg_temp; SET LOCAL statement_timeout = 0").await?;
+    session.batch(READ_AS_WRITTEN_HERE).await?;
     session.batch(&drop_guards(first.from)).await?;
     for migration in steps {
         session.batch(migration.step).await?;
@@ -307,16 +309,7 @@ async fn bring_up(session: &Session, from: i32) -> Result<Brought, Error> {
 
 /// A script that drops the views, triggers and functions of a schema, and none of an administrator's own.
 fn drop_guards(schema: &str) -> String {
-    session.batch(READ_AS_WRITTEN_HERE).await?;
-    let guards = guards(schema);
-    let made = |what: &str| {
-        let names = guards.lines().filter_map(|line| line.strip_prefix(what)).filter_map(|rest| {
-            let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
-            (!name.is_empty()).then(|| name.to_owned())
-        });
-        names.collect::<std::collections::BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(",")
-    };
-    let (views, functions) = (made("CREATE VIEW "), made("CREATE FUNCTION "));
+    let (views, functions) = (made(schema, "CREATE VIEW ").join(","), made(schema, "CREATE FUNCTION ").join(","));
     format!(
         "DO $$
          DECLARE
@@ -331,13 +324,70 @@ fn drop_guards(schema: &str) -> String {
              END LOOP;
              DROP VIEW {views};
              FOR object IN SELECT oid::regprocedure AS named FROM pg_proc
-                            WHERE pronamespace = 'public'::regnamespace AND proname = ANY (functions) AND proowner = current_user::regrole
+                            WHERE pronamespace = 'public'::regnamespace AND proname = ANY (functions) AND proowner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
              LOOP
                  EXECUTE format('DROP FUNCTION %s', object.named);
              END LOOP;
          END $$"
     )
 }
+
+/// The names behind `CREATE VIEW ` or `CREATE FUNCTION ` in the guards of a schema.
+fn made(schema: &str, what: &str) -> Vec<String> {
+    let names = guards(schema).lines().filter_map(|line| line.strip_prefix(what)).filter_map(|rest| {
+        let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
+        (!name.is_empty()).then(|| name.to_owned())
+    });
+    names.collect::<std::collections::BTreeSet<String>>().into_iter().collect()
+}
+
+/// The functions of this program that every login may call: with them a login without rights writes events and counts of the
+/// real tables, from triggers of a table of its own. None in a database as this program makes it. A restore without the rights
+/// (`pg_restore --no-acl`) opens them.
+pub(super) async fn open_functions(session: &Session) -> Result<Vec<String>, Error> {
+    let rows = session.rows(&OPEN_FUNCTIONS, &[&made(SCHEMA, "CREATE FUNCTION ")]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+const OPEN_FUNCTIONS: Sql = Sql {
+    text: "SELECT format('%I(%s)', proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) FROM pg_catalog.pg_proc AS p
+            WHERE pronamespace = 'public'::regnamespace AND proname::text = ANY ($1)
+              AND proowner = (SELECT relowner FROM pg_catalog.pg_class WHERE oid = 'public.audit_event'::regclass)
+              AND EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(proacl, pg_catalog.acldefault('f', proowner))) WHERE grantee = 0)
+            ORDER BY 1",
+    types: &[Type::TEXT_ARRAY],
+};
+
+/// Takes the right to call [`open_functions`] from the logins, if this login owns them. On a read-only server nothing is done.
+async fn close_functions(session: &Session) -> Result<(), Error> {
+    if open_functions(session).await?.is_empty() || !session.row(&IS_OWNER, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(());
+    }
+    let mut closed = 0;
+    in_transaction(session, async || {
+        // Of nodes that start together one does it: the server refuses to change a function twice at the same time.
+        session.batch("LOCK TABLE public.schema_version IN SHARE UPDATE EXCLUSIVE MODE").await?;
+        for function in open_functions(session).await? {
+            session.batch(&format!("REVOKE EXECUTE ON FUNCTION public.{function} FROM PUBLIC")).await?;
+            closed += 1;
+        }
+        Ok(())
+    })
+    .await?;
+    if closed > 0 {
+        tracing::warn!(
+            functions = closed,
+            "every login of the database could call functions of the service and forge history; that right was revoked. Was it \
+             restored with --no-acl? The rights of administrators and readers are then missing too: SELECT grant_to_roles()"
+        );
+    }
+    Ok(())
+}
+
+const IS_OWNER: Sql = Sql {
+    text: "SELECT current_user = pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE oid = 'public.audit_event'::regclass",
+    types: &[],
+};
 
 const SET_VERSION: Sql =
     Sql { text: "UPDATE public.schema_version SET version = $1 WHERE id = 1", types: &[Type::INT4] };

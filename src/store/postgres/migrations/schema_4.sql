@@ -803,7 +803,7 @@ DO $$
 DECLARE
     name regprocedure;
 BEGIN
-    FOR name IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proowner = current_user::regrole LOOP
+    FOR name IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) LOOP
         EXECUTE 'REVOKE EXECUTE ON FUNCTION ' || name || ' FROM PUBLIC';
     END LOOP;
 END $$;
