@@ -88,6 +88,7 @@ mod postgres_history;
 mod postgres_hostile;
 mod postgres_licenses;
 mod postgres_races;
+mod postgres_settings;
 mod power;
 mod program;
 mod prompt;

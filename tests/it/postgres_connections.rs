@@ -22,15 +22,15 @@ use crate::harness::{Client, LONG, TempDir, free_port, sample_data, wait_until};
 use crate::postgres::{Cluster, Database, OWNER, OWNER_PASSWORD};
 
 /// A store and what it takes to call it.
-struct Node {
+pub struct Node {
     store: Arc<dyn Store>,
     runtime: tokio::runtime::Runtime,
 }
 
-type Outcome = Result<Result<SeatId, Refusal>, StoreError>;
+pub type Outcome = Result<Result<SeatId, Refusal>, StoreError>;
 
 impl Node {
-    fn on(url: &str, options: &Options) -> Node {
+    pub fn on(url: &str, options: &Options) -> Node {
         let store = store::open(&url.into(), options, Arc::new(Metrics::new())).unwrap_or_else(|e| panic!("{e}"));
         Node { store, runtime: tokio::runtime::Runtime::new().expect("a runtime") }
     }
@@ -45,7 +45,7 @@ impl Node {
         self.runtime.block_on(future)
     }
 
-    fn assign(&self, username: &str) -> Outcome {
+    pub fn assign(&self, username: &str) -> Outcome {
         self.run(self.store.assign(call(), request(username)))
     }
 
@@ -84,7 +84,7 @@ fn request(username: &str) -> AssignRequest {
 }
 
 /// With the sample data, and many seats.
-fn database(cluster: &Arc<Cluster>) -> Database {
+pub fn database(cluster: &Arc<Cluster>) -> Database {
     let database = cluster.database();
     database.execute(&sample_data()).expect("seed");
     database.execute("UPDATE license_pool SET seats_total = 1000 WHERE id = 1").expect("grow");
@@ -631,14 +631,14 @@ fn a_store_that_is_closed_finishes_what_it_took() {
 const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 
 /// PgBouncer in transaction mode, with few connections to the server.
-struct PgBouncer {
+pub struct PgBouncer {
     child: Child,
-    port: u16,
+    pub port: u16,
     _directory: TempDir,
 }
 
 impl PgBouncer {
-    fn to(cluster: &Cluster) -> PgBouncer {
+    pub fn to(cluster: &Cluster) -> PgBouncer {
         let directory = TempDir::new();
         let port = free_port();
         let (users, log) = (directory.join("users"), directory.join("log"));
