@@ -356,14 +356,10 @@ fn an_argument_that_is_not_there_is_named() {
         }
     }
     for operation in ["GetUserLicenses", "GetThirdPartyLicenseAssignments"] {
-        for (arguments, starts) in [(
-            "<AssociateId>-1</AssociateId>",
-            "AssociateId must not be negative. Send the id of a user, or 0 for the caller.",
-        )] {
-            let (exception, text) = tools.refused("reader", operation, arguments);
-            assert_eq!(exception, "SoInvalidArgumentException", "{operation}");
-            assert!(text.starts_with(starts), "{operation}: {text}");
-        }
+        let (exception, text) = tools.refused("reader", operation, "<AssociateId>-1</AssociateId>");
+        assert_eq!(exception, "SoInvalidArgumentException", "{operation}");
+        let said = "AssociateId must not be negative. Send the id of a user, or 0 for the caller.";
+        assert!(text.starts_with(said), "{operation}: {text}");
     }
     for (operation, argument) in [("ValidateLicenseInfo", "LicenseInfo"), ("ActivateLicenseInfo", "NewLicense")] {
         for arguments in [String::new(), format!("<{argument} xsi:nil=\"true\" />")] {
