@@ -559,3 +559,32 @@ fn slow_readers_of_long_lists_hold_no_snapshot() {
     }
     assert!(rest.contains("user7<"), "the seat was released later");
 }
+
+/// Each name has a log of its own: services on both would give out the same seats.
+#[test]
+fn a_file_under_two_names_is_refused_under_each() {
+    let directory = TempDir::new();
+    let (database, link) = (directory.join("seats.db"), directory.join("other.db"));
+    seed(&database);
+    std::fs::hard_link(&database, &link).expect("a link");
+    let commands: [(&str, &[&str]); 5] = [
+        ("serve", &["--listen", "127.0.0.1:0"]),
+        ("sql", &["UPDATE entity SET note = 'x'"]),
+        ("migrate", &[]),
+        ("pool list", &[]),
+        ("entity set 42 note=x", &[]),
+    ];
+    for name in [&database, &link] {
+        for (command, arguments) in commands {
+            let done = seatkeeper(command, name, arguments, "");
+            assert_eq!(done.code, Some(3), "{command}: {done:?}");
+            assert!(done.stderr.contains("the file has another name (a hard link)"), "{command}: {done:?}");
+        }
+    }
+    // A symbolic link is the same name, and an interrupted restore has left a name that the next one removes.
+    std::fs::rename(&link, directory.join("seats.db.before-restore-20261126T120000.000Z")).expect("renamed");
+    std::os::unix::fs::symlink(&database, &link).expect("a link");
+    for (name, user) in [(&database, "anna"), (&link, "bert")] {
+        assert_eq!(assign(&Serving::start(name), user).code(), "Success");
+    }
+}

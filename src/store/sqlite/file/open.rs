@@ -1,7 +1,7 @@
 //! Opens a database file: creates, migrates or refuses it; the settings of every connection.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rustix::fs::Access;
 
 use super::companions::{beside, in_file};
 use super::origin;
-use super::restore::interrupted;
+use super::restore::{interrupted, second_names};
 use super::schema::{self, SCHEMA, differences};
 use super::temporary::directory_of;
 use crate::store::OpenError;
@@ -48,10 +48,28 @@ pub(crate) fn foresee(path: &Path) -> Result<(), OpenError> {
         Some(missing) => return Err(missing),
     }
     can_write(path)?;
+    has_one_name(path)?;
     origin::forget_cached_log(path)?;
     // Also for an empty file, because the error is more precise.
     origin::check(path)?;
     absent.map_or(Ok(()), Err)
+}
+
+/// SQLite finds the log of a file by the file's name. Programs that open one file under two names have two logs, and overwrite each
+/// other's changes.
+///
+/// # Errors
+///
+/// A file with a hard link, other than one that an interrupted restore has made.
+pub(crate) fn has_one_name(path: &Path) -> Result<(), OpenError> {
+    let names = std::fs::metadata(path).map_or(1, |file| file.nlink());
+    if names <= 1 || names <= 1 + second_names(path) as u64 {
+        return Ok(());
+    }
+    let reason = "the file has another name (a hard link); programs that use different names overwrite each other's changes. Remove the \
+                  other name."
+        .to_owned();
+    Err(OpenError::Failed { path: path.to_owned(), reason })
 }
 
 /// SQLite opens a file that it cannot write for reading only, and keeps its log in the directory.
@@ -103,6 +121,7 @@ pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
 
 /// A connection that writes, with the triggers on. `create`: creates the database if it does not exist or is an empty file.
 pub(crate) fn admin(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, OpenError> {
+    has_one_name(path)?;
     origin::check(path)?;
     // Last, because a service may fail to save and be killed until then: the first connection after that reads the log.
     origin::forget_cached_log(path)?;

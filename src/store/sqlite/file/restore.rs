@@ -80,18 +80,7 @@ pub fn restore(
             "another program changed the database meanwhile. Nothing was changed; stop that program and restore again.",
         ));
     }
-    let (steps, kept) = place.steps(copy.path(), now);
-    for step in steps {
-        step.take().map_err(|(path, error)| match interrupted(&place.path) {
-            Some(interrupted) => refused(&path, &format!("{error}. {interrupted}")),
-            None => refused(
-                &path,
-                &format!(
-                    "{error}. The old database is still in place. Move it away together with its -wal and -shm, then restore again."
-                ),
-            ),
-        })?;
-    }
+    let kept = place.replace(copy.path(), now)?;
     verify_restored(&place.path, head_now.as_ref())?;
     restored.kept = kept;
     Ok(restored)
@@ -120,6 +109,12 @@ pub(crate) fn interrupted(database: &Path) -> Option<OpenError> {
     let is_companion = |path: &Path| SUFFIXES.iter().any(|end| path.to_string_lossy().ends_with(end));
     let kept = place.kept_files().into_iter().filter(|path| !is_companion(path)).max()?;
     Some(OpenError::Interrupted { path: place.path, kept })
+}
+
+/// The names of a database that restores have given to the file itself: an interrupted one leaves its name until the next restore.
+pub(crate) fn second_names(database: &Path) -> usize {
+    let kept = Place::new(database).map(|place| place.kept_files()).unwrap_or_default();
+    kept.iter().filter(|kept| is_same_file(kept, database)).count()
 }
 
 /// The file to restore must be a complete database of ours.
@@ -242,6 +237,39 @@ impl Place {
             }
         }
         Ok(locked)
+    }
+
+    /// Replaces the database with the copy. A failed replacement leaves the old database in place with no second name, or under its new one.
+    fn replace(&self, copy: &Path, now: Timestamp) -> Result<Option<Kept>, CopyError> {
+        let (steps, kept) = self.steps(copy, now);
+        for step in steps {
+            step.take().map_err(|(path, error)| match interrupted(&self.path) {
+                Some(interrupted) => refused(&path, &format!("{error}. {interrupted}")),
+                None => {
+                    self.remove_second_names(kept.as_ref());
+                    refused(
+                        &path,
+                        &format!(
+                            "{error}. The old database is still in place. Move it away together with its -wal and -shm, then restore again."
+                        ),
+                    )
+                }
+            })?;
+        }
+        Ok(kept)
+    }
+
+    /// Removes the names that a failed restore has given to files that are still in place: through a second name of a database,
+    /// programs would overwrite each other's changes.
+    fn remove_second_names(&self, kept: Option<&Kept>) {
+        let Some(kept) = kept else { return };
+        for end in SUFFIXES.iter().chain([&""]) {
+            let name = beside(&kept.path, end);
+            if is_same_file(&name, &beside(&self.path, end)) {
+                // If it stays, the next restore removes it.
+                let _ = fs::remove_file(name);
+            }
+        }
     }
 
     /// The steps that replace the database with the copy, which may be interrupted after each; and the kept files.
@@ -435,6 +463,31 @@ mod tests {
             fs::remove_dir_all(prepared).expect("clean up");
         }
         assert!(without_database > 0, "with a WAL there is a moment without a database");
+    }
+
+    /// A name that stayed would be a second one of the database in place.
+    #[test]
+    fn a_restore_that_fails_leaves_no_second_name() {
+        for wal in [false, true] {
+            let directory = prepared(wal);
+            let path = directory.join("seats.db");
+            let place = Place::new(&path).expect("a place");
+            let copy = directory.join("copy.db");
+            let kept = place.steps(&copy, at(TIMES[0])).1.expect("it is kept").path;
+            if wal {
+                // In the way of a link, after another file got its second name.
+                fs::write(beside(&kept, "-shm"), "x").expect("write");
+            }
+            // Without a WAL the rename fails, because there is no copy.
+            let failed = place.replace(&copy, at(TIMES[0])).expect_err("it fails").to_string();
+            assert!(failed.contains("The old database is still in place"), "{failed}");
+            for name in [kept.clone(), beside(&kept, "-wal")] {
+                assert!(!name.exists(), "{name:?}, wal: {wal}");
+            }
+            assert_eq!(fs::metadata(&path).expect("the database").nlink(), 1);
+            assert_eq!(entities(&path).expect("it opens").len(), 1 + usize::from(wal));
+            fs::remove_dir_all(directory).expect("clean up");
+        }
     }
 
     #[test]

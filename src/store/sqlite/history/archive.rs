@@ -17,7 +17,7 @@ use super::sources::{ARCHIVE_APPLICATION_ID, ARCHIVE_VERSION, archived, open_arc
 use crate::chain::{Hash, Link, Verifier, to_hex};
 use crate::store::history::{Archived, HistoryError, Moved};
 use crate::store::sqlite::calls::record::set_triggers;
-use crate::store::sqlite::file::open::{connect, sqlite};
+use crate::store::sqlite::file::open::{connect, has_one_name, sqlite};
 use crate::store::sqlite::file::temporary::{Temporary, directory_of};
 use crate::store::sqlite::hand_written::{BUSY_TIMEOUT, try_again_soon};
 
@@ -243,6 +243,7 @@ fn follows(database: &Connection, range: &Archived) -> rusqlite::Result<Result<(
 
 /// Deletes the events that the archive has; returns how many were still there.
 fn delete(database: &Path, copy: &Connection, range: &Archived, file: &Path) -> Result<i64, HistoryError> {
+    has_one_name(database)?;
     let mut connection = connect(database, BUSY_TIMEOUT, false)?;
     let failed = |e| HistoryError::from(sqlite(database, e));
     connection.busy_handler(Some(try_again_soon)).map_err(failed)?;
