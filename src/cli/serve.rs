@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tracing::{info, warn};
 
 use super::heads::Signer;
@@ -35,6 +36,7 @@ pub(super) fn serve_and(
     on_hangup: Hangup,
     started: impl FnOnce(std::net::SocketAddr, &Service),
 ) -> Result<(), Failure> {
+    no_core_dump();
     let sources = sources.keeping_file();
     let settings = sources.load()?;
     let places = ["listen", "metrics_listen"].map(|name| settings.entry(name).map(Entry::place).unwrap_or_default());
@@ -187,6 +189,11 @@ pub(super) fn serve_and(
     drop(stopping);
     info!("stopped");
     failed.map_or(Ok(()), |failed| Err(failed.into()))
+}
+
+/// A core dump would have the passwords of the calls in progress. A system that refuses the limit is no reason not to serve.
+fn no_core_dump() {
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 /// Warns of listeners that other machines reach without protection.

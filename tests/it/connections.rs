@@ -550,3 +550,14 @@ fn refused_connections_are_logged_once_in_a_while() {
     assert_eq!(log.matches("more are refused").count(), 1, "{log}");
     assert!(log.contains("client=127.0.0.1") && log.contains("trusted_proxies"), "{log}");
 }
+
+/// A core dump would have the passwords of the calls in progress.
+#[test]
+fn a_service_leaves_no_core_dump() {
+    let database = TestDatabase::new(&sample_data());
+    let serving = crate::program::Serving::start(database.argument());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", serving.id())).expect("its limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("that of core dumps");
+    let values: Vec<_> = core.split_whitespace().skip(4).take(2).collect();
+    assert_eq!(values, ["0", "0"], "{core}");
+}
