@@ -115,7 +115,7 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
     let mut values = columns::values(Table::Credential, true, &args.cells)?;
     let NewPassword { hash, made } = args.password.read()?;
     values.push(("password_hash", hash.into()));
-    show(made, columns::create(&args.change, "credential create", Table::Credential, values))
+    show(&args.change, made, columns::create(&args.change, "credential create", Table::Credential, values))
 }
 
 fn set_password(args: &PasswordOfArgs) -> Result<(), Failure> {
@@ -127,12 +127,13 @@ fn set_password(args: &PasswordOfArgs) -> Result<(), Failure> {
         move |sql, admin| edit::apply(sql, admin, &edit),
         |key| format!("credential {key} has a new password; its tickets and sessions have ended"),
     );
-    show(made, set)
+    show(&args.change, made, set)
 }
 
 /// Shows a password that was made, once the change is. It is shown there alone, so a receipt that could not be written does not end it.
-fn show<T>(made: Option<Made>, change: Result<Option<T>, Failure>) -> Result<(), Failure> {
-    match (made, change) {
+/// A preview changes nothing, also if it could not be written.
+fn show<T>(args: &ChangeArgs, made: Option<Made>, change: Result<Option<T>, Failure>) -> Result<(), Failure> {
+    match (made.filter(|_| !args.dry_run), change) {
         (Some(made), Ok(Some(_))) => made.show(),
         (Some(made), Err(error)) if error.is::<std::io::Error>() => made.show(),
         (_, change) => change.map(drop),

@@ -21,7 +21,9 @@ pub(super) struct Opened {
 
 impl DatabaseArgs {
     pub(super) fn open(&self) -> Result<Opened, Failure> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        // No io::Error: that would mean a receipt that could not be written, and a change that was made.
+        let runtime = runtime.map_err(|e| CannotRun(format!("the command cannot start: {e}")))?;
         let store = store::open(self.place()?, &store::Options::default(), Arc::new(Metrics::new()))?;
         Ok(Opened { store, runtime })
     }

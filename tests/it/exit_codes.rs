@@ -265,6 +265,16 @@ fn a_closed_or_full_output_hides_no_finding() {
         let output = of_database(line, &to, &place).stdin(Stdio::null()).stdout(full()).output().expect("it runs");
         assert!(String::from_utf8_lossy(&output.stderr).contains("password, shown only now: "), "{line}: {output:?}");
     }
+    // One that does not count is shown nowhere.
+    for script in [
+        "ulimit -n 8; exec \"$0\" credential set-password agent --generate --database \"$1\"",
+        "exec \"$0\" credential set-password agent --generate --dry-run --database \"$1\" > /dev/full",
+    ] {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", script, env!("CARGO_BIN_EXE_seatkeeper"), &place]);
+        let done = run(&mut limited, "");
+        assert!(done.code == Some(3) && !format!("{done:?}").contains("shown only now"), "{script}: {done:?}");
+    }
     for seats in [i64::MIN, -1, i64::MAX] {
         for more in ["", " --propose"] {
             let line = format!("pool resize --pool 1 --seats={seats}{more}");
