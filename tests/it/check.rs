@@ -442,3 +442,26 @@ fn serve_refuses_a_file_that_is_no_database() {
     std::fs::write(&database, "Licenses: ask Marianne.\n".repeat(100)).expect("write");
     serve_refuses(&database, "file is not a database");
 }
+
+#[test]
+fn a_directory_whose_name_is_not_utf_8_is_as_good_as_any() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let directory = TempDir::new();
+    let odd = directory.join("").join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    std::fs::create_dir(&odd).expect("a directory");
+    std::fs::rename(seeded(&directory), odd.join("seats.db")).expect("moved");
+    let program = |subcommand: &str| {
+        let mut command = crate::program::program(subcommand, "seats.db");
+        command.current_dir(&odd);
+        command
+    };
+    let run = |subcommand: &str, more: Option<&str>| {
+        let done = crate::program::run(program(subcommand).args(more), "");
+        assert_eq!(done.code, Some(0), "{subcommand}: {done:?}");
+    };
+    run("check", None);
+    run("backup", Some("backup.db"));
+    run("restore", Some("backup.db"));
+    run("check", None);
+    Serving::try_start_as(program("serve")).expect("it starts").stop();
+}

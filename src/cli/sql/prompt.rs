@@ -32,8 +32,11 @@ impl Prompt {
 
     /// Runs statements until the end of input.
     pub(super) fn converse(mut self) -> Result<(), Failure> {
-        let path = self.shell.connection.path().unwrap_or_default();
-        eprintln!("SQL on {path}. End a statement with ';', end the session with Ctrl-D. .help lists the commands.");
+        let path = self.shell.connection.file().unwrap_or_default();
+        eprintln!(
+            "SQL on {}. End a statement with ';', end the session with Ctrl-D. .help lists the commands.",
+            path.display()
+        );
         self.stop_statements_at_ctrl_c()?;
         loop {
             let prompt = if self.is_open() { "sql*> " } else { "sql> " };

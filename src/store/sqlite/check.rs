@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, Row, ffi};
 use invariants::{CLEARED, TOLERATED};
 pub use invariants::{INVARIANTS, add_functions};
 
-use super::file::companions::parked;
+use super::file::companions::{file_of, parked};
 use super::file::inspect::{Look, has_hot_journal, look};
 use super::file::open::{connect, foresee, one_line, sqlite};
 use super::file::origin;
@@ -276,7 +276,7 @@ impl Bounded {
 /// Errors in the header that SQLite does not report: a file that it would not write, and texts that are not UTF-8.
 fn header(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut header = [0; 20];
-    let file = parked(Path::new(connection.path().unwrap_or_default()));
+    let file = parked(&file_of(connection)?);
     let is_read = file.and_then(|file| file.read_exact_at(&mut header, 0)).is_ok();
     // Byte 18 is the version of the format for programs that write: 1 with a rollback journal, 2 with a log.
     let version = header[18];

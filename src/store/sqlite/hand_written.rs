@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Statement, ffi, pa
 use uuid::Uuid;
 
 use super::calls::record::set_triggers;
+use super::file::companions::file_of;
 use super::file::locks::{holder_of_writes, others};
 use super::file::open::{absent, admin, clear_leftovers, connect, sqlite, use_wal};
 use super::file::schema;
@@ -159,6 +160,15 @@ pub fn restore_dump<'s>(path: &Path, dump: impl Iterator<Item = (usize, &'s str)
 }
 
 impl AdminConnection {
+    /// The file, as an absolute path.
+    ///
+    /// # Errors
+    ///
+    /// An error of SQLite.
+    pub fn file(&self) -> rusqlite::Result<PathBuf> {
+        file_of(&self.connection)
+    }
+
     fn new(mut connection: Connection, path: &Path, hash_password: HashPassword) -> rusqlite::Result<AdminConnection> {
         let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
         connection.create_scalar_function("hash_password", 1, flags, move |context| {

@@ -1,11 +1,14 @@
 //! The files beside a database file, and the programs that have them open.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::Connection;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 /// The files that SQLite keeps beside a database: changes that are not in the file yet, and their index.
@@ -16,6 +19,13 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(suffix);
     name.into()
+}
+
+/// The file of a connection. [`Connection::path`] has none if its name is not UTF-8.
+pub(crate) fn file_of(connection: &Connection) -> rusqlite::Result<PathBuf> {
+    // The first row is that of the main database.
+    connection
+        .query_row("PRAGMA database_list", [], |row| Ok(PathBuf::from(OsStr::from_bytes(row.get_ref(2)?.as_bytes()?))))
 }
 
 /// The length of a file in bytes; 0 if it does not exist.
