@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::error::named;
 use super::{OpenError, Violation};
 use crate::chain::to_hex;
 
@@ -129,7 +130,7 @@ pub enum CopyError {
         .path.display(), .by.join(", ")
     )]
     InUse { path: PathBuf, by: Vec<String> },
-    #[error("{}: {reason}", .path.display())]
+    #[error("{}: {reason}", named(.path))]
     Refused { path: PathBuf, reason: String },
 }
 

@@ -75,7 +75,7 @@ pub enum Fault {
 }
 
 /// The name of a file. An address that is misspelled, or written in another way, may hold a password.
-fn named(path: &Path) -> String {
+pub(super) fn named(path: &Path) -> String {
     let text = path.display().to_string();
     match text.split_once("://") {
         Some((scheme, _)) => format!("{scheme}://… (no file, and no address that begins with postgres://)"),
@@ -128,7 +128,7 @@ pub enum OpenError {
     Damaged { path: PathBuf, violations: Vec<Violation> },
     #[error("{}: the schema was changed: {what}. Run 'seatkeeper check' for all of it; restore a backup or undo the change.", .path.display())]
     Tampered { path: PathBuf, what: String },
-    #[error("{}: {reason}", .path.display())]
+    #[error("{}: {reason}", named(.path))]
     Failed { path: PathBuf, reason: String },
     /// An address of a server that is invalid or has an unsupported parameter.
     #[error("{place}: {reason}")]

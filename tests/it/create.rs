@@ -167,3 +167,30 @@ fn a_dump_is_restored_only_with_create() {
     assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""));
     assert_eq!(seatkeeper("check", &database, &[], "").code, Some(0));
 }
+
+/// An address that is misspelled is the name of a file, and may hold a password.
+#[test]
+fn a_misspelled_address_is_named_without_its_password() {
+    let directory = TempDir::new();
+    let backup = directory.join("nope.db");
+    let backup = backup.to_str().expect("a path");
+    for address in [
+        "postgresq://u:kumquat@127.0.0.1:1/x",
+        "postgresq://u:kumquat@127.0.0.1:1/x/y",
+        "host=127.0.0.1/x password=kumquat",
+    ] {
+        for (command, arguments) in [
+            ("serve", &["--create"][..]),
+            ("sql", &["--create"]),
+            ("restore", &[backup]),
+            ("restore", &[address]),
+            ("backup", &[backup]),
+            ("check", &[]),
+            ("who", &[]),
+        ] {
+            let done = seatkeeper(command, address, arguments, SEED);
+            assert_eq!(done.code, Some(3), "{command}: {done:?}");
+            assert!(!done.stderr.contains("kumquat"), "{command}: {done:?}");
+        }
+    }
+}

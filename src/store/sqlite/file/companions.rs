@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
+use crate::store::error::named;
+
 /// The files that SQLite keeps beside a database: changes that are not in the file yet, and their index.
 pub(crate) const SUFFIXES: [&str; 3] = ["-wal", "-journal", "-shm"];
 
@@ -40,7 +42,7 @@ pub(crate) fn has_changes_beside(path: &Path) -> bool {
 
 /// An error of a file, with its name.
 pub(crate) fn in_file(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    io::Error::new(error.kind(), format!("{}: {error}", named(path)))
 }
 
 pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
