@@ -255,6 +255,30 @@ fn keys_clear_the_line_stop_a_statement_and_end_the_session() {
 }
 
 /// SQLite would run what stands before the NUL. The editor of other terminals takes the key for a command.
+/// Such as a line that is pasted from a file in Latin-1.
+#[test]
+fn a_line_that_is_not_utf_8_is_not_run_and_ends_nothing() {
+    for term in ["xterm", "dumb"] {
+        let server = Server::start();
+        let mut prompt = Terminal::start_as(&server.file(), "--yes", term, Arc::new(TempDir::new()));
+        prompt.says("BEGIN; UPDATE entity SET note = 'kept' WHERE id = 1;\n", "1 row changed");
+        prompt.shown.lock().expect("lock").clear();
+        // What follows the byte is no statement by itself. The editor reads key by key, the plain prompt line by line.
+        let rest = b"ller'; UPDATE entity SET note = 'lost' WHERE id = 1;\n";
+        prompt.keys.write_all(b"SELECT 'M\xfc").expect("typed");
+        if term == "xterm" {
+            prompt.keys.flush().expect("typed");
+            prompt.wait_for("the rest of the line is ignored, end it with Enter: ");
+        }
+        prompt.keys.write_all(rest).expect("typed");
+        prompt.keys.flush().expect("typed");
+        prompt.wait_for("error: this is not UTF-8. Nothing was run.");
+        prompt.says("COMMIT; SELECT 'do' || 'ne';\n", "done");
+        assert_eq!(prompt.ends("\x04"), Some(0));
+        assert_eq!(server.query::<String>("SELECT note FROM entity WHERE id = 1"), "kept", "{term}");
+    }
+}
+
 #[test]
 fn a_statement_with_a_nul_is_not_run() {
     let server = Server::start();

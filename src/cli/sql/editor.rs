@@ -1,7 +1,7 @@
 //! Reads lines from the terminal, on a thread of its own: with editing and a history, or plainly if the terminal cannot edit.
 
 use std::fs::DirBuilder;
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -150,15 +150,26 @@ impl Reader {
     }
 }
 
+const NOT_UTF_8: &str = "error: this is not UTF-8. Nothing was run.";
+
 fn plain(question: &Question) -> std::io::Result<Typed> {
     let mut text = String::new();
     loop {
         let prompt = if text.is_empty() { question.prompt.as_str() } else { "...> " };
         std::io::stderr().write_all(prompt.as_bytes())?;
         std::io::stderr().flush()?;
-        if std::io::stdin().lock().read_line(&mut text)? == 0 {
-            eprintln!();
-            return Ok(Typed::End);
+        match std::io::stdin().lock().read_line(&mut text) {
+            Ok(0) => {
+                eprintln!();
+                return Ok(Typed::End);
+            }
+            Ok(_) => {}
+            // The whole line was read.
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                eprintln!("{NOT_UTF_8}");
+                return Ok(Typed::Cleared);
+            }
+            Err(error) => return Err(error),
         }
         if !question.is_statement || is_complete(&text) {
             return Ok(Typed::Text(text));
@@ -202,8 +213,28 @@ impl Lines {
             // The key, or a signal from another process.
             Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => Ok(Typed::Cleared),
             Err(ReadlineError::Eof) => Ok(Typed::End),
+            Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+                eprintln!("\r\n{NOT_UTF_8}");
+                self.skip_line()
+            }
             Err(ReadlineError::Io(error)) => Err(error),
             Err(other) => Err(std::io::Error::other(other)),
+        }
+    }
+
+    /// Reads the rest of a line, which is no statement by itself.
+    fn skip_line(&mut self) -> std::io::Result<Typed> {
+        if let Some(hand) = self.editor.helper_mut() {
+            hand.is_statement = false;
+        }
+        loop {
+            match self.editor.readline("the rest of the line is ignored, end it with Enter: ") {
+                Ok(_) | Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => return Ok(Typed::Cleared),
+                Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {}
+                Err(ReadlineError::Eof) => return Ok(Typed::End),
+                Err(ReadlineError::Io(error)) => return Err(error),
+                Err(other) => return Err(std::io::Error::other(other)),
+            }
         }
     }
 
