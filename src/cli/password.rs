@@ -54,6 +54,12 @@ pub(super) fn read() -> Result<Zeroizing<String>, Failure> {
         if *password != rpassword::prompt_password("Again: ")? {
             return Err("the two passwords differ".into());
         }
+        // What the terminal sends for a character of another charset is read as this one: the password would be another than the typed one.
+        if password.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(
+                "the password has a character that is not UTF-8: set the terminal to UTF-8, or use a pipe".into()
+            );
+        }
         return Ok(password);
     }
     let mut password = Zeroizing::new(String::new());

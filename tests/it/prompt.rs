@@ -279,6 +279,37 @@ fn a_line_that_is_not_utf_8_is_not_run_and_ends_nothing() {
     }
 }
 
+/// The terminal would send other bytes for it than a client.
+#[test]
+fn a_typed_password_that_is_not_utf_8_is_refused() {
+    for (typed, code) in [("schlüssel-schlüssel".as_bytes(), 0), (b"schl\xfcssel-schl\xfcssel", 1)] {
+        let command = format!("exec '{}' hash-password", env!("CARGO_BIN_EXE_seatkeeper"));
+        let mut process = Command::new("script")
+            .args(["-q", "-e", "-f", "-c", &command, "/dev/null"])
+            .envs(NO_SETTINGS)
+            .env("SHELL", "/bin/sh")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("script(1)");
+        let (mut keys, mut screen) = (process.stdin.take().expect("keys"), process.stdout.take().expect("screen"));
+        let mut shown = Vec::new();
+        for question in ["Password: ", "Again: "] {
+            while !String::from_utf8_lossy(&shown).contains(question) {
+                let mut byte = [0];
+                screen.read_exact(&mut byte).expect("the question");
+                shown.extend(byte);
+            }
+            keys.write_all(&[typed, b"\n"].concat()).expect("typed");
+        }
+        screen.read_to_end(&mut shown).expect("the end");
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert_eq!(process.wait().expect("it ends").code(), Some(code), "{shown}");
+        assert_eq!(shown.contains("the password has a character that is not UTF-8"), code == 1, "{shown}");
+    }
+}
+
 #[test]
 fn a_statement_with_a_nul_is_not_run() {
     let server = Server::start();
