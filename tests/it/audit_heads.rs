@@ -247,3 +247,15 @@ fn the_service_signs_heads_while_it_runs() {
     let done = run(&mut start("3600"), "");
     assert!(done.code == Some(3) && done.stderr.contains("can read or write this key"), "{done:?}");
 }
+
+#[test]
+fn a_key_that_could_not_be_written_is_not_in_the_way_of_the_next_try() {
+    let directory = TempDir::new();
+    let file = directory.join("audit.key");
+    let mut limited = Command::new("bash");
+    // As a full disk does, the limit fails the write of a file that could be made.
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" audit key \"$1\"";
+    let done = run(limited.args(["-c", script, env!("CARGO_BIN_EXE_seatkeeper")]).arg(&file), "");
+    assert_eq!((done.code, file.exists()), (Some(3), false), "{done:?}");
+    assert_eq!(key(&[], &file).code, Some(0));
+}

@@ -89,7 +89,11 @@ fn make_key(file: &Path) -> Result<Key, Failure> {
         }
         _ => failed(&e),
     })?;
-    made.write_all(key.to_pem().as_bytes()).and_then(|()| made.sync_all()).map_err(|e| failed(&e))?;
+    made.write_all(key.to_pem().as_bytes()).and_then(|()| made.sync_all()).map_err(|e| {
+        // The rest of a key would be in the way of the next try.
+        let _ = std::fs::remove_file(file);
+        failed(&e)
+    })?;
     Ok(key)
 }
 
