@@ -333,3 +333,19 @@ fn holders(database: &Path) -> BTreeSet<String> {
     let mut statement = connection.prepare(query).expect("query");
     statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("holders")
 }
+
+/// SQLite has one error for it and for a disk that fails.
+#[test]
+fn a_full_disk_is_named_as_such() {
+    let directory = TempDir::new();
+    // In a mount namespace, whose mounts end with it.
+    let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && cd \"$1\" && \"$0\" sql --quiet --create --database a.db < /dev/null && \
+                  (head -c 3000000 /dev/zero > fill; true) 2> /dev/null && \
+                  for command in who check 'audit verify' 'serve --listen 127.0.0.1:0'; do \"$0\" $command --database a.db; done";
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "--map-root-user", "sh", "-c", script, env!("CARGO_BIN_EXE_seatkeeper")]);
+    unshare.arg(directory.join("")).envs(crate::program::NO_SETTINGS);
+    let done = crate::program::run(&mut unshare, "");
+    let errors: Vec<_> = done.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors, ["error: a.db: disk I/O error (the disk is full)"; 4], "{done:?}");
+}

@@ -252,6 +252,11 @@ pub(crate) fn one_line(error: &rusqlite::Error) -> String {
     }
 }
 
+/// Whether the disk has no room for programs of ordinary users.
+fn is_full(directory: &Path) -> bool {
+    rustix::fs::statvfs(directory).is_ok_and(|disk| disk.f_bavail == 0)
+}
+
 pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
     let (path, reason) = (path.to_owned(), one_line(&source));
     match source.sqlite_error_code() {
@@ -260,6 +265,10 @@ pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> OpenError {
         Some(ErrorCode::CannotOpen) => {
             let reason = cannot_open(&path).unwrap_or_else(|| "unable to open the database file".to_owned());
             OpenError::Failed { path, reason }
+        }
+        // A full disk is often no more than this to SQLite, such as when it makes the index of the log.
+        Some(ErrorCode::SystemIoFailure) if is_full(directory_of(&path)) => {
+            OpenError::Failed { path, reason: format!("{reason} (the disk is full)") }
         }
         _ => OpenError::Failed { path, reason },
     }
