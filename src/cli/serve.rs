@@ -10,7 +10,7 @@ use super::heads::Signer;
 use super::listening::{base, listen, open_tls};
 use super::logging::start_log;
 use super::reload::Reload;
-use super::signals::{Hangup, Signals, Wish};
+use super::signals::{Hangup, Signals, Wish, outlive_file_limit};
 use super::{Failure, descriptors, notify};
 use crate::auth::{self, Authenticator};
 use crate::config::{Config, Entry, Settings, Sources};
@@ -55,6 +55,7 @@ pub(super) fn serve_and(
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let entered = runtime.enter();
     let hangup = on_hangup.listen()?;
+    outlive_file_limit()?;
     drop(entered);
     let metrics = Arc::new(Metrics::new());
     let tls = open_tls(config.tls.as_ref(), &metrics)?;

@@ -22,6 +22,12 @@ impl Hangup {
     }
 }
 
+/// From now on a write beyond the largest size of files (`ulimit -f`) fails like one on a full disk, and does not end the process in the
+/// middle of a call.
+pub(super) fn outlive_file_limit() -> std::io::Result<()> {
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
