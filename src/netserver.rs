@@ -182,13 +182,12 @@ impl Call {
         }
     }
 
-    /// The id of an associate, for a call that only reads. 0 is the caller's own account, and so is an id that is left out: proxies of .NET
-    /// send none unless `AssociateIdSpecified` is set. `None`: the caller has no account.
+    /// The id of an associate, for a call that only reads. 0 is the caller's own account; `None`: the caller has no account.
     async fn associate(&mut self, name: &'static str) -> Result<Option<i32>, Error> {
         match self.arguments.take_int(name) {
-            None | Some(0) => Ok(self.service.principal(&self.context, &self.identity).await?.associate_id),
+            Some(0) => Ok(self.service.principal(&self.context, &self.identity).await?.associate_id),
             Some(id) if id < 0 => Err(self.refuse(Refusal::field(name, FieldFault::Negative)).await),
-            id => Ok(id),
+            id => self.required(name, id).await.map(Some),
         }
     }
 
