@@ -34,7 +34,7 @@ impl PasswordArgs {
 }
 
 impl Made {
-    /// On standard error, if nobody reads standard output.
+    /// On standard error, if standard output has no reader.
     pub(super) fn show(&self) -> Result<(), Failure> {
         let shown = writeln!(std::io::stdout(), "password, shown only now: {}", *self.0);
         shown.or_else(|_| writeln!(std::io::stderr(), "password, shown only now: {}", *self.0))?;

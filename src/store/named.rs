@@ -96,13 +96,14 @@ impl CallName {
         let _ = self.original.set(original);
     }
 
-    /// How long its outcome counts; `life`: that of a name that was chosen.
+    /// How long an outcome counts; `life`: that of a name that the developer chose.
     pub(super) fn life(&self, life: SignedDuration) -> SignedDuration {
         if self.source.is_deliberate() { life } else { life.min(RESENT_WITHIN) }
     }
 
-    /// Whether a retry gets this outcome. Not if the credential was refused: the right may be given meanwhile. And no refusal of a name
-    /// that nobody chose: nothing was changed, so the retry may run, and a message template gets a seat once there is one.
+    /// Whether the outcome is kept for retries. A refusal of the credential is not: an administrator may give it the right meanwhile. Under
+    /// a name that the developer did not choose no refusal is kept: it changed nothing, so the retry may run, and a message template
+    /// gets a seat once one is free.
     pub(super) fn keeps<T>(&self, outcome: &Result<T, Refusal>) -> bool {
         match outcome {
             Ok(_) => true,
